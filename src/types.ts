@@ -1,0 +1,140 @@
+/** The public types of encoding: options in, results out. Names follow sentence-transformers where it has one. */
+
+export type PoolingMode = 'cls' | 'mean' | 'max' | 'mean_sqrt_len' | 'weightedmean' | 'lasttoken'
+export type AttentionMode = 'causal' | 'bidirectional' | 'prefix'
+export type Precision = 'float32' | 'int8' | 'uint8' | 'binary' | 'ubinary'
+export type SimilarityName = 'cosine' | 'dot' | 'euclidean' | 'manhattan'
+
+/**
+ * Which hidden states to use. Numbering is that of `hidden_states` in transformers: 0 = embeddings, 1 = first layer, -1 = last.
+ * `'first-last'` = layer 1 and the last; `'last:4'` = the last four; `'4-8'` = layers 4 to 8 inclusive.
+ */
+export type LayerSelection = number | readonly number[] | string
+
+export interface LoadOptions {
+  /** Where arithmetic runs. Default `'auto'`, today the CPU. */
+  device?: 'auto' | 'cpu'
+  /** Default `'auto'`, today float32. */
+  dtype?: 'auto' | 'float32'
+  /** Worker threads. Default: the physical cores this process may use (cgroup limits honoured). */
+  threads?: number
+  /** Tokens per piece of work and the size of the activation arena. Default 4096. */
+  maxBatchTokens?: number
+  /** Tokens that may wait in the queue before calls are rejected with ERR_EMBEDCORE_QUEUE_FULL. Default 16 Mi tokens. */
+  maxQueueTokens?: number
+  /** Tokens a text is cut to. Default: the model's own `max_seq_length`. */
+  maxTokens?: number
+  /** Hub: branch, tag or commit. Default `'main'`. */
+  revision?: string
+  /** Hub cache directory. Default `HF_HUB_CACHE`, else `HF_HOME/hub`, else `~/.cache/huggingface/hub`. */
+  cacheDir?: string
+  /** Hub token. Default `HF_TOKEN`, else the token file of the hub's own command line. */
+  token?: string
+  /** Never touch the network. Default `HF_HUB_OFFLINE`. */
+  offline?: boolean
+  /** Called while files are downloaded. */
+  onProgress?: (progress: DownloadProgress) => void
+  signal?: AbortSignal
+}
+
+export interface DownloadProgress {
+  file: string
+  /** Bytes of this file so far and in all. */
+  loaded: number
+  total: number
+}
+
+export interface EncodeOptions {
+  /** Default: the model's own. A list is concatenated. */
+  pooling?: PoolingMode | readonly PoolingMode[]
+  /** Default: the last layer. */
+  layers?: LayerSelection
+  /** How several layers are joined. Default `'mean'`. */
+  layerFusion?: 'mean' | 'concat'
+  /** Whole model, or one entry per layer. Default: the model's own. */
+  attention?: AttentionMode | readonly AttentionMode[]
+  /** For `attention: 'prefix'`: tokens that see each other in both directions. Default: the prompt's tokens. One number, or one per text. */
+  prefixTokens?: number | readonly number[]
+  /** `'sentence'` (default): one vector a text. `'token'`: one a token, with its place in the text. */
+  output?: 'sentence' | 'token'
+  /** Default: as the model says. */
+  normalize?: boolean
+  /** Keep the first n dimensions, then normalise again if normalised. */
+  dimensions?: number
+  /** Default `'float32'`. int8/uint8 need `ranges`, else they are taken from this call's own vectors as sentence-transformers does. */
+  precision?: Precision
+  /** [2, dimensions] minimum then maximum a dimension, from `embedCore.quantizationRanges()`. */
+  ranges?: Float32Array
+  /** Text put before every input. */
+  prompt?: string
+  /** A prompt of the model by name, e.g. `'query'`. */
+  promptName?: string
+  /** Tokens a text is cut to; at most what the model allows. */
+  maxTokens?: number
+  /** Which end is cut when a text is too long; `false` = refuse with ERR_EMBEDCORE_TEXT_TOO_LONG. Default `'right'`. */
+  truncate?: 'right' | 'left' | boolean
+  signal?: AbortSignal
+  onProgress?: (progress: EncodeProgress) => void
+}
+
+export interface EncodeProgress {
+  /** Texts finished and in all. */
+  done: number
+  total: number
+  /** Tokens finished. */
+  tokens: number
+}
+
+/** Typed array of the chosen precision. */
+export type VectorData<P extends Precision = Precision> = P extends 'float32' ? Float32Array : P extends 'int8' | 'binary' ? Int8Array : Uint8Array
+
+/** One vector a text. */
+export interface SentenceEmbeddings<P extends Precision = Precision> {
+  readonly data: VectorData<P>
+  /** [texts, columns]; columns = dimensions, or dimensions / 8 for binary. */
+  readonly shape: readonly [number, number]
+  readonly precision: P
+  /** Tokens of each text after truncation, special ones included. */
+  readonly tokenCounts: Int32Array
+  /** Tokens cut from each text; 0 = whole. */
+  readonly omittedTokens: Int32Array
+  /** The ranges used, for int8 and uint8. */
+  readonly ranges?: Float32Array
+  /** View of row i (no copy). */
+  row(i: number): VectorData<P>
+  [Symbol.iterator](): IterableIterator<VectorData<P>>
+}
+
+/** One vector a token. */
+export interface TokenEmbeddings {
+  readonly data: Float32Array
+  /** [tokens of all texts, dimensions]. */
+  readonly shape: readonly [number, number]
+  readonly tokenCounts: Int32Array
+  readonly omittedTokens: Int32Array
+  /** Texts. */
+  readonly length: number
+  text(i: number): TextTokens
+}
+
+/** The tokens of one text. */
+export interface TextTokens {
+  /** [tokens, dimensions], a view. */
+  readonly data: Float32Array
+  readonly shape: readonly [number, number]
+  readonly ids: Int32Array
+  readonly tokens: readonly string[]
+  /** [start, end) of each token in UTF-16 units of the text as given (the prompt excluded); special and prompt tokens have [0, 0). */
+  readonly offsets: readonly (readonly [number, number])[]
+  /** View of the vector of token t. */
+  row(t: number): Float32Array
+}
+
+/** What encodeStream yields, in the order of the input. */
+export interface StreamedEmbedding {
+  readonly index: number
+  readonly text: string
+  readonly vector: Float32Array
+  readonly tokenCount: number
+  readonly omittedTokens: number
+}
