@@ -1,0 +1,18 @@
+// ops/combine.h
+#include "ops/combine.h"
+
+#include "cpu/backend.h"
+#include "cpu/simd.h"
+
+namespace embedcore::cpu::EMBEDCORE_ISA {
+
+Status combine(Scope&, const CombineArgs& args) {
+  for (int64_t row = 0; row < args.rows; ++row) {
+    const float* x = args.x + row * args.x_stride;
+    float* y = args.y + row * args.y_stride;
+    for (int64_t d = 0; d < args.width; ++d) y[d] = args.first ? x[d] * args.factor : y[d] + x[d] * args.factor;
+  }
+  return kOk;
+}
+
+}  // namespace embedcore::cpu::EMBEDCORE_ISA

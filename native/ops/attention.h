@@ -1,0 +1,64 @@
+// Attention over packed sequences: text i owns tokens offsets[i] .. offsets[i+1).
+//   qkv [tokens, (heads + 2 * kv_heads) * head_dim]: all query heads, then key heads, then value heads
+//   y   [tokens, heads * head_dim]
+// First, in place on qkv: q and k are RMS-normalised per head where q_norm/k_norm are given, then rotated where rope is given.
+// Then y_i = sum_j softmax_j(scale * q_i . k_j + bias[head][j - i]) v_j over the keys j that token i sees.
+// Query head h uses key head h / (heads / kv_heads).
+//
+// The keys seen by token i of a text of n tokens are one run [first, last), see visible_keys below.
+#pragma once
+
+#include "ops/backend.h"
+
+namespace embedcore {
+
+enum class Mask : int32_t {
+  kBidirectional,
+  kCausal,
+  kPrefix,  // UniLM: the first prefix[text] tokens see each other in both directions; later tokens are causal
+};
+
+struct KeyRange {
+  int64_t first, last;
+};
+
+// window 0 = none. Causal: the last `window` tokens, itself included (Mistral). Bidirectional: |i - j| <= window (ModernBERT,
+// which counts to each side). A prefix token keeps the causal window backwards and sees forward to the prefix's end.
+static inline KeyRange visible_keys(Mask mask, int64_t window, int64_t prefix, int64_t i, int64_t n) {
+  if (mask == Mask::kBidirectional) {
+    if (window == 0) return {0, n};
+    return {i > window ? i - window : 0, i + window + 1 < n ? i + window + 1 : n};
+  }
+  KeyRange range{window > 0 && i + 1 > window ? i + 1 - window : 0, i + 1};
+  if (mask == Mask::kPrefix && i < prefix) range.last = prefix < n ? prefix : n;
+  return range;
+}
+
+struct AttentionArgs {
+  float* qkv;
+  int64_t qkv_stride;
+  float* y;
+  int64_t y_stride;
+  const int32_t* offsets;  // [texts + 1]
+  int64_t texts;
+  int64_t heads, kv_heads, head_dim;
+  float scale;
+  Mask mask;
+  int64_t window;
+  const int32_t* prefix;  // [texts], for kPrefix
+
+  // Rotary positions ("rotate half"): cos and sin, [positions, rotary_dim / 2] each; the position is the place in the text. Null = none.
+  const float* rope_cos;
+  const float* rope_sin;
+  int64_t rotary_dim;
+
+  const float* q_norm;  // [head_dim] or null
+  const float* k_norm;
+  float qk_norm_epsilon;
+
+  // Added to the scaled score: bias[head * (2 * bias_reach + 1) + bias_reach + (j - i)]; null = none. bias_reach >= n - 1.
+  const float* bias;
+  int64_t bias_reach;
+};
+
+}  // namespace embedcore

@@ -1,0 +1,29 @@
+// One vector a text from its token vectors, x [tokens, width] -> y [texts, width].
+// The first skip[i] tokens of text i are left out (a prompt); n is the number that remains, in the order of the text.
+//   kCls           x of the text's first token, skipped or not
+//   kMean          sum / max(n, 1e-9)
+//   kMax           elementwise maximum
+//   kMeanSqrtLen   sum / sqrt(max(n, 1e-9))
+//   kWeightedMean  sum_t p_t x_t / sum_t p_t, p_t = 1, 2, ... counted from the text's first token (SGPT)
+//   kLastToken     x of the last token
+// A text with no tokens left gives zeros.
+#pragma once
+
+#include "ops/backend.h"
+
+namespace embedcore {
+
+enum class Pooling : int32_t { kCls, kMean, kMax, kMeanSqrtLen, kWeightedMean, kLastToken };
+
+struct PoolArgs {
+  Pooling mode;
+  const float* x;
+  int64_t x_stride;
+  float* y;
+  int64_t y_stride;
+  const int32_t* offsets;  // [texts + 1]
+  const int32_t* skip;     // [texts] or null
+  int64_t texts, width;
+};
+
+}  // namespace embedcore

@@ -1,0 +1,40 @@
+// Finished vectors: normalise, compare, quantise.
+#pragma once
+
+#include "ops/backend.h"
+
+namespace embedcore {
+
+// x[i] /= max(|x[i]|_2, 1e-12), in place (torch.nn.functional.normalize).
+struct NormalizeArgs {
+  float* x;
+  int64_t stride;
+  int64_t rows, width;
+};
+
+enum class Similarity : int32_t { kCosine, kDot, kEuclidean, kManhattan };
+
+// y[i, j] = similarity(a_i, b_j); the distances are negated, so that greater is nearer (sentence-transformers).
+struct SimilarityArgs {
+  Similarity kind;
+  const float* a;  // [rows_a, width], dense
+  const float* b;  // [rows_b, width], dense
+  int64_t rows_a, rows_b, width;
+  float* y;  // [rows_a, rows_b]
+};
+
+enum class Precision : int32_t { kInt8, kUint8, kBinary, kUbinary };
+
+// kUint8: clip(floor((x - minimum) / ((maximum - minimum) / 255)), 0, 255); kInt8: that - 128. A dimension whose range is
+// empty gives 0 (or -128). kUbinary: bits x > 0, eight a byte, first dimension in the highest bit, the last byte filled with zeros;
+// kBinary: that - 128.
+struct QuantizeArgs {
+  Precision precision;
+  const float* x;  // [rows, width], dense
+  int64_t rows, width;
+  const float* minimum;  // [width], for kInt8 and kUint8
+  const float* maximum;
+  uint8_t* y;  // [rows, width] or [rows, (width + 7) / 8]
+};
+
+}  // namespace embedcore
