@@ -1,0 +1,129 @@
+// WeightFiles: which files of a model's directory hold its weights. Declared in safetensors.h.
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <set>
+#include <system_error>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "base/safetensors.h"
+
+namespace embedcore {
+
+namespace {
+
+constexpr const char* kSingle = "model.safetensors";
+constexpr const char* kIndex = "model.safetensors.index.json";
+
+// Weights in formats that need other programs; the first that is there is named in the advice.
+constexpr const char* kForeign[] = {"pytorch_model.bin", "pytorch_model.bin.index.json", "tf_model.h5", "flax_model.msgpack", "model.onnx", "onnx/model.onnx"};
+
+// Present in any form: a dangling link or a directory of that name is an error to tell, not a reason to look elsewhere.
+bool is_there(const std::string& path) {
+  struct stat status;
+  return ::lstat(path.c_str(), &status) == 0;
+}
+
+void require_directory(const std::string& directory) {
+  if (directory.find('\0') != std::string::npos) fail(Code::kInvalidFile, "the path %s holds a zero byte", quoted(directory, 400).c_str());
+  struct stat status;
+  if (::stat(directory.c_str(), &status) != 0) {
+    const int error = errno;
+    fail(error == ENOENT || error == ENOTDIR ? Code::kNotFound : Code::kInvalidFile, "%s: cannot open the model's directory: %s (errno %d)", directory.c_str(),
+         std::generic_category().message(error).c_str(), error);
+  }
+  if (!S_ISDIR(status.st_mode)) fail(Code::kInvalidFile, "%s is no directory; expected a model's directory", directory.c_str());
+}
+
+[[noreturn]] void fail_without_weights(const std::string& directory) {
+  for (const char* foreign : kForeign)
+    if (is_there(directory + "/" + foreign))
+      fail(Code::kNotFound,
+           "%s holds %s but no %s; convert it once in Python: from transformers import AutoModel; "
+           "AutoModel.from_pretrained(\"%s\").save_pretrained(\"%s\", safe_serialization=True)",
+           directory.c_str(), foreign, kSingle, directory.c_str(), directory.c_str());
+  fail(Code::kNotFound, "%s holds neither %s nor %s", directory.c_str(), kSingle, kIndex);
+}
+
+void require_plain_name(const std::string& shard, const std::string& tensor, const std::string& where) {
+  auto refuse = [&](const char* why) {
+    fail(Code::kInvalidFile, "%s: tensor %s is said to lie in %s, %s", where.c_str(), quoted(tensor).c_str(), quoted(shard).c_str(), why);
+  };
+  if (shard.empty()) refuse("which is no file name");
+  if (shard.find_first_of(std::string_view("/\\\0", 3)) != std::string::npos || shard == "." || shard == "..")
+    refuse("which is no plain file name; shards lie beside their index");
+  if (shard == kIndex) refuse("the index itself");
+}
+
+}  // namespace
+
+std::map<std::string, std::string> parse_shard_index(std::string_view text, const std::string& where) {
+  const Json index = Json::parse(text, where);
+  const Json* map = index.find("weight_map");
+  if (!map) fail(Code::kInvalidFile, "%s must be an object with \"weight_map\", got %s", where.c_str(), index.is_object() ? "an object without" : index.describe().c_str());
+  if (!map->is_object() || map->as_object().empty())
+    fail(Code::kInvalidFile, "%s: \"weight_map\" must be an object that names tensors, got %s", where.c_str(), map->is_object() ? "an empty one" : map->describe().c_str());
+  std::map<std::string, std::string> shards;
+  for (const auto& [tensor, shard] : map->as_object()) {
+    if (!shard.is_string())
+      fail(Code::kInvalidFile, "%s: the shard of tensor %s must be a file name, got %s", where.c_str(), quoted(tensor).c_str(), shard.describe().c_str());
+    require_plain_name(shard.as_string(), tensor, where);
+    shards.emplace(tensor, shard.as_string());
+  }
+  return shards;
+}
+
+std::shared_ptr<const WeightFiles> WeightFiles::open(const std::string& directory) {
+  require_directory(directory);
+  std::shared_ptr<WeightFiles> result(new WeightFiles);
+  const std::string single = directory + "/" + kSingle, index = directory + "/" + kIndex;
+  if (is_there(single)) {
+    result->files_.push_back(SafeTensors::open(single));
+    for (const TensorView& tensor : result->files_.back()->all()) result->add(tensor);
+  } else if (is_there(index)) {
+    const auto file = MappedFile::open(index);
+    const auto shards = parse_shard_index(file->text(), index);
+    std::map<std::string, const SafeTensors*> opened;
+    for (const auto& [tensor, shard] : shards) {
+      const SafeTensors*& holder = opened[shard];
+      if (!holder) {
+        const std::string path = directory + "/" + shard;
+        if (!is_there(path))
+          fail(Code::kNotFound, "%s: the shard %s, which should hold tensor %s, is missing", index.c_str(), quoted(shard).c_str(), quoted(tensor).c_str());
+        result->files_.push_back(SafeTensors::open(path));
+        holder = result->files_.back().get();
+      }
+      const TensorView* view = holder->find(tensor);
+      if (!view) fail(Code::kMissingTensor, "%s: tensor %s is not in its shard %s", index.c_str(), quoted(tensor).c_str(), quoted(shard).c_str());
+      result->add(*view);
+    }
+  } else {
+    fail_without_weights(directory);
+  }
+  // Made last, when the names have found their place.
+  for (size_t i = 0; i < result->tensors_.size(); ++i) result->by_name_.emplace(result->tensors_[i].name, i);
+  return result;
+}
+
+void WeightFiles::add(const TensorView& tensor) {
+  tensors_.push_back(tensor);
+  total_bytes_ += tensor.bytes;
+}
+
+const TensorView* WeightFiles::find(std::string_view name) const {
+  const auto found = by_name_.find(name);
+  return found == by_name_.end() ? nullptr : &tensors_[found->second];
+}
+
+bool WeightFiles::intact() const {
+  for (const auto& file : files_)
+    if (!file->file()->intact()) return false;
+  return true;
+}
+
+void WeightFiles::release_pages() const {
+  for (const auto& file : files_) file->file()->release_pages();
+}
+
+}  // namespace embedcore
