@@ -2,6 +2,7 @@
 #include "ops/embed.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "cpu/backend.h"
 #include "cpu/simd.h"
@@ -38,10 +39,10 @@ void bag_text(const BagArgs& args, int64_t text) {
   float* y = args.y + text * args.y_stride;
   for (int64_t d = 0; d < args.width; ++d) y[d] = 0.0f;
   for (int64_t t = begin; t < end; ++t) {
-    const int64_t id = args.ids[t];
-    const auto* row = static_cast<const Element*>(args.table) + id * args.width;
-    float factor = args.scales ? args.scales[id] : 1.0f;
-    if (args.weights) factor *= args.weights[id];
+    const int64_t index = args.rows[t];
+    const auto* row = static_cast<const Element*>(args.table) + index * args.width;
+    float factor = args.scales ? args.scales[index] : 1.0f;
+    if (args.weights) factor *= args.weights[args.ids[t]];
     for (int64_t d = 0; d < args.width; ++d) y[d] += to_float(row[d]) * factor;
   }
   const float share = end > begin ? 1.0f / static_cast<float>(end - begin) : 0.0f;

@@ -1,0 +1,28 @@
+// JavaScript values of src/binding.ts to C++ and back. The TypeScript side has validated what users give; here a wrong type is a
+// fault of ours and ends in ERR_EMBEDCORE_INTERNAL, never in undefined behaviour.
+#pragma once
+
+#include <napi.h>
+
+#include <string>
+#include <vector>
+
+#include "model/model.h"
+#include "ops/vectors.h"
+
+namespace embedcore {
+
+std::string get_string(Napi::Object from, const char* key);
+int64_t get_int(Napi::Object from, const char* key);
+bool get_bool(Napi::Object from, const char* key);
+
+ModelSource to_source(Napi::Object options);
+PlanOptions to_plan_options(Napi::Object options);
+Similarity to_similarity(const std::string& name);
+Precision to_precision(const std::string& name);
+const char* mask_name(Mask mask);
+
+// The view's data; null allowed where `optional`, then empty.
+std::vector<int32_t> to_ints(Napi::Value value, const char* what, bool optional);
+
+}  // namespace embedcore

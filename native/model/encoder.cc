@@ -1,0 +1,199 @@
+#include "model/encoder.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/error.h"
+#include "base/mapped_file.h"
+#include "ops/combine.h"
+#include "ops/embed.h"
+
+namespace embedcore {
+
+namespace {
+
+int64_t widest(const ModelConfig& config, int64_t (*size)(const LayerSpec&)) {
+  int64_t most = 0;
+  for (const LayerSpec& layer : config.layers) most = std::max(most, size(layer));
+  return most;
+}
+int64_t widest_qkv(const ModelConfig& config) {
+  return widest(config, [](const LayerSpec& layer) { return layer.qkv_width(); });
+}
+int64_t widest_mixed(const ModelConfig& config) {
+  return widest(config, [](const LayerSpec& layer) { return layer.heads * layer.head_dim; });
+}
+int64_t widest_up(const ModelConfig& config) {
+  return widest(config, [](const LayerSpec& layer) { return layer.gated ? 2 * layer.intermediate : layer.intermediate; });
+}
+
+// T5's buckets, both directions: half of them for keys behind, half for keys ahead; near ones exact, far ones logarithmic.
+int64_t relative_bucket(int64_t distance, int64_t buckets, int64_t max_distance) {
+  const int64_t half = buckets / 2;
+  int64_t bucket = 0;
+  int64_t n = -distance;  // distance = key - query
+  if (n < 0) {
+    bucket = half;
+    n = -n;
+  }
+  const int64_t exact = half / 2;
+  if (n < exact) return bucket + n;
+  const float ratio = std::log(static_cast<float>(n) / static_cast<float>(exact)) / static_cast<float>(std::log(static_cast<double>(max_distance) / static_cast<double>(exact)));
+  return bucket + std::min(half - 1, exact + static_cast<int64_t>(ratio * static_cast<float>(half - exact)));
+}
+
+}  // namespace
+
+std::shared_ptr<const Encoder> Encoder::load(const std::string& directory, const Backend& backend) {
+  const std::string config_path = directory + "/config.json";
+  const auto config_file = MappedFile::open(config_path);
+  std::shared_ptr<Encoder> encoder(new Encoder(backend));
+  encoder->config_ = parse_model_config(Json::parse(config_file->text(), config_path));
+  const ModelConfig& config = encoder->config_;
+
+  encoder->files_ = WeightFiles::open(directory);
+  const TensorReader reader(encoder->files_, directory, config.names.prefixes, config.names.word);
+  encoder->word_ = reader.table(config.names.word, config.vocab, config.hidden);
+  encoder->file_dtype_ = dtype_name(reader.find(config.names.word).dtype);
+  if (config.position_table) encoder->position_ = reader.table(config.names.position, config.max_positions, config.hidden);
+  if (!config.names.type.empty()) {
+    const Table types = reader.table(config.names.type, config.type_count, config.hidden);
+    encoder->type_.assign(types.data(), types.data() + config.hidden);
+  }
+  if (config.embedding_norm) {
+    const bool has_bias = config.layers.front().norm_bias;
+    encoder->embedding_norm_ = reader.norm(config.names.embedding_norm, config.hidden, has_bias);
+  }
+  if (config.final_norm) encoder->final_norm_ = reader.norm(config.names.final_norm, config.hidden, config.layers.front().norm_bias);
+  if (config.relative_buckets > 0) {
+    const Table table = reader.table(config.names.relative_bias, config.relative_buckets, config.layers.front().heads);
+    encoder->relative_table_.assign(table.data(), table.data() + config.relative_buckets * config.layers.front().heads);
+  }
+  encoder->weight_bytes_ = static_cast<size_t>(config.vocab * config.hidden) * sizeof(float) + encoder->position_.owned_bytes();
+  for (size_t i = 0; i < config.layers.size(); ++i) {
+    encoder->layers_.push_back(read_layer(reader, backend, config, i));
+    const LayerWeights& layer = encoder->layers_.back();
+    encoder->weight_bytes_ += layer.qkv.bytes() + layer.output.bytes() + layer.up.bytes() + layer.down.bytes();
+
+    std::shared_ptr<RopeTable> rope;
+    if (config.layers[i].rope.theta > 0) {
+      for (size_t j = 0; j < i && !rope; ++j)
+        if (config.layers[j].rope == config.layers[i].rope) rope = encoder->ropes_[j];
+      if (!rope) rope = std::make_shared<RopeTable>(config.layers[i].rope);
+    }
+    encoder->ropes_.push_back(std::move(rope));
+  }
+  for (const TensorView& view : encoder->files_->all()) encoder->parameters_ += view.elements();
+  // What was packed needs its file pages no longer; the tables' come back as they are touched.
+  if (!encoder->files_->intact()) fail(Code::kInvalidFile, "%s: a weight file was cut short while it was read", directory.c_str());
+  encoder->files_->release_pages();
+  return encoder;
+}
+
+int64_t Encoder::max_tokens() const {
+  if (!config_.position_table) return 0;
+  return config_.max_positions - (config_.padding_id >= 0 ? config_.padding_id + 1 : 0);
+}
+
+std::vector<ForwardPlan::Layer> Encoder::attention_plan(const std::vector<Mask>& masks) const {
+  const size_t count = config_.layers.size();
+  if (masks.size() > 1 && masks.size() != count)
+    fail(Code::kInvalidOption, "attention has %zu entries; the model has %zu layers (give one entry, or one a layer)", masks.size(), count);
+  std::vector<ForwardPlan::Layer> plan;
+  for (size_t i = 0; i < count; ++i) {
+    const LayerSpec& spec = config_.layers[i];
+    ForwardPlan::Layer layer{spec.mask, spec.window};
+    if (!masks.empty()) layer.mask = masks.size() == 1 ? masks[0] : masks[i];
+    // The two kinds count their windows differently (ops/attention.h): a causal window of w tokens reaches w - 1 back.
+    const bool was_bidirectional = spec.mask == Mask::kBidirectional, is_bidirectional = layer.mask == Mask::kBidirectional;
+    if (layer.window > 0 && was_bidirectional != is_bidirectional) layer.window += is_bidirectional ? -1 : 1;
+    plan.push_back(layer);
+  }
+  return plan;
+}
+
+size_t Encoder::workspace_floats(const ForwardPlan& plan, int64_t tokens) const {
+  const int64_t hidden = config_.hidden;
+  size_t floats = 2 * Workspace::size_of(tokens * hidden) + Workspace::size_of(tokens * widest_qkv(config_)) + Workspace::size_of(tokens * widest_mixed(config_)) +
+                  Workspace::size_of(std::min(tokens, kMiddleRows) * widest_up(config_)) + Workspace::size_of(tokens);
+  if (!plan.only_last) floats += Workspace::size_of(tokens * width(plan));
+  return floats;
+}
+
+void Encoder::embed(const Group& group, Workspace& workspace, Scope& scope, float* hidden) const {
+  const int64_t tokens = group.tokens();
+  // Positions are written into a float buffer's memory: both are four bytes wide.
+  auto* positions = reinterpret_cast<int32_t*>(workspace.cut(tokens));
+  for (int64_t text = 0; text < group.texts; ++text) {
+    int32_t next = 0;
+    for (int64_t t = group.offsets[text]; t < group.offsets[text + 1]; ++t) {
+      if (config_.padding_id < 0) {
+        positions[t] = next++;
+      } else {
+        const bool padding = group.ids[t] == config_.padding_id;
+        positions[t] = static_cast<int32_t>(config_.padding_id) + (padding ? 0 : ++next);
+      }
+    }
+  }
+  check_status(backend_.embed(scope, {group.ids, positions, tokens, config_.hidden, word_.data(), position_.data(), type_.empty() ? nullptr : type_.data(), hidden, config_.hidden}),
+               scope, "embed");
+  if (config_.embedding_norm) norm(embedding_norm_, tokens, scope, hidden);
+}
+
+void Encoder::norm(const NormWeights& weights, int64_t tokens, Scope& scope, float* hidden) const {
+  const LayerSpec& spec = config_.layers.front();
+  check_status(backend_.norm(scope, {spec.norm, hidden, config_.hidden, hidden, config_.hidden, tokens, config_.hidden, weights.weight.data(),
+                                     weights.bias.empty() ? nullptr : weights.bias.data(), spec.epsilon}),
+               scope, "norm");
+}
+
+void Encoder::keep_state(const ForwardPlan& plan, int64_t state, int64_t tokens, Scope& scope, const float* hidden, float* joined) const {
+  for (size_t i = 0; i < plan.states.size(); ++i) {
+    if (plan.states[i] != state) continue;
+    const int64_t joined_width = width(plan);
+    float* to = joined + (plan.concat ? static_cast<int64_t>(i) * config_.hidden : 0);
+    check_status(backend_.combine(scope, {hidden, config_.hidden, to, joined_width, tokens, config_.hidden, plan.factors[i], plan.concat || i == 0}), scope, "combine");
+  }
+}
+
+// [heads, 2 * reach + 1], see ops/attention.h
+std::vector<float> Encoder::relative_bias(int64_t reach) const {
+  const int64_t heads = config_.layers.front().heads, span = 2 * reach + 1;
+  std::vector<float> bias(static_cast<size_t>(heads * span));
+  for (int64_t d = -reach; d <= reach; ++d) {
+    const int64_t bucket = relative_bucket(d, config_.relative_buckets, config_.relative_max_distance);
+    for (int64_t h = 0; h < heads; ++h) bias[static_cast<size_t>(h * span + reach + d)] = relative_table_[static_cast<size_t>(bucket * heads + h)];
+  }
+  return bias;
+}
+
+const float* Encoder::forward(const ForwardPlan& plan, const Group& group, Workspace& workspace, Scope& scope, const std::function<bool()>& between_layers) const {
+  const int64_t tokens = group.tokens(), hidden_size = config_.hidden;
+  LayerBuffers buffers{};
+  buffers.hidden = workspace.cut(tokens * hidden_size);
+  buffers.normed = workspace.cut(tokens * hidden_size);
+  buffers.qkv = workspace.cut(tokens * widest_qkv(config_));
+  buffers.mixed = workspace.cut(tokens * widest_mixed(config_));
+  buffers.middle_rows = std::min(tokens, kMiddleRows);
+  buffers.middle = workspace.cut(buffers.middle_rows * widest_up(config_));
+  float* joined = plan.only_last ? nullptr : workspace.cut(tokens * width(plan));
+
+  embed(group, workspace, scope, buffers.hidden);
+  if (joined) keep_state(plan, 0, tokens, scope, buffers.hidden, joined);
+
+  const int64_t reach = std::max<int64_t>(group.longest - 1, 0);
+  const std::vector<float> bias = config_.relative_buckets > 0 ? relative_bias(reach) : std::vector<float>();
+  const int64_t last = static_cast<int64_t>(config_.layers.size());
+  for (size_t i = 0; i < plan.layers.size(); ++i) {
+    if (!between_layers()) return nullptr;
+    const auto rope = ropes_[i] ? ropes_[i]->at_least(group.longest) : nullptr;
+    const LayerCall call{backend_, scope, group, hidden_size, plan.layers[i].mask, plan.layers[i].window, rope.get(), bias.empty() ? nullptr : bias.data(), reach};
+    layer_forward(call, config_.layers[i], layers_[i], buffers);
+    const auto state = static_cast<int64_t>(i) + 1;
+    if (state == last && config_.final_norm) norm(final_norm_, tokens, scope, buffers.hidden);
+    if (joined) keep_state(plan, state, tokens, scope, buffers.hidden, joined);
+  }
+  return joined ? joined : buffers.hidden;
+}
+
+}  // namespace embedcore

@@ -1,0 +1,31 @@
+// Tables of cosines and sines for rotary positions, grown as longer texts come.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "model/config.h"
+
+namespace embedcore {
+
+class RopeTable {
+ public:
+  struct Values {
+    std::vector<float> cosine, sine;  // [positions, rotary_dim / 2]
+    int64_t positions = 0;
+  };
+
+  explicit RopeTable(const RopeSpec& spec);
+
+  // A table of at least this many positions. The holder keeps it alive while others grow theirs. Safe from any thread.
+  std::shared_ptr<const Values> at_least(int64_t positions);
+
+ private:
+  std::vector<float> inverse_frequency_;  // [rotary_dim / 2]
+  float attention_factor_ = 1.0f;
+  std::mutex mutex_;
+  std::shared_ptr<const Values> values_;
+};
+
+}  // namespace embedcore
