@@ -19,6 +19,8 @@ constexpr const char* kIndex = "model.safetensors.index.json";
 // Weights in formats that need other programs; the first that is there is named in the advice.
 constexpr const char* kForeign[] = {"pytorch_model.bin", "pytorch_model.bin.index.json", "tf_model.h5", "flax_model.msgpack", "model.onnx", "onnx/model.onnx"};
 
+std::string beside(const std::string& directory, const std::string& name) { return directory.ends_with('/') ? directory + name : directory + "/" + name; }
+
 // Present in any form: a dangling link or a directory of that name is an error to tell, not a reason to look elsewhere.
 bool is_there(const std::string& path) {
   struct stat status;
@@ -38,7 +40,7 @@ void require_directory(const std::string& directory) {
 
 [[noreturn]] void fail_without_weights(const std::string& directory) {
   for (const char* foreign : kForeign)
-    if (is_there(directory + "/" + foreign))
+    if (is_there(beside(directory, foreign)))
       fail(Code::kNotFound,
            "%s holds %s but no %s; convert it once in Python: from transformers import AutoModel; "
            "AutoModel.from_pretrained(\"%s\").save_pretrained(\"%s\", safe_serialization=True)",
@@ -77,7 +79,7 @@ std::map<std::string, std::string> parse_shard_index(std::string_view text, cons
 std::shared_ptr<const WeightFiles> WeightFiles::open(const std::string& directory) {
   require_directory(directory);
   std::shared_ptr<WeightFiles> result(new WeightFiles);
-  const std::string single = directory + "/" + kSingle, index = directory + "/" + kIndex;
+  const std::string single = beside(directory, kSingle), index = beside(directory, kIndex);
   if (is_there(single)) {
     result->files_.push_back(SafeTensors::open(single));
     for (const TensorView& tensor : result->files_.back()->all()) result->add(tensor);
@@ -88,7 +90,7 @@ std::shared_ptr<const WeightFiles> WeightFiles::open(const std::string& director
     for (const auto& [tensor, shard] : shards) {
       const SafeTensors*& holder = opened[shard];
       if (!holder) {
-        const std::string path = directory + "/" + shard;
+        const std::string path = beside(directory, shard);
         if (!is_there(path))
           fail(Code::kNotFound, "%s: the shard %s, which should hold tensor %s, is missing", index.c_str(), quoted(shard).c_str(), quoted(tensor).c_str());
         result->files_.push_back(SafeTensors::open(path));

@@ -161,7 +161,7 @@ Napi::Value ModelHandle::encode(const Napi::CallbackInfo& info) {
           error = std::make_unique<Error>(known);
         }
         home.finish_call(to, call, error.get(), [&kept](Napi::Env, PendingCall& pending) -> Napi::Value {
-          const auto target = pending.kept.Value().As<Napi::Float32Array>();
+          auto target = pending.kept.Value().As<Napi::Float32Array>();
           if (target.ElementLength() == kept->rows.size() && !kept->rows.empty()) std::memcpy(target.Data(), kept->rows.data(), kept->rows.size() * sizeof(float));
           return pending.kept.Env().Undefined();
         });

@@ -9,6 +9,12 @@ namespace embedcore {
 
 namespace {
 
+std::string shape_text(const std::vector<int64_t>& shape) {
+  std::string text = "[";
+  for (size_t i = 0; i < shape.size(); ++i) text += (i ? ", " : "") + std::to_string(shape[i]);
+  return text + "]";
+}
+
 void check_shape(const TensorView& view, const std::vector<int64_t>& expected) {
   if (view.shape == expected) return;
   fail(Code::kShapeMismatch, "tensor \"%s\" has shape %s; config.json asks for %s", view.name.c_str(), shape_text(view.shape).c_str(), shape_text(expected).c_str());
