@@ -1,0 +1,180 @@
+/**
+ * A model directory as data: what its JSON files say about modules, pooling, prompts and lengths, with the defaults of sentence-transformers.
+ * Reads no weights and no tokenizer. Three layouts: modules.json (sentence-transformers), model2vec, and plain Hugging Face.
+ */
+import { open, stat } from 'node:fs/promises'
+import path from 'node:path'
+import type { RawLayerWeights, RawModule } from '../binding.js'
+import { EmbedCoreError } from '../errors.js'
+import { reason, show } from '../show.js'
+import type { PoolingMode, SimilarityName } from '../types.js'
+import { type Fields, readFields } from './json-file.js'
+import { type ModuleEntry, type Pooling, readLayerWeights, readModule, readModuleList, readPooling, requireWeights, unsupportedModule } from './modules.js'
+import { NO_PROMPTS, readPrompts } from './prompts.js'
+import { readTransformerSettings, type TransformerSettings } from './transformer-settings.js'
+
+export interface ModelDescription {
+  kind: 'transformer' | 'static'
+  /** Where config.json, weights and tokenizer of the first module lie. */
+  directory: string
+  root: string
+  /** null for static models, which always take the mean. */
+  pooling: { modes: PoolingMode[]; includePrompt: boolean } | null
+  layerWeights: RawLayerWeights | null
+  /** Behind the pooling, in order. */
+  modules: RawModule[]
+  prompts: Record<string, string>
+  defaultPromptName: string | null
+  similarity: SimilarityName
+  /** Tokens a text is cut to by the model's own files; null = they do not say. */
+  maxTokens: number | null
+  /** sentence-transformers' own switch; tokenizer_config.json is the tokenizer's affair. */
+  lowerCase: boolean | null
+  /** `truncate_dim` of the model: dimensions kept when a call names none; null = all. */
+  dimensions: number | null
+}
+
+const WEIGHT_FILES = ['model.safetensors', 'model.safetensors.index.json'] as const
+const SIMILARITIES: readonly SimilarityName[] = ['cosine', 'dot', 'euclidean', 'manhattan']
+
+export async function readModelDirectory(directory: string): Promise<ModelDescription> {
+  const root = path.resolve(directory)
+  await requireDirectory(root)
+  const list = await readModuleList(root)
+  return list === null ? describeBareDirectory(root) : describeModules(root, list)
+}
+
+async function requireDirectory(root: string): Promise<void> {
+  let info
+  try {
+    info = await stat(root)
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'ERR_EMBEDCORE_NOT_FOUND' : 'ERR_EMBEDCORE_INVALID_FILE'
+    throw new EmbedCoreError(code, `Cannot open the model directory ${root}: ${reason(error)}`, { cause: error })
+  }
+  if (!info.isDirectory()) throw new EmbedCoreError('ERR_EMBEDCORE_NOT_FOUND', `Expected a model directory but ${root} is a file`)
+}
+
+async function describeModules(root: string, list: ModuleEntry[]): Promise<ModelDescription> {
+  const general = await readGeneral(root)
+  const [first, ...rest] = list
+  if (first!.kind === 'StaticEmbedding') {
+    await requireStaticWeights(first!.directory)
+    return { ...general, ...staticModel(root, first!.directory), modules: await readModules(rest) }
+  }
+  if (first!.kind !== 'Transformer') throw unsupportedModule(first!.type, ' as the first module')
+  const settings = await readTransformerSettings(first!.directory)
+  await requireWeights(first!.directory, WEIGHT_FILES)
+  const { layerWeights, pooling, behind } = await splitStack(root, rest, settings)
+  return { ...general, ...transformerModel(root, first!.directory, settings), pooling, layerWeights, modules: await readModules(behind) }
+}
+
+async function splitStack(root: string, rest: ModuleEntry[], settings: TransformerSettings): Promise<{ layerWeights: RawLayerWeights | null; pooling: Pooling; behind: ModuleEntry[] }> {
+  const behind = [...rest]
+  let layerWeights: RawLayerWeights | null = null
+  if (behind[0]?.kind === 'WeightedLayerPooling') {
+    layerWeights = await readLayerWeights(behind.shift()!.directory)
+    // Without hidden states the reference hands the last layer through, whatever the weights say.
+    if (!settings.outputHiddenStates) layerWeights = null
+  }
+  const next = behind.shift()
+  if (next === undefined) throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_CONFIG', `${path.join(root, 'modules.json')} has no Pooling module behind its Transformer`)
+  if (next.kind !== 'Pooling') throw unsupportedModule(next.type, ' between the Transformer and its Pooling')
+  return { layerWeights, pooling: await readPooling(next.directory), behind }
+}
+
+async function readModules(entries: ModuleEntry[]): Promise<RawModule[]> {
+  const modules: RawModule[] = []
+  for (const entry of entries) {
+    const module = await readModule(entry)
+    if (module !== null) modules.push(module)
+  }
+  return modules
+}
+
+/** A directory without modules.json. Like the reference, its config_sentence_transformers.json would not be read. */
+async function describeBareDirectory(root: string): Promise<ModelDescription> {
+  const config = await readFields(path.join(root, 'config.json'))
+  const modelType = config?.raw('model_type')
+  const general = { ...NO_PROMPTS, similarity: 'cosine' as const, dimensions: null }
+  if (modelType === 'model2vec' || (typeof modelType !== 'string' && await holdsOnlyEmbeddings(root))) {
+    await requireStaticWeights(root)
+    const modules: RawModule[] = config?.flag('normalize', false) ? [{ type: 'normalize' }] : []
+    return { ...general, ...staticModel(root, root), modules }
+  }
+  if (config === null) {
+    throw new EmbedCoreError('ERR_EMBEDCORE_NOT_FOUND', `${root} holds neither modules.json (sentence-transformers) nor config.json (Hugging Face), so it is not a model directory`)
+  }
+  await requireWeights(root, WEIGHT_FILES)
+  const settings = await readTransformerSettings(root, { plain: true })
+  return {
+    ...general, ...transformerModel(root, root, settings), layerWeights: null, modules: [],
+    pooling: { modes: [isCausalLanguageModel(config) ? 'lasttoken' : 'mean'], includePrompt: true },
+  }
+}
+
+/** sentence-transformers pools a plain causal language model by its last token and everything else by the mean. */
+function isCausalLanguageModel(config: Fields): boolean {
+  const architectures = config.raw('architectures')
+  const first = Array.isArray(architectures) ? architectures[0] : undefined
+  return typeof first === 'string' && first.endsWith('ForCausalLM') && config.raw('is_causal') !== false
+}
+
+function staticModel(root: string, directory: string) {
+  return { kind: 'static' as const, directory, root, pooling: null, layerWeights: null, maxTokens: null, lowerCase: null }
+}
+
+function transformerModel(root: string, directory: string, { maxTokens, lowerCase }: TransformerSettings) {
+  return { kind: 'transformer' as const, directory, root, maxTokens, lowerCase }
+}
+
+/** config_sentence_transformers.json: prompts, similarity, truncate_dim. */
+async function readGeneral(root: string) {
+  const config = await readFields(path.join(root, 'config_sentence_transformers.json'))
+  if (config === null) return { ...NO_PROMPTS, similarity: 'cosine' as const, dimensions: null }
+  const modelType = config.text('model_type', 'SentenceTransformer')
+  if (modelType !== 'SentenceTransformer') {
+    throw new EmbedCoreError('ERR_EMBEDCORE_UNSUPPORTED_MODEL', `${config.file} says the model is a ${show(modelType)}; only "SentenceTransformer" is supported`)
+  }
+  const similarity = SIMILARITIES.find((name) => name === config.text('similarity_fn_name', 'cosine')) ?? config.refuse('similarity_fn_name', `one of ${SIMILARITIES.join(', ')}`)
+  return { ...readPrompts(config), similarity, dimensions: config.integer('truncate_dim', null) }
+}
+
+async function requireStaticWeights(directory: string): Promise<void> {
+  await requireWeights(directory)
+  const names = await tensorNames(path.join(directory, 'model.safetensors'))
+  // model2vec's quantised vocabulary: rows are shared between tokens and scaled one by one, which one table of rows cannot say.
+  const extra = names?.find((name) => name === 'mapping' || name === 'weights')
+  if (extra !== undefined) {
+    throw new EmbedCoreError('ERR_EMBEDCORE_UNSUPPORTED_MODEL', `${path.join(directory, 'model.safetensors')} holds the tensor ${show(extra)} of a model2vec vocabulary quantisation, which is not supported`)
+  }
+}
+
+async function holdsOnlyEmbeddings(root: string): Promise<boolean> {
+  const names = await tensorNames(path.join(root, 'model.safetensors'))
+  return names !== null && names.length > 0 && names.every((name) => ['embeddings', 'embedding.weight', 'mapping', 'weights'].includes(name))
+}
+
+/** The longest header looked at here; a static model's is a few hundred bytes. */
+const LONGEST_HEADER = 1024 * 1024
+
+/** Tensor names in a safetensors header, or null when the file is absent or its header is not a small table's. The native reader judges the file. */
+async function tensorNames(file: string): Promise<string[] | null> {
+  let handle
+  try {
+    handle = await open(file, 'r')
+    const length = Buffer.alloc(8)
+    if ((await handle.read(length, 0, 8, 0)).bytesRead < 8) return null
+    const size = length.readBigUInt64LE()
+    if (size > BigInt(LONGEST_HEADER)) return null
+    const header = Buffer.alloc(Number(size))
+    if ((await handle.read(header, 0, header.length, 8)).bytesRead < header.length) return null
+    const names: unknown = JSON.parse(header.toString('utf8'))
+    return typeof names === 'object' && names !== null && !Array.isArray(names) ? Object.keys(names).filter((name) => name !== '__metadata__') : null
+  } catch {
+    return null
+  } finally {
+    await handle?.close()
+  }
+}
+

@@ -1,0 +1,259 @@
+/**
+ * Texts to token ids: the official `tokenizers` library on its own threads, with the truncation, prompts and special tokens of the reference.
+ * Ids come back packed, ready for the native side. Truncation is done here and not by the library, whose setting is shared by all calls and
+ * which does not say how much it cut; so calls may overlap freely.
+ */
+import type { Encoding } from 'tokenizers'
+import { EmbedCoreError } from '../errors.js'
+import { clip, reason, show } from '../show.js'
+import { codePointMap, writeOffsets } from './offsets.js'
+import { type LoadedTokenizer, loadTokenizer } from './tokenizer-files.js'
+
+export interface TokenizerOptions {
+  /** Static models have no special tokens and obey the truncation stored in their tokenizer.json. Default `'transformer'`. */
+  kind?: 'transformer' | 'static'
+  lowerCase: boolean | null
+  /** Tokens a text is cut to when a call does not say; null = whole. */
+  maxTokens: number | null
+}
+
+export interface TokenizeRequest {
+  /** null = whole texts; absent = the tokenizer's own limit. */
+  maxTokens?: number | null
+  /** Which end is cut; false = refuse a text that is too long; absent = as the tokenizer's files say. */
+  truncate?: 'right' | 'left' | false
+  prompt?: string
+  /** Whether to add special tokens. Default: yes, but for static models. */
+  specials?: boolean
+  wantOffsets: boolean
+  /** Looked at between pieces of a large call. */
+  signal?: AbortSignal
+}
+
+export interface TokenizedBatch {
+  ids: Int32Array
+  /** [texts + 1]: text i is ids[offsets[i]..offsets[i + 1]). */
+  offsets: Int32Array
+  /** Leading tokens of each text that belong to special tokens and prompt; 0 without a prompt. */
+  promptTokens: Int32Array
+  /** Tokens cut from each text. */
+  omitted: Int32Array
+  /** [tokens, 2] UTF-16 units in the text as given; special and prompt tokens have 0, 0. */
+  charOffsets: Int32Array | null
+}
+
+/** A large call is tokenised in pieces, so that the event loop and other calls get their turn and memory stays bounded. */
+const PIECE_TEXTS = 1024
+const PIECE_UNITS = 1 << 19
+/** Prompts are few; a caller who makes one up per call must not fill the memory. */
+const REMEMBERED_PROMPTS = 64
+
+interface Cut { keep: number | null; side: 'right' | 'left' | false; maxTokens: number | null }
+
+export class TextTokenizer {
+  readonly vocabSize: number
+  readonly maxId: number
+  /** Tokens a text is cut to when a call does not say. */
+  readonly maxTokens: number | null
+  readonly truncationSide: 'right' | 'left'
+  /** Ids the post-processor puts before and behind every text. */
+  private readonly before: number[]
+  private readonly behind: number[]
+  private readonly promptLengths = new Map<string, number>()
+
+  static async load(directory: string, options: TokenizerOptions): Promise<TextTokenizer> {
+    const kind = options.kind ?? 'transformer'
+    const loaded = await loadTokenizer(directory, { kind, lowerCase: options.lowerCase })
+    return new TextTokenizer(loaded, kind, options.maxTokens, await specialsAround(loaded))
+  }
+
+  private constructor(private readonly loaded: LoadedTokenizer, private readonly kind: 'transformer' | 'static', maxTokens: number | null, around: { before: number[]; behind: number[] }) {
+    this.vocabSize = loaded.tokenizer.getVocabSize(true)
+    this.maxId = loaded.maxId
+    this.maxTokens = maxTokens ?? (kind === 'static' ? loaded.stored?.maxTokens ?? null : null)
+    this.truncationSide = kind === 'static' ? loaded.stored?.side ?? 'right' : loaded.truncationSide
+    this.before = around.before
+    this.behind = around.behind
+  }
+
+  async encodeBatch(texts: readonly string[], request: TokenizeRequest): Promise<TokenizedBatch> {
+    const clean = cleanTexts(texts)
+    const specials = request.specials ?? this.kind === 'transformer'
+    const cut = this.cut(request, specials)
+    const prompt = request.prompt?.toWellFormed() ?? ''
+    const promptLength = prompt === '' ? 0 : await this.promptLength(prompt, specials, cut)
+    const output = new Output(clean.length, specials ? this.before : [], specials ? this.behind : [], prompt.length, promptLength, cut, request.wantOffsets)
+    let place = 0
+    let piece = this.startPiece(clean, 0, prompt, specials, request.signal)
+    while (piece !== null) {
+      const { inputs, end } = piece
+      const encodings = await piece.encodings
+      // The next piece is tokenised on the library's threads while this one is read here.
+      piece = this.startPiece(clean, end, prompt, specials, request.signal)
+      try {
+        for (let i = 0; i < encodings.length; i++) output.add(place++, inputs[i]!, encodings[i]!)
+      } catch (error) {
+        piece?.encodings.catch(() => {})
+        throw error
+      }
+    }
+    return output.finish()
+  }
+
+  /** The texts of tokens, as the vocabulary writes them. */
+  tokens(ids: Int32Array | readonly number[]): string[] {
+    return Array.from(ids, (id) => {
+      const token = this.loaded.tokenizer.idToToken(id)
+      if (token === null) throw new EmbedCoreError('ERR_EMBEDCORE_TOKENIZER_MISMATCH', `The token id ${id} is not in the vocabulary of ${this.loaded.file}, which ends at ${this.maxId}`)
+      return token
+    })
+  }
+
+  private cut(request: TokenizeRequest, specials: boolean): Cut {
+    const maxTokens = request.maxTokens === undefined ? this.maxTokens : request.maxTokens
+    const side = request.truncate ?? this.truncationSide
+    if (maxTokens === null) return { keep: null, side, maxTokens }
+    const added = specials ? this.before.length + this.behind.length : 0
+    if (maxTokens <= added) {
+      throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_OPTION', `Expected at least ${added + 1} for maxTokens (this tokenizer adds ${added} special tokens to every text) but received ${maxTokens}`)
+    }
+    return { keep: maxTokens - added, side, maxTokens }
+  }
+
+  private startPiece(texts: readonly string[], start: number, prompt: string, specials: boolean, signal: AbortSignal | undefined) {
+    if (start >= texts.length) return null
+    if (signal?.aborted === true) throw new EmbedCoreError('ERR_EMBEDCORE_ABORTED', 'The call was aborted', { cause: signal.reason })
+    const inputs: string[] = []
+    for (let units = 0; start + inputs.length < texts.length && inputs.length < PIECE_TEXTS && units < PIECE_UNITS; ) {
+      const input = prompt + texts[start + inputs.length]!
+      units += input.length
+      inputs.push(input)
+    }
+    return { inputs, end: start + inputs.length, encodings: this.run(inputs, specials) }
+  }
+
+  private async run(inputs: string[], addSpecialTokens: boolean): Promise<Encoding[]> {
+    try {
+      return await this.loaded.tokenizer.encodeBatch(inputs, { addSpecialTokens })
+    } catch (error) {
+      throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_FILE', `The tokenizer in ${this.loaded.file} cannot encode the texts: ${reason(error)}`, { cause: error })
+    }
+  }
+
+  /** As sentence-transformers counts it: the prompt alone, special tokens and truncation included, less one trailing special token. */
+  private async promptLength(prompt: string, specials: boolean, cut: Cut): Promise<number> {
+    const key = `${specials} ${cut.maxTokens} ${prompt}`
+    const known = this.promptLengths.get(key)
+    if (known !== undefined) return known
+    const output = new Output(1, specials ? this.before : [], specials ? this.behind : [], 0, 0, { ...cut, side: cut.side || 'right' }, false)
+    const [encoding] = await this.run([prompt], specials)
+    output.add(0, prompt, encoding!)
+    const { ids } = output.finish()
+    const length = ids.length > 0 && this.loaded.specialIds.has(ids.at(-1)!) ? ids.length - 1 : ids.length
+    if (this.promptLengths.size >= REMEMBERED_PROMPTS) this.promptLengths.clear()
+    if (prompt.length <= 4096) this.promptLengths.set(key, length)
+    return length
+  }
+}
+
+/** Special tokens are those without a sequence in the encoding of a text that has tokens of its own. */
+async function specialsAround({ tokenizer, file }: LoadedTokenizer): Promise<{ before: number[]; behind: number[] }> {
+  for (const probe of ['a', '0', '.', '的', '']) {
+    let encoding
+    try {
+      encoding = await tokenizer.encode(probe, null, { addSpecialTokens: true })
+    } catch (error) {
+      throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_FILE', `The tokenizer in ${file} cannot encode ${show(probe)}: ${reason(error)}`, { cause: error })
+    }
+    const ids = encoding.getIds()
+    const own = encoding.getSequenceIds().map((sequence) => sequence !== null && sequence !== undefined)
+    if (own.includes(true)) return { before: ids.slice(0, own.indexOf(true)), behind: ids.slice(own.lastIndexOf(true) + 1) }
+    if (probe === '') return { before: ids, behind: [] }
+  }
+  throw new EmbedCoreError('ERR_EMBEDCORE_INTERNAL', 'unreachable')
+}
+
+/** The texts of a call, well-formed (a lone surrogate is no character and becomes U+FFFD, as it would on the way to UTF-8). */
+function cleanTexts(texts: readonly string[]): string[] {
+  if (!Array.isArray(texts)) throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_TEXT', `Expected a list of texts but received ${show(texts)}`)
+  const clean = new Array<string>(texts.length)
+  for (let i = 0; i < texts.length; i++) {
+    const text: unknown = texts[i]
+    if (typeof text !== 'string') throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_TEXT', `Expected a string for text ${i} but received ${show(text)}`)
+    clean[i] = text.toWellFormed()
+  }
+  return clean
+}
+
+/** Packs encodings into typed arrays that grow, one pass over each encoding's ids. */
+class Output {
+  private ids: Int32Array
+  private chars: Int32Array | null
+  private readonly offsets: Int32Array
+  private readonly promptTokens: Int32Array
+  private readonly omitted: Int32Array
+  private length = 0
+
+  constructor(
+    count: number,
+    private readonly before: readonly number[],
+    private readonly behind: readonly number[],
+    private readonly promptUnits: number,
+    private readonly promptLength: number,
+    private readonly cut: Cut,
+    wantOffsets: boolean,
+  ) {
+    this.offsets = new Int32Array(count + 1)
+    this.promptTokens = new Int32Array(count)
+    this.omitted = new Int32Array(count)
+    this.ids = new Int32Array(Math.max(16, count * 16))
+    this.chars = wantOffsets ? new Int32Array(2 * this.ids.length) : null
+  }
+
+  add(index: number, input: string, encoding: Encoding): void {
+    const { before, behind, cut, promptLength } = this
+    const given = encoding.getIds()
+    const own = given.length - before.length - behind.length
+    const kept = cut.keep === null ? own : Math.min(own, cut.keep)
+    const omitted = own - kept
+    if (omitted > 0 && cut.side === false) {
+      throw new EmbedCoreError('ERR_EMBEDCORE_TEXT_TOO_LONG', `Text ${index} has ${given.length} tokens, more than the ${cut.maxTokens} allowed, and truncate is false: ${show(clip(input, 40))}`)
+    }
+    const first = before.length + (cut.side === 'left' ? omitted : 0)
+    const start = this.length
+    const total = before.length + kept + behind.length
+    this.reserve(total)
+    const { ids } = this
+    let at = start
+    for (let i = 0; i < before.length; i++) ids[at++] = given[i]!
+    for (let i = first; i < first + kept; i++) ids[at++] = given[i]!
+    for (let i = 0; i < behind.length; i++) ids[at++] = behind[i]!
+    this.length = at
+    if (this.chars !== null) {
+      this.chars.fill(0, 2 * start, 2 * at)
+      writeOffsets(encoding.getOffsets(), first, first + kept, codePointMap(input), this.promptUnits, this.chars, start + before.length)
+    }
+    this.offsets[index + 1] = at
+    this.omitted[index] = omitted
+    // Where the left end was cut the prompt went first. (The reference counts on as if it were there, and leaves out text.)
+    const prompt = cut.side === 'left' ? Math.max(before.length, promptLength - omitted) : promptLength
+    this.promptTokens[index] = promptLength === 0 ? 0 : Math.min(prompt, total)
+  }
+
+  finish(): TokenizedBatch {
+    const { offsets, promptTokens, omitted } = this
+    return { ids: this.ids.slice(0, this.length), offsets, promptTokens, omitted, charOffsets: this.chars?.slice(0, 2 * this.length) ?? null }
+  }
+
+  private reserve(more: number): void {
+    const needed = this.length + more
+    if (needed <= this.ids.length) return
+    const size = Math.max(needed, 2 * this.ids.length)
+    const { ids, chars } = this
+    this.ids = new Int32Array(size)
+    this.ids.set(ids.subarray(0, this.length))
+    if (chars === null) return
+    this.chars = new Int32Array(2 * size)
+    this.chars.set(chars.subarray(0, 2 * this.length))
+  }
+}
