@@ -1,0 +1,65 @@
+/**
+ * What the command needs from the outside: the library behind one small interface, and the streams it reads and writes.
+ * Commands see nothing else, so that they run in tests on a small core and in `main.ts` on the real one.
+ */
+import type { Readable, Writable } from 'node:stream'
+import type { EncodeOptions, LoadOptions, SentenceEmbeddings, SimilarityName, TokenEmbeddings } from '../types.js'
+
+export interface CoreModelInfo {
+  readonly name: string
+  readonly path: string
+  readonly kind: string
+  readonly family: string
+  readonly dimension: number
+  readonly hiddenSize: number
+  readonly layers: number
+  readonly heads: number
+  readonly kvHeads: number
+  readonly vocabSize: number
+  readonly maxTokens: number
+  readonly parameters: number
+  readonly fileDtype: string
+  readonly weightBytes: number
+  readonly pooling: readonly string[]
+  readonly normalize: boolean
+  readonly prompts: Readonly<Record<string, string>>
+  readonly defaultPromptName: string | null
+  readonly similarity: string
+  readonly attention: string
+  readonly isa: string
+  readonly threads: number
+}
+
+export interface CoreModel {
+  readonly info: CoreModelInfo
+  encode(texts: readonly string[], options?: EncodeOptions): Promise<SentenceEmbeddings | TokenEmbeddings>
+  similarity(
+    a: SentenceEmbeddings | Float32Array,
+    b: SentenceEmbeddings | Float32Array,
+    options?: { metric?: SimilarityName },
+  ): Promise<{ data: Float32Array; shape: readonly [number, number] }>
+  dispose(): void | Promise<void>
+}
+
+export interface CoreDevice {
+  readonly device: string
+  readonly available: boolean
+  readonly reason: string | null
+  readonly detail: object
+}
+
+export interface Core {
+  load(pathOrHubId: string | undefined, options: LoadOptions): Promise<CoreModel>
+  devices(): readonly CoreDevice[]
+}
+
+export interface CliIO {
+  /** Loaded on first use, so that help, version and usage errors need no addon; `doctor` reports why it fails. */
+  core: () => Promise<Core>
+  stdin: Readable
+  stdout: Writable
+  stderr: Writable
+  isTTY: { stdin: boolean; stdout: boolean; stderr: boolean }
+  /** Aborted by SIGINT and its kin: work stops between layers, unfinished output is removed. */
+  signal?: AbortSignal
+}

@@ -1,0 +1,7 @@
+import { nearest } from '../show.js'
+
+/** `; did you mean X?`, or nothing where no known name is near. */
+export function didYouMean(name: string, known: readonly string[], prefix = ''): string {
+  const near = nearest(name, known)
+  return near === null ? '' : `; did you mean ${prefix}${near}?`
+}

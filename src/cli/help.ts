@@ -1,0 +1,144 @@
+/** The help of the command and of each of its parts: what it does, examples to copy, flags, exit codes. */
+import type { Flags } from './arguments.js'
+import { DOCTOR_COMMAND_FLAGS } from './doctor.js'
+import { ENCODE_COMMAND_FLAGS } from './encode.js'
+import { INFO_COMMAND_FLAGS } from './info.js'
+import { SIMILARITY_COMMAND_FLAGS } from './similarity.js'
+
+export const COMMANDS = ['encode', 'similarity', 'info', 'doctor', 'help'] as const
+export type Command = (typeof COMMANDS)[number]
+
+const EXIT_CODES = `Exit codes
+  0    done (also when the reader of the output leaves early, as in "| head")
+  1    failed: the model cannot be loaded or run, or the output not be written
+  2    the command line is wrong
+  3    the input is wrong: no such file, not UTF-8, malformed CSV or JSON, a text that cannot be encoded
+  130  interrupted (Ctrl-C); unfinished files are removed
+With --json an error is one line on stderr: {"error":{"code":"...","message":"..."}}.
+`
+
+const GENERAL = `embedcore: text embeddings inside Node, on this machine
+
+Usage
+  embedcore encode [TEXT ...]       vectors of texts
+  embedcore similarity A B [C ...]  how near texts are to each other
+  embedcore info [MODEL]            what a model is
+  embedcore doctor                  what runs here, and why the rest cannot
+  embedcore help [COMMAND]          this, or all about one command
+  embedcore --version
+
+Begin with
+  embedcore encode "a text"
+  embedcore similarity "a red apple" "a green pear" "tax law"
+  embedcore encode --model ./all-MiniLM-L6-v2 --file titles.csv --column title --format npy --out titles.npy
+
+Without --model the model that comes with the package is used: English, 256 dimensions, no network.
+MODEL is a folder with a Hugging Face or sentence-transformers model, or a hub id as owner/name.
+
+${EXIT_CODES}`
+
+const ENCODE = `embedcore encode: vectors of texts
+
+Usage
+  embedcore encode [flags] TEXT ...
+  embedcore encode [flags] --file FILE
+  ... | embedcore encode [flags]
+
+Examples
+  embedcore encode "a text" "another"
+  cat titles.txt | embedcore encode --format npy > titles.npy     a text a line
+  embedcore encode --file shop.csv --column title --out shop.jsonl
+  embedcore encode --file shop.csv --column 2 --header            the second column, first row left out
+  embedcore encode --file docs.jsonl --field body --max-tokens 128
+  embedcore encode -m BAAI/bge-small-zh-v1.5 --prompt-name query "苹果手机"
+  embedcore encode -m ./bert --pooling mean --layers first-last "a text"
+  embedcore encode -m ./bert --layers "4-8" --layer-fusion concat "a text"
+  embedcore encode --dimensions 128 --precision int8 --format npy --out small.npy --file titles.txt
+  embedcore encode -m ./bert --output token "one vector a token, with its place in the text"
+  embedcore encode -- "-5 degrees"                                a text that begins with "-"
+
+Input is read as a stream: files larger than memory are fine. The index in the output is the number of the text, from 0.
+A line of a .txt file is a text even if empty; blank lines of jsonl, csv and tsv are passed over.
+Columns of csv and tsv: --column NAME takes the first row for the header; --column 2 does not, unless --header is given;
+without --column it is the column "text", or the only one.
+
+Output
+  jsonl  {"index":0,"text":"...","embedding":[...],"tokens":7,"omitted":0} a line; "omitted" counts tokens cut off.
+         Numbers have the fewest digits that read back as the same float32. With --output token:
+         "ids", "pieces", "offsets" ([start, end) in UTF-16 units; special tokens [0,0]) and "embeddings".
+  npy    NumPy matrix (float32, or int8 and uint8 by --precision; binary is packed int8, ubinary packed uint8).
+         Token output has one row a token and the tokens of each text in OUT.counts.npy.
+  f32    bare little-endian float32, row by row; with --out the shape and origin in OUT.json.
+Results go to standard output or --out, everything else to stderr. --out appears when it is whole; a broken run leaves nothing.
+int8 and uint8 divide the range of each dimension, seen in the first --calibration texts, into 256 steps. With --out the
+ranges are kept in OUT.ranges.npy: give them as --ranges for queries, so that both sides are comparable.
+With --json the last line of stderr is
+  {"summary":{"texts","tokens","truncated","omittedTokens","seconds","loadSeconds","textsPerSecond","tokensPerSecond","shape",...}}
+`
+
+const SIMILARITY = `embedcore similarity: how near texts are to each other
+
+Usage
+  embedcore similarity [flags] A B [C ...]      a table of every text against every other
+  embedcore similarity [flags] --file PAIRS     one score a pair
+
+Examples
+  embedcore similarity "a red apple" "a green pear" "tax law"
+  embedcore similarity --metric dot --json "a" "b"
+  embedcore similarity --file pairs.csv                      columns 1 and 2, no header
+  embedcore similarity --file pairs.csv --columns query,title
+  embedcore similarity --file pairs.jsonl --columns a,b --json
+  cut -f2,5 log.tsv | embedcore similarity --file - --input-format tsv
+
+Pairs come out as score, tab, first text, tab, second text; with --json as {"index","a","b","score"} lines.
+`
+
+const INFO = `embedcore info: what a model is
+
+Usage
+  embedcore info [flags] [MODEL]
+
+Examples
+  embedcore info                        the model that comes with the package
+  embedcore info ./all-MiniLM-L6-v2
+  embedcore info --json BAAI/bge-small-zh-v1.5
+`
+
+const DOCTOR = `embedcore doctor: what runs here, and why the rest cannot
+
+Usage
+  embedcore doctor [--json]
+
+Looks at Node, the platform, the addon and its instruction sets, cores and control groups, the tokenizers package, hub settings
+and optional packages, then encodes one text with the built-in model. Exit code 0 when that works, else 1.
+`
+
+const HELP = `embedcore help: this, or all about one command
+
+Usage
+  embedcore help [COMMAND]
+
+Commands: ${COMMANDS.join(', ')}
+`
+
+function flagList(flags: Flags): string {
+  const heads = Object.entries(flags).map(([name, { short, value }]) => `${short === undefined ? '    ' : `-${short}, `}--${name}${value === undefined ? '' : ` ${value}`}`)
+  const width = Math.max(...heads.map((head) => head.length))
+  return `\nFlags\n${Object.values(flags)
+    .map(({ help }, i) => `  ${heads[i]!.padEnd(width)}  ${help}\n`)
+    .join('')}`
+}
+
+const PAGES: Readonly<Record<Command, readonly [string, Flags | null]>> = {
+  encode: [ENCODE, ENCODE_COMMAND_FLAGS],
+  similarity: [SIMILARITY, SIMILARITY_COMMAND_FLAGS],
+  info: [INFO, INFO_COMMAND_FLAGS],
+  doctor: [DOCTOR, DOCTOR_COMMAND_FLAGS],
+  help: [HELP, null],
+}
+
+export function helpText(command: Command | null): string {
+  if (command === null) return GENERAL
+  const [text, flags] = PAGES[command]
+  return text + (flags === null ? '' : flagList(flags)) + (command === 'help' ? '' : `\n${EXIT_CODES}`)
+}

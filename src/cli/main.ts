@@ -1,0 +1,35 @@
+/** The `embedcore` executable: the process's streams and signals around `runCli`. */
+import type { Core } from './contract.js'
+import { removeUnfinishedFiles } from './output/sink.js'
+import { runCli } from './run.js'
+
+/** Signals that ask to stop, and the exit code that tells so (128 + number). */
+const SIGNALS = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const
+
+const stop = new AbortController()
+let signalled: number | null = null
+for (const [signal, code] of Object.entries(SIGNALS)) {
+  process.on(signal, () => {
+    // The first asks politely: work stops between layers and files are removed. The second does not wait.
+    if (signalled !== null) process.exit(code)
+    signalled = code
+    stop.abort()
+  })
+}
+process.on('exit', removeUnfinishedFiles)
+
+const { stdin, stdout, stderr } = process
+// A reader of stderr that left is no reason to stop.
+stderr.on('error', () => undefined)
+
+const code = await runCli(process.argv.slice(2), {
+  core: async () => (await import('../index.js')).embedCore satisfies Core,
+  stdin,
+  stdout,
+  stderr,
+  isTTY: { stdin: stdin.isTTY === true, stdout: stdout.isTTY === true, stderr: stderr.isTTY === true },
+  signal: stop.signal,
+})
+process.exitCode = signalled ?? code
+// Standard input may still be open (a pipe whose writer lives on): nobody reads it any more.
+stdin.destroy()

@@ -1,0 +1,88 @@
+/** The flags that choose a model and say how to encode, and their translation into `LoadOptions` and `EncodeOptions`. */
+import type { AttentionMode, EncodeOptions, LayerSelection, LoadOptions, PoolingMode, Precision } from '../types.js'
+import { booleanOf, choiceOf, choicesOf, integerOf, refuseBoth, stringOf, type Arguments, type Flags } from './arguments.js'
+import { UsageError } from './failures.js'
+
+const POOLING: readonly PoolingMode[] = ['cls', 'mean', 'max', 'mean_sqrt_len', 'weightedmean', 'lasttoken']
+const ATTENTION: readonly AttentionMode[] = ['causal', 'bidirectional', 'prefix']
+const PRECISION: readonly Precision[] = ['float32', 'int8', 'uint8', 'binary', 'ubinary']
+
+export const MODEL_FLAGS = {
+  model: { type: 'string', short: 'm', value: 'MODEL', help: 'folder or hub id (owner/name); without it the built-in model' },
+  revision: { type: 'string', value: 'NAME', help: 'hub: branch, tag or commit' },
+  offline: { type: 'boolean', help: 'hub: use only what is in the cache' },
+  'cache-dir': { type: 'string', value: 'DIR', help: 'hub: cache folder' },
+  device: { type: 'string', value: 'NAME', help: 'auto or cpu' },
+  threads: { type: 'string', value: 'N', help: 'worker threads; without it the physical cores this process may use' },
+} as const satisfies Flags
+
+export const ENCODE_FLAGS = {
+  pooling: { type: 'string', value: 'LIST', help: `comma list of ${POOLING.join(', ')}; joined end to end` },
+  layers: { type: 'string', value: 'WHICH', help: '-1, 0, "16,24", 4-8, last:4, first-last; 0 = embeddings, -1 = last' },
+  'layer-fusion': { type: 'string', value: 'HOW', help: 'mean or concat' },
+  attention: { type: 'string', value: 'LIST', help: `${ATTENTION.join(', ')}; one, or a comma list with one a layer` },
+  normalize: { type: 'boolean', help: 'make every vector of length 1' },
+  'no-normalize': { type: 'boolean', help: 'leave lengths as they are' },
+  dimensions: { type: 'string', value: 'N', help: 'keep the first N dimensions' },
+  prompt: { type: 'string', value: 'TEXT', help: 'put before every text' },
+  'prompt-name': { type: 'string', value: 'NAME', help: "one of the model's own prompts, e.g. query" },
+  'max-tokens': { type: 'string', value: 'N', help: 'tokens a text is cut to' },
+  truncate: { type: 'string', value: 'END', help: 'right or left end is cut off; none = fail on a text that is too long' },
+} as const satisfies Flags
+
+export const PRECISION_FLAG = {
+  precision: { type: 'string', value: 'TYPE', help: PRECISION.join(', ') },
+} as const satisfies Flags
+
+export function loadOptionsOf(args: Arguments, signal: AbortSignal): LoadOptions {
+  const options: LoadOptions = { signal }
+  const device = choiceOf(args, 'device', ['auto', 'cpu'])
+  const threads = integerOf(args, 'threads')
+  const revision = stringOf(args, 'revision')
+  const cacheDir = stringOf(args, 'cache-dir')
+  if (device !== undefined) options.device = device
+  if (threads !== undefined) options.threads = threads
+  if (revision !== undefined) options.revision = revision
+  if (cacheDir !== undefined) options.cacheDir = cacheDir
+  if (booleanOf(args, 'offline')) options.offline = true
+  return options
+}
+
+/** Numbers become numbers; the named forms are the library's to understand. */
+export function layersOf(args: Arguments): LayerSelection | undefined {
+  const given = stringOf(args, 'layers')?.trim()
+  if (given === undefined) return undefined
+  if (/^-?\d+$/.test(given)) return Number(given)
+  if (/^-?\d+(\s*,\s*-?\d+)+$/.test(given)) return given.split(',').map(Number)
+  if (/^(first-last|last:\d+|\d+-\d+)$/.test(given)) return given
+  throw new UsageError(`--layers is a number, a comma list of numbers, 4-8, last:4 or first-last, but ${JSON.stringify(given)} was given`, args.topic)
+}
+
+export function encodeOptionsOf(args: Arguments, signal: AbortSignal): EncodeOptions {
+  refuseBoth(args, 'normalize', 'no-normalize')
+  refuseBoth(args, 'prompt', 'prompt-name')
+  const options: EncodeOptions = { signal }
+  const pooling = choicesOf(args, 'pooling', POOLING)
+  const layers = layersOf(args)
+  const layerFusion = choiceOf(args, 'layer-fusion', ['mean', 'concat'])
+  const attention = choicesOf(args, 'attention', ATTENTION)
+  const dimensions = integerOf(args, 'dimensions')
+  const precision = choiceOf(args, 'precision', PRECISION)
+  const prompt = stringOf(args, 'prompt')
+  const promptName = stringOf(args, 'prompt-name')
+  const maxTokens = integerOf(args, 'max-tokens')
+  const truncate = choiceOf(args, 'truncate', ['right', 'left', 'none'])
+  if (pooling !== undefined) options.pooling = pooling.length === 1 ? pooling[0]! : pooling
+  if (layers !== undefined) options.layers = layers
+  if (layerFusion !== undefined) options.layerFusion = layerFusion
+  if (attention !== undefined) options.attention = attention.length === 1 ? attention[0]! : attention
+  if (booleanOf(args, 'normalize')) options.normalize = true
+  if (booleanOf(args, 'no-normalize')) options.normalize = false
+  if (dimensions !== undefined) options.dimensions = dimensions
+  if (precision !== undefined) options.precision = precision
+  if (prompt !== undefined) options.prompt = prompt
+  if (promptName !== undefined) options.promptName = promptName
+  if (maxTokens !== undefined) options.maxTokens = maxTokens
+  if (truncate !== undefined) options.truncate = truncate === 'none' ? false : truncate
+  return options
+}

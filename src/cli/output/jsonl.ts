@@ -1,0 +1,75 @@
+/** One JSON object a text: `{"index","text","embedding","tokens","omitted"}`, or for token output ids, pieces, places and vectors. */
+import { EmbedCoreError } from '../../errors.js'
+import type { SentenceEmbeddings, TokenEmbeddings, VectorData } from '../../types.js'
+import { LONGEST_NUMBER, writeFloat32 } from './decimal.js'
+
+/** What writing takes of a result; the result of no texts has nothing more. */
+export type WrittenEmbeddings = Pick<SentenceEmbeddings, 'data' | 'shape' | 'tokenCounts' | 'omittedTokens'> & Partial<SentenceEmbeddings>
+
+export interface Results {
+  /** Index of the first text in the whole input. */
+  start: number
+  texts: readonly string[]
+  embeddings: WrittenEmbeddings | TokenEmbeddings
+}
+
+export const isTokenOutput = (embeddings: Results['embeddings']): embeddings is TokenEmbeddings => 'text' in embeddings
+
+/** A byte buffer that grows, so that a batch is one write and no number becomes a string of its own. */
+class Bytes {
+  #buffer = Buffer.allocUnsafe(2 ** 16)
+  #length = 0
+
+  #reserve(bytes: number): void {
+    if (this.#length + bytes <= this.#buffer.length) return
+    const larger = Buffer.allocUnsafe(Math.max(this.#buffer.length * 2, this.#length + bytes))
+    this.#buffer.copy(larger, 0, 0, this.#length)
+    this.#buffer = larger
+  }
+
+  string(text: string): this {
+    // At most three bytes of UTF-8 for a UTF-16 unit.
+    this.#reserve(text.length * 3)
+    this.#length += this.#buffer.write(text, this.#length)
+    return this
+  }
+
+  vector(vector: VectorData, index: number): this {
+    this.#reserve(vector.length * (LONGEST_NUMBER + 1) + 2)
+    const buffer = this.#buffer
+    let at = this.#length
+    buffer[at++] = 91
+    for (let i = 0; i < vector.length; i++) {
+      if (i > 0) buffer[at++] = 44
+      const value = vector[i]!
+      if (!Number.isFinite(value)) throw new EmbedCoreError('ERR_EMBEDCORE_NON_FINITE', `dimension ${i} of text ${index} is ${value}, which JSON cannot hold`)
+      at = writeFloat32(value, buffer, at)
+    }
+    buffer[at++] = 93
+    this.#length = at
+    return this
+  }
+
+  taken(): Uint8Array {
+    return this.#buffer.subarray(0, this.#length)
+  }
+}
+
+/** The lines of one batch. Lone surrogates come out as \uXXXX, as JSON.stringify writes them. */
+export function jsonLines({ start, texts, embeddings }: Results): Uint8Array {
+  const bytes = new Bytes()
+  texts.forEach((text, i) => {
+    const counts = `"tokens":${embeddings.tokenCounts[i]},"omitted":${embeddings.omittedTokens[i]}`
+    bytes.string(`{"index":${start + i},"text":${JSON.stringify(text)},`)
+    if (isTokenOutput(embeddings)) {
+      const tokens = embeddings.text(i)
+      bytes.string(`"ids":${JSON.stringify([...tokens.ids])},"pieces":${JSON.stringify(tokens.tokens)},"offsets":${JSON.stringify(tokens.offsets)},"embeddings":[`)
+      for (let t = 0; t < tokens.shape[0]; t++) {
+        if (t > 0) bytes.string(',')
+        bytes.vector(tokens.row(t), start + i)
+      }
+      bytes.string(`],${counts}}\n`)
+    } else bytes.string('"embedding":').vector(embeddings.row!(i), start + i).string(`,${counts}}\n`)
+  })
+  return bytes.taken()
+}

@@ -1,0 +1,60 @@
+/** A progress line on a terminal: how far, how fast, how long still. Drawn at most ten times a second; nothing elsewhere. */
+import type { Writable } from 'node:stream'
+import type { DownloadProgress } from '../types.js'
+import { compactNumber, duration } from './text.js'
+
+const REDRAW_MS = 100
+const BAR_CELLS = 24
+const CLEAR_LINE = '\r\x1b[K'
+
+export interface ProgressState {
+  texts: number
+  tokens: number
+  /** 0 to 1, null when the end is not known. */
+  share: number | null
+}
+
+export function progressLine({ texts, tokens, share }: ProgressState, seconds: number): string {
+  const rate = (count: number) => compactNumber(seconds > 0 ? count / seconds : 0)
+  const rates = `${compactNumber(texts)} texts  ${rate(texts)} texts/s  ${rate(tokens)} tokens/s`
+  if (share === null) return `${rates}  ${duration(seconds)}`
+  const filled = Math.round(share * BAR_CELLS)
+  const eta = share > 0 ? `  ETA ${duration((seconds * (1 - share)) / share)}` : ''
+  return `${'█'.repeat(filled)}${'░'.repeat(BAR_CELLS - filled)} ${String(Math.floor(share * 100)).padStart(3)} %  ${rates}${eta}`
+}
+
+export class Progress {
+  #drawn = false
+  #last = -Infinity
+  readonly #begin = performance.now()
+
+  constructor(
+    readonly terminal: Writable,
+    readonly active: boolean,
+    readonly columns = (terminal as { columns?: number }).columns ?? 80,
+  ) {}
+
+  update(state: ProgressState): void {
+    this.#draw(() => progressLine(state, (performance.now() - this.#begin) / 1000))
+  }
+
+  download({ file, loaded, total }: DownloadProgress): void {
+    const share = total > 0 ? ` ${String(Math.floor((loaded / total) * 100)).padStart(3)} %` : ''
+    this.#draw(() => `downloading ${file}${share}  ${(loaded / 2 ** 20).toFixed(1)} MiB`)
+  }
+
+  /** Takes the line away again. */
+  clear(): void {
+    if (this.#drawn) this.terminal.write(CLEAR_LINE)
+    this.#drawn = false
+  }
+
+  #draw(line: () => string): void {
+    const now = performance.now()
+    if (!this.active || now - this.#last < REDRAW_MS) return
+    this.#last = now
+    this.#drawn = true
+    // A line that wraps could not be taken back.
+    this.terminal.write(CLEAR_LINE + line().slice(0, this.columns - 1))
+  }
+}
