@@ -34,7 +34,7 @@ void fail(Code code, const char* format, ...) {
   throw Error(code, message);
 }
 
-std::string quoted(std::string_view text, size_t limit) {
+std::string quote(std::string_view text, size_t limit) {
   std::string out = "\"";
   size_t i = 0;
   while (i < text.size() && out.size() <= limit) {

@@ -53,6 +53,6 @@ class Error : public std::runtime_error {
 
 // Text from outside made fit for a sentence: in double quotes, control characters and bytes that are not UTF-8 escaped, cut
 // to about `limit` bytes at a character's end.
-std::string quoted(std::string_view text, size_t limit = 80);
+std::string quote(std::string_view text, size_t limit = 80);
 
 }  // namespace embedcore

@@ -1,7 +1,7 @@
 #include "base/json.h"
 
 #include <algorithm>
-#include <cstdio>
+#include <charconv>
 
 #include "base/error.h"
 #include "base/json_parser.h"
@@ -128,20 +128,19 @@ std::string Json::path() const {
       return held && held->get() == inner;
     });
   }
-  return trail.empty() ? container->where : container->where + ": " + quoted(trail, 200);
+  return trail.empty() ? container->where : container->where + ": " + quote(trail, 200);
 }
 
 std::string Json::describe() const {
   if (is_null()) return "null";
   if (is_bool()) return as_bool() ? "true" : "false";
-  if (is_string()) return quoted(as_string());
+  if (is_string()) return quote(as_string());
   if (is_array()) return "an array of " + std::to_string(as_array().size());
   if (is_object()) return "an object";
   const Number& number = std::get<Number>(value_);
   if (number.literal) return std::to_string(number.integer);
   char text[40];
-  std::snprintf(text, sizeof text, "%.17g", number.value);
-  return text;
+  return std::string(text, std::to_chars(text, text + sizeof text, number.value).ptr);
 }
 
 void Json::refuse(const char* expected) const {

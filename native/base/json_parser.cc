@@ -59,7 +59,7 @@ bool JsonParser::take_word(std::string_view word) {
 
 std::string JsonParser::seen() const {
   if (at_ >= text_.size()) return "the end of the text";
-  return quoted(text_.substr(at_, std::max<size_t>(1, utf8_length(text_.substr(at_)))));
+  return quote(text_.substr(at_, std::max<size_t>(1, utf8_length(text_.substr(at_)))));
 }
 
 Json JsonParser::value(const Json::Container* home, int depth) {
@@ -127,7 +127,7 @@ Json JsonParser::object(const Json::Container* home, int depth) {
       positions.push_back(at_);
       std::string key = string();
       skip_space();
-      if (!take(':')) refuse(at_, "expected \":\" after the key " + quoted(key) + ", found " + seen());
+      if (!take(':')) refuse(at_, "expected \":\" after the key " + quote(key) + ", found " + seen());
       Json member = value(container.get(), depth + 1);
       container->members.emplace_back(std::move(key), std::move(member));
       skip_space();
@@ -151,7 +151,7 @@ void JsonParser::index_keys(Json::Container& container, const std::vector<size_t
     return by_key != 0 ? by_key < 0 : a < b;
   });
   const auto twin = std::adjacent_find(order.begin(), order.end(), [&](uint32_t a, uint32_t b) { return members[a].first == members[b].first; });
-  if (twin != order.end()) refuse(positions[*(twin + 1)], "the key " + quoted(members[*twin].first) + " appears twice in one object");
+  if (twin != order.end()) refuse(positions[*(twin + 1)], "the key " + quote(members[*twin].first) + " appears twice in one object");
   if (members.size() > kLinearKeys) container.by_key = std::move(order);
 }
 
@@ -182,7 +182,7 @@ Json::Number JsonParser::number() {
   const char* first = text_.data() + start;
   const char* last = text_.data() + at_;
   if (std::from_chars(first, last, number.value).ec != std::errc())
-    refuse(start, "the number " + quoted(text_.substr(start, at_ - start), 40) + " does not fit a double");
+    refuse(start, "the number " + quote(text_.substr(start, at_ - start), 40) + " does not fit a double");
   if (literal) {
     // Larger integers stay doubles, as nothing that reads them as integers could hold them.
     number.literal = number.whole = std::from_chars(first, last, number.integer).ec == std::errc();
@@ -203,7 +203,7 @@ std::string JsonParser::string() {
       ++at_;
       return out;
     }
-    if (byte < 0x20) refuse(at_, "control character " + quoted(text_.substr(at_, 1)) + " in a string must be escaped");
+    if (byte < 0x20) refuse(at_, "control character " + quote(text_.substr(at_, 1)) + " in a string must be escaped");
     if (byte != '\\') {
       const size_t length = utf8_length(text_.substr(at_));
       if (length == 0) refuse(at_, "byte " + seen() + " is not UTF-8");

@@ -77,7 +77,7 @@ class Descriptor {
 }  // namespace
 
 std::shared_ptr<const MappedFile> MappedFile::open(const std::string& path) {
-  if (path.find('\0') != std::string::npos) fail(Code::kInvalidFile, "the path %s holds a zero byte", quoted(path, 400).c_str());
+  if (path.find('\0') != std::string::npos) fail(Code::kInvalidFile, "the path %s holds a zero byte", quote(path, 400).c_str());
   struct stat status;
   // Looked at before it is opened, since opening a device can do things; and again after, since it may have been exchanged.
   if (::stat(path.c_str(), &status) != 0) fail_errno(path, "open", errno);

@@ -28,7 +28,7 @@ bool is_there(const std::string& path) {
 }
 
 void require_directory(const std::string& directory) {
-  if (directory.find('\0') != std::string::npos) fail(Code::kInvalidFile, "the path %s holds a zero byte", quoted(directory, 400).c_str());
+  if (directory.find('\0') != std::string::npos) fail(Code::kInvalidFile, "the path %s holds a zero byte", quote(directory, 400).c_str());
   struct stat status;
   if (::stat(directory.c_str(), &status) != 0) {
     const int error = errno;
@@ -50,7 +50,7 @@ void require_directory(const std::string& directory) {
 
 void require_plain_name(const std::string& shard, const std::string& tensor, const std::string& where) {
   auto refuse = [&](const char* why) {
-    fail(Code::kInvalidFile, "%s: tensor %s is said to lie in %s, %s", where.c_str(), quoted(tensor).c_str(), quoted(shard).c_str(), why);
+    fail(Code::kInvalidFile, "%s: tensor %s is said to lie in %s, %s", where.c_str(), quote(tensor).c_str(), quote(shard).c_str(), why);
   };
   if (shard.empty()) refuse("which is no file name");
   if (shard.find_first_of(std::string_view("/\\\0", 3)) != std::string::npos || shard == "." || shard == "..")
@@ -69,7 +69,7 @@ std::map<std::string, std::string> parse_shard_index(std::string_view text, cons
   std::map<std::string, std::string> shards;
   for (const auto& [tensor, shard] : map->as_object()) {
     if (!shard.is_string())
-      fail(Code::kInvalidFile, "%s: the shard of tensor %s must be a file name, got %s", where.c_str(), quoted(tensor).c_str(), shard.describe().c_str());
+      fail(Code::kInvalidFile, "%s: the shard of tensor %s must be a file name, got %s", where.c_str(), quote(tensor).c_str(), shard.describe().c_str());
     require_plain_name(shard.as_string(), tensor, where);
     shards.emplace(tensor, shard.as_string());
   }
@@ -92,12 +92,12 @@ std::shared_ptr<const WeightFiles> WeightFiles::open(const std::string& director
       if (!holder) {
         const std::string path = beside(directory, shard);
         if (!is_there(path))
-          fail(Code::kNotFound, "%s: the shard %s, which should hold tensor %s, is missing", index.c_str(), quoted(shard).c_str(), quoted(tensor).c_str());
+          fail(Code::kNotFound, "%s: the shard %s, which should hold tensor %s, is missing", index.c_str(), quote(shard).c_str(), quote(tensor).c_str());
         result->files_.push_back(SafeTensors::open(path));
         holder = result->files_.back().get();
       }
       const TensorView* view = holder->find(tensor);
-      if (!view) fail(Code::kMissingTensor, "%s: tensor %s is not in its shard %s", index.c_str(), quoted(tensor).c_str(), quoted(shard).c_str());
+      if (!view) fail(Code::kMissingTensor, "%s: tensor %s is not in its shard %s", index.c_str(), quote(tensor).c_str(), quote(shard).c_str());
       result->add(*view);
     }
   } else {
