@@ -48,14 +48,11 @@ export function loadOptionsOf(args: Arguments, signal: AbortSignal): LoadOptions
   return options
 }
 
-/** Numbers become numbers; the named forms are the library's to understand. */
-export function layersOf(args: Arguments): LayerSelection | undefined {
-  const given = stringOf(args, 'layers')?.trim()
-  if (given === undefined) return undefined
-  if (/^-?\d+$/.test(given)) return Number(given)
-  if (/^-?\d+(\s*,\s*-?\d+)+$/.test(given)) return given.split(',').map(Number)
-  if (/^(first-last|last:\d+|\d+-\d+)$/.test(given)) return given
-  throw new UsageError(`--layers is a number, a comma list of numbers, 4-8, last:4 or first-last, but ${JSON.stringify(given)} was given`, args.topic)
+/** Only the shape is checked here, before a model is loaded; how many layers there are is the library's to know. */
+function layersOf(args: Arguments): LayerSelection | undefined {
+  const given = stringOf(args, 'layers')
+  if (given === undefined || given.split(',').every((part) => /^(first-last|last:\d+|-?\d+|-?\d+--?\d+)$/.test(part.trim()))) return given
+  throw new UsageError(`--layers is a number, 4-8, last:4, first-last, or several of them parted by commas, but ${JSON.stringify(given)} was given`, args.topic)
 }
 
 export function encodeOptionsOf(args: Arguments, signal: AbortSignal): EncodeOptions {

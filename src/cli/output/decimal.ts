@@ -61,7 +61,7 @@ function writeDecimal(digits: number, places: number, bytes: Uint8Array, at: num
   let place = end - 1
   for (let i = 0; i < total; i++) {
     if (i === places && places > 0) bytes[place--] = 46
-    const rest = Math.floor(digits / 10)
+    const rest = (digits / 10) | 0
     bytes[place--] = 48 + (digits - rest * 10)
     digits = rest
   }
