@@ -7,6 +7,33 @@
 
 namespace embedcore {
 
+namespace {
+
+constexpr size_t kMaxMessage = 4096;
+
+// Control characters and ill-formed bytes as \x0a, a backslash before the characters of `escaped`, cut at a character's end.
+std::string printable(std::string_view text, size_t limit, std::string_view escaped) {
+  std::string out;
+  size_t i = 0;
+  while (i < text.size() && out.size() < limit) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    const size_t length = utf8_length(text.substr(i));
+    if (length == 0 || byte < 0x20 || byte == 0x7f) {
+      char code[8];
+      std::snprintf(code, sizeof code, "\\x%02x", byte);
+      out += code;
+      ++i;
+      continue;
+    }
+    if (escaped.find(text[i]) != std::string_view::npos) out += '\\';
+    out += text.substr(i, length);
+    i += length;
+  }
+  return i < text.size() ? out + "..." : out;
+}
+
+}  // namespace
+
 const char* code_name(Code code) {
   switch (code) {
 #define EMBEDCORE_CODE(name, text) \
@@ -31,28 +58,15 @@ void fail(Code code, const char* format, ...) {
     std::vsnprintf(message.data(), message.size() + 1, format, again);
   }
   va_end(again);
-  throw Error(code, message);
+  if (message.size() > kMaxMessage) {
+    // The middle goes, where the value that is too long stands; what the sentence says of it stays.
+    size_t tail = message.size() - kMaxMessage / 2;
+    while (tail < message.size() && (static_cast<unsigned char>(message[tail]) & 0xc0) == 0x80) ++tail;
+    throw Error(code, printable(message, kMaxMessage / 2, "") + printable(std::string_view(message).substr(tail), kMaxMessage, ""));
+  }
+  throw Error(code, printable(message, 4 * kMaxMessage, ""));
 }
 
-std::string quote(std::string_view text, size_t limit) {
-  std::string out = "\"";
-  size_t i = 0;
-  while (i < text.size() && out.size() <= limit) {
-    const auto byte = static_cast<unsigned char>(text[i]);
-    const size_t length = utf8_length(text.substr(i));
-    if (length == 0 || byte < 0x20 || byte == 0x7f) {
-      char escaped[8];
-      std::snprintf(escaped, sizeof escaped, "\\x%02x", byte);
-      out += escaped;
-      ++i;
-      continue;
-    }
-    if (byte == '"' || byte == '\\') out += '\\';
-    out += text.substr(i, length);
-    i += length;
-  }
-  if (i < text.size()) out += "...";
-  return out + "\"";
-}
+std::string quote(std::string_view text, size_t limit) { return "\"" + printable(text, limit, "\"\\") + "\""; }
 
 }  // namespace embedcore

@@ -48,7 +48,8 @@ class Error : public std::runtime_error {
   Code code;
 };
 
-// Throws Error with the formatted sentence.
+// Throws Error with the formatted sentence. Whatever a file or a caller put into the values, the sentence is one line of printable
+// UTF-8 of a few KB at most; values that can be long or odd read better through quote().
 [[noreturn, gnu::format(printf, 2, 3)]] void fail(Code code, const char* format, ...);
 
 // Text from outside made fit for a sentence: in double quotes, control characters and bytes that are not UTF-8 escaped, cut

@@ -24,13 +24,26 @@ TEST(Error, CodesAreThoseOfTheTypeScriptFace) {
 }
 
 TEST(Error, FailFormatsSentencesOfAnyLength) {
-  const std::string value(5000, 'x');
+  const std::string value(4000, 'x');
   try {
     fail(Code::kInvalidOption, "%s is %d", value.c_str(), 7);
     FAIL() << "fail() returned";
   } catch (const Error& error) {
     EXPECT_EQ(error.code, Code::kInvalidOption);
     EXPECT_EQ(std::string(error.what()), value + " is 7");
+  }
+}
+
+TEST(Error, SentencesAreOnePrintableLine) {
+  expect_error(Code::kInvalidConfig, {"a\\x0ab\\xff \\x1b[31m 苹"}, [] { fail(Code::kInvalidConfig, "%s", "a\nb\xff \x1b[31m 苹"); });
+  try {
+    fail(Code::kInternal, "%s苹 is too long", std::string(1'000'000, 'x').c_str());
+    FAIL() << "fail() returned";
+  } catch (const Error& error) {
+    EXPECT_LT(std::string_view(error.what()).size(), 4200u);
+    EXPECT_TRUE(std::string_view(error.what()).starts_with("xxx"));
+    EXPECT_NE(std::string_view(error.what()).find("x...x"), std::string_view::npos);
+    EXPECT_TRUE(std::string_view(error.what()).ends_with("x苹 is too long"));
   }
 }
 
