@@ -7,7 +7,7 @@ import path from 'node:path'
 import { bertNormalizer, lowercase, type Normalizer, sequenceNormalizer, Tokenizer } from 'tokenizers'
 import { EmbedCoreError } from '../errors.js'
 import { reason } from '../show.js'
-import { Fields, type JsonValue, parseJson, readFields, readText } from './json-file.js'
+import { Fields, type JsonValue, LARGEST_INTEGER, parseJson, readFields, readText } from './json-file.js'
 
 export interface LoadedTokenizer {
   tokenizer: Tokenizer
@@ -115,6 +115,9 @@ function hasLowercase(json: Fields, replaced: boolean): boolean {
 function storedTruncation(json: Fields): LoadedTokenizer['stored'] {
   const truncation = json.fields('truncation')
   if (truncation === null) return null
+  const maxTokens = truncation.number('max_length', null)
+  // Some files write a number beyond any text for "none".
+  if (maxTokens === null || maxTokens > LARGEST_INTEGER) return null
   return { maxTokens: truncation.requiredInteger('max_length'), side: truncation.text('direction', 'Right').toLowerCase() === 'left' ? 'left' : 'right' }
 }
 
@@ -132,6 +135,8 @@ function ids(json: Fields): { maxId: number; specialIds: Set<number> } {
     if (id > maxId) maxId = id
     if (token.raw('special') === true) specialIds.add(id)
   }
+  // Ids are int32 from here on; the library itself would take uint32.
+  if (maxId > LARGEST_INTEGER) throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_FILE', `${json.file} holds the token id ${maxId}, more than ${LARGEST_INTEGER}`)
   return { maxId, specialIds }
 }
 

@@ -157,7 +157,7 @@ export class TextTokenizer {
 }
 
 /** Special tokens are those without a sequence in the encoding of a text that has tokens of its own. */
-async function specialsAround({ tokenizer, file }: LoadedTokenizer): Promise<{ before: number[]; behind: number[] }> {
+async function specialsAround({ tokenizer, file, maxId }: LoadedTokenizer): Promise<{ before: number[]; behind: number[] }> {
   for (const probe of ['a', '0', '.', '的', '']) {
     let encoding
     try {
@@ -166,6 +166,8 @@ async function specialsAround({ tokenizer, file }: LoadedTokenizer): Promise<{ b
       throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_FILE', `The tokenizer in ${file} cannot encode ${show(probe)}: ${reason(error)}`, { cause: error })
     }
     const ids = encoding.getIds()
+    const strange = ids.find((id) => !(id >= 0 && id <= maxId))
+    if (strange !== undefined) throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_FILE', `The post-processor in ${file} adds the token id ${strange}, but the vocabulary ends at ${maxId}`)
     const own = encoding.getSequenceIds().map((sequence) => sequence !== null && sequence !== undefined)
     if (own.includes(true)) return { before: ids.slice(0, own.indexOf(true)), behind: ids.slice(own.lastIndexOf(true) + 1) }
     if (probe === '') return { before: ids, behind: [] }

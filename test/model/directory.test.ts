@@ -127,7 +127,7 @@ describe('modules', () => {
     await refused(dense({ activation_function: 'my.Tanh' }), 'ERR_EMBEDCORE_UNSUPPORTED_MODULE', 'my.Tanh')
     await refused(dense({ module_input_name: 'token_embeddings' }), 'ERR_EMBEDCORE_UNSUPPORTED_MODULE', 'token_embeddings')
     await refused(dense({ module_output_name: 'other' }), 'ERR_EMBEDCORE_UNSUPPORTED_MODULE', 'other')
-    for (const value of [0, -1, 1.5, 1e400, 2 ** 31, '8', null, [8], { a: 1 }]) await refused(dense({ in_features: value }), 'ERR_EMBEDCORE_INVALID_CONFIG', 'in_features', join('2_Dense', 'config.json'))
+    for (const value of [0, -1, 1.5, 2 ** 31, '8', null, [8], { a: 1 }]) await refused(dense({ in_features: value }), 'ERR_EMBEDCORE_INVALID_CONFIG', 'in_features', join('2_Dense', 'config.json'))
     await refused({ ...dense({}), '2_Dense/config.json': '{"in_features": 1e999, "out_features": 4}' }, 'ERR_EMBEDCORE_INVALID_CONFIG', 'Infinity')
   })
 

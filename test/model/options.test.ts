@@ -8,6 +8,15 @@ import type { EncodeOptions, LayerSelection, LoadOptions } from '../../src/types
 
 const invalid = (...parts: string[]) => expect.objectContaining({ code: 'ERR_EMBEDCORE_INVALID_OPTION', message: expect.stringMatching(parts.map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')).join('.*')) as string })
 
+function thrown(call: () => unknown): Error {
+  try {
+    call()
+  } catch (error) {
+    return error as Error
+  }
+  throw new Error('nothing was thrown')
+}
+
 describe('checkOptions', () => {
   const rules = { normalize: flag, dimensions: integer(1, 10), pooling: oneOrMore(oneOf('cls', 'mean')), prompt: text }
 
@@ -38,7 +47,8 @@ describe('checkOptions', () => {
     for (const value of [null, 0, 11, 1.5, NaN, Infinity, '4', 4n, [4], {}, true]) expect(wrong({ dimensions: value })).toThrow(invalid('dimensions'))
     for (const value of [null, 1, 'true', {}]) expect(wrong({ normalize: value })).toThrow(invalid('true or false for normalize'))
     for (const value of [null, '', [], ['cls', 'x'], [['cls']], new Array(3)]) expect(wrong({ pooling: value })).toThrow(invalid('pooling'))
-    expect(() => { try { wrong({ dimensions: 'x'.repeat(1 << 20) })() } catch (error) { throw new Error(String((error as Error).message.length)) } }).toThrow(/^1?\d\d$/)
+    const long = thrown(wrong({ dimensions: 'x'.repeat(1 << 20) }))
+    expect(long.message.length).toBeLessThan(200)
     for (const options of [null, 'text', 3, [], () => {}, new Float32Array(2)]) expect(() => checkOptions(options, rules)).toThrow(invalid('an object of options'))
   })
 

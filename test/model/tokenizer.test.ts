@@ -247,10 +247,13 @@ describe('files', () => {
     // A vocab.txt of a family other than BERT says nothing about how to cut words.
     await expect(TextTokenizer.load(await folderWith({ 'vocab.txt': WORDS.join('\n'), 'config.json': { model_type: 'qwen2' } }), loose)).rejects.toMatchObject({ code: 'ERR_EMBEDCORE_NOT_FOUND' })
     await expect(TextTokenizer.load(await folderWith({ 'vocab.txt': 'a\nb\n', 'config.json': { model_type: 'bert' } }), loose)).rejects.toMatchObject({ code: 'ERR_EMBEDCORE_INVALID_FILE', message: expect.stringContaining('[UNK]') as string })
-    const broken: (string | object)[] = ['', '{', '[]', '"text"', '{}', '['.repeat(100_000), { model: 3 }, { model: { type: 'Nonsense' } }, wordPiece({ model: { type: 'WordPiece', vocab: { a: -1 } } }), wordPiece({ added_tokens: 'x' }), wordPiece({ added_tokens: [3] })]
+    const broken: (string | object)[] = ['', '{', '[]', '"text"', '{}', '['.repeat(100_000), { model: 3 }, { model: { type: 'Nonsense' } }, wordPiece({ model: { type: 'WordPiece', vocab: { a: -1 } } }), wordPiece({ model: { ...wordPiece().model, vocab: { '[UNK]': 2 ** 32 - 1 } } }), wordPiece({ added_tokens: 'x' }), wordPiece({ added_tokens: [3] })]
     for (const content of broken) {
       await expect(TextTokenizer.load(await folderWith({ 'tokenizer.json': content }), loose)).rejects.toMatchObject({ code: 'ERR_EMBEDCORE_INVALID_FILE', message: expect.stringContaining('tokenizer.json') as string })
     }
+    const { post_processor } = wordPiece()
+    const outside = wordPiece({ post_processor: { ...post_processor, special_tokens: { ...post_processor.special_tokens, '[SEP]': { id: '[SEP]', ids: [2 ** 32 - 1], tokens: ['[SEP]'] } } } })
+    await expect(TextTokenizer.load(await folderWith({ 'tokenizer.json': outside }), loose)).rejects.toMatchObject({ code: 'ERR_EMBEDCORE_INVALID_FILE', message: expect.stringContaining('4294967295') as string })
     for (const config of [{ do_lower_case: 'yes', tokenizer_class: 'BertTokenizer' }, { truncation_side: 'top' }, { tokenizer_class: 3 }]) {
       await expect(TextTokenizer.load(await folderWith({ 'tokenizer.json': wordPiece(), 'tokenizer_config.json': config }), loose)).rejects.toMatchObject({ code: 'ERR_EMBEDCORE_INVALID_CONFIG', message: expect.stringContaining('tokenizer_config.json') as string })
     }
