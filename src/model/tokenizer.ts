@@ -43,7 +43,7 @@ export interface TokenizedBatch {
 }
 
 /** A large call is tokenised in pieces, so that the event loop and other calls get their turn and memory stays bounded. */
-const PIECE_TEXTS = 1024
+const PIECE_TEXTS = 4096
 const PIECE_UNITS = 1 << 19
 /** Prompts are few; a caller who makes one up per call must not fill the memory. */
 const REMEMBERED_PROMPTS = 64
@@ -83,19 +83,13 @@ export class TextTokenizer {
     const prompt = request.prompt?.toWellFormed() ?? ''
     const promptLength = prompt === '' ? 0 : await this.promptLength(prompt, specials, cut)
     const output = new Output(clean.length, specials ? this.before : [], specials ? this.behind : [], prompt.length, promptLength, cut, request.wantOffsets)
-    let place = 0
-    let piece = this.startPiece(clean, 0, prompt, specials, request.signal)
-    while (piece !== null) {
-      const { inputs, end } = piece
-      const encodings = await piece.encodings
-      // The next piece is tokenised on the library's threads while this one is read here.
-      piece = this.startPiece(clean, end, prompt, specials, request.signal)
-      try {
-        for (let i = 0; i < encodings.length; i++) output.add(place++, inputs[i]!, encodings[i]!)
-      } catch (error) {
-        piece?.encodings.catch(() => {})
-        throw error
-      }
+    for (let start = 0; start < clean.length; ) {
+      if (request.signal?.aborted === true) throw new EmbedCoreError('ERR_EMBEDCORE_ABORTED', 'The call was aborted', { cause: request.signal.reason })
+      const inputs = nextPiece(clean, start, prompt)
+      // Tokenising the next piece while this one is read was tried: no faster, as the library uses all cores for one.
+      const encodings = await this.run(inputs, specials)
+      for (let i = 0; i < encodings.length; i++) output.add(start + i, inputs[i]!, encodings[i]!)
+      start += inputs.length
     }
     return output.finish()
   }
@@ -120,18 +114,6 @@ export class TextTokenizer {
     return { keep: maxTokens - added, side, maxTokens }
   }
 
-  private startPiece(texts: readonly string[], start: number, prompt: string, specials: boolean, signal: AbortSignal | undefined) {
-    if (start >= texts.length) return null
-    if (signal?.aborted === true) throw new EmbedCoreError('ERR_EMBEDCORE_ABORTED', 'The call was aborted', { cause: signal.reason })
-    const inputs: string[] = []
-    for (let units = 0; start + inputs.length < texts.length && inputs.length < PIECE_TEXTS && units < PIECE_UNITS; ) {
-      const input = prompt + texts[start + inputs.length]!
-      units += input.length
-      inputs.push(input)
-    }
-    return { inputs, end: start + inputs.length, encodings: this.run(inputs, specials) }
-  }
-
   private async run(inputs: string[], addSpecialTokens: boolean): Promise<Encoding[]> {
     try {
       return await this.loaded.tokenizer.encodeBatch(inputs, { addSpecialTokens })
@@ -154,6 +136,17 @@ export class TextTokenizer {
     if (prompt.length <= 4096) this.promptLengths.set(key, length)
     return length
   }
+}
+
+/** The texts from `start` on that are tokenised together, each behind the prompt. */
+function nextPiece(texts: readonly string[], start: number, prompt: string): string[] {
+  const inputs: string[] = []
+  for (let units = 0; start + inputs.length < texts.length && inputs.length < PIECE_TEXTS && units < PIECE_UNITS; ) {
+    const input = prompt + texts[start + inputs.length]!
+    units += input.length
+    inputs.push(input)
+  }
+  return inputs
 }
 
 /** Special tokens are those without a sequence in the encoding of a text that has tokens of its own. */
