@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the fuzz targets with the address and undefined sanitizers in build-fuzz and runs each for some seconds over its seeds.
+# Builds the fuzz targets with the address and undefined-behaviour sanitizers in build-fuzz and runs each for some seconds over its seeds.
 #   scripts/fuzz.sh [SECONDS-PER-TARGET=10] [SEED=1] [TARGET...]
 # An input that crashes is left in build-fuzz/artifacts; run it again with build-fuzz/<target> <file>.
 set -euo pipefail
@@ -16,7 +16,7 @@ if [[ ${#targets[@]} -eq 0 ]]; then
   for source in test/fuzz/fuzz_*.cc; do targets+=("$(basename "$source" .cc)"); done
 fi
 
-if ! log=$(cmake -S . -B build-fuzz -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DEMBEDCORE_ADDON=OFF -DEMBEDCORE_FUZZ=ON -DEMBEDCORE_SANITIZE=address,undefined 2>&1); then
+if ! log=$(cmake -S . -B build-fuzz -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DEMBEDCORE_ADDON=OFF -DEMBEDCORE_FUZZ=ON -DEMBEDCORE_SANITIZE=address,undefined,float-cast-overflow 2>&1); then
   echo "$log" >&2
   exit 1
 fi

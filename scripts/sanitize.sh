@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 case ${1:-} in
-  address) directory=build-asan flags=address,undefined library=libasan.so ;;
+  address) directory=build-asan flags=address,undefined,float-cast-overflow library=libasan.so ;;
   thread) directory=build-tsan flags=thread library=libtsan.so ;;
   *)
     echo "usage: scripts/sanitize.sh address|thread [GTEST-FILTER]" >&2
@@ -23,7 +23,7 @@ if node_api=$(node -p "require('node-api-headers').include_dir" 2>/dev/null) && 
   includes=("-DEMBEDCORE_NODE_API_INCLUDE=$node_api" "-DEMBEDCORE_NODE_ADDON_API_INCLUDE=$addon_api")
 fi
 cmake -S . -B "$directory" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo "-DEMBEDCORE_SANITIZE=$flags" -DEMBEDCORE_TESTS=ON "-DEMBEDCORE_ADDON=$addon" "${includes[@]}" >/dev/null
-cmake --build "$directory"
+cmake --build "$directory" --target embedcore_native_tests -- --quiet
 
 export UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1${UBSAN_OPTIONS:+:$UBSAN_OPTIONS}"
 # What the C++ tests do on purpose, such as asking for more memory than there is, must come back as bad_alloc, not end the process.
@@ -35,6 +35,7 @@ if [[ $addon == OFF ]]; then
   echo "sanitize: the addon was not built (npm ci brings the Node headers); the abuse scripts are skipped"
   exit 0
 fi
+cmake --build "$directory" --target embedcore_addon -- --quiet
 shopt -s nullglob
 scripts=(test/abuse/*.mjs)
 if [[ ${#scripts[@]} -eq 0 ]]; then

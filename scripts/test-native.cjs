@@ -24,7 +24,7 @@ if (configured.status !== 0) {
   if (/GTest/.test(output)) stop('googletest was not found.\n  Debian/Ubuntu: apt-get install -y libgtest-dev')
   stop(`cmake failed:\n${output}`)
 }
-const built = run('cmake', ['--build', directory])
+const built = run('cmake', ['--build', directory, '--', '--quiet'])
 if (built.status !== 0) stop('the build failed')
 
 // Only failures and the summary are printed; a filter that chooses no test at all is a mistake, not a success.

@@ -1,0 +1,25 @@
+/**
+ * Operations of a forward pass that a matrix unit must do: linear layers and attention products, a multiply and an add counted
+ * as two. Norms, activations, softmax, lookups and tokenising are left out: the share of the limit pays for them.
+ */
+
+/** Of one token in all linear layers. */
+export function linearFlops(config) {
+  const { hidden_size: h, intermediate_size: i, num_hidden_layers: layers } = config
+  if (config.model_type === 'bert') return 2 * layers * (4 * h * h + 2 * h * i)
+  const kv = (h / config.num_attention_heads) * config.num_key_value_heads
+  return 2 * layers * (2 * h * h + 2 * h * kv + 3 * h * i)
+}
+
+/** Of one text of n tokens in attention: n^2 scores and n^2 weighted sums; a causal mask needs only the pairs it allows. */
+export function attentionFlops(config, n) {
+  const pairs = config.model_type === 'bert' ? n * n : (n * (n + 1)) / 2
+  return 4 * config.num_hidden_layers * config.hidden_size * pairs
+}
+
+/** Mean over a set of texts, per token. */
+export function flopsPerToken(config, tokenCounts) {
+  const tokens = tokenCounts.reduce((a, b) => a + b, 0)
+  const attention = tokenCounts.reduce((sum, n) => sum + attentionFlops(config, n), 0)
+  return linearFlops(config) + attention / tokens
+}

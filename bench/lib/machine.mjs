@@ -1,0 +1,85 @@
+/** Describes the machine and measures what it can do at most. */
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, readFileSync } from 'node:fs'
+import os from 'node:os'
+import { join } from 'node:path'
+import { BENCH, CACHE, ROOT } from './paths.mjs'
+
+const ISA = ['avx2', 'fma', 'avx_vnni', 'avx512f', 'avx512bw', 'avx512_vnni', 'avx512_bf16', 'amx_bf16', 'amx_int8']
+
+function cpuinfo() {
+  try {
+    return readFileSync('/proc/cpuinfo', 'utf8')
+  } catch {
+    return '' // not Linux
+  }
+}
+
+function tryRun(command, args, options) {
+  try {
+    return execFileSync(command, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'], ...options }).trim()
+  } catch {
+    return null
+  }
+}
+
+/** Physical cores this process may use: two hardware threads of a core share its arithmetic. */
+export function physicalCores() {
+  const blocks = cpuinfo().split('\n\n')
+  const cores = new Set(blocks.map((b) => `${/^physical id\s*: (\d+)/m.exec(b)?.[1]}/${/^core id\s*: (\d+)/m.exec(b)?.[1]}`).filter((c) => !c.includes('undefined')))
+  return Math.max(1, Math.min(cores.size || os.availableParallelism(), os.availableParallelism()))
+}
+
+export function describeMachine(threads) {
+  const info = cpuinfo()
+  const field = (name) => new RegExp(`^${name}\\s*: (.*)$`, 'm').exec(info)?.[1] ?? null
+  const flags = new Set((field('flags') ?? '').split(' '))
+  const model = os.cpus()[0]?.model.trim() ?? os.arch()
+  const slug = model.toLowerCase().replace(/\((r|tm)\)|\b(cpu|processor)\b|@.*$/g, ' ').replace(/[^a-z0-9]+/g, '-').replace(/^-+|-+$/g, '')
+  // Cloud machines often say no more than the brand: family and model tell the generation.
+  const generation = field('cpu family') ? `-f${field('cpu family')}m${field('model')}` : ''
+  return {
+    cpu: model,
+    cpuSlug: slug + generation,
+    device: `${slug}${generation}-${threads}t`,
+    family: field('cpu family'),
+    modelNumber: field('model'),
+    physicalCores: physicalCores(),
+    logicalCores: os.cpus().length,
+    isa: ISA.filter((flag) => flags.has(flag)),
+    virtualised: flags.has('hypervisor'),
+    memoryBytes: os.totalmem(),
+    os: `${os.type()} ${os.release()} ${os.arch()}`,
+    node: process.version,
+    compiler: tryRun(process.env.CXX ?? 'g++', ['--version'])?.split('\n')[0] ?? null,
+    loadAverageBefore: os.loadavg()[0],
+    threads,
+  }
+}
+
+/** Commit of the package; `dirty` when tracked files outside bench/results differ from it. */
+export function describeCommit() {
+  const git = (...args) => tryRun('git', args, { cwd: ROOT })
+  const version = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')).version
+  const changed = git('status', '--porcelain', '--untracked-files=no', '--', '.', ':!bench/results', ':!bench/baselines')
+  return { version, commit: git('rev-parse', 'HEAD'), dirty: changed === null ? null : changed !== '' }
+}
+
+/** Compiles and runs native/peak.cc. Returns { peak } or { reason }: without it the bench runs, and shares are blank. */
+export function measurePeak(threads) {
+  const binary = join(CACHE, 'peak')
+  const compiler = process.env.CXX ?? 'g++'
+  mkdirSync(CACHE, { recursive: true })
+  try {
+    execFileSync(compiler, ['-std=c++20', '-O3', '-march=native', '-ffp-contract=fast', '-pthread', join(BENCH, 'native', 'peak.cc'), '-o', binary], { stdio: 'pipe' })
+    return { peak: JSON.parse(execFileSync(binary, [String(threads)], { encoding: 'utf8' })) }
+  } catch (error) {
+    return { reason: `${compiler} could not build or run bench/native/peak.cc: ${String(error.stderr ?? error.message).trim().split('\n').at(-1)}` }
+  }
+}
+
+/** Operations a second that bound a precision. Without its instruction a precision is bounded by float32's rate. */
+export function peakOf(peak, precision) {
+  if (!peak) return null
+  return (peak[precision] ?? peak.float32).gops * 1e9
+}

@@ -1,0 +1,128 @@
+/**
+ * The measurement itself: starts the peers, compares their vectors, then times them in turn.
+ *
+ * One child per peer stays alive with its model loaded; only one works at a time. Rounds are outermost and peers innermost, so
+ * the peers of one cell and round are timed within seconds of each other: a busy neighbour hits all of them, and ratios are
+ * taken within a round.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { prepareFiles } from './models.mjs'
+import { Peer } from './peer.mjs'
+import { AGREEMENT, cellName } from './specs.mjs'
+import { cosine } from './stats.mjs'
+
+/** Thread pools of some libraries spin for a while after their last job: let them fall asleep before the next one is timed. */
+const SETTLE_MS = 60
+
+/** Starts one peer. Returns { spec, peer, loaded } or { spec, status: 'skipped', reason }. */
+async function start(spec, context) {
+  const skipped = (reason) => ({ spec, status: 'skipped', reason })
+  if (!spec.families.includes(context.model.config.model_type)) return skipped(`does not run ${context.model.config.model_type} models here`)
+  if (spec.needs) {
+    const reason = (context.reasons[spec.needs] ??= { value: prepareFiles(spec.needs, context.model, context.say) }).value
+    if (reason) return skipped(reason)
+  }
+  const peer = new Peer(spec)
+  try {
+    const { directory, folder, layout, packageVersion } = context.model
+    const options = { ...spec.options, model: { directory, folder, layout, packageVersion }, threads: context.threads }
+    const loaded = await peer.send('load', { options, texts: context.texts.path })
+    return { spec, peer, loaded, status: 'loaded', cells: new Map(), latency: [] }
+  } catch (error) {
+    peer.stop()
+    return skipped(error.message)
+  }
+}
+
+/** The vectors that others must agree with: a float32 peer that is not ours, so that our own mistake cannot be the measure. */
+function chooseReference(entries) {
+  const float32 = entries.filter((e) => e.spec.precision === 'float32')
+  return float32.find((e) => !e.spec.ours) ?? float32[0] ?? entries[0]
+}
+
+async function agree(entries, context) {
+  for (const entry of entries) {
+    context.progress(`vectors: ${entry.spec.id}`)
+    try {
+      Object.assign(entry, await entry.peer.send('vectors', { set: 'check' }))
+    } catch (error) {
+      drop(entry, 'failed', error.message)
+    }
+  }
+  const alive = entries.filter((e) => e.vectors)
+  const reference = chooseReference(alive)
+  const expected = context.texts.sets.check.tokens
+  for (const entry of alive) {
+    const cosines = entry.vectors.map((row, i) => (row.length === reference.vectors[i].length ? cosine(row, reference.vectors[i]) : -1))
+    const least = Math.min(...cosines)
+    const differ = entry.tokenCounts ? entry.tokenCounts.filter((n, i) => n !== expected[i]).length : null
+    entry.agreement = { reference: reference.spec.id, leastCosine: least, asked: AGREEMENT[entry.spec.precision], textsTokenisedDifferently: differ }
+    // `!(>=)` and not `<`: NaN vectors disagree too.
+    if (!(least >= entry.agreement.asked)) drop(entry, 'disagrees', `cosine ${least.toFixed(5)} to ${reference.spec.id}, asked ${entry.agreement.asked}`)
+  }
+}
+
+function drop(entry, status, reason) {
+  entry.status = status
+  entry.reason = reason
+  entry.peer.stop()
+}
+
+const takes = (entry, cell) => cell.batch <= (entry.spec.maxBatch ?? Infinity)
+
+/** Runs `task` for every living peer, starting with another one each round; a peer that fails leaves the race. */
+async function inTurn(entries, round, label, context, task) {
+  const alive = entries.filter((e) => e.status === 'loaded')
+  for (let i = 0; i < alive.length; i++) {
+    const entry = alive[(i + round) % alive.length]
+    context.progress(`${label}: ${entry.spec.id}`)
+    await sleep(SETTLE_MS)
+    try {
+      await task(entry)
+    } catch (error) {
+      drop(entry, 'failed', error.message)
+    }
+  }
+}
+
+async function time(entries, context) {
+  const { cells, rounds, seconds } = context
+  for (const cell of cells) {
+    await inTurn(entries, 0, `warm-up ${cellName(cell)}`, context, async (entry) => {
+      if (takes(entry, cell)) await entry.peer.send('warm', cell)
+    })
+  }
+  for (let round = 0; round < rounds; round++) {
+    for (const cell of cells) {
+      await inTurn(entries, round, `round ${round + 1}/${rounds}, ${cellName(cell)}`, context, async (entry) => {
+        if (!takes(entry, cell)) return
+        const result = await entry.peer.send('round', { ...cell, seconds })
+        if (!entry.cells.has(cellName(cell))) entry.cells.set(cellName(cell), [])
+        entry.cells.get(cellName(cell)).push(result)
+      })
+    }
+    await inTurn(entries, round, `round ${round + 1}/${rounds}, query`, context, async (entry) => {
+      entry.latency.push((await entry.peer.send('latency', { seconds: seconds / 2 })).samples)
+    })
+  }
+  await inTurn(entries, 0, 'memory', context, async (entry) => (entry.stats = await entry.peer.send('stats')))
+}
+
+/** context: { specs, model, texts, cells, threads, rounds, seconds, say, progress }. Returns one entry a peer, in order. */
+export async function measure(context) {
+  const entries = []
+  context.reasons = {}
+  try {
+    for (const spec of context.specs) {
+      context.progress(`loading ${spec.id}`)
+      entries.push(await start(spec, context))
+    }
+    const loaded = () => entries.filter((e) => e.status === 'loaded')
+    if (loaded().length > 0) await agree(loaded(), context)
+    if (loaded().length > 0) await time(entries, context)
+  } finally {
+    for (const entry of entries) entry.peer?.stop()
+    context.progress('')
+  }
+  return entries
+}

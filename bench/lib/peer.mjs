@@ -1,0 +1,57 @@
+/** The parent's side of a peer: one child process, one command at a time. A child that dies or refuses rejects with a reason. */
+import { spawn } from 'node:child_process'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { python } from './models.mjs'
+import { BENCH } from './paths.mjs'
+
+/** Longer than any sensible command takes; a hung library must not hang the bench. */
+const COMMAND_SECONDS = 180
+
+export class Peer {
+  #child
+  #waiting = null
+  #noise = ''
+
+  constructor(spec) {
+    this.spec = spec
+    const runner = join(BENCH, 'peers', spec.runner)
+    const command = spec.python ? python() : process.execPath
+    this.#child = spawn(command, [runner], { cwd: BENCH, stdio: ['pipe', 'ignore', 'pipe', 'pipe'] })
+    this.#child.stderr.on('data', (data) => (this.#noise = (this.#noise + data).slice(-4000)))
+    this.#child.stdin.on('error', () => {}) // reported by 'exit'
+    this.#child.on('error', (error) => this.#settle({ error: `${command} could not be started: ${error.message}` }))
+    this.#child.on('exit', (code, signal) => this.#settle({ error: `its process ended (${signal ?? `exit code ${code}`}) ${this.#noise.trim().split('\n').at(-1)}`.trim() }))
+    createInterface({ input: this.#child.stdio[3] }).on('line', (line) => this.#settle(JSON.parse(line)))
+  }
+
+  #settle({ ok, error }) {
+    const waiting = this.#waiting
+    this.#waiting = null
+    if (!waiting) return
+    clearTimeout(waiting.timer)
+    if (error === undefined) waiting.resolve(ok)
+    else waiting.reject(new Error(error))
+  }
+
+  /** Sends one command and waits for its answer. */
+  send(cmd, fields = {}) {
+    return new Promise((resolve, reject) => {
+      if (this.#child.exitCode !== null || this.#child.signalCode !== null) return reject(new Error('its process has ended'))
+      const timer = setTimeout(() => {
+        this.#child.kill('SIGKILL')
+        this.#settle({ error: `no answer to "${cmd}" in ${COMMAND_SECONDS} s` })
+      }, COMMAND_SECONDS * 1000)
+      this.#waiting = { resolve, reject, timer }
+      this.#child.stdin.write(JSON.stringify({ cmd, ...fields }) + '\n')
+    })
+  }
+
+  /** Asks the child to leave, and ends it if it does not. */
+  stop() {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return
+    this.#child.stdin.end(JSON.stringify({ cmd: 'exit' }) + '\n')
+    const timer = setTimeout(() => this.#child.kill('SIGKILL'), 5000)
+    this.#child.once('exit', () => clearTimeout(timer))
+  }
+}

@@ -1,0 +1,74 @@
+/** Turns what was measured into the result that is printed, drawn, written and compared: plain data, described in README.md. */
+import { flopsPerToken, linearFlops } from './flops.mjs'
+import { peakOf } from './machine.mjs'
+import { MODELS } from './specs.mjs'
+import { median, quantile, summary } from './stats.mjs'
+
+export const SCHEMA = 1
+
+const setOf = (cell) => cell.slice(0, cell.indexOf('/'))
+
+function peerResult(entry, flops, peak) {
+  const { spec, status, reason } = entry
+  const result = { id: spec.id, precision: spec.precision, ours: spec.ours ?? false, status: status === 'loaded' ? 'ranked' : status }
+  if (reason) result.reason = reason
+  if (entry.loaded) Object.assign(result, { version: entry.loaded.version, loadMs: entry.loaded.loadMs, firstVectorMs: entry.loaded.firstVectorMs })
+  if (entry.agreement) result.agreement = entry.agreement
+  if (status !== 'loaded') return result
+  const limit = peakOf(peak, spec.precision)
+  result.cells = {}
+  for (const [cell, rounds] of entry.cells) {
+    const tokensPerSecond = summary(rounds.map((r) => r.tokens / r.seconds))
+    const delays = rounds.map((r) => r.eventLoopDelayP99Ms).filter((d) => d !== null)
+    result.cells[cell] = {
+      tokensPerSecond,
+      shareOfLimit: limit && (tokensPerSecond.median * flops[setOf(cell)]) / limit,
+      eventLoopDelayP99Ms: delays.length ? median(delays) : null,
+    }
+  }
+  const samples = entry.latency.flat()
+  result.latencyMs = { p50: quantile(samples, 0.5), p99: quantile(samples, 0.99), samples: samples.length, p50Rounds: entry.latency.map((s) => median(s)) }
+  const { peakRssBytes, idle } = entry.stats
+  Object.assign(result, { peakRssBytes, idleCpuShare: idle.seconds > 0 ? idle.cpuSeconds / idle.seconds : null })
+  return result
+}
+
+/** How many times better ours is than a peer, by cell, in query latency (p50) and in peak memory; each round by itself. */
+function ratio(ours, peer) {
+  const out = {}
+  for (const [cell, { tokensPerSecond }] of Object.entries(ours.cells)) {
+    const other = peer.cells[cell]?.tokensPerSecond
+    if (other) out[cell] = summary(tokensPerSecond.rounds.map((rate, i) => rate / other.rounds[i]))
+  }
+  out.latency = summary(ours.latencyMs.p50Rounds.map((ms, i) => peer.latencyMs.p50Rounds[i] / ms))
+  out.memory = summary([peer.peakRssBytes / ours.peakRssBytes])
+  return out
+}
+
+export function buildResult({ entries, context, machine, commit, peak, peakReason, modelName, date }) {
+  const { model, texts } = context
+  const used = [...new Set(context.cells.map((cell) => cell.set))]
+  const flops = Object.fromEntries(used.map((set) => [set, flopsPerToken(model.config, texts.sets[set].tokens)]))
+  const peers = entries.map((entry) => peerResult(entry, flops, peak))
+  const ranked = peers.filter((p) => p.status === 'ranked')
+  const ratios = {}
+  for (const ours of ranked.filter((p) => p.ours)) {
+    ratios[ours.id] = Object.fromEntries(ranked.filter((p) => p !== ours).map((peer) => [peer.id, ratio(ours, peer)]))
+  }
+  const limits = peak && Object.fromEntries(used.map((set) => [set, Object.fromEntries(['float32', 'bfloat16', 'int8'].map((p) => [p, peakOf(peak, p) / flops[set]]))]))
+  const stat = (set) => ({ texts: set.texts.length, tokens: set.tokens.reduce((a, b) => a + b, 0), longest: Math.max(...set.tokens), shortest: Math.min(...set.tokens) })
+  return {
+    schema: SCHEMA,
+    date: date.toISOString(),
+    ...commit,
+    model: { name: modelName, title: MODELS[modelName].title, linearFlopsPerToken: linearFlops(model.config), flopsPerToken: flops },
+    machine,
+    peak: peak ?? null,
+    ...(peakReason && { peakReason }),
+    limitsTokensPerSecond: limits,
+    texts: { source: texts.source, seed: texts.seed, sha256: texts.sha256, sets: Object.fromEntries(Object.entries(texts.sets).map(([k, v]) => [k, stat(v)])) },
+    settings: { threads: context.threads, rounds: context.rounds, seconds: context.seconds, cells: context.cells },
+    peers,
+    ratios,
+  }
+}

@@ -1,0 +1,65 @@
+/**
+ * What is measured: models, peers, and the table of cells. To add a dtype of ours or a peer, add a line here (and a
+ * runner under peers/ if it is a new library).
+ */
+import { join } from 'node:path'
+import { CACHE, SHARED } from './paths.mjs'
+
+const grid = (sets, batches) => sets.flatMap((set) => batches.map((batch) => ({ set, batch })))
+
+/** `cells` are bounded by what peers that pad need: transformers.js takes 4 GB for MiniLM at batch 256 already. */
+export const MODELS = {
+  minilm: {
+    title: 'all-MiniLM-L6-v2',
+    source: join(SHARED, 'models', 'all-MiniLM-L6-v2'),
+    tokenizer: 'bert',
+    cells: grid(['mixed', 'uniform'], [1, 32, 256]),
+  },
+  'bert-base': {
+    title: 'BERT-base shape, random weights',
+    tokenizer: 'bert',
+    shape: {
+      model_type: 'bert', hidden_size: 768, num_hidden_layers: 12, num_attention_heads: 12, intermediate_size: 3072, vocab_size: 30522,
+      max_position_embeddings: 512, type_vocab_size: 2, hidden_act: 'gelu', layer_norm_eps: 1e-12, pad_token_id: 0, position_embedding_type: 'absolute',
+    },
+    dtype: 'F32',
+    pooling: 'mean',
+    cells: grid(['mixed', 'uniform'], [32]),
+  },
+  'qwen2-0.5b': {
+    title: 'Qwen2.5-0.5B shape, random weights',
+    tokenizer: 'qwen',
+    shape: {
+      model_type: 'qwen2', hidden_size: 896, num_hidden_layers: 24, num_attention_heads: 14, num_key_value_heads: 2, intermediate_size: 4864,
+      vocab_size: 151936, max_position_embeddings: 32768, hidden_act: 'silu', rms_norm_eps: 1e-6, rope_theta: 1000000, tie_word_embeddings: true,
+      use_sliding_window: false, sliding_window: 32768, max_window_layers: 24, bos_token_id: 151643, eos_token_id: 151643,
+    },
+    dtype: 'BF16',
+    pooling: 'lasttoken',
+    cells: [{ set: 'mixed', batch: 32 }, { set: 'uniform', batch: 64 }],
+  },
+}
+
+/** Least cosine to the float32 reference for a peer to be ranked, by the precision of its arithmetic. */
+export const AGREEMENT = { float32: 0.999, bfloat16: 0.99, int8: 0.95 }
+
+/**
+ * runner: file in peers/. precision: which measured peak is its limit, and which agreement is asked of it. ours: a row of the
+ * package, to which the others are compared. families: models it can run. needs: files made by models/*.py. python: only
+ * with `--python`. maxBatch: larger batches would measure the same again (it takes one text at a time).
+ */
+export const PEERS = [
+  { id: 'embedcore', runner: 'embedcore.mjs', precision: 'float32', ours: true, options: { dtype: 'float32' }, families: ['bert', 'qwen2'] },
+  { id: 'transformers.js', runner: 'transformers-js.mjs', precision: 'float32', options: { dtype: 'fp32' }, families: ['bert'], needs: 'onnx' },
+  { id: 'transformers.js-q8', runner: 'transformers-js.mjs', precision: 'int8', options: { dtype: 'q8' }, families: ['bert'], needs: 'onnx' },
+  { id: 'onnxruntime-sorted', runner: 'onnxruntime.mjs', precision: 'float32', options: { file: 'model_fused.onnx' }, families: ['bert'], needs: 'onnx' },
+  { id: 'onnxruntime-sorted-int8', runner: 'onnxruntime.mjs', precision: 'int8', options: { file: 'model_fused_int8.onnx' }, families: ['bert'], needs: 'onnx' },
+  { id: 'llama.cpp', runner: 'node-llama-cpp.mjs', precision: 'float32', options: { file: 'model-f32.gguf' }, families: ['bert'], needs: 'gguf', maxBatch: 64 },
+  { id: 'llama.cpp-bf16', runner: 'node-llama-cpp.mjs', precision: 'bfloat16', options: { file: 'model-bf16.gguf' }, families: ['qwen2'], needs: 'gguf', maxBatch: 64 },
+  { id: 'llama.cpp-q8_0', runner: 'node-llama-cpp.mjs', precision: 'int8', options: { file: 'model-q8_0.gguf' }, families: ['bert', 'qwen2'], needs: 'gguf', maxBatch: 64 },
+  { id: 'sentence-transformers', runner: 'sentence_transformers_peer.py', precision: 'float32', options: { dtype: 'float32' }, families: ['bert', 'qwen2'], python: true },
+  { id: 'sentence-transformers-bf16', runner: 'sentence_transformers_peer.py', precision: 'bfloat16', options: { dtype: 'bfloat16' }, families: ['bert', 'qwen2'], python: true },
+]
+
+export const modelCache = (name) => join(CACHE, 'models', name)
+export const cellName = ({ set, batch }) => `${set}/${batch}`

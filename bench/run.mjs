@@ -1,0 +1,105 @@
+/**
+ * `npm run bench`: embedcore and its peers on the same texts, threads and weights, each in its own process, in turn.
+ * Order: machine peak, texts, vectors compared, then interleaved rounds. README.md explains each column.
+ */
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { describeCommit, describeMachine, measurePeak, physicalCores } from './lib/machine.mjs'
+import { measure } from './lib/measure.mjs'
+import { prepareModel } from './lib/models.mjs'
+import { UsageError, listOf, parseOptions, positive } from './lib/options.mjs'
+import { RESULTS, ROOT } from './lib/paths.mjs'
+import { report } from './lib/report.mjs'
+import { buildResult } from './lib/result.mjs'
+import { installPeers } from './lib/setup.mjs'
+import { MODELS, PEERS } from './lib/specs.mjs'
+import { chart } from './lib/svg.mjs'
+import { prepareTexts } from './lib/texts.mjs'
+
+const OPTIONS = {
+  model: { type: 'string', value: 'NAME', default: 'minilm', help: Object.keys(MODELS).join(' | ') },
+  'model-path': { type: 'string', value: 'DIR', help: 'where the weights of --model minilm lie (default ../shared/models/all-MiniLM-L6-v2)' },
+  peers: { type: 'string', value: 'A,B', help: `some of ${PEERS.map((p) => p.id).join(', ')} (default all that run here)` },
+  python: { type: 'boolean', default: false, help: 'also sentence-transformers, from the Python named by EMBEDCORE_BENCH_PYTHON' },
+  sets: { type: 'string', value: 'A,B', help: 'mixed, uniform (default as the model says)' },
+  batches: { type: 'string', value: '1,32', help: 'texts a call (default as the model says)' },
+  rounds: { type: 'string', value: 'N', default: '5', help: 'rounds a measurement' },
+  seconds: { type: 'string', value: 'S', default: '1', help: 'least length of a measurement; a batch is never cut' },
+  threads: { type: 'string', value: 'N', help: 'threads of every peer (default the physical cores)' },
+  seed: { type: 'string', value: 'N', default: '1', help: 'of the texts' },
+  out: { type: 'string', value: 'FILE', help: 'JSON result (default bench/results/<date>-<cpu>-<model>.json); a chart goes beside it' },
+  json: { type: 'boolean', default: false, help: 'print the JSON result instead of tables' },
+}
+
+function chosenCells(options) {
+  const sets = options.sets && listOf('sets', options.sets, ['mixed', 'uniform'])
+  const batches = options.batches?.split(',').map((b) => positive('batches', b))
+  const defaults = MODELS[options.model].cells
+  if (!batches) return defaults.filter((cell) => !sets || sets.includes(cell.set))
+  return (sets ?? [...new Set(defaults.map((cell) => cell.set))]).flatMap((set) => batches.map((batch) => ({ set, batch })))
+}
+
+function chosenPeers(options) {
+  if (!options.peers) return PEERS.filter((peer) => !peer.python || options.python)
+  const ids = listOf('peers', options.peers, PEERS.map((p) => p.id))
+  return PEERS.filter((peer) => ids.includes(peer.id))
+}
+
+/** A line that rewrites itself on a terminal; elsewhere nothing, so that logs stay short. */
+function progressLine() {
+  const terminal = process.stderr.isTTY
+  const start = Date.now()
+  return (text) => {
+    if (!terminal) return
+    const line = text && `${Math.round((Date.now() - start) / 1000)} s  ${text}`
+    process.stderr.write(`\r\x1b[2K${line.slice(0, (process.stderr.columns ?? 80) - 1)}`)
+  }
+}
+
+async function main() {
+  const options = parseOptions(process.argv.slice(2), OPTIONS, 'node bench/run.mjs [options]   measures embedcore against its peers')
+  if (!MODELS[options.model]) throw new UsageError(`--model is one of ${Object.keys(MODELS).join(', ')}, not "${options.model}"`)
+  if (options['model-path'] && !existsSync(join(options['model-path'], 'model.safetensors'))) throw new UsageError(`--model-path: no model.safetensors in ${options['model-path']}`)
+  const progress = progressLine()
+  const say = (text) => {
+    progress('')
+    process.stderr.write(text + '\n')
+  }
+  const threads = options.threads ? positive('threads', options.threads) : physicalCores()
+  const cells = chosenCells(options)
+  const specs = chosenPeers(options)
+  const rounds = positive('rounds', options.rounds)
+  const seconds = positive('seconds', options.seconds, { integer: false })
+  const seed = positive('seed', options.seed)
+  const date = new Date()
+
+  installPeers(say)
+  const machine = describeMachine(threads)
+  const commit = describeCommit()
+  progress('measuring what the machine can do')
+  const { peak, reason: peakReason } = measurePeak(threads)
+  const model = prepareModel(options.model, options['model-path'], say)
+  model.packageVersion = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')).version
+  const texts = await prepareTexts(model.layout, MODELS[options.model].tokenizer, seed)
+  const context = { specs, model, texts, cells, threads, rounds, seconds, say, progress }
+  const entries = await measure(context)
+  const result = buildResult({ entries, context, machine, commit, peak, peakReason, modelName: options.model, date })
+
+  const out = options.out ?? join(RESULTS, `${date.toISOString().slice(0, 10)}-${machine.cpuSlug}-${options.model}.json`)
+  mkdirSync(dirname(out), { recursive: true })
+  writeFileSync(out, JSON.stringify(result, null, 1) + '\n')
+  const picture = out.replace(/(\.json)?$/, '.svg')
+  writeFileSync(picture, chart(result))
+  process.stdout.write(options.json ? JSON.stringify(result) + '\n' : report(result))
+  say(`bench: wrote ${out} and ${picture}`)
+  // A bench in which the package itself did not take part must not look like a success to a script.
+  if (specs.some((s) => s.ours) && !result.peers.some((p) => p.ours && p.status === 'ranked')) {
+    say('bench: embedcore itself was not measured (see "not ranked")')
+    process.exitCode = 1
+  }
+}
+
+main().catch((error) => {
+  process.stderr.write(`\nbench: ${error instanceof UsageError ? error.message : error.stack}\n`)
+  process.exitCode = error instanceof UsageError ? 2 : 1
+})

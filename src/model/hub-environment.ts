@@ -1,0 +1,119 @@
+/**
+ * Where the hub, its cache and its token are: options first, then the environment variables of huggingface_hub (Python),
+ * read at every call, then its defaults. The token never appears in an error.
+ */
+import { readFile } from 'node:fs/promises'
+import { homedir, hostname } from 'node:os'
+import { join, resolve } from 'node:path'
+
+import { EmbedCoreError } from '../errors.js'
+import type { LoadOptions } from '../types.js'
+
+export type HubOptions = Pick<LoadOptions, 'revision' | 'cacheDir' | 'token' | 'offline' | 'onProgress' | 'signal'>
+
+export interface HubSettings {
+  /** Without a slash at its end. */
+  readonly endpoint: string
+  /** Absolute. */
+  readonly cacheDir: string
+  readonly token: string | undefined
+  readonly offline: boolean
+  /** A server must begin its answer, and then go on with it, within these times. */
+  readonly answerTimeoutMs: number
+  readonly stallTimeoutMs: number
+  readonly symlinks: boolean
+}
+
+/** Names this machine in lock files. */
+export const HOST = hostname()
+
+export async function hubSettings(options: HubOptions): Promise<HubSettings> {
+  return {
+    endpoint: endpoint(),
+    cacheDir: cacheDirectory(options.cacheDir),
+    token: checkToken(options.token ?? (await implicitToken())),
+    offline: options.offline ?? (isTrue(variable('HF_HUB_OFFLINE') ?? variable('TRANSFORMERS_OFFLINE'))),
+    answerTimeoutMs: seconds('HF_HUB_ETAG_TIMEOUT', 10),
+    stallTimeoutMs: seconds('HF_HUB_DOWNLOAD_TIMEOUT', 10),
+    symlinks: !isTrue(variable('HF_HUB_DISABLE_SYMLINKS')),
+  }
+}
+
+/** `~` and `~/x` as the shell reads them. */
+export function expandHome(path: string): string {
+  return path === '~' || path.startsWith('~/') || path.startsWith('~\\') ? join(homedir(), path.slice(1)) : path
+}
+
+function variable(name: string): string | undefined {
+  const value = process.env[name]
+  return value === undefined || value === '' ? undefined : value
+}
+
+function isTrue(value: string | undefined): boolean {
+  return value !== undefined && ['1', 'TRUE', 'ON', 'YES'].includes(value.toUpperCase())
+}
+
+function seconds(name: string, fallback: number): number {
+  const value = Number(variable(name) ?? fallback)
+  if (!(value > 0) || !Number.isFinite(value)) {
+    throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_OPTION', `${name} must be a number of seconds above 0, but is "${process.env[name]}".`)
+  }
+  return value * 1000
+}
+
+/** huggingface_hub expands `~`, `$NAME` and `${NAME}` in its directories; unknown names stay as they are. */
+function expand(path: string): string {
+  return expandHome(path).replace(/\$(?:\{(\w+)\}|(\w+))/g, (whole, braced?: string, bare?: string) => process.env[braced ?? bare ?? ''] ?? whole)
+}
+
+function home(): string {
+  return expand(variable('HF_HOME') ?? join(variable('XDG_CACHE_HOME') ?? join(homedir(), '.cache'), 'huggingface'))
+}
+
+function cacheDirectory(option: string | undefined): string {
+  if (option !== undefined) {
+    if (typeof option !== 'string' || option === '') {
+      throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_OPTION', `cacheDir must be the path of a directory, but is ${JSON.stringify(option)}.`)
+    }
+    return resolve(expandHome(option))
+  }
+  return resolve(expand(variable('HF_HUB_CACHE') ?? variable('HUGGINGFACE_HUB_CACHE') ?? join(home(), 'hub')))
+}
+
+async function implicitToken(): Promise<string | undefined> {
+  if (isTrue(variable('HF_HUB_DISABLE_IMPLICIT_TOKEN'))) return undefined
+  const fromVariable = variable('HF_TOKEN') ?? variable('HUGGING_FACE_HUB_TOKEN')
+  if (fromVariable !== undefined) return fromVariable
+  try {
+    return await readFile(expand(variable('HF_TOKEN_PATH') ?? join(home(), 'token')), 'utf8')
+  } catch {
+    return undefined // Not logged in, or not readable by this user: public models still load.
+  }
+}
+
+/** A token that cannot stand in a header would be printed by the HTTP client's own error, so it is refused here. */
+function checkToken(token: string | undefined): string | undefined {
+  if (token === undefined) return undefined
+  if (typeof token !== 'string') throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_OPTION', `token must be a string, but is a ${typeof token}.`)
+  const trimmed = token.trim()
+  if (trimmed === '') return undefined
+  if (!/^[\x21-\x7e]+$/.test(trimmed)) {
+    throw new EmbedCoreError(
+      'ERR_EMBEDCORE_INVALID_OPTION',
+      'The hub token holds spaces, line breaks or characters outside ASCII, so it cannot be a token. It was read from the token option, HF_TOKEN or the token file (HF_TOKEN_PATH, else HF_HOME/token).',
+    )
+  }
+  return trimmed
+}
+
+function endpoint(): string {
+  const text = (variable('HF_ENDPOINT') ?? 'https://huggingface.co').replace(/\/+$/, '')
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  if (url === undefined || !/^https?:$/.test(url.protocol)) {
+    throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_OPTION', `HF_ENDPOINT must be an http or https address, but is "${text}".`)
+  }
+  if (url.username !== '' || url.password !== '') {
+    throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_OPTION', `HF_ENDPOINT (host ${url.host}) must not hold a user name or password; put the token in HF_TOKEN.`)
+  }
+  return text
+}

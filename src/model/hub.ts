@@ -1,0 +1,217 @@
+/**
+ * From what the user names to a directory with the model's files: a path, or an id of the Hugging Face hub, whose files come
+ * through the cache that huggingface_hub (Python) uses too. Without network: `offline`, a commit that is cached, and a branch
+ * or tag that is cached while the hub cannot be reached (with a warning).
+ */
+import { readFile, stat } from 'node:fs/promises'
+import { isAbsolute, join, resolve } from 'node:path'
+
+import { EmbedCoreError } from '../errors.js'
+import { COMMIT, fileSize, isPlainRelativePath, RepoCache, type RepoFile } from './hub-cache.js'
+import { ensureFile } from './hub-download.js'
+import { expandHome, hubSettings, type HubOptions, type HubSettings } from './hub-environment.js'
+import { planFiles } from './hub-files.js'
+import { abortedError, ATTEMPTS, describeFailure, HubFailure, HubHttp } from './hub-http.js'
+
+const FILES_AT_ONCE = 4
+const MOST_FILES = 200_000
+const MOST_PAGES = 1_000
+const LARGEST_JSON = 64 * 2 ** 20
+
+/** The absolute directory of the model. */
+export async function resolveModel(pathOrHubId: string, options: HubOptions = {}): Promise<string> {
+  if (options.signal?.aborted) throw abortedError(options.signal)
+  if (typeof pathOrHubId !== 'string' || pathOrHubId === '') {
+    throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_OPTION', `A model is named by the path of a directory or by a hub id, but ${JSON.stringify(pathOrHubId) ?? String(pathOrHubId)} was given.`)
+  }
+  const path = resolve(expandHome(pathOrHubId))
+  const kind = await kindOf(path)
+  if (kind === 'directory') return path
+  if (kind === 'file') throw new EmbedCoreError('ERR_EMBEDCORE_NOT_FOUND', `"${pathOrHubId}" is a file; give the directory that holds the model's files.`)
+  if (/^(?:\.{0,2}[/\\]|~|\.{1,2}$)/.test(pathOrHubId) || isAbsolute(pathOrHubId)) {
+    throw new EmbedCoreError('ERR_EMBEDCORE_NOT_FOUND', `There is no directory "${pathOrHubId}"${path === pathOrHubId ? '' : ` (${path})`}.`)
+  }
+  if (!isHubId(pathOrHubId)) {
+    throw new EmbedCoreError(
+      'ERR_EMBEDCORE_NOT_FOUND',
+      `"${pathOrHubId}" names no model: as a path, there is no directory ${path}; as a hub id, it must be "name" or "organisation/name" of at most 96 letters, digits, "-", "_" and "." each.`,
+    )
+  }
+  return fromHub(pathOrHubId, options)
+}
+
+async function kindOf(path: string): Promise<'directory' | 'file' | undefined> {
+  try {
+    return (await stat(path)).isDirectory() ? 'directory' : 'file'
+  } catch {
+    return undefined // Also for a name that no path may have, such as one with a NUL.
+  }
+}
+
+/** The rules of huggingface_hub's validate_repo_id. */
+function isHubId(id: string): boolean {
+  return /^(?:\w(?:[\w.-]{0,94}\w)?\/)?\w(?:[\w.-]{0,94}\w)?$/.test(id) && !id.includes('--') && !id.includes('..') && !id.endsWith('.git')
+}
+
+async function fromHub(repository: string, options: HubOptions): Promise<string> {
+  const revision = options.revision ?? 'main'
+  if (!isPlainRelativePath(revision)) {
+    throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_OPTION', `revision must be a branch, tag or commit, but is ${JSON.stringify(revision)}.`)
+  }
+  const settings = await hubSettings(options)
+  const cache = new RepoCache(settings.cacheDir, repository, settings.symlinks)
+  try {
+    const commit = COMMIT.test(revision) ? revision : await cache.readRef(revision)
+    const kept: Cached = commit === undefined ? { missing: `nothing of revision "${revision}"` } : await cachedSnapshot(cache, commit)
+    if (settings.offline) {
+      if (kept.directory !== undefined) return kept.directory
+      throw new EmbedCoreError(
+        'ERR_EMBEDCORE_HUB_OFFLINE',
+        `"${repository}" is not ready for use offline: the cache ${settings.cacheDir} holds ${kept.missing}. There is no directory of that name either. Load it once with network, or run \`hf download ${repository}\`.`,
+      )
+    }
+    if (kept.directory !== undefined && commit === revision) return kept.directory
+    return await online(cache, revision, kept.directory, new HubHttp(settings, options.signal), options)
+  } catch (error) {
+    if (error instanceof HubFailure) throw describeFailure(error, repository, revision, settings)
+    if (error instanceof EmbedCoreError || !isSystemError(error)) throw error
+    throw new EmbedCoreError('ERR_EMBEDCORE_HUB', `The files of "${repository}" could not be kept in the hub cache ${settings.cacheDir}: ${error.message}. Set cacheDir or HF_HUB_CACHE to a directory that can be written and has room.`, { cause: error })
+  }
+}
+
+/** What the file system refused, as against what `onProgress` threw. */
+function isSystemError(error: unknown): error is NodeJS.ErrnoException {
+  return error instanceof Error && 'code' in error && 'syscall' in error
+}
+
+type Cached = { directory: string; missing?: undefined } | { directory?: undefined; missing: string }
+
+/**
+ * Whether all that an encoder needs of a commit is in the cache. A snapshot may be unfinished, or may have been filled by a
+ * program that never asked for modules.json; taking it for whole would load another model than the repository holds.
+ */
+async function cachedSnapshot(cache: RepoCache, commit: string): Promise<Cached> {
+  const tree = await cache.readTree(commit)
+  const there = new Set(await cache.listSnapshot(commit))
+  const directory = cache.snapshot(commit)
+  const missing = (what: string): Cached => ({ missing: `${what} of commit ${commit}` })
+  if (there.size === 0) return missing('no file')
+  const paths = tree === undefined ? there : new Set(tree.map((file) => file.path))
+  try {
+    const plan = await planFiles(cache.repository, paths, (path) => readJson(cache.repository, join(directory, path), path))
+    const lacking = [...plan.small, ...plan.weights].find((path) => !there.has(path))
+    if (lacking !== undefined) return missing(`only a part (not ${lacking})`)
+    // Every repository of the hub has .gitattributes, and only a download of the whole repository fetches it.
+    if (tree !== undefined || there.has('.gitattributes')) return { directory }
+    for (const path of plan.deciding) {
+      if (!there.has(path) && !(await cache.isMarkedAbsent(commit, path))) return missing(`only a part (whether there is a ${path} is not known)`)
+    }
+    return { directory }
+  } catch (error) {
+    if (!(error instanceof EmbedCoreError) && (error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+    return missing(`only a part (${(error as Error).message.replace(/\.$/, '')})`)
+  }
+}
+
+async function online(cache: RepoCache, revision: string, kept: string | undefined, http: HubHttp, options: HubOptions): Promise<string> {
+  const hub = await importClient()
+  const { repository } = cache
+  const hubUrl = http.settings.endpoint
+  let commit = revision
+  let files: RepoFile[]
+  try {
+    // With a copy to fall back to, one failure is enough to use it.
+    const fetch = http.fetchWithRetries(kept === undefined ? ATTEMPTS : 1, MOST_PAGES)
+    if (!COMMIT.test(revision)) {
+      const { sha } = await hub.modelInfo({ name: repository, revision, additionalFields: ['sha'], hubUrl, fetch })
+      if (!COMMIT.test(sha)) throw new HubFailure(`it names ${JSON.stringify(sha)} as the commit of "${revision}"`, 400)
+      commit = sha
+      const cached = await cachedSnapshot(cache, commit)
+      if (cached.directory !== undefined) {
+        await cache.writeRef(revision, commit)
+        return cached.directory
+      }
+    }
+    files = (await cache.readTree(commit)) ?? (await listFiles(hub, { repo: { type: 'model', name: repository }, revision: commit, recursive: true, hubUrl, fetch }))
+  } catch (error) {
+    if (error instanceof HubFailure && error.transient && kept !== undefined) {
+      process.emitWarning(`The hub could not be asked for the newest "${repository}" (${error.message}); the cached ${kept} is used.`, 'EmbedCoreWarning')
+      return kept
+    }
+    if (error instanceof HubFailure || error instanceof EmbedCoreError) throw error
+    throw new HubFailure(`its answer was not understood (${(error as Error).message})`, 400, undefined, undefined, undefined, error)
+  }
+  const unsafe = files.find((file) => !isPlainRelativePath(file.path))
+  if (unsafe !== undefined) throw new HubFailure(`it lists the file ${JSON.stringify(unsafe.path)}, which is not a plain path inside the repository`, 400)
+  await fill(cache, commit, files, http.settings, options)
+  await cache.writeRef(revision, commit)
+  return cache.snapshot(commit)
+}
+
+type Client = typeof import('@huggingface/hub')
+
+async function importClient(): Promise<Client> {
+  try {
+    return await import('@huggingface/hub')
+  } catch (error) {
+    throw new EmbedCoreError('ERR_EMBEDCORE_HUB', 'Loading a model from the hub needs the package @huggingface/hub, which could not be loaded. Possible solutions: npm i @huggingface/hub, or give the path of a directory.', { cause: error })
+  }
+}
+
+async function listFiles(hub: Client, input: Parameters<Client['listFiles']>[0]): Promise<RepoFile[]> {
+  const files: RepoFile[] = []
+  for await (const entry of hub.listFiles(input)) {
+    if (entry.type !== 'file') continue
+    if (files.length === MOST_FILES) throw new HubFailure(`it lists more than ${MOST_FILES} files`, 400)
+    files.push({ path: entry.path, size: entry.lfs?.size ?? entry.size, etag: entry.lfs?.oid ?? (entry.xetHash === undefined ? entry.oid : undefined) })
+  }
+  return files
+}
+
+async function fill(cache: RepoCache, commit: string, files: RepoFile[], settings: HubSettings, options: HubOptions): Promise<void> {
+  const byPath = new Map(files.map((file) => [file.path, file]))
+  // The first failure stops the other downloads too; what they have stays for the next call.
+  const stop = new AbortController()
+  const onAbort = (): void => stop.abort(options.signal?.reason)
+  options.signal?.addEventListener('abort', onAbort, { once: true })
+  if (options.signal?.aborted) onAbort()
+  const source = { http: new HubHttp(settings, stop.signal), cache, commit, onProgress: options.onProgress }
+  const fetchAll = async (paths: string[]): Promise<void> => {
+    const queue = [...paths]
+    let first: { error: unknown } | undefined
+    const worker = async (): Promise<void> => {
+      for (let path = queue.shift(); path !== undefined && first === undefined; path = queue.shift()) {
+        try {
+          await ensureFile(source, byPath.get(path)!)
+        } catch (error) {
+          first ??= { error }
+          stop.abort(error)
+        }
+      }
+    }
+    await Promise.all(Array.from({ length: FILES_AT_ONCE }, worker))
+    if (first !== undefined) throw (first as { error: unknown }).error
+  }
+  try {
+    const plan = await planFiles(cache.repository, new Set(byPath.keys()), async (path) => {
+      await ensureFile(source, byPath.get(path)!)
+      return readJson(cache.repository, cache.pointer(commit, path), path)
+    })
+    await fetchAll(plan.small)
+    for (const path of plan.deciding) if (!byPath.has(path)) await cache.markAbsent(commit, path)
+    await fetchAll(plan.weights)
+  } finally {
+    options.signal?.removeEventListener('abort', onAbort)
+  }
+}
+
+async function readJson(repository: string, file: string, path: string): Promise<unknown> {
+  const size = await fileSize(file)
+  if (size !== undefined && size > LARGEST_JSON) throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_FILE', `${path} of the hub repository "${repository}" has ${size} bytes, too many for a settings file.`)
+  const text = await readFile(file, 'utf8')
+  try {
+    return JSON.parse(text) as unknown
+  } catch (error) {
+    throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_FILE', `${path} of the hub repository "${repository}" is not JSON: ${(error as Error).message}.`, { cause: error })
+  }
+}
