@@ -104,9 +104,8 @@ std::vector<ForwardPlan::Layer> Encoder::attention_plan(const std::vector<Mask>&
     const LayerSpec& spec = config_.layers[i];
     ForwardPlan::Layer layer{spec.mask, spec.window};
     if (!masks.empty()) layer.mask = masks.size() == 1 ? masks[0] : masks[i];
-    // The two kinds count their windows differently (ops/attention.h): a causal window of w tokens reaches w - 1 back.
-    const bool was_bidirectional = spec.mask == Mask::kBidirectional, is_bidirectional = layer.mask == Mask::kBidirectional;
-    if (layer.window > 0 && was_bidirectional != is_bidirectional) layer.window += is_bidirectional ? -1 : 1;
+    // The window keeps its number when the mask changes kind, though the two kinds count it differently (ops/attention.h): as transformers
+    // does with config.is_causal = False, and as ModernBERT's own causal variant has it.
     plan.push_back(layer);
   }
   return plan;
