@@ -1,0 +1,30 @@
+/** The addon without the package around it: for what starts from token ids. */
+import type { RawAttention, RawModel } from '../../src/binding.js'
+import { native } from '../../src/native.js'
+
+export type Attention = 'causal' | 'bidirectional' | { prefix: number }
+
+export function loadDirectory(directory: string, threads = 1): Promise<RawModel> {
+  return new Promise((resolve, reject) => {
+    native().load({ kind: 'transformer', directory, modules: [], layerWeights: null, threads, maxBatchTokens: 4096, maxQueueTokens: 1 << 20 }, (error, model) => {
+      if (error) reject(error)
+      else resolve(model!)
+    })
+  })
+}
+
+/** [tokens of all texts, states * hidden size]: the chosen hidden states of each token side by side. */
+export function hiddenStates(model: RawModel, texts: readonly (readonly number[])[], states: readonly number[], attention: 'default' | Attention = 'default'): Promise<Float32Array> {
+  const modes: RawAttention[] = attention === 'default' ? [] : [typeof attention === 'string' ? attention : 'prefix']
+  const plan = model.plan({ pooling: [], layers: [...states], fusion: 'concat', attention: modes, output: 'token', normalize: false, dimensions: 0 })
+  const offsets = new Int32Array(texts.length + 1)
+  for (const [i, ids] of texts.entries()) offsets[i + 1] = offsets[i]! + ids.length
+  const prefix = typeof attention === 'object' ? new Int32Array(texts.length).fill(attention.prefix) : null
+  const out = new Float32Array(offsets.at(-1)! * plan.dimension)
+  return new Promise((resolve, reject) => {
+    model.encode(plan, { ids: Int32Array.from(texts.flat()), offsets, skip: null, prefix }, out, (error) => {
+      if (error) reject(error)
+      else resolve(out)
+    })
+  })
+}
