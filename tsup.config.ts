@@ -1,4 +1,8 @@
+import { rmSync } from 'node:fs'
 import { defineConfig } from 'tsup'
+
+// Not tsup's own `clean`: the two builds below run side by side.
+rmSync('dist', { recursive: true, force: true })
 
 export default defineConfig([
   {
@@ -6,15 +10,14 @@ export default defineConfig([
     format: ['esm', 'cjs'],
     dts: true,
     target: 'node20',
-    clean: true,
     shims: true,
-    external: ['tokenizers', 'node-gyp-build', '@huggingface/hub'],
+    external: ['csv-parse', 'tokenizers', 'node-gyp-build', '@huggingface/hub'],
   },
   {
     entry: { cli: 'src/cli/main.ts' },
     format: ['esm'],
     target: 'node20',
     banner: { js: '#!/usr/bin/env node' },
-    external: ['tokenizers', 'node-gyp-build', '@huggingface/hub'],
+    external: ['csv-parse', 'tokenizers', 'node-gyp-build', '@huggingface/hub'],
   },
 ])

@@ -1,5 +1,6 @@
 /** The result objects of encode: typed arrays with shapes, rows as views. */
 
+import { EmbedCoreError } from './errors.js'
 import type { Precision, SentenceEmbeddings, TextTokens, TokenEmbeddings, VectorData } from './types.js'
 
 /** Wraps finished rows. `data` has texts * columns values. */
@@ -89,4 +90,13 @@ export function tokenEmbeddings(chunks: readonly TokenChunk[], dimension: number
 
 function checkIndex(i: number, count: number, what: string): void {
   if (!Number.isInteger(i) || i < 0 || i >= count) throw new RangeError(`${what} ${i} is outside 0 to ${count - 1}`)
+}
+
+/** A Float32Array, or a coded error where the engine's own is a bare RangeError. */
+export function allocate(values: number): Float32Array {
+  try {
+    return new Float32Array(values)
+  } catch (error) {
+    throw new EmbedCoreError('ERR_EMBEDCORE_OUT_OF_MEMORY', `No memory for a result of ${values} numbers (${Math.ceil((values * 4) / 2 ** 20)} MiB); encode fewer texts a call, or use encodeStream`, { cause: error })
+  }
 }

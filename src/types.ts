@@ -130,11 +130,75 @@ export interface TextTokens {
   row(t: number): Float32Array
 }
 
+/** Options of encodeStream: those of encode for one vector a text, and how much is read ahead. */
+export interface StreamOptions<P extends Precision = Precision> extends Omit<EncodeOptions, 'output' | 'prefixTokens' | 'onProgress'> {
+  /** int8 and uint8 need `ranges` here, so that all vectors of the stream have the same. */
+  precision?: P
+  /** For `attention: 'prefix'`: one number for all texts. */
+  prefixTokens?: number
+  /** Texts encoded together; twice as many are read ahead. Default 128. */
+  batchSize?: number
+}
+
 /** What encodeStream yields, in the order of the input. */
-export interface StreamedEmbedding {
+export interface StreamedEmbedding<P extends Precision = 'float32'> {
   readonly index: number
   readonly text: string
-  readonly vector: Float32Array
+  readonly vector: VectorData<P>
   readonly tokenCount: number
+  /** Tokens cut from the text; 0 = whole. */
   readonly omittedTokens: number
+}
+
+/** Similarities of the rows of a with the rows of b. */
+export interface Similarities {
+  readonly data: Float32Array
+  /** [rows of a, rows of b] */
+  readonly shape: readonly [number, number]
+  /** The similarities of row i of a, a view. */
+  row(i: number): Float32Array
+}
+
+/** What a model is, and how it runs. */
+export interface ModelInfo {
+  /** The path or hub id it was loaded by. */
+  readonly name: string
+  /** The directory its files lie in. */
+  readonly path: string
+  readonly kind: 'transformer' | 'static'
+  readonly family: string
+  /** Numbers a vector of encode has when a call asks for nothing else. */
+  readonly dimension: number
+  readonly hiddenSize: number
+  /** 0 for static models, like heads and kvHeads. */
+  readonly layers: number
+  readonly heads: number
+  readonly kvHeads: number
+  readonly vocabSize: number
+  /** Tokens a text is cut to when a call does not say; 0 = never cut. */
+  readonly maxTokens: number
+  readonly parameters: number
+  /** dtype of the weights in the file. */
+  readonly fileDtype: string
+  /** Bytes the weights take in memory. */
+  readonly weightBytes: number
+  readonly pooling: readonly PoolingMode[]
+  /** Whether vectors come normalised when a call does not say. */
+  readonly normalize: boolean
+  readonly prompts: Readonly<Record<string, string>>
+  readonly defaultPromptName: string | null
+  readonly similarity: SimilarityName
+  readonly attention: AttentionMode
+  /** The CPU path that runs: `cpu-avx512`, `cpu-avx2`, `cpu-plain` or `reference`. */
+  readonly isa: string
+  readonly threads: number
+}
+
+/** A device that a model could run on, and why not where it cannot. */
+export interface DeviceInfo {
+  readonly device: 'cpu' | 'cuda'
+  readonly available: boolean
+  /** null when available. */
+  readonly reason: string | null
+  readonly detail: Readonly<Record<string, unknown>>
 }

@@ -26,6 +26,8 @@ export interface TokenizeRequest {
   /** Whether to add special tokens. Default: yes, but for static models. */
   specials?: boolean
   wantOffsets: boolean
+  /** Number of the first text in the caller's list, for errors. Default 0. */
+  firstIndex?: number
   /** Looked at between pieces of a large call. */
   signal?: AbortSignal
 }
@@ -52,6 +54,8 @@ interface Cut { keep: number | null; side: 'right' | 'left' | false; maxTokens: 
 
 export class TextTokenizer {
   readonly vocabSize: number
+  /** Without the tokens that were added to the vocabulary. */
+  readonly baseVocabSize: number
   readonly maxId: number
   /** Tokens a text is cut to when a call does not say. */
   readonly maxTokens: number | null
@@ -69,6 +73,7 @@ export class TextTokenizer {
 
   private constructor(private readonly loaded: LoadedTokenizer, private readonly kind: 'transformer' | 'static', maxTokens: number | null, around: { before: number[]; behind: number[] }) {
     this.vocabSize = loaded.tokenizer.getVocabSize(true)
+    this.baseVocabSize = loaded.tokenizer.getVocabSize(false)
     this.maxId = loaded.maxId
     this.maxTokens = maxTokens ?? (kind === 'static' ? loaded.stored?.maxTokens ?? null : null)
     this.truncationSide = kind === 'static' ? loaded.stored?.side ?? 'right' : loaded.truncationSide
@@ -82,7 +87,7 @@ export class TextTokenizer {
     const cut = this.cut(request, specials)
     const prompt = request.prompt?.toWellFormed() ?? ''
     const promptLength = prompt === '' ? 0 : await this.promptLength(prompt, specials, cut)
-    const output = new Output(clean.length, specials ? this.before : [], specials ? this.behind : [], prompt.length, promptLength, cut, request.wantOffsets)
+    const output = new Output(clean.length, specials ? this.before : [], specials ? this.behind : [], prompt.length, promptLength, cut, request.wantOffsets, request.firstIndex)
     for (let start = 0; start < clean.length; ) {
       if (request.signal?.aborted === true) throw new EmbedCoreError('ERR_EMBEDCORE_ABORTED', 'The call was aborted', { cause: request.signal.reason })
       const inputs = nextPiece(clean, start, prompt)
@@ -197,6 +202,7 @@ class Output {
     private readonly promptLength: number,
     private readonly cut: Cut,
     wantOffsets: boolean,
+    private readonly firstIndex = 0,
   ) {
     this.offsets = new Int32Array(count + 1)
     this.promptTokens = new Int32Array(count)
@@ -212,7 +218,7 @@ class Output {
     const kept = cut.keep === null ? own : Math.min(own, cut.keep)
     const omitted = own - kept
     if (omitted > 0 && cut.side === false) {
-      throw new EmbedCoreError('ERR_EMBEDCORE_TEXT_TOO_LONG', `Text ${index} has ${given.length} tokens, more than the ${cut.maxTokens} allowed, and truncate is false: ${show(clip(input, 40))}`)
+      throw new EmbedCoreError('ERR_EMBEDCORE_TEXT_TOO_LONG', `Text ${this.firstIndex + index} has ${given.length} tokens, more than the ${cut.maxTokens} allowed, and truncate is false: ${show(clip(input, 40))}`)
     }
     const first = before.length + (cut.side === 'left' ? omitted : 0)
     const start = this.length
