@@ -1,0 +1,92 @@
+// ops/attention.h, one query of one head at a time.
+#include "ops/attention.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <new>
+#include <vector>
+
+#include "reference/ops.h"
+
+namespace embedcore::reference {
+namespace {
+
+void normalize_head(const AttentionArgs& args, const float* weight, float* x) {
+  double squares = 0;
+  for (int64_t d = 0; d < args.head_dim; ++d) squares += static_cast<double>(x[d]) * x[d];
+  const double length = std::sqrt(squares / static_cast<double>(args.head_dim) + static_cast<double>(args.qk_norm_epsilon));
+  for (int64_t d = 0; d < args.head_dim; ++d) x[d] = static_cast<float>(x[d] / length * weight[d]);
+}
+
+// "Rotate half": the pair (x_i, x_{i + rotary_dim / 2}) turns by the angle i of this position.
+void rotate_head(const AttentionArgs& args, int64_t position, float* x) {
+  const int64_t half = args.rotary_dim / 2;
+  for (int64_t i = 0; i < half; ++i) {
+    const double cosine = args.rope_cos[position * half + i], sine = args.rope_sin[position * half + i];
+    const double a = x[i], b = x[i + half];
+    x[i] = static_cast<float>(a * cosine - b * sine);
+    x[i + half] = static_cast<float>(b * cosine + a * sine);
+  }
+}
+
+void prepare_token(const AttentionArgs& args, int64_t position, float* row) {
+  for (int64_t h = 0; h < args.heads + args.kv_heads; ++h) {
+    float* x = row + h * args.head_dim;
+    const float* weight = h < args.heads ? args.q_norm : args.k_norm;
+    if (weight) normalize_head(args, weight, x);
+    if (args.rope_cos) rotate_head(args, position, x);
+  }
+}
+
+// One head of token i of a text; rows = the text's first row of qkv. scores has room for the text's tokens.
+void attend(const AttentionArgs& args, const float* rows, int64_t head, int64_t i, KeyRange keys, std::vector<double>& scores, float* y) {
+  const int64_t kv_head = head / (args.heads / args.kv_heads);
+  const float* q = rows + i * args.qkv_stride + head * args.head_dim;
+  auto key = [&](int64_t j) { return rows + j * args.qkv_stride + (args.heads + kv_head) * args.head_dim; };
+  auto value = [&](int64_t j) { return rows + j * args.qkv_stride + (args.heads + args.kv_heads + kv_head) * args.head_dim; };
+
+  double greatest = -std::numeric_limits<double>::infinity();
+  for (int64_t j = keys.first; j < keys.last; ++j) {
+    double dot = 0;
+    for (int64_t d = 0; d < args.head_dim; ++d) dot += static_cast<double>(q[d]) * key(j)[d];
+    double& score = scores[static_cast<size_t>(j)];
+    score = dot * static_cast<double>(args.scale);
+    if (args.bias) score += args.bias[head * (2 * args.bias_reach + 1) + args.bias_reach + (j - i)];
+    greatest = std::max(greatest, score);
+  }
+  double total = 0;
+  for (int64_t j = keys.first; j < keys.last; ++j) {
+    double& score = scores[static_cast<size_t>(j)];
+    score = std::exp(score - greatest);
+    total += score;
+  }
+  for (int64_t d = 0; d < args.head_dim; ++d) {
+    double sum = 0;
+    for (int64_t j = keys.first; j < keys.last; ++j) sum += scores[static_cast<size_t>(j)] * value(j)[d];
+    y[d] = static_cast<float>(sum / total);
+  }
+}
+
+}  // namespace
+
+Status attention(Scope&, const AttentionArgs& args) {
+  std::vector<double> scores;
+  for (int64_t text = 0; text < args.texts; ++text) {
+    const int64_t begin = args.offsets[text], n = args.offsets[text + 1] - begin;
+    float* rows = args.qkv + begin * args.qkv_stride;
+    try {
+      scores.resize(static_cast<size_t>(n));
+    } catch (const std::bad_alloc&) {
+      return kOutOfMemory;
+    }
+    for (int64_t i = 0; i < n; ++i) prepare_token(args, i, rows + i * args.qkv_stride);
+    for (int64_t i = 0; i < n; ++i) {
+      const KeyRange keys = visible_keys(args.mask, args.window, args.mask == Mask::kPrefix ? args.prefix[text] : 0, i, n);
+      for (int64_t head = 0; head < args.heads; ++head) attend(args, rows, head, i, keys, scores, args.y + (begin + i) * args.y_stride + head * args.head_dim);
+    }
+  }
+  return kOk;
+}
+
+}  // namespace embedcore::reference

@@ -1,0 +1,62 @@
+// ops/embed.h
+#include "ops/embed.h"
+
+#include <cstddef>
+#include <cstdio>
+#include <cstring>
+
+#include "reference/ops.h"
+
+namespace embedcore::reference {
+namespace {
+
+// Element i of a table of one of the dtypes that bag takes.
+double table_element(const void* table, DType dtype, int64_t i) {
+  const auto* bytes = static_cast<const std::byte*>(table) + i * static_cast<int64_t>(dtype_size(dtype));
+  if (dtype == DType::kI8) {
+    int8_t value;
+    std::memcpy(&value, bytes, sizeof value);
+    return value;
+  }
+  float value;
+  to_float32(bytes, dtype, &value, 1);
+  return value;
+}
+
+}  // namespace
+
+Status embed(Scope&, const EmbedArgs& args) {
+  for (int64_t t = 0; t < args.tokens; ++t) {
+    for (int64_t d = 0; d < args.width; ++d) {
+      double sum = args.word[args.ids[t] * args.width + d];
+      if (args.position) sum += args.position[args.positions[t] * args.width + d];
+      if (args.type) sum += args.type[d];
+      args.y[t * args.y_stride + d] = static_cast<float>(sum);
+    }
+  }
+  return kOk;
+}
+
+Status bag(Scope& scope, const BagArgs& args) {
+  if (args.dtype != DType::kF32 && args.dtype != DType::kF16 && args.dtype != DType::kBF16 && args.dtype != DType::kI8) {
+    std::snprintf(scope.message, sizeof scope.message, "a table of %s is not supported (float32, float16, bfloat16, int8 are)", dtype_name(args.dtype));
+    return kBadArgument;
+  }
+  for (int64_t text = 0; text < args.texts; ++text) {
+    const int64_t begin = args.offsets[text], end = args.offsets[text + 1];
+    for (int64_t d = 0; d < args.width; ++d) {
+      double sum = 0;
+      for (int64_t t = begin; t < end; ++t) {
+        const int64_t row = args.rows[t];
+        double value = table_element(args.table, args.dtype, row * args.width + d);
+        if (args.scales) value *= args.scales[row];
+        if (args.weights) value *= args.weights[args.ids[t]];
+        sum += value;
+      }
+      args.y[text * args.y_stride + d] = end > begin ? static_cast<float>(sum / static_cast<double>(end - begin)) : 0.0f;
+    }
+  }
+  return kOk;
+}
+
+}  // namespace embedcore::reference

@@ -1,0 +1,31 @@
+// ops/norm.h
+#include "ops/norm.h"
+
+#include <cmath>
+
+#include "reference/ops.h"
+
+namespace embedcore::reference {
+
+Status norm(Scope&, const NormArgs& args) {
+  const double n = static_cast<double>(args.width);
+  for (int64_t row = 0; row < args.rows; ++row) {
+    const float* x = args.x + row * args.x_stride;
+    float* y = args.y + row * args.y_stride;
+    double mean = 0;
+    if (args.kind == NormKind::kLayer) {
+      for (int64_t d = 0; d < args.width; ++d) mean += x[d];
+      mean /= n;
+    }
+    double squares = 0;
+    for (int64_t d = 0; d < args.width; ++d) squares += (x[d] - mean) * (x[d] - mean);
+    const double length = std::sqrt(squares / n + static_cast<double>(args.epsilon));
+    for (int64_t d = 0; d < args.width; ++d) {
+      const double weight = args.weight ? args.weight[d] : 1.0, bias = args.bias ? args.bias[d] : 0.0;
+      y[d] = static_cast<float>((x[d] - mean) / length * weight + bias);
+    }
+  }
+  return kOk;
+}
+
+}  // namespace embedcore::reference

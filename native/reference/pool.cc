@@ -1,0 +1,48 @@
+// ops/pool.h
+#include "ops/pool.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "reference/ops.h"
+
+namespace embedcore::reference {
+namespace {
+
+// Dimension d of the text of tokens start .. end, of which begin .. end are left; there is at least one such token.
+double pool_tokens(const PoolArgs& args, int64_t start, int64_t begin, int64_t end, int64_t d) {
+  auto x = [&](int64_t t) { return static_cast<double>(args.x[t * args.x_stride + d]); };
+  const double n = static_cast<double>(end - begin);
+  double sum = 0, weights = 0, greatest = -std::numeric_limits<double>::infinity();
+  for (int64_t t = begin; t < end; ++t) {
+    const double weight = args.mode == Pooling::kWeightedMean ? static_cast<double>(t - start + 1) : 1.0;
+    sum += weight * x(t);
+    weights += weight;
+    greatest = std::isnan(x(t)) ? x(t) : std::max(greatest, x(t));  // max keeps a NaN on its left
+  }
+  switch (args.mode) {
+    case Pooling::kCls: return x(start);
+    case Pooling::kMax: return greatest;
+    case Pooling::kMean:
+    case Pooling::kWeightedMean: return sum / weights;
+    case Pooling::kMeanSqrtLen: return sum / std::sqrt(n);
+    case Pooling::kLastToken: return x(end - 1);
+  }
+  return 0;
+}
+
+}  // namespace
+
+Status pool(Scope&, const PoolArgs& args) {
+  for (int64_t text = 0; text < args.texts; ++text) {
+    const int64_t start = args.offsets[text], end = args.offsets[text + 1];
+    const int64_t skip = args.skip && args.mode != Pooling::kCls ? args.skip[text] : 0;
+    const int64_t begin = std::min(end, start + skip);
+    for (int64_t d = 0; d < args.width; ++d)
+      args.y[text * args.y_stride + d] = begin < end ? static_cast<float>(pool_tokens(args, start, begin, end, d)) : 0.0f;
+  }
+  return kOk;
+}
+
+}  // namespace embedcore::reference

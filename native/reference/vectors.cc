@@ -1,0 +1,84 @@
+// ops/vectors.h
+#include "ops/vectors.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "reference/ops.h"
+
+namespace embedcore::reference {
+namespace {
+
+double dot(const float* a, const float* b, int64_t width) {
+  double sum = 0;
+  for (int64_t d = 0; d < width; ++d) sum += static_cast<double>(a[d]) * b[d];
+  return sum;
+}
+
+double length_of(const float* x, int64_t width) { return std::max(std::sqrt(dot(x, x, width)), 1e-12); }
+
+double compare(Similarity kind, const float* a, const float* b, int64_t width) {
+  switch (kind) {
+    case Similarity::kCosine: return dot(a, b, width) / length_of(a, width) / length_of(b, width);
+    case Similarity::kDot: return dot(a, b, width);
+    case Similarity::kEuclidean: {
+      double squares = 0;
+      for (int64_t d = 0; d < width; ++d) squares += (static_cast<double>(a[d]) - b[d]) * (static_cast<double>(a[d]) - b[d]);
+      return -std::sqrt(squares);
+    }
+    case Similarity::kManhattan: {
+      double sum = 0;
+      for (int64_t d = 0; d < width; ++d) sum += std::abs(static_cast<double>(a[d]) - b[d]);
+      return -sum;
+    }
+  }
+  return 0;
+}
+
+// In float32, the precision in which the formula is defined: a level is a cut between two floats.
+int level(const QuantizeArgs& args, int64_t row, int64_t d) {
+  const float step = (args.maximum[d] - args.minimum[d]) / 255.0f;
+  if (!(step > 0.0f)) return 0;
+  const float steps = std::floor((args.x[row * args.width + d] - args.minimum[d]) / step);
+  if (!(steps > 0.0f)) return 0;  // a NaN too
+  return steps < 255.0f ? static_cast<int>(steps) : 255;
+}
+
+int eight_bits(const QuantizeArgs& args, int64_t row, int64_t byte) {
+  int value = 0;
+  for (int64_t d = byte * 8; d < byte * 8 + 8; ++d) value = value * 2 + (d < args.width && args.x[row * args.width + d] > 0.0f ? 1 : 0);
+  return value;
+}
+
+}  // namespace
+
+Status normalize(Scope&, const NormalizeArgs& args) {
+  for (int64_t row = 0; row < args.rows; ++row) {
+    float* x = args.x + row * args.stride;
+    const double length = length_of(x, args.width);
+    for (int64_t d = 0; d < args.width; ++d) x[d] = static_cast<float>(x[d] / length);
+  }
+  return kOk;
+}
+
+Status similarity(Scope&, const SimilarityArgs& args) {
+  for (int64_t i = 0; i < args.rows_a; ++i)
+    for (int64_t j = 0; j < args.rows_b; ++j)
+      args.y[i * args.rows_b + j] = static_cast<float>(compare(args.kind, args.a + i * args.width, args.b + j * args.width, args.width));
+  return kOk;
+}
+
+Status quantize(Scope&, const QuantizeArgs& args) {
+  const bool levels = args.precision == Precision::kInt8 || args.precision == Precision::kUint8;
+  const bool is_signed = args.precision == Precision::kInt8 || args.precision == Precision::kBinary;
+  const int64_t bytes = levels ? args.width : (args.width + 7) / 8;
+  for (int64_t row = 0; row < args.rows; ++row) {
+    for (int64_t b = 0; b < bytes; ++b) {
+      const int value = levels ? level(args, row, b) : eight_bits(args, row, b);
+      args.y[row * bytes + b] = static_cast<uint8_t>(is_signed ? value - 128 : value);
+    }
+  }
+  return kOk;
+}
+
+}  // namespace embedcore::reference
