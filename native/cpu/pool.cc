@@ -19,12 +19,11 @@ void pool_text(const PoolArgs& args, int64_t text) {
   float* y = args.y + text * args.y_stride;
   auto row = [&](int64_t t) { return args.x + t * args.x_stride; };
 
-  if (args.mode == Pooling::kCls && end > start) return copy_row(row(start), y, args.width);
   for (int64_t d = 0; d < args.width; ++d) y[d] = 0.0f;
   if (n == 0) return;
 
   switch (args.mode) {
-    case Pooling::kCls: return;
+    case Pooling::kCls: return copy_row(row(begin), y, args.width);
     case Pooling::kLastToken: return copy_row(row(end - 1), y, args.width);
     case Pooling::kMax:
       copy_row(row(begin), y, args.width);

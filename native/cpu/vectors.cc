@@ -42,8 +42,7 @@ float compare(Similarity kind, const float* a, const float* b, int64_t width) {
 
 uint8_t quantize_level(const QuantizeArgs& args, const float* x, int64_t d) {
   const float step = (args.maximum[d] - args.minimum[d]) / 255.0f;
-  if (!(step > 0.0f)) return 0;
-  return static_cast<uint8_t>(std::clamp(std::floor((x[d] - args.minimum[d]) / step), 0.0f, 255.0f));
+  return static_cast<uint8_t>(std::clamp(std::floor((x[d] - args.minimum[d]) / (step == 0.0f ? 1.0f : step)), 0.0f, 255.0f));
 }
 
 void quantize_row(const QuantizeArgs& args, int64_t row) {

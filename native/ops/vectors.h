@@ -25,8 +25,8 @@ struct SimilarityArgs {
 
 enum class Precision : int32_t { kInt8, kUint8, kBinary, kUbinary };
 
-// kUint8: clip(floor((x - minimum) / ((maximum - minimum) / 255)), 0, 255); kInt8: that - 128. A dimension whose range is
-// empty gives 0 (or -128). kUbinary: bits x > 0, eight a byte, first dimension in the highest bit, the last byte filled with zeros;
+// kUint8: clip(floor((x - minimum) / step), 0, 255), step = (maximum - minimum) / 255, or 1 where that is 0 (sentence-transformers), all in
+// float32; kInt8: that - 128. kUbinary: bits x > 0, eight a byte, first dimension in the highest bit, the last byte filled with zeros;
 // kBinary: that - 128.
 struct QuantizeArgs {
   Precision precision;

@@ -22,7 +22,7 @@ double pool_tokens(const PoolArgs& args, int64_t start, int64_t begin, int64_t e
     greatest = std::isnan(x(t)) ? x(t) : std::max(greatest, x(t));  // max keeps a NaN on its left
   }
   switch (args.mode) {
-    case Pooling::kCls: return x(start);
+    case Pooling::kCls: return x(begin);
     case Pooling::kMax: return greatest;
     case Pooling::kMean:
     case Pooling::kWeightedMean: return sum / weights;
@@ -37,8 +37,7 @@ double pool_tokens(const PoolArgs& args, int64_t start, int64_t begin, int64_t e
 Status pool(Scope&, const PoolArgs& args) {
   for (int64_t text = 0; text < args.texts; ++text) {
     const int64_t start = args.offsets[text], end = args.offsets[text + 1];
-    const int64_t skip = args.skip && args.mode != Pooling::kCls ? args.skip[text] : 0;
-    const int64_t begin = std::min(end, start + skip);
+    const int64_t begin = std::min<int64_t>(end, start + (args.skip ? args.skip[text] : 0));
     for (int64_t d = 0; d < args.width; ++d)
       args.y[text * args.y_stride + d] = begin < end ? static_cast<float>(pool_tokens(args, start, begin, end, d)) : 0.0f;
   }

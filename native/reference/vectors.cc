@@ -38,8 +38,7 @@ double compare(Similarity kind, const float* a, const float* b, int64_t width) {
 // In float32, the precision in which the formula is defined: a level is a cut between two floats.
 int level(const QuantizeArgs& args, int64_t row, int64_t d) {
   const float step = (args.maximum[d] - args.minimum[d]) / 255.0f;
-  if (!(step > 0.0f)) return 0;
-  const float steps = std::floor((args.x[row * args.width + d] - args.minimum[d]) / step);
+  const float steps = std::floor((args.x[row * args.width + d] - args.minimum[d]) / (step == 0.0f ? 1.0f : step));
   if (!(steps > 0.0f)) return 0;  // a NaN too
   return steps < 255.0f ? static_cast<int>(steps) : 255;
 }
