@@ -81,7 +81,7 @@ void quantize(const Napi::CallbackInfo& info) {
                                              std::vector<uint8_t> out(static_cast<size_t>(bytes));
                                              Scope scope = serial_scope();
                                              const float* minimum = ranges.empty() ? nullptr : ranges.data();
-                                             check_status(default_cpu_backend().quantize(scope, {precision, x.data(), rows, width, minimum, minimum ? minimum + width : nullptr, out.data()}),
+                                             check_status(chosen_backend().quantize(scope, {precision, x.data(), rows, width, minimum, minimum ? minimum + width : nullptr, out.data()}),
                                                           scope, "quantize");
                                              return copy_out(std::move(out));
                                            });
@@ -122,7 +122,7 @@ void similarity(const Napi::CallbackInfo& info) {
     Environment::of(env).run_in_background(env, info[5].As<Napi::Function>(), info[4].As<Napi::Object>(), [x = copy_of(a), y = copy_of(b), width, kind, rows_a, rows_b]() -> Finish {
       std::vector<float> out(static_cast<size_t>(rows_a * rows_b));
       Scope scope = serial_scope();
-      check_status(default_cpu_backend().similarity(scope, {kind, x.data(), y.data(), rows_a, rows_b, width, out.data()}), scope, "similarity");
+      check_status(chosen_backend().similarity(scope, {kind, x.data(), y.data(), rows_a, rows_b, width, out.data()}), scope, "similarity");
       return copy_out(std::move(out));
     });
   });
@@ -134,7 +134,7 @@ Napi::Value cpu(const Napi::CallbackInfo& info) {
     Napi::Object object = Napi::Object::New(env);
     const char* forced = std::getenv("EMBEDCORE_CPU_ISA");
     object.Set("forced", Napi::Boolean::New(env, forced && *forced));
-    object.Set("isa", forced && std::string(forced) == "reference" ? "reference" : default_cpu_backend().name);
+    object.Set("isa", chosen_backend().name);
     object.Set("cores", Napi::Number::New(env, usable_cores()));
     Napi::Array able = Napi::Array::New(env), refused = Napi::Array::New(env);
     for (const CpuIsa& isa : cpu_isas()) {

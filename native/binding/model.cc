@@ -9,16 +9,11 @@
 
 namespace embedcore {
 
-namespace {
-
-// EMBEDCORE_CPU_ISA=reference runs whole models on the plain loops that define what is right.
 const Backend& chosen_backend() {
   const char* forced = std::getenv("EMBEDCORE_CPU_ISA");
   if (forced && std::strcmp(forced, "reference") == 0) return reference_backend();
   return default_cpu_backend();
 }
-
-}  // namespace
 
 Napi::Function PlanHandle::define(Napi::Env env) {
   return DefineClass(env, "Plan", {InstanceAccessor<&PlanHandle::dimension>("dimension")});

@@ -11,6 +11,9 @@
 
 namespace embedcore {
 
+// The CPU's, or with EMBEDCORE_CPU_ISA=reference the plain loops that define what is right. Throws Error when it names no backend.
+const Backend& chosen_backend();
+
 class PlanHandle : public Napi::ObjectWrap<PlanHandle> {
  public:
   static Napi::Function define(Napi::Env env);
