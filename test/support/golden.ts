@@ -117,3 +117,15 @@ export function complaint(what: string, found: Deviation, allowed: Deviation): s
 export function describeDeviation({ difference, cosine }: Deviation): string {
   return `difference ${difference.toExponential(2)}, 1 - cosine ${(1 - cosine).toExponential(1)}`
 }
+
+/**
+ * How far two float32 computations of a similarity may lie apart: each sums `width` terms, in any order, and rounds by at most half of 2^-23 of
+ * the sum of their sizes at each step, which is no more than the lengths of the vectors allow.
+ */
+export function similarityBound(kind: 'cosine' | 'dot' | 'euclidean' | 'manhattan', rows: Float32Array, width: number): number {
+  let longest = 0
+  for (let row = 0; row < rows.length; row += width) longest = Math.max(longest, Math.hypot(...rows.subarray(row, row + width)))
+  const size = { cosine: 1, dot: longest ** 2, euclidean: 2 * longest, manhattan: 2 * longest * Math.sqrt(width) }[kind]
+  // The terms themselves are rounded too, and a cosine is divided by two lengths: four steps more.
+  return (width + 4) * 2 ** -23 * size
+}
