@@ -3,14 +3,15 @@
 //
 //   node scripts/make-default-model.mjs [--source ../shared/models/all-MiniLM-L6-v2] [--data ../shared/data] [--out models/embedcore-static-en]
 //
-// Prints Spearman's correlation on STS-B dev (en) of each step. Needs a built package (npm run build).
+// Prints Spearman's correlation on STS-B dev (en) of each step. Needs a built package (npm run build)
+// and the folders named by --source and --data.
 import { createRequire } from 'node:module'
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { principalComponents } from './principal-components.mjs'
-import { corpusTexts, spearman, stsPairs } from './sts-data.mjs'
+import { principalComponents } from './default-model/principal-components.mjs'
+import { corpusTexts, spearman, stsPairs } from './default-model/sts-data.mjs'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const require = createRequire(import.meta.url)
@@ -138,9 +139,9 @@ function save({ levels, scales }) {
     { idx: 1, name: '1', path: '1_Normalize', type: 'sentence_transformers.models.Normalize' },
   ])
   writeJson('config_sentence_transformers.json', { model_type: 'SentenceTransformer', prompts: {}, default_prompt_name: null, similarity_fn_name: 'cosine' })
-  copyFileSync(join(root, 'scripts/static_embedding_int8.py'), join(args.out, 'static_embedding_int8.py'))
+  for (const name of ['static_embedding_int8.py', 'NOTICE', 'README.md']) copyFileSync(join(root, 'scripts/default-model', name), join(args.out, name))
   mkdirSync(join(args.out, '1_Normalize'), { recursive: true })
-  writeJson('1_Normalize/config.json', {})
+  writeFileSync(join(args.out, '1_Normalize/config.json'), '{}\n')
 }
 
 /** The saved directory through the package itself. */

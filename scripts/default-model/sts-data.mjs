@@ -2,31 +2,11 @@
 import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { gunzipSync } from 'node:zlib'
 import { join } from 'node:path'
-
-/** Rows of a CSV text with quoted fields. */
-function csvRows(text) {
-  const rows = []
-  let row = []
-  let field = ''
-  let quoted = false
-  for (let i = 0; i < text.length; ++i) {
-    const c = text[i]
-    if (quoted) {
-      if (c !== '"') field += c
-      else if (text[i + 1] === '"') field += text[++i]
-      else quoted = false
-    } else if (c === '"') quoted = true
-    else if (c === ',') row.push(field), (field = '')
-    else if (c === '\n') rows.push([...row, field]), (row = []), (field = '')
-    else if (c !== '\r') field += c
-  }
-  if (field || row.length > 0) rows.push([...row, field])
-  return rows
-}
+import { parse } from 'csv-parse/sync'
 
 /** STS benchmark pairs: sentence1, sentence2, score 0 to 5. */
 export function stsPairs(file) {
-  return csvRows(readFileSync(file, 'utf8')).map(([a, b, score]) => ({ a, b, score: Number(score) }))
+  return parse(readFileSync(file, 'utf8')).map(([a, b, score]) => ({ a, b, score: Number(score) }))
 }
 
 /** English texts of the data folder, for token frequencies: sentences, package descriptions, product descriptions. */
