@@ -7,8 +7,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from common import generator, write_json
+from common import write_json
 from stack_parts import HIDDEN, STACKS, bert_directory, open_stack, qwen2_directory, save, transformer, write_golden
+from stack_static import make_static_stacks
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -78,6 +79,17 @@ def make_bert_stacks(bert: Path) -> None:
     assert open_stack(old).max_seq_length == 12
     write_golden(old)
 
+    write_golden(save("relu-silu", [
+        transformer(bert), pooling("mean"), dense(HIDDEN, 12, activation_function=nn.ReLU()), dense(12, 9, bias=False, activation_function=nn.SiLU())]))
+    directory = save("truncate-dim", [transformer(bert), pooling("mean")], truncate_dim=6)
+    write_golden(directory)
+
+    old = save("old-poolings", [transformer(bert), pooling(ALL_MODES)])
+    write_json(old / "1_Pooling" / "config.json", {
+        "word_embedding_dimension": HIDDEN, "pooling_mode_cls_token": True, "pooling_mode_mean_tokens": True, "pooling_mode_max_tokens": True,
+        "pooling_mode_mean_sqrt_len_tokens": True, "pooling_mode_weightedmean_tokens": True, "pooling_mode_lasttoken": True, "include_prompt": True}, 2)
+    write_golden(old)
+
     refused = save("refused-cnn", [transformer(bert), CNN(HIDDEN, out_channels=4, kernel_sizes=[1, 3]), Pooling(8, "mean")])
     assert "CNN" in (refused / "modules.json").read_text()
 
@@ -98,9 +110,24 @@ def make_decoder_stack(qwen2: Path) -> None:
     assert torch.isfinite(tensors["default"]).all()
 
 
+def make_bare_directories(bert: Path, qwen2: Path) -> None:
+    """Plain Hugging Face directories: sentence-transformers pools an encoder by its mean, a causal language model by its last token."""
+    shutil.copytree(bert, STACKS / "bare-bert")
+    write_golden(STACKS / "bare-bert")
+    directory = STACKS / "bare-qwen2"
+    shutil.copytree(qwen2, directory)
+    config = json.loads((directory / "config.json").read_text()) | {"architectures": ["Qwen2ForCausalLM"]}
+    write_json(directory / "config.json", config, 2)
+    tensors = {"model." + name: tensor for name, tensor in load_file(directory / "model.safetensors").items()}
+    save_file(tensors, directory / "model.safetensors", metadata={"format": "pt"})
+    write_golden(directory)
+
+
 if __name__ == "__main__":
     shutil.rmtree(STACKS, ignore_errors=True)
     with tempfile.TemporaryDirectory() as scratch:
         make_bert_stacks(bert_directory(Path(scratch) / "bert"))
         make_decoder_stack(qwen2_directory(Path(scratch) / "qwen2"))
+        make_bare_directories(Path(scratch) / "bert", Path(scratch) / "qwen2")
+    make_static_stacks()
     print(*sorted(path.name for path in STACKS.iterdir()))

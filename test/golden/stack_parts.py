@@ -1,4 +1,6 @@
-"""The parts the tiny sentence-transformers directories are built from: trained tokenizers, tiny encoders, texts, the golden writer."""
+"""The parts the tiny sentence-transformers directories are built from: tiny tokenizers, tiny encoders, texts, the golden writer."""
+import re
+from collections import Counter
 from pathlib import Path
 
 from common import HERE, fresh_directory, generator, randomise, write_json, write_tensors
@@ -35,17 +37,23 @@ TEXTS = [
     "  a small   cup\tand two boxes  ",
     "Café, the OLD captain!",
     "unknown 世界 😀 words",
-    "What is the best phone case for a long journey over the harbour wall, and which customer returned the two machine parts on Tuesday?",
+    "What is the best phone case for a long journey over the harbour wall, and which customer returned the two machine parts on Tuesday? Represent the document for retrieval!",
 ]
 
 
 def wordpiece() -> Tokenizer:
-    """As BERT's: lowercase, strip accents, [CLS] a [SEP]."""
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]", max_input_chars_per_word=100))
+    """As BERT's: lowercase, strip accents, [CLS] a [SEP]. The vocabulary is made by hand: the library's trainer breaks ties at random."""
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    words = Counter(re.findall(r"[a-z]+", " ".join(CORPUS).lower()))
+    letters = sorted(set("".join(words)))
+    # The rarer words are left to pieces: their first two letters, then letter by letter or by a frequent ending.
+    whole = sorted(words, key=lambda word: (-words[word], word))[:40]
+    pieces = sorted({word[:2] for word in words} - set(whole)) + ["##" + ending for ending in ("ed", "er", "es", "ing", "on", "ure")]
+    vocab = [*special, *".,?;:!-", *letters, *("##" + letter for letter in letters), *whole, *pieces][:VOCAB]
+    tokenizer = Tokenizer(models.WordPiece({token: i for i, token in enumerate(vocab)}, unk_token="[UNK]", max_input_chars_per_word=100))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    tokenizer.train_from_iterator(CORPUS, trainers.WordPieceTrainer(vocab_size=VOCAB, special_tokens=special, show_progress=False))
+    tokenizer.add_special_tokens(special)
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
     tokenizer.decoder = decoders.WordPiece(prefix="##")
@@ -114,8 +122,8 @@ def save(name: str, modules: list, similarity: str = "cosine", **prompts) -> Pat
     return directory
 
 
-def open_stack(directory: Path) -> SentenceTransformer:
-    return SentenceTransformer(str(directory), device="cpu", model_kwargs=dict(EAGER))
+def open_stack(directory: Path, **kwargs) -> SentenceTransformer:
+    return SentenceTransformer(str(directory), device="cpu", model_kwargs=dict(EAGER), **kwargs)
 
 
 def ids_of(model, text: str, prompt: str | None) -> list[int]:
@@ -130,23 +138,25 @@ COMMON_CASES = [
 ]
 
 
-def write_golden(directory: Path, more_cases: list[dict] = [], **facts) -> dict[str, torch.Tensor]:
-    """golden.json and golden.safetensors from the directory as it lies on disk, one text at a time."""
-    model = open_stack(directory)
+def write_golden(directory: Path, more_cases: list[dict] = [], texts: list[str] = TEXTS, model: SentenceTransformer | None = None) -> dict[str, torch.Tensor]:
+    """golden.json and golden.safetensors from the directory as it lies on disk (or a model made of it), one text at a time."""
+    model = model or open_stack(directory)
     cases, tensors = [], {}
+    limit = finite(model.max_seq_length)
+    assert limit is None or len(model.tokenizer(texts[-1])["input_ids"]) > limit, "one text must be cut"
     for case in COMMON_CASES + more_cases:
         options = case["options"]
         name = options.get("prompt_name") or {"encode_query": "query", "encode_document": "document"}.get(case["method"]) if "prompt" not in options else None
         prompt = model._resolve_prompt(options.get("prompt"), name)
         encode = getattr(model, case["method"])
-        embeddings = encode(TEXTS, batch_size=1, convert_to_tensor=True, show_progress_bar=False, **options)
+        embeddings = encode(texts, batch_size=1, convert_to_tensor=True, show_progress_bar=False, **options)
         assert torch.isfinite(embeddings).all()
         tensors[case["name"]] = embeddings
-        cases.append(case | {"prompt": prompt or "", "ids": [ids_of(model, text, prompt) for text in TEXTS]})
+        cases.append(case | {"prompt": prompt or "", "ids": [ids_of(model, text, prompt) for text in texts]})
     tensors["similarity"] = model.similarity(tensors["default"], tensors["default"])
     write_json(directory / "golden.json", {
         "versions": VERSIONS, "modules": [type(module).__name__ for module in model], "max_seq_length": finite(model.max_seq_length),
-        "dimensions": model.get_embedding_dimension(), "similarity_fn_name": model.similarity_fn_name, **facts, "texts": TEXTS, "cases": cases}, None)
+        "dimensions": model.get_embedding_dimension(), "similarity_fn_name": model.similarity_fn_name, "texts": texts, "cases": cases}, None)
     write_tensors(directory / "golden.safetensors", tensors)
     return tensors
 
