@@ -24,7 +24,7 @@ const OPTIONS = {
   sets: { type: 'string', value: 'A,B', help: 'mixed, uniform (default as the model says)' },
   batches: { type: 'string', value: '1,32', help: 'texts a call (default as the model says)' },
   rounds: { type: 'string', value: 'N', default: '5', help: 'rounds a measurement' },
-  seconds: { type: 'string', value: 'S', default: '1', help: 'least length of a measurement; a batch is never cut' },
+  seconds: { type: 'string', value: 'S', default: '0.5', help: 'least length of a measurement; a batch is never cut' },
   threads: { type: 'string', value: 'N', help: 'threads of every peer (default the physical cores)' },
   seed: { type: 'string', value: 'N', default: '1', help: 'of the texts' },
   out: { type: 'string', value: 'FILE', help: 'JSON result (default bench/results/<date>-<cpu>-<model>.json); a chart goes beside it' },

@@ -22,14 +22,15 @@ async function start(spec, context) {
     const reason = (context.reasons[spec.needs] ??= { value: prepareFiles(spec.needs, context.model, context.say) }).value
     if (reason) return skipped(reason)
   }
-  const peer = new Peer(spec)
+  let peer
   try {
+    peer = new Peer(spec, context.say)
     const { directory, folder, layout, packageVersion } = context.model
     const options = { ...spec.options, model: { directory, folder, layout, packageVersion }, threads: context.threads }
     const loaded = await peer.send('load', { options, texts: context.texts.path })
     return { spec, peer, loaded, status: 'loaded', cells: new Map(), latency: [] }
   } catch (error) {
-    peer.stop()
+    peer?.stop()
     return skipped(error.message)
   }
 }
@@ -102,7 +103,7 @@ async function time(entries, context) {
       })
     }
     await inTurn(entries, round, `round ${round + 1}/${rounds}, query`, context, async (entry) => {
-      entry.latency.push((await entry.peer.send('latency', { seconds: seconds / 2 })).samples)
+      entry.latency.push((await entry.peer.send('latency', { seconds })).samples)
     })
   }
   await inTurn(entries, 0, 'memory', context, async (entry) => (entry.stats = await entry.peer.send('stats')))

@@ -9,13 +9,11 @@ import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { makeRandomModel } from '../models/random_model.mjs'
 import { BENCH, ROOT } from './paths.mjs'
+import { preparePython } from './setup.mjs'
 import { MODELS, modelCache } from './specs.mjs'
 
 const SEED = 20240501
 const readJson = (path) => JSON.parse(readFileSync(path, 'utf8'))
-
-/** Python that has the packages of requirements.txt. */
-export const python = () => process.env.EMBEDCORE_BENCH_PYTHON ?? 'python3'
 
 function bertTokenizer() {
   const places = [MODELS.minilm.source, join(ROOT, 'models', 'embedcore-static-en')]
@@ -87,12 +85,13 @@ export function prepareFiles(kind, model, say) {
   const out = kind === 'onnx' ? join(model.layout, 'onnx') : join(model.folder, 'gguf')
   try {
     once(out, [readFileSync(script, 'utf8'), weightsKey(model.directory)], () => say(`bench: making ${kind} files in ${out}`), () => {
-      const { status, error, stderr } = spawnSync(python(), [script, model.directory, out], { encoding: 'utf8', maxBuffer: 1 << 26 })
-      if (error) throw new Error(`${python()} could not be started (${error.code ?? error.message})`)
+      const python = preparePython(say)
+      const { status, error, stderr } = spawnSync(python, [script, model.directory, out], { encoding: 'utf8', maxBuffer: 1 << 26 })
+      if (error) throw new Error(`${python} could not be started (${error.code ?? error.message})`)
       if (status !== 0) throw new Error(stderr.trim().split('\n').at(-1))
     })
     return null
   } catch (error) {
-    return `no ${kind} files: ${error.message}; needs Python with bench/requirements.txt, named by EMBEDCORE_BENCH_PYTHON`
+    return `no ${kind} files: ${error.message}; they are written by Python with bench/requirements.txt, which EMBEDCORE_BENCH_PYTHON can name`
   }
 }

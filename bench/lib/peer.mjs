@@ -2,8 +2,8 @@
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { python } from './models.mjs'
 import { BENCH } from './paths.mjs'
+import { preparePython } from './setup.mjs'
 
 /** Longer than any sensible command takes; a hung library must not hang the bench. */
 const COMMAND_SECONDS = 180
@@ -13,15 +13,16 @@ export class Peer {
   #waiting = null
   #noise = ''
 
-  constructor(spec) {
+  constructor(spec, say) {
     this.spec = spec
     const runner = join(BENCH, 'peers', spec.runner)
-    const command = spec.python ? python() : process.execPath
+    const command = spec.python ? preparePython(say) : process.execPath
     this.#child = spawn(command, [runner], { cwd: BENCH, stdio: ['pipe', 'ignore', 'pipe', 'pipe'] })
     this.#child.stderr.on('data', (data) => (this.#noise = (this.#noise + data).slice(-4000)))
-    this.#child.stdin.on('error', () => {}) // reported by 'exit'
+    this.#child.stdin.on('error', () => {}) // reported by 'close'
     this.#child.on('error', (error) => this.#settle({ error: `${command} could not be started: ${error.message}` }))
-    this.#child.on('exit', (code, signal) => this.#settle({ error: `its process ended (${signal ?? `exit code ${code}`}) ${this.#noise.trim().split('\n').at(-1)}`.trim() }))
+    // 'close' and not 'exit': only then has all of stderr been read.
+    this.#child.on('close', (code, signal) => this.#settle({ error: `its process ended (${signal ?? `exit code ${code}`}) ${this.#noise.trim().split('\n').at(-1)}`.trim() }))
     createInterface({ input: this.#child.stdio[3] }).on('line', (line) => this.#settle(JSON.parse(line)))
   }
 

@@ -1,8 +1,8 @@
-/** Installs the bench's own dependencies (the peers) when they are missing, and says so. */
+/** Installs what the bench needs beyond the package, once, and says so: the peers from npm, Python packages that write their files. */
 import { spawnSync } from 'node:child_process'
-import { existsSync, statSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { BENCH } from './paths.mjs'
+import { BENCH, CACHE } from './paths.mjs'
 
 export function installPeers(say) {
   const installed = join(BENCH, 'node_modules', '.package-lock.json')
@@ -13,4 +13,30 @@ export function installPeers(say) {
   const env = { ...process.env, ONNXRUNTIME_NODE_INSTALL: 'skip', NODE_LLAMA_CPP_SKIP_DOWNLOAD: 'true' }
   const { status, error } = spawnSync('npm', ['ci', '--no-audit', '--no-fund'], { cwd: BENCH, env, stdio: ['ignore', process.stderr, 'inherit'] })
   if (status !== 0) throw new Error(`npm ci in bench/ failed (${error?.message ?? `exit code ${status}`}): the peers cannot be measured without it`)
+}
+
+function run(command, args) {
+  const { status, error, stderr } = spawnSync(command, args, { encoding: 'utf8', stdio: ['ignore', 'ignore', 'pipe'] })
+  if (error) throw new Error(`${command} could not be started (${error.code ?? error.message})`)
+  if (status !== 0) throw new Error(`${command} ${args.slice(0, 3).join(' ')}: ${stderr.trim().split('\n').at(-1)}`)
+}
+
+/**
+ * The Python that has the packages of requirements.txt: the one EMBEDCORE_BENCH_PYTHON names, else a virtual environment under
+ * .cache/, made here when it is missing or older than its requirements. Throws a reason when there is none to be had.
+ */
+export function preparePython(say) {
+  if (process.env.EMBEDCORE_BENCH_PYTHON) return process.env.EMBEDCORE_BENCH_PYTHON
+  const folder = join(CACHE, 'venv')
+  const python = process.platform === 'win32' ? join(folder, 'Scripts', 'python.exe') : join(folder, 'bin', 'python')
+  const requirements = join(BENCH, 'requirements.txt')
+  const wanted = readFileSync(requirements, 'utf8')
+  const stamp = join(folder, 'requirements.txt')
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) return python
+  say(`bench: making a Python environment in ${folder} (pip install -r bench/requirements.txt, once)`)
+  mkdirSync(CACHE, { recursive: true })
+  run('python3', ['-m', 'venv', folder])
+  run(python, ['-m', 'pip', 'install', '--quiet', '--retries', '1', '-r', requirements])
+  writeFileSync(stamp, wanted)
+  return python
 }

@@ -121,9 +121,15 @@ def build(directory):
 
 
 def fuse(source, target, config):
+    import onnxruntime
     from onnxruntime.transformers import optimizer
 
-    model = optimizer.optimize_model(source, model_type="bert", num_heads=config["num_attention_heads"], hidden_size=config["hidden_size"], opt_level=1)
+    # The basic level first, by a session: optimize_model's own opt_level=1 does the same but wants torch for it.
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.optimized_model_filepath = target
+    onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    model = optimizer.optimize_model(target, model_type="bert", num_heads=config["num_attention_heads"], hidden_size=config["hidden_size"], opt_level=0)
     counts = model.get_fused_operator_statistics()
     if counts["Attention"] != config["num_hidden_layers"]:
         raise SystemExit(f"onnxruntime fused {counts['Attention']} of {config['num_hidden_layers']} attentions: the graph no longer has the pattern it looks for")
