@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# What a user gets: packs the package with a prebuilt addon, installs the archive elsewhere without install scripts, and uses it as ESM, CommonJS, from
+# TypeScript and by its command. Nothing may be compiled on the way.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+root=$PWD
+
+npm run --silent prebuild >/dev/null
+ls prebuilds/*/*.node
+npm pack --silent --pack-destination "${scratch:=$(mktemp -d)}" >/dev/null
+trap 'rm -rf "$scratch"' EXIT
+ls -sh "$scratch"/*.tgz | sed "s#$scratch/##"
+
+cd "$scratch"
+echo '{"private": true, "type": "module"}' >package.json
+npm install --silent --no-audit --no-fund --ignore-scripts ./embedcore-*.tgz
+test ! -e node_modules/embedcore/build || { echo "check-package: something was compiled" >&2; exit 1; }
+
+cat >esm.mjs <<'JS'
+import { embedCore } from 'embedcore'
+const { shape } = await embedCore.encode(['a text', 'another'])
+console.log('ESM', shape)
+JS
+cat >commonjs.cjs <<'JS'
+const { embedCore, EmbedCoreError } = require('embedcore')
+embedCore.encode('a text').then(async ({ shape }) => {
+  const error = await embedCore.encode(5).catch((e) => e)
+  if (!(error instanceof EmbedCoreError)) throw new Error('an error of another class')
+  console.log('CommonJS', shape)
+})
+JS
+cat >types.ts <<'TS'
+import { embedCore, type Model, type SentenceEmbeddings } from 'embedcore'
+const model: Model = await embedCore.load()
+const bits: SentenceEmbeddings<'ubinary'> = await model.encode(['a'], { precision: 'ubinary' })
+const byte: Uint8Array = bits.row(0)
+const tokens = await model.encode('a', { output: 'token' })
+const place: readonly [number, number] = tokens.text(0).offsets[0]!
+// @ts-expect-error pooling has a fixed set of names
+void model.encode('a', { pooling: 'average' })
+console.log(byte, place)
+TS
+node esm.mjs
+node commonjs.cjs
+"$root/node_modules/.bin/tsc" --noEmit --strict --noUncheckedIndexedAccess --target es2022 --module nodenext --skipLibCheck false --typeRoots "$root/node_modules/@types" --types node types.ts && echo 'types'
+npx embedcore encode --json "a text" >/dev/null && echo 'command'
+rm -rf "$root/prebuilds"
