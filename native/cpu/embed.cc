@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstdio>
 
 #include "cpu/backend.h"
 #include "cpu/simd.h"
@@ -71,6 +72,10 @@ Status embed(Scope& scope, const EmbedArgs& args) {
 }
 
 Status bag(Scope& scope, const BagArgs& args) {
+  if (args.dtype != DType::kF32 && args.dtype != DType::kF16 && args.dtype != DType::kBF16 && args.dtype != DType::kI8) {
+    std::snprintf(scope.message, sizeof scope.message, "a table of %s is not supported (float32, float16, bfloat16, int8 are)", dtype_name(args.dtype));
+    return kBadArgument;
+  }
   run_tasks(scope, args.texts, [&](int64_t text) {
     switch (args.dtype) {
       case DType::kF32: return bag_text<float>(args, text);
@@ -80,8 +85,7 @@ Status bag(Scope& scope, const BagArgs& args) {
       default: return;
     }
   });
-  const bool known = args.dtype == DType::kF32 || args.dtype == DType::kF16 || args.dtype == DType::kBF16 || args.dtype == DType::kI8;
-  return known ? kOk : kBadArgument;
+  return kOk;
 }
 
 }  // namespace embedcore::cpu::EMBEDCORE_ISA

@@ -28,7 +28,10 @@ void pool_text(const PoolArgs& args, int64_t text) {
     case Pooling::kMax:
       copy_row(row(begin), y, args.width);
       for (int64_t t = begin + 1; t < end; ++t)
-        for (int64_t d = 0; d < args.width; ++d) y[d] = std::max(y[d], row(t)[d]);
+        for (int64_t d = 0; d < args.width; ++d) {
+          const float value = row(t)[d];
+          y[d] = value > y[d] || value != value ? value : y[d];  // a NaN stays, as in torch.max
+        }
       return;
     case Pooling::kMean:
     case Pooling::kMeanSqrtLen: {

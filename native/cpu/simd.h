@@ -47,6 +47,7 @@ inline Vec load_part(const float* from, int64_t n, float fill = 0.0f) {
 }
 inline void store_part(float* to, Vec value, int64_t n) { std::memcpy(to, &value, static_cast<size_t>(n) * sizeof(float)); }
 
+// Where one of the two is a NaN the result is b: a value that must stay a NaN comes second.
 inline Vec maximum(Vec a, Vec b) { return a > b ? a : b; }
 inline Vec minimum(Vec a, Vec b) { return a < b ? a : b; }
 

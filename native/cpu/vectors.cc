@@ -42,7 +42,9 @@ float compare(Similarity kind, const float* a, const float* b, int64_t width) {
 
 uint8_t quantize_level(const QuantizeArgs& args, const float* x, int64_t d) {
   const float step = (args.maximum[d] - args.minimum[d]) / 255.0f;
-  return static_cast<uint8_t>(std::clamp(std::floor((x[d] - args.minimum[d]) / (step == 0.0f ? 1.0f : step)), 0.0f, 255.0f));
+  const float steps = std::floor((x[d] - args.minimum[d]) / (step == 0.0f ? 1.0f : step));
+  if (!(steps > 0.0f)) return 0;  // a NaN too, which has no integer
+  return steps < 255.0f ? static_cast<uint8_t>(steps) : 255;
 }
 
 void quantize_row(const QuantizeArgs& args, int64_t row) {
