@@ -1,0 +1,207 @@
+// The one list of cases an operation, for every backend. Sizes lie around what implementations cut by: 4, 8, 16 floats a vector, 6 rows
+// and 8, 16 or 64 columns a tile, 240 rows and 512 depth a block; 256 queries a run.
+#pragma once
+
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "base/dtype.h"
+#include "ops/attention.h"
+#include "ops/norm.h"
+#include "ops/pool.h"
+#include "ops/vectors.h"
+
+namespace embedcore::test {
+
+struct LinearCase {
+  int64_t rows, in, out;
+  Activation activation = Activation::kIdentity;
+  bool bias = true;
+  bool residual = false;
+  bool in_place = false;  // y is the residual
+  int64_t gap = 0;        // strides beyond widths
+};
+
+inline const LinearCase kLinearCases[] = {
+    {1, 1, 1},
+    {1, 1, 1, Activation::kTanh, false},
+    {1, 384, 384},
+    {1, 3, 65, Activation::kRelu},
+    {2, 5, 63, Activation::kGelu},
+    {5, 17, 15, Activation::kSilu, true, true},
+    {6, 16, 64, Activation::kGeluTanh},
+    {7, 100, 129, Activation::kSigmoid, true, false, false, 3},
+    {12, 511, 31, Activation::kIdentity, false, true, false, 1},
+    {13, 512, 33, Activation::kGelu, true, true, true, 5},
+    {11, 513, 48, Activation::kTanh, true, true, true},
+    {3, 1537, 100, Activation::kIdentity, true, true},
+    {239, 24, 17},
+    {241, 40, 70, Activation::kGelu, true, false, false, 7},
+    {481, 33, 80, Activation::kIdentity, true, true, true, 2},
+    {64, 384, 1536, Activation::kGelu},
+    {0, 8, 8},
+};
+
+inline std::string name_of(const LinearCase& c) {
+  std::ostringstream text;
+  text << "linear rows " << c.rows << ", in " << c.in << ", out " << c.out << ", activation " << static_cast<int>(c.activation) << (c.bias ? ", bias" : "")
+       << (c.residual ? ", residual" : "") << (c.in_place ? " in place" : "") << ", gap " << c.gap;
+  return text.str();
+}
+
+struct AttentionCase {
+  std::vector<int32_t> lengths;
+  int64_t heads, kv_heads, head_dim;
+  Mask mask = Mask::kBidirectional;
+  int64_t window = 0;
+  std::vector<int32_t> prefix = {};  // for kPrefix
+  int64_t rotary_dim = 0;
+  bool qk_norm = false;
+  bool bias = false;
+  int64_t gap = 0;
+  float size = 1;  // of q, k and v
+};
+
+inline const std::vector<AttentionCase>& attention_cases() {
+  constexpr Mask kBoth = Mask::kBidirectional, kCausal = Mask::kCausal, kPrefix = Mask::kPrefix;
+  static const std::vector<AttentionCase> cases = {
+      {{1}, 1, 1, 8},
+      {{1, 1, 1}, 2, 2, 64, kCausal},
+      {{0}, 2, 2, 16},
+      {{0, 3, 0, 0, 1, 0}, 2, 2, 16},
+      {{2, 5, 7, 16, 17}, 12, 12, 32},
+      {{33, 4, 65, 1}, 3, 3, 20, kBoth, 0, {}, 0, false, false, 5},
+      {{9, 48, 49}, 2, 2, 128},
+      {{23, 6}, 1, 1, 256, kCausal},
+      {{31, 2}, 2, 1, 80, kBoth, 0, {}, 0, false, false, 1},
+      // grouped heads, rotary positions, norms, biases
+      {{40, 13, 1}, 14, 2, 64, kCausal, 0, {}, 64},
+      {{19, 64, 5}, 8, 4, 128, kCausal, 0, {}, 128, true},
+      {{10, 50}, 6, 1, 24, kBoth, 0, {}, 12, true, true, 3},
+      {{17, 3, 70}, 4, 4, 16, kBoth, 0, {}, 0, false, true},
+      {{21}, 2, 2, 40, kCausal, 0, {}, 2, false, true},
+      // windows: nothing but itself, around the vector and tile widths, wider than the text
+      {{12, 30}, 2, 2, 16, kCausal, 1},
+      {{12, 30, 1}, 2, 2, 16, kBoth, 1, {}, 16},
+      {{100, 90}, 2, 2, 32, kBoth, 16, {}, 32, false, true},
+      {{150, 7}, 2, 2, 32, kCausal, 17},
+      {{20}, 1, 1, 64, kCausal, 500},
+      {{20}, 1, 1, 64, kBoth, 19},
+      // prefixes: none, part, all and more than all; with a window
+      {{10, 10, 10, 10, 1, 0}, 2, 2, 16, kPrefix, 0, {0, 1, 10, 99, 1, 3}},
+      {{60, 45}, 4, 2, 32, kPrefix, 0, {20, 44}, 32, true},
+      {{80, 33}, 2, 2, 16, kPrefix, 9, {30, 5}, 0, false, true},
+      // more than one run of queries; fewer rows in a block because the text is long
+      {{257, 5, 256, 513}, 2, 1, 16, kCausal, 0, {}, 16},
+      {{300}, 3, 3, 64, kBoth, 64, {}, 64},
+      {{2100}, 1, 1, 8},
+      {{17000, 4}, 1, 1, 8, kCausal, 40},
+      // scores of a few hundred: one key takes all
+      {{30, 8}, 2, 2, 64, kBoth, 0, {}, 0, false, false, 0, 30.0f},
+      {{25}, 2, 2, 16, kCausal, 0, {}, 0, false, false, 0, 1e-12f},
+  };
+  return cases;
+}
+
+inline std::string name_of(const AttentionCase& c) {
+  std::ostringstream text;
+  text << "attention lengths";
+  for (const int32_t length : c.lengths) text << ' ' << length;
+  text << ", heads " << c.heads << '/' << c.kv_heads << " of " << c.head_dim << ", mask " << static_cast<int>(c.mask) << ", window " << c.window << ", rotary " << c.rotary_dim
+       << (c.qk_norm ? ", norms" : "") << (c.bias ? ", bias" : "") << ", gap " << c.gap << ", size " << c.size;
+  return text.str();
+}
+
+struct NormCase {
+  int64_t rows, width;
+  bool weight = true, bias = true, in_place = false;
+  int64_t gap = 0;
+  float epsilon = 1e-12f;
+  double offset = 0;  // the rows' mean
+  double size = 1;
+};
+
+inline const NormCase kNormCases[] = {
+    {1, 1, true, true, false, 0, 1e-5f},
+    {1, 384},
+    {3, 15, true, false},
+    {5, 16, false, false},
+    {7, 17, true, true, true, 3},
+    {65, 33, true, true, true},
+    {130, 768, true, false, false, 1, 1e-6f},
+    {4, 1025, false, true, false, 0, 1e-5f},
+    {3, 384, true, true, false, 0, 1e-12f, 1000},
+    {3, 384, true, true, false, 0, 1e-5f, 3, 0},         // all elements of a row are equal
+    {3, 64, true, true, false, 0, 1e-5f, 0, 1e-4},       // epsilon counts
+    {2, 50, true, true, false, 0, 1e-12f, 0, 1e15},
+    {0, 8},
+};
+
+inline std::string name_of(const NormCase& c) {
+  std::ostringstream text;
+  text << "norm rows " << c.rows << ", width " << c.width << (c.weight ? ", weight" : "") << (c.bias ? ", bias" : "") << (c.in_place ? ", in place" : "") << ", gap " << c.gap
+       << ", epsilon " << c.epsilon << ", offset " << c.offset << ", size " << c.size;
+  return text.str();
+}
+
+// Rows and widths for operations that go element by element.
+struct ElementCase {
+  int64_t rows, width;
+  int64_t gap = 0;
+};
+
+inline const ElementCase kElementCases[] = {{1, 1}, {1, 384}, {2, 15}, {3, 16, 1}, {31, 17, 3}, {33, 64}, {65, 7, 2}, {70, 131}, {0, 8}};
+
+struct EmbedCase {
+  int64_t tokens, width, vocab;
+  bool position, type;
+  int64_t gap = 0;
+};
+
+inline const EmbedCase kEmbedCases[] = {{1, 1, 1, true, true}, {1, 384, 10, true, true}, {129, 33, 7, true, false, 5}, {128, 16, 50, false, false}, {300, 65, 20, false, true}, {0, 8, 1, true, true}};
+
+struct BagCase {
+  std::vector<int32_t> lengths;
+  int64_t width, table_rows;
+  DType dtype;
+  bool scales, weights;
+  int64_t gap = 0;
+};
+
+inline const std::vector<BagCase>& bag_cases() {
+  static const std::vector<BagCase> cases = {
+      {{1}, 1, 1, DType::kF32, false, false},         {{3, 0, 5, 1}, 256, 40, DType::kF32, false, false}, {{2, 9, 100}, 17, 300, DType::kF16, false, true, 3},
+      {{0, 4, 33}, 64, 50, DType::kBF16, true, true}, {{7, 1, 0}, 15, 9, DType::kI8, true, false},        {{12, 30}, 130, 20, DType::kI8, true, true, 1},
+      {{5}, 16, 6, DType::kI8, false, false},         {{0, 0}, 8, 1, DType::kF32, false, false},
+  };
+  return cases;
+}
+
+struct PoolCase {
+  std::vector<int32_t> lengths;
+  std::vector<int32_t> skip;  // empty = null
+  int64_t width;
+  int64_t gap = 0;
+};
+
+inline const std::vector<PoolCase>& pool_cases() {
+  static const std::vector<PoolCase> cases = {
+      {{1}, {}, 1}, {{1, 2, 17}, {}, 384}, {{0, 5, 0}, {}, 33, 3}, {{4, 9, 3, 1, 0}, {0, 2, 3, 5, 1}, 17, 1}, {{300, 40}, {7, 39}, 64}, {{}, {}, 8},
+  };
+  return cases;
+}
+
+constexpr Pooling kEveryPooling[] = {Pooling::kCls, Pooling::kMean, Pooling::kMax, Pooling::kMeanSqrtLen, Pooling::kWeightedMean, Pooling::kLastToken};
+constexpr Activation kEveryActivation[] = {Activation::kIdentity, Activation::kGelu, Activation::kGeluTanh, Activation::kRelu, Activation::kSilu, Activation::kTanh, Activation::kSigmoid};
+constexpr Similarity kEverySimilarity[] = {Similarity::kCosine, Similarity::kDot, Similarity::kEuclidean, Similarity::kManhattan};
+constexpr Precision kEveryPrecision[] = {Precision::kInt8, Precision::kUint8, Precision::kBinary, Precision::kUbinary};
+
+// The offsets of texts of these lengths.
+inline std::vector<int32_t> offsets_of(const std::vector<int32_t>& lengths) {
+  std::vector<int32_t> offsets = {0};
+  for (const int32_t length : lengths) offsets.push_back(offsets.back() + length);
+  return offsets;
+}
+
+}  // namespace embedcore::test
