@@ -17,7 +17,7 @@ const SETTLE_MS = 60
 /** Starts one peer. Returns { spec, peer, loaded } or { spec, status: 'skipped', reason }. */
 async function start(spec, context) {
   const skipped = (reason) => ({ spec, status: 'skipped', reason })
-  if (!spec.families.includes(context.model.config.model_type)) return skipped(`does not run ${context.model.config.model_type} models here`)
+  if (!spec.families.includes(context.model.config.model_type)) return skipped(`set up for ${spec.families.join(' and ')} models, and this one is ${context.model.config.model_type}`)
   if (spec.needs) {
     const reason = (context.reasons[spec.needs] ??= { value: prepareFiles(spec.needs, context.model, context.say) }).value
     if (reason) return skipped(reason)

@@ -6,7 +6,7 @@ const times = (value) => `${value.toFixed(value < 10 ? 2 : 1)}x`
 const mebibytes = (bytes) => number(bytes / 2 ** 20)
 
 /** First column left, the others right. */
-function table(head, rows) {
+export function table(head, rows) {
   const all = [head, ...rows]
   const widths = head.map((_, c) => Math.max(...all.map((row) => row[c].length)))
   const line = (row) => '  ' + row.map((cell, c) => (c === 0 ? cell.padEnd(widths[c]) : cell.padStart(widths[c]))).join('  ').trimEnd()
@@ -40,7 +40,8 @@ function cellTable(r, cell, oursIds) {
       return [p.id, p.precision, number(t.median), `${number(t.min)} - ${number(t.max)}`, percent(shareOfLimit), eventLoopDelayP99Ms === null ? '-' : number(eventLoopDelayP99Ms, 1), ...against]
     })
   const head = ['peer', 'precision', 'tokens/s', 'min - max', 'of limit', 'loop p99 ms', ...oursIds.map((id) => `${id} is`)]
-  return `${cell.replace('/', ' texts, batch ')}\n${table(head, rows)}`
+  const missing = r.peers.filter((p) => p.notMeasured?.[cell]).map((p) => `\n  ${p.id}: ${p.notMeasured[cell]}`)
+  return `${cell.replace('/', ' texts, batch ')}\n${table(head, rows)}${missing.join('')}`
 }
 
 function queryTable(r, oursIds) {

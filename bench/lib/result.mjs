@@ -1,14 +1,14 @@
 /** Turns what was measured into the result that is printed, drawn, written and compared: plain data, described in README.md. */
 import { flopsPerToken, linearFlops } from './flops.mjs'
 import { peakOf } from './machine.mjs'
-import { MODELS } from './specs.mjs'
+import { MODELS, cellName } from './specs.mjs'
 import { median, quantile, summary } from './stats.mjs'
 
 export const SCHEMA = 1
 
 const setOf = (cell) => cell.slice(0, cell.indexOf('/'))
 
-function peerResult(entry, flops, peak) {
+function peerResult(entry, context, flops, peak) {
   const { spec, status, reason } = entry
   const result = { id: spec.id, precision: spec.precision, ours: spec.ours ?? false, status: status === 'loaded' ? 'ranked' : status }
   if (reason) result.reason = reason
@@ -26,6 +26,7 @@ function peerResult(entry, flops, peak) {
       eventLoopDelayP99Ms: delays.length ? median(delays) : null,
     }
   }
+  result.notMeasured = Object.fromEntries(context.cells.map(cellName).filter((cell) => !entry.cells.has(cell)).map((cell) => [cell, spec.why]))
   const samples = entry.latency.flat()
   result.latencyMs = { p50: quantile(samples, 0.5), p99: quantile(samples, 0.99), samples: samples.length, p50Rounds: entry.latency.map((s) => median(s)) }
   const { peakRssBytes, idle } = entry.stats
@@ -49,7 +50,7 @@ export function buildResult({ entries, context, machine, commit, peak, peakReaso
   const { model, texts } = context
   const used = [...new Set(context.cells.map((cell) => cell.set))]
   const flops = Object.fromEntries(used.map((set) => [set, flopsPerToken(model.config, texts.sets[set].tokens)]))
-  const peers = entries.map((entry) => peerResult(entry, flops, peak))
+  const peers = entries.map((entry) => peerResult(entry, context, flops, peak))
   const ranked = peers.filter((p) => p.status === 'ranked')
   const ratios = {}
   for (const ours of ranked.filter((p) => p.ours)) {

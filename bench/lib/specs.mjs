@@ -43,10 +43,12 @@ export const MODELS = {
 /** Least cosine to the float32 reference for a peer to be ranked, by the precision of its arithmetic. */
 export const AGREEMENT = { float32: 0.999, bfloat16: 0.99, int8: 0.95 }
 
+const ONE_BY_ONE = { maxBatch: 64, why: 'takes one text at a time: a larger batch would measure the same again' }
+
 /**
  * runner: file in peers/. precision: which measured peak is its limit, and which agreement is asked of it. ours: a row of the
  * package, to which the others are compared. families: models it can run. needs: files made by models/*.py. python: only
- * with `--python`. maxBatch: larger batches would measure the same again (it takes one text at a time).
+ * with `--python`. maxBatch: larger batches are not measured, for the reason in `why`.
  */
 export const PEERS = [
   { id: 'embedcore', runner: 'embedcore.mjs', precision: 'float32', ours: true, options: { dtype: 'float32' }, families: ['bert', 'qwen2'] },
@@ -54,9 +56,9 @@ export const PEERS = [
   { id: 'transformers.js-q8', runner: 'transformers-js.mjs', precision: 'int8', options: { dtype: 'q8' }, families: ['bert'], needs: 'onnx' },
   { id: 'onnxruntime-sorted', runner: 'onnxruntime.mjs', precision: 'float32', options: { file: 'model_fused.onnx' }, families: ['bert'], needs: 'onnx' },
   { id: 'onnxruntime-sorted-int8', runner: 'onnxruntime.mjs', precision: 'int8', options: { file: 'model_fused_int8.onnx' }, families: ['bert'], needs: 'onnx' },
-  { id: 'llama.cpp', runner: 'node-llama-cpp.mjs', precision: 'float32', options: { file: 'model-f32.gguf' }, families: ['bert'], needs: 'gguf', maxBatch: 64 },
-  { id: 'llama.cpp-bf16', runner: 'node-llama-cpp.mjs', precision: 'bfloat16', options: { file: 'model-bf16.gguf' }, families: ['qwen2'], needs: 'gguf', maxBatch: 64 },
-  { id: 'llama.cpp-q8_0', runner: 'node-llama-cpp.mjs', precision: 'int8', options: { file: 'model-q8_0.gguf' }, families: ['bert', 'qwen2'], needs: 'gguf', maxBatch: 64 },
+  { id: 'llama.cpp', runner: 'node-llama-cpp.mjs', precision: 'float32', options: { file: 'model-f32.gguf' }, families: ['bert'], needs: 'gguf', ...ONE_BY_ONE },
+  { id: 'llama.cpp-bf16', runner: 'node-llama-cpp.mjs', precision: 'bfloat16', options: { file: 'model-bf16.gguf' }, families: ['qwen2'], needs: 'gguf', ...ONE_BY_ONE },
+  { id: 'llama.cpp-q8_0', runner: 'node-llama-cpp.mjs', precision: 'int8', options: { file: 'model-q8_0.gguf' }, families: ['bert', 'qwen2'], needs: 'gguf', ...ONE_BY_ONE },
   { id: 'sentence-transformers', runner: 'sentence_transformers_peer.py', precision: 'float32', options: { dtype: 'float32' }, families: ['bert', 'qwen2'], python: true },
   { id: 'sentence-transformers-bf16', runner: 'sentence_transformers_peer.py', precision: 'bfloat16', options: { dtype: 'bfloat16' }, families: ['bert', 'qwen2'], python: true },
 ]

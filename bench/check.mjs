@@ -1,0 +1,108 @@
+/**
+ * `npm run bench:check`: fails when embedcore lost ground against its peers. Compares the ratios of a result (of a short bench
+ * run here, or of --result) with those of baselines/. Exit codes: 0 held, 1 went backwards, 2 cannot be compared.
+ */
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { baselineFile, baselineOf, compare, incomparable, metricName, sentence } from './lib/baseline.mjs'
+import { UsageError, listOf, parseOptions, positive } from './lib/options.mjs'
+import { BASELINES, BENCH, CACHE } from './lib/paths.mjs'
+import { table } from './lib/report.mjs'
+import { MODELS, PEERS } from './lib/specs.mjs'
+
+const OPTIONS = {
+  result: { type: 'string', value: 'FILE', help: 'compare this result of npm run bench instead of measuring' },
+  baseline: { type: 'string', value: 'FILE', help: 'default bench/baselines/<device>-<model>.json' },
+  write: { type: 'boolean', default: false, help: 'write the baseline from --result instead of comparing with it' },
+  model: { type: 'string', value: 'NAME', default: 'minilm', help: Object.keys(MODELS).join(' | ') },
+  'model-path': { type: 'string', value: 'DIR', help: 'as of npm run bench' },
+  peers: { type: 'string', value: 'A,B', default: 'embedcore,transformers.js,transformers.js-q8,llama.cpp-q8_0', help: 'who is measured' },
+  rounds: { type: 'string', value: 'N', default: '3', help: 'rounds a measurement' },
+  seconds: { type: 'string', value: 'S', default: '0.3', help: 'least length of a measurement' },
+}
+
+class Incomparable extends Error {}
+
+function readJson(name, path) {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8'))
+  } catch (error) {
+    throw new UsageError(`--${name}: ${path} could not be read: ${error.message}`)
+  }
+}
+
+/** A short bench in a process of its own; its tables go to stderr, its result comes back. */
+function measure(options, rounds) {
+  const file = join(CACHE, 'check.json')
+  const args = [join(BENCH, 'run.mjs'), '--model', options.model, '--peers', options.peers, '--rounds', String(rounds), '--seconds', options.seconds, '--out', file]
+  if (options['model-path']) args.push('--model-path', options['model-path'])
+  rmSync(file, { force: true })
+  const { status } = spawnSync(process.execPath, args, { stdio: ['ignore', process.stderr, 'inherit'] })
+  // With a result, what went wrong is in it.
+  if (!existsSync(file)) throw new Incomparable(`the bench itself failed (exit code ${status})`)
+  return readJson('result', file)
+}
+
+function loadBaseline(options, result) {
+  const path = options.baseline ?? baselineFile(result)
+  if (options.baseline || existsSync(path)) return readJson('baseline', path)
+  const known = existsSync(BASELINES) ? readdirSync(BASELINES).filter((name) => name.endsWith('.json')) : []
+  throw new Incomparable(`no baseline for this machine (${path}); there ${known.length ? `are ${known.join(', ')}` : 'are none'}. Write one: npm run bench, then node bench/check.mjs --write --result FILE`)
+}
+
+function write(options) {
+  if (!options.result) throw new UsageError('--write needs --result FILE: a baseline comes from a whole npm run bench')
+  const result = readJson('result', options.result)
+  const baseline = baselineOf(result)
+  const lost = result.peers.filter((p) => p.ours && p.status !== 'ranked')
+  if (lost.length > 0 || Object.keys(baseline.versions).length === 0) throw new Incomparable('the result has no ratios of ours to a peer: it cannot be a baseline')
+  const path = options.baseline ?? baselineFile(result)
+  mkdirSync(dirname(path), { recursive: true })
+  writeFileSync(path, JSON.stringify(baseline, null, 1) + '\n')
+  process.stdout.write(`bench:check: wrote ${path}${result.dirty ? ' (from a checkout with uncommitted changes)' : ''}\n`)
+}
+
+function judge(baseline, result) {
+  const reason = incomparable(baseline, result)
+  if (reason) throw new Incomparable(reason)
+  const rows = compare(baseline, result)
+  if (rows.length === 0) throw new Incomparable('baseline and result have no ratio in common')
+  return rows
+}
+
+function print(rows) {
+  const lines = rows.map((r) => [r.peer, metricName(r.metric), `${r.then.toFixed(2)}x`, `${r.now.toFixed(2)}x`, `${r.change < 0 ? '' : '+'}${(100 * r.change).toFixed(0)} %`, `${(-100 * r.tolerance).toFixed(0)} %`, r.backwards ? 'backwards' : ''])
+  process.stdout.write(table(['ours over', 'of', 'baseline', 'now', 'change', 'tolerated', ''], lines) + '\n')
+}
+
+function main() {
+  const options = parseOptions(process.argv.slice(2), OPTIONS, 'node bench/check.mjs [options]   fails when embedcore lost ground against its peers')
+  if (options.write) return write(options)
+  listOf('peers', options.peers, PEERS.map((p) => p.id))
+  const rounds = positive('rounds', options.rounds)
+  let result = options.result ? readJson('result', options.result) : measure(options, rounds)
+  const baseline = loadBaseline(options, result)
+  let rows = judge(baseline, result)
+  if (!options.result && rows.some((r) => r.backwards)) {
+    // A short run on a busy machine may err: only what a second, longer one says too counts.
+    process.stderr.write('bench:check: something looks slower; measuring again, twice as long\n')
+    const key = (r) => [r.ours, r.peer, r.metric].join()
+    const suspects = new Set(rows.filter((r) => r.backwards).map(key))
+    result = measure(options, 2 * rounds)
+    rows = judge(baseline, result).map((r) => ({ ...r, backwards: r.backwards && suspects.has(key(r)) }))
+  }
+  print(rows)
+  const backwards = rows.filter((r) => r.backwards)
+  for (const row of backwards) process.stdout.write(`bench:check: ${sentence(row)}\n`)
+  if (backwards.length === 0) process.stdout.write(`bench:check: ${rows.length} ratios held against ${baseline.commit?.slice(0, 9) ?? baseline.version} of ${baseline.date.slice(0, 10)}\n`)
+  process.exitCode = backwards.length > 0 ? 1 : 0
+}
+
+try {
+  main()
+} catch (error) {
+  const expected = error instanceof UsageError || error instanceof Incomparable
+  process.stderr.write(`bench:check: ${expected ? error.message : error.stack}\n`)
+  process.exitCode = 2
+}
