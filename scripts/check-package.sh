@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
 
-npm run --silent prebuild >/dev/null
+npm run --silent build:prebuilt >/dev/null
 ls prebuilds/*/*.node
 npm pack --silent --pack-destination "${scratch:=$(mktemp -d)}" >/dev/null
 trap 'rm -rf "$scratch"' EXIT
@@ -44,4 +44,6 @@ node esm.mjs
 node commonjs.cjs
 "$root/node_modules/.bin/tsc" --noEmit --strict --noUncheckedIndexedAccess --target es2022 --module nodenext --skipLibCheck false --typeRoots "$root/node_modules/@types" --types node types.ts && echo 'types'
 npx embedcore encode --json "a text" >/dev/null && echo 'command'
+# prebuildify empties build/, where this checkout's own addon lay.
 rm -rf "$root/prebuilds"
+node "$root/scripts/build-native.cjs" >/dev/null

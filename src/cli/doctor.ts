@@ -21,7 +21,6 @@ const LEAST_NODE = 20
 
 /** Packages that add something, and what. */
 const OPTIONAL: Readonly<Record<string, string>> = {
-  '@huggingface/hub': 'models by hub id',
   'faiss-node': 'IVF-PQ and HNSW indexes',
   sharp: 'images',
   '@duckdb/node-api': 'Parquet and SQL sources',
