@@ -19,13 +19,6 @@ export const DOCTOR_COMMAND_FLAGS = {
 
 const LEAST_NODE = 20
 
-/** Packages that add something, and what. */
-const OPTIONAL: Readonly<Record<string, string>> = {
-  'faiss-node': 'IVF-PQ and HNSW indexes',
-  sharp: 'images',
-  '@duckdb/node-api': 'Parquet and SQL sources',
-}
-
 /** A thing that works, or the reason why not. */
 type Finding<T = object> = ({ ok: true } & T) | { ok: false; reason: string }
 
@@ -43,7 +36,6 @@ interface Report {
   defaultModel: Finding<{ name: string; path: string; dimension: number; milliseconds: number }>
   /** Whether there is a token, never the token. */
   hub: Finding<{ endpoint: string; cacheDir: string; cacheDirExists: boolean; tokenPresent: boolean; offline: boolean }>
-  optional: Readonly<Record<string, string | null>>
 }
 
 export async function doctorCommand(argv: readonly string[], io: CliIO): Promise<number> {
@@ -102,7 +94,6 @@ async function examine(args: Arguments, io: CliIO): Promise<Report> {
     tokenizers,
     defaultModel,
     hub: await finding(hub),
-    optional: Object.fromEntries(Object.keys(OPTIONAL).map((name) => [name, packageVersionOf(name)])),
   }
 }
 
@@ -128,7 +119,6 @@ function describe(report: Report): string {
     ['tokenizers', report.tokenizers.ok ? `${report.tokenizers.version ?? ''} loaded`.trim() : state(report.tokenizers, '')],
     ['default model', model.ok ? `${model.name}: one text encoded in ${model.dimension} dimensions, loading included ${model.milliseconds} ms\n${model.path}` : state(model, '')],
     ['hub', !hub.ok ? state(hub, '') : `${hub.endpoint}${hub.offline ? ', offline (HF_HUB_OFFLINE)' : ''}, ${hub.tokenPresent ? 'token present' : 'no token'}\ncache ${hub.cacheDir}${hub.cacheDirExists ? '' : ' (not there yet)'}`],
-    ['optional', Object.entries(report.optional).map(([name, version]) => `${name}: ${version ?? 'not installed'} (${OPTIONAL[name]})`).join('\n')],
   ]
   return `${pairs(rows)}\n${report.ok ? 'Encoding works here.' : 'Encoding does NOT work here; see "NOT WORKING" above.'}\n`
 }

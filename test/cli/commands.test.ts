@@ -88,7 +88,7 @@ describe('doctor', () => {
     const { code, lines } = await run(['doctor', '--json'])
     expect(code).toBe(0)
     expect(lines).toHaveLength(1)
-    expect(lines[0]).toMatchObject({ ok: true, addon: { ok: true }, tokenizers: { ok: true }, defaultModel: { ok: true, name: 'fake' }, hub: { ok: true, cacheDir: expect.any(String) }, optional: { '@huggingface/hub': expect.any(String) } })
+    expect(lines[0]).toMatchObject({ ok: true, addon: { ok: true }, tokenizers: { ok: true }, defaultModel: { ok: true, name: 'fake' }, hub: { ok: true, cacheDir: expect.any(String) } })
   })
 
   test('the addon does not load: 1, the reason, and the rest all the same', async () => {
