@@ -61,6 +61,26 @@ describe.each(readdirSync(MODELS))('%s', (name) => {
     }
   })
 
+  test('the mean of the first and the last layer', async () => {
+    const { layers, hiddenSize } = model.info
+    const { name: label, ids, attention } = golden.cases.at(-1)!
+    const first = tensors.float(`${label}.hidden.1`).data
+    const last = tensors.float(`${label}.hidden.${layers}`).data
+    const found = deviation(await hiddenStates(model, [ids], [1, layers], attention, 'mean'), first.map((value, i) => (value + last[i]!) / 2), hiddenSize)
+    expect(complaint('mean', found, tolerance(layers))).toBeNull()
+  })
+
+  const bidirectional = golden.cases.find(({ attention }) => attention === 'bidirectional')
+  test.skipIf(bidirectional === undefined)('attention of the first layer alone changed', async () => {
+    const { layers, hiddenSize } = model.info
+    const { name: label, ids } = bidirectional!
+    const mixed = Array.from({ length: layers }, (_, i) => (i === 0 ? 'bidirectional' as const : 'causal' as const))
+    const found = deviation(await hiddenStates(model, [ids], [1], mixed), tensors.float(`${label}.hidden.1`).data, hiddenSize)
+    expect(complaint('the first layer', found, tolerance(1))).toBeNull()
+    const last = await hiddenStates(model, [ids], [layers], mixed)
+    expect(deviation(last, tensors.float(`${label}.hidden.${layers}`).data, hiddenSize).difference).toBeGreaterThan(0.01)
+  })
+
   test.skipIf(!existsSync(path.join(directory, 'config.v4.json')))('the configuration in the keys of transformers 4 gives the same bits', async () => {
     const copy = mkdtempSync(path.join(tmpdir(), 'embedcore-v4-'))
     try {

@@ -13,13 +13,15 @@ export function loadDirectory(directory: string, threads = 1): Promise<RawModel>
   })
 }
 
-/** [tokens of all texts, states * hidden size]: the chosen hidden states of each token side by side. */
-export function hiddenStates(model: RawModel, texts: readonly (readonly number[])[], states: readonly number[], attention: 'default' | Attention = 'default'): Promise<Float32Array> {
-  const modes: RawAttention[] = attention === 'default' ? [] : [typeof attention === 'string' ? attention : 'prefix']
-  const plan = model.plan({ pooling: [], layers: [...states], fusion: 'concat', attention: modes, output: 'token', normalize: false, dimensions: 0 })
+/** [tokens of all texts, states * hidden size]: the chosen hidden states of each token side by side, or their mean. A list of attentions has one a layer. */
+export function hiddenStates(
+  model: RawModel, texts: readonly (readonly number[])[], states: readonly number[], attention: 'default' | Attention | RawAttention[] = 'default', fusion: 'concat' | 'mean' = 'concat',
+): Promise<Float32Array> {
+  const modes = Array.isArray(attention) ? attention : attention === 'default' ? [] : [typeof attention === 'string' ? attention : 'prefix' as const]
+  const plan = model.plan({ pooling: [], layers: [...states], fusion, attention: modes, output: 'token', normalize: false, dimensions: 0 })
   const offsets = new Int32Array(texts.length + 1)
   for (const [i, ids] of texts.entries()) offsets[i + 1] = offsets[i]! + ids.length
-  const prefix = typeof attention === 'object' ? new Int32Array(texts.length).fill(attention.prefix) : null
+  const prefix = typeof attention === 'object' && !Array.isArray(attention) ? new Int32Array(texts.length).fill(attention.prefix) : null
   const out = new Float32Array(offsets.at(-1)! * plan.dimension)
   return new Promise((resolve, reject) => {
     model.encode(plan, { ids: Int32Array.from(texts.flat()), offsets, skip: null, prefix }, out, (error) => {
