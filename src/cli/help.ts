@@ -109,8 +109,8 @@ const DOCTOR = `embedcore doctor: what runs here, and why the rest cannot
 Usage
   embedcore doctor [--json]
 
-Looks at Node, the platform, the addon and its instruction sets, cores and control groups, the tokenizers package, hub settings
-and optional packages, then encodes one text with the built-in model. Exit code 0 when that works, else 1.
+Looks at Node, the platform, the addon and its instruction sets, cores and control groups, the tokenizers package and hub
+settings, then encodes one text with the built-in model. Exit code 0 when that works, else 1.
 `
 
 const HELP = `embedcore help: this, or all about one command

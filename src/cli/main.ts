@@ -21,6 +21,9 @@ process.on('exit', removeUnfinishedFiles)
 const { stdin, stdout, stderr } = process
 // A reader of stderr that left is no reason to stop.
 stderr.on('error', () => undefined)
+// Warnings in this program's own words instead of Node's, which name a process and a trace flag.
+process.removeAllListeners('warning')
+process.on('warning', ({ message }) => stderr.write(`embedcore: warning: ${message}\n`))
 
 const code = await runCli(process.argv.slice(2), {
   core: async () => (await import('../index.js')).embedCore satisfies Core,

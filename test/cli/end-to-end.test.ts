@@ -80,7 +80,9 @@ describe('the built-in model', () => {
     const path = join(folder, 'x.npy')
     const { code, err } = await embedcore(['encode', '--json', '--precision', precision, '--format', 'npy', '--out', path, 'a', 'b', 'c'])
     expect(code).toBe(0)
-    const { summary } = JSON.parse(err.trim()) as { summary: { shape: [number, number] } }
+    const [warning, last] = precision.endsWith('int8') ? err.trim().split('\n') : ['', err.trim()]
+    expect(warning).toMatch(precision.endsWith('int8') ? /^embedcore: warning: .* 3 vectors/ : /^$/)
+    const { summary } = JSON.parse(last!) as { summary: { shape: [number, number] } }
     expect((await readFile(path)).length).toBe(128 + summary.shape[0] * summary.shape[1])
   })
 
