@@ -26,6 +26,8 @@ PROMPT_CASES = [
     {"name": "long-prompt", "method": "encode", "options": {"prompt": "the quick brown fox jumps over the lazy dog and the old captain " * 2}},
     {"name": "query", "method": "encode_query", "options": {}},
     {"name": "document", "method": "encode_document", "options": {}},
+    {"name": "shorter", "method": "encode", "options": {}, "max_seq_length": 5},
+    {"name": "shorter-query", "method": "encode_query", "options": {}, "max_seq_length": 9},
 ]
 
 
@@ -103,7 +105,7 @@ def check_weighted_layers(tensors: dict, bert: Path) -> None:
 def make_decoder_stack(qwen2: Path) -> None:
     directory = save("decoder", [transformer(qwen2), Pooling(HIDDEN, "lasttoken"), Normalize()],
                      prompts={"query": "Instruct: find the phone\nQuery:", "document": ""})
-    tensors = write_golden(directory, [case for case in PROMPT_CASES if case["name"] in ("query", "document", "prompt-text")])
+    tensors = write_golden(directory, [case for case in PROMPT_CASES if case["name"] in ("query", "document", "prompt-text", "shorter", "shorter-query")])
     golden = json.loads((directory / "golden.json").read_text())
     end = max(max(ids) for ids in golden["cases"][0]["ids"])
     assert all(ids[-1] == end for ids in golden["cases"][0]["ids"]), "the end token must survive truncation"

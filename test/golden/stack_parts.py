@@ -140,23 +140,27 @@ COMMON_CASES = [
 
 def write_golden(directory: Path, more_cases: list[dict] = [], texts: list[str] = TEXTS, model: SentenceTransformer | None = None) -> dict[str, torch.Tensor]:
     """golden.json and golden.safetensors from the directory as it lies on disk (or a model made of it), one text at a time."""
-    model = model or open_stack(directory)
+    whole = model or open_stack(directory)
     cases, tensors = [], {}
-    limit = finite(model.max_seq_length)
-    assert limit is None or len(model.tokenizer(texts[-1])["input_ids"]) > limit, "one text must be cut"
+    limit = finite(whole.max_seq_length)
+    assert limit is None or len(whole.tokenizer(texts[-1])["input_ids"]) > limit, "one text must be cut"
     for case in COMMON_CASES + more_cases:
         options = case["options"]
         name = options.get("prompt_name") or {"encode_query": "query", "encode_document": "document"}.get(case["method"]) if "prompt" not in options else None
-        prompt = model._resolve_prompt(options.get("prompt"), name)
+        prompt = whole._resolve_prompt(options.get("prompt"), name)
+        model = whole
+        if "max_seq_length" in case:  # opened anew: sentence-transformers remembers a prompt's length, cut or not
+            model = open_stack(directory)
+            model.max_seq_length = case["max_seq_length"]
         encode = getattr(model, case["method"])
         embeddings = encode(texts, batch_size=1, convert_to_tensor=True, show_progress_bar=False, **options)
         assert torch.isfinite(embeddings).all()
         tensors[case["name"]] = embeddings
         cases.append(case | {"prompt": prompt or "", "ids": [ids_of(model, text, prompt) for text in texts]})
-    tensors["similarity"] = model.similarity(tensors["default"], tensors["default"])
+    tensors["similarity"] = whole.similarity(tensors["default"], tensors["default"])
     write_json(directory / "golden.json", {
-        "versions": VERSIONS, "modules": [type(module).__name__ for module in model], "max_seq_length": finite(model.max_seq_length),
-        "dimensions": model.get_embedding_dimension(), "similarity_fn_name": model.similarity_fn_name, "texts": texts, "cases": cases}, None)
+        "versions": VERSIONS, "modules": [type(module).__name__ for module in whole], "max_seq_length": finite(whole.max_seq_length),
+        "dimensions": whole.get_embedding_dimension(), "similarity_fn_name": whole.similarity_fn_name, "texts": texts, "cases": cases}, None)
     write_tensors(directory / "golden.safetensors", tensors)
     return tensors
 
