@@ -1,0 +1,179 @@
+// The bounds that native/cpu/math.h states, measured against float64 over dense grids through the operations of each instruction set, so
+// that what is measured is what was shipped. exp is seen through a softmax over two keys, the activations through a gate of ones.
+#include <limits>
+#include <numbers>
+
+#include "op_cases.h"
+#include "op_support.h"
+#include "ops/gate.h"
+#include "reference/activation.h"
+
+namespace embedcore::test {
+namespace {
+
+class MathTest : public OpTest {};
+EMBEDCORE_EVERY_BACKEND(MathTest);
+
+// activation(x) for each x.
+std::vector<float> activated(const Backend& backend, Activation activation, const std::vector<float>& x) {
+  const auto width = static_cast<int64_t>(x.size());
+  std::vector<float> both(x), y(x.size());
+  both.resize(2 * x.size(), 1.0f);
+  TestScope scope;
+  expect_ok(backend.gate(scope, {both.data(), 2 * width, y.data(), width, 1, width, activation}), scope);
+  return y;
+}
+
+// exp(-distance) for each distance: a query 1 sees the keys 0 and -distance, with the values 0 and 1. Divided by the sum of the weights, which
+// is 1 exactly from a distance of 17 on.
+std::vector<float> exp_over_sum(const Backend& backend, const std::vector<float>& distances) {
+  const auto texts = static_cast<int64_t>(distances.size());
+  std::vector<float> qkv, y(2 * distances.size());
+  std::vector<int32_t> offsets = {0};
+  for (const float distance : distances) {
+    qkv.insert(qkv.end(), {1.0f, 0.0f, 0.0f, 1.0f, -distance, 1.0f});
+    offsets.push_back(offsets.back() + 2);
+  }
+  AttentionArgs args{};
+  args.qkv = qkv.data();
+  args.qkv_stride = 3;
+  args.y = y.data();
+  args.y_stride = 1;
+  args.offsets = offsets.data();
+  args.texts = texts;
+  args.heads = args.kv_heads = args.head_dim = 1;
+  args.scale = 1.0f;
+  TestScope scope;
+  expect_ok(backend.attention(scope, args), scope);
+  std::vector<float> first;
+  for (size_t i = 0; i < y.size(); i += 2) first.push_back(y[i]);
+  return first;
+}
+
+std::vector<float> grid(double low, double high, int points) {
+  std::vector<float> x;
+  for (int i = 0; i <= points; ++i) x.push_back(static_cast<float>(low + (high - low) * i / points));
+  return x;
+}
+
+// Spacing of the floats around a value.
+double ulp(double value) {
+  const float size = static_cast<float>(std::abs(value));
+  return static_cast<double>(std::nextafter(size, std::numeric_limits<float>::infinity())) - static_cast<double>(size);
+}
+
+struct Worst {
+  double error = 0, at = 0;
+  void see(double error_here, double x) {
+    if (!(error_here <= error)) error = error_here, at = x;  // a NaN is the worst
+  }
+};
+
+constexpr int kPoints = 400000;
+
+TEST_P(MathTest, ExpIsWithinTwoUlp) {
+  const std::vector<float> x = grid(17, 87.3, kPoints);
+  const std::vector<float> y = exp_over_sum(backend(), x);
+  Worst worst;
+  for (size_t i = 0; i < x.size(); ++i) {
+    const double wanted = std::exp(-static_cast<double>(x[i]));
+    worst.see(std::abs(y[i] - wanted) / ulp(wanted), x[i]);
+  }
+  RecordProperty("exp_ulp", std::to_string(worst.error));
+  EXPECT_LE(worst.error, 2) << "at " << -worst.at;
+}
+
+// Near zero the sum of the weights, its reciprocal and the product are rounded too, half an ulp each that can count twice where the
+// result has just passed a power of two; and the sum carries up to half of exp's error.
+TEST_P(MathTest, ExpNearZeroIsWithinTwoUlpAndTheSum) {
+  const std::vector<float> x = grid(0, 17, kPoints);
+  const std::vector<float> y = exp_over_sum(backend(), x);
+  Worst worst;
+  for (size_t i = 0; i < x.size(); ++i) {
+    const double e = std::exp(-static_cast<double>(x[i]));
+    worst.see(std::abs(y[i] - e / (1 + e)) / ulp(e / (1 + e)), x[i]);
+  }
+  RecordProperty("exp_over_sum_ulp", std::to_string(worst.error));
+  EXPECT_LE(worst.error, 2 + 1 + 3) << "at " << -worst.at;
+}
+
+// What lies too far below the greatest score weighs next to nothing.
+TEST_P(MathTest, ExpIsClampedBelow) {
+  for (const float y : exp_over_sum(backend(), {87.4f, 88.0f, 104.0f, 1000.0f, 1e30f, 3.4e38f, std::numeric_limits<float>::infinity()})) {
+    EXPECT_GE(y, 0.0f);
+    EXPECT_LE(y, 1.2e-38f);
+  }
+}
+
+TEST_P(MathTest, TanhIsWithinThreeUlp) {
+  Worst worst;
+  for (const auto& [low, high] : {std::pair{-10.0, 10.0}, {-0.7, 0.7}, {-1e-3, 1e-3}, {-90.0, 90.0}}) {
+    const std::vector<float> x = grid(low, high, kPoints);
+    const std::vector<float> y = activated(backend(), Activation::kTanh, x);
+    for (size_t i = 0; i < x.size(); ++i) {
+      const double wanted = std::tanh(static_cast<double>(x[i]));
+      worst.see(std::abs(y[i] - wanted) / ulp(wanted), x[i]);
+      ASSERT_LE(std::abs(y[i]), 1.0f) << x[i];
+    }
+  }
+  RecordProperty("tanh_ulp", std::to_string(worst.error));
+  EXPECT_LE(worst.error, 3) << "at " << worst.at;
+}
+
+// erf is seen through gelu(x) = x / 2 (1 + erf(x / sqrt 2)), whose sum and product are rounded too.
+TEST_P(MathTest, ErfIsWithinItsBound) {
+  Worst worst;
+  for (const auto& [low, high] : {std::pair{-6.0, 6.0}, {-0.1, 0.1}, {-50.0, 50.0}}) {
+    const std::vector<float> x = grid(low, high, kPoints);
+    const std::vector<float> y = activated(backend(), Activation::kGelu, x);
+    for (size_t i = 0; i < x.size(); ++i) {
+      if (x[i] == 0) continue;
+      const double erf = 2 * y[i] / static_cast<double>(x[i]) - 1;
+      const double rounding = 2 * kUnit * (erf + 1);
+      worst.see(std::abs(erf - std::erf(static_cast<double>(x[i]) / std::numbers::sqrt2)) - rounding, x[i]);
+    }
+  }
+  RecordProperty("erf_absolute", std::to_string(worst.error * 1e9) + "e-9");
+  EXPECT_LE(worst.error, 5e-7) << "at " << worst.at;
+}
+
+// The bounds that the other tests of the operations take for granted (op_support.h).
+TEST_P(MathTest, ActivationsAreWithinTheirBounds) {
+  for (const Activation activation : kEveryActivation) {
+    Worst worst;
+    for (const auto& [low, high] : {std::pair{-8.0, 8.0}, {-0.05, 0.05}, {-100.0, 100.0}, {-1e4, 1e4}}) {
+      const std::vector<float> x = grid(low, high, kPoints / 4);
+      const std::vector<float> y = activated(backend(), activation, x);
+      for (size_t i = 0; i < x.size(); ++i) {
+        const double wanted = reference::activate(activation, x[i]);
+        const double allowed = activation_error(activation, x[i]) + 0.5 * ulp(wanted);
+        worst.see(std::abs(y[i] - wanted) / allowed, x[i]);
+      }
+    }
+    SCOPED_TRACE(testing::Message() << "activation " << static_cast<int>(activation));
+    RecordProperty("activation_" + std::to_string(static_cast<int>(activation)), std::to_string(worst.error));
+    EXPECT_LE(worst.error, 1) << "of the bound, at " << worst.at;
+  }
+}
+
+TEST_P(MathTest, ActivationsOfTheEndsOfTheLine) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  for (const float huge : {200.0f, 1e6f, 3e38f, kInfinity}) {
+    SCOPED_TRACE(huge);
+    EXPECT_EQ(activated(backend(), Activation::kTanh, {huge, -huge}), (std::vector<float>{1, -1}));
+    EXPECT_EQ(activated(backend(), Activation::kSigmoid, {huge})[0], 1.0f);
+    EXPECT_LE(activated(backend(), Activation::kSigmoid, {-huge})[0], 1e-37f);
+    EXPECT_EQ(activated(backend(), Activation::kRelu, {huge, -huge}), (std::vector<float>{huge, 0}));
+    EXPECT_EQ(activated(backend(), Activation::kSilu, {huge})[0], huge);
+    EXPECT_EQ(activated(backend(), Activation::kGelu, {huge})[0], huge);
+    EXPECT_EQ(activated(backend(), Activation::kGeluTanh, {huge})[0], huge);
+  }
+  for (const float huge : {10.0f, 200.0f, 1e6f, 3e37f}) {
+    SCOPED_TRACE(huge);
+    EXPECT_EQ(activated(backend(), Activation::kGelu, {-huge})[0], 0.0f);
+    EXPECT_EQ(activated(backend(), Activation::kGeluTanh, {-huge})[0], 0.0f);
+  }
+}
+
+}  // namespace
+}  // namespace embedcore::test

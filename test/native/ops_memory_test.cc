@@ -1,0 +1,88 @@
+// What operations do when there is no memory: they say so, leave no exception and work again later.
+#include <cstdlib>
+#include <new>
+#include <thread>
+
+#include "op_cases.h"
+#include "op_support.h"
+#include "ops/linear.h"
+
+namespace {
+
+// While it is set on a thread, that thread gets no over-aligned memory: the kind that backends take.
+thread_local bool refuse_memory = false;
+
+void* aligned(std::size_t size, std::align_val_t alignment) noexcept {
+  const auto step = static_cast<std::size_t>(alignment);
+  return refuse_memory ? nullptr : std::aligned_alloc(step, (size + step - 1) / step * step);
+}
+
+}  // namespace
+
+void* operator new(std::size_t size, std::align_val_t alignment, const std::nothrow_t&) noexcept { return aligned(size, alignment); }
+void* operator new(std::size_t size, std::align_val_t alignment) {
+  if (void* memory = aligned(size, alignment)) return memory;
+  throw std::bad_alloc();
+}
+void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
+
+namespace embedcore::test {
+namespace {
+
+class MemoryTest : public OpTest {
+ protected:
+  // On a thread of its own, whose scratch is still empty.
+  template <typename Body>
+  static void with_fresh_thread(Body&& body) {
+    std::thread(body).join();
+  }
+};
+EMBEDCORE_EVERY_BACKEND(MemoryTest);
+
+TEST_P(MemoryTest, LinearSaysSoAndRecovers) {
+  with_fresh_thread([&] {
+    const std::vector<float> weight(20 * 30, 0.5f), x(7 * 20, 1.0f);
+    refuse_memory = true;
+    EXPECT_EQ(backend().pack_linear({weight.data(), nullptr, 20, 30}), nullptr);
+    refuse_memory = false;
+    PackedLinear* packed = backend().pack_linear({weight.data(), nullptr, 20, 30});
+    ASSERT_NE(packed, nullptr);
+    std::vector<float> y(7 * 30);
+    const LinearArgs args{packed, x.data(), 20, y.data(), 30, 7, Activation::kIdentity, nullptr, 0};
+    TestScope scope;
+    refuse_memory = true;
+    EXPECT_EQ(backend().linear(scope, args), kOutOfMemory);
+    EXPECT_EQ(backend().linear(scope, args), kOutOfMemory);
+    refuse_memory = false;
+    EXPECT_EQ(backend().linear(scope, args), kOk);
+    EXPECT_EQ(y, std::vector<float>(7 * 30, 10.0f));
+    backend().free_linear(packed);
+  });
+}
+
+TEST_P(MemoryTest, AttentionSaysSoAndRecovers) {
+  with_fresh_thread([&] {
+    std::vector<float> qkv(9 * 3 * 16, 1.0f), y(9 * 16);
+    const int32_t offsets[] = {0, 5, 9};
+    AttentionArgs args{};
+    args.qkv = qkv.data();
+    args.qkv_stride = 48;
+    args.y = y.data();
+    args.y_stride = 16;
+    args.offsets = offsets;
+    args.texts = 2;
+    args.heads = args.kv_heads = 1;
+    args.head_dim = 16;
+    args.scale = 0.25f;
+    TestScope scope;
+    refuse_memory = true;
+    EXPECT_EQ(backend().attention(scope, args), kOutOfMemory);
+    refuse_memory = false;
+    EXPECT_EQ(backend().attention(scope, args), kOk);
+    for (const float value : y) EXPECT_NEAR(value, 1.0f, 12 * kUnit);  // a mean of up to 5 ones: sums, reciprocal and product are rounded
+  });
+}
+
+}  // namespace
+}  // namespace embedcore::test
