@@ -8,6 +8,8 @@ export interface RawBatch {
   skip: Int32Array | null
   /** Leading tokens of each text that see each other in both directions, for `attention: 'prefix'`; null = the skip counts. */
   prefix: Int32Array | null
+  /** What errors call the first text. Default 0. */
+  first?: number
 }
 
 export type RawPooling = 'cls' | 'mean' | 'max' | 'mean_sqrt_len' | 'weightedmean' | 'lasttoken'

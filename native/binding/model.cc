@@ -131,6 +131,7 @@ Napi::Value ModelHandle::encode(const Napi::CallbackInfo& info) {
     job->offsets = to_ints(batch.Get("offsets"), "offsets", false);
     if (job->offsets.empty()) fail(Code::kInternal, "offsets must have one entry more than there are texts");
     const auto texts = static_cast<size_t>(job->texts());
+    if (batch.Has("first")) job->first_number = get_int(batch, "first");
     job->skip = to_ints(batch.Get("skip"), "skip", true);
     job->prefix = to_ints(batch.Get("prefix"), "prefix", true);
     if (job->skip.empty()) job->skip.assign(texts, 0);

@@ -1,6 +1,7 @@
 #include "engine/engine.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <new>
 
@@ -24,6 +25,13 @@ Error to_error(const std::exception_ptr& error) {
   } catch (...) {
     return Error(Code::kInternal, "unknown failure");
   }
+}
+
+// Largest magnitude as an integer, which a compiler can vectorise: infinities and NaN lie above all numbers.
+bool all_finite(const float* x, int64_t count) {
+  int32_t most = 0;
+  for (int64_t i = 0; i < count; ++i) most = std::max(most, std::bit_cast<int32_t>(x[i]) & 0x7fffffff);
+  return most < 0x7f800000;
 }
 
 // A lone text of ten tokens is served by a few cores; more only wait for each other.
@@ -69,9 +77,10 @@ void Engine::check(const Job& job) const {
   const int64_t limit = model_->max_tokens();
   for (int64_t i = 0; i < texts; ++i) {
     const int64_t n = job.offsets[static_cast<size_t>(i) + 1] - job.offsets[static_cast<size_t>(i)];
-    if (n < 0) fail(Code::kInternal, "offsets of text %lld fall", static_cast<long long>(i));
+    const auto number = static_cast<long long>(job.first_number + i);
+    if (n < 0) fail(Code::kInternal, "offsets of text %lld fall", number);
     if (limit > 0 && n > limit)
-      fail(Code::kTextTooLong, "text %lld has %lld tokens; the model's positions end at %lld", static_cast<long long>(i), static_cast<long long>(n), static_cast<long long>(limit));
+      fail(Code::kTextTooLong, "text %lld has %lld tokens; the model's positions end at %lld", number, static_cast<long long>(n), static_cast<long long>(limit));
   }
   const int64_t vocab = model_->vocab();
   for (size_t t = 0; t < job.ids.size(); ++t)
@@ -291,9 +300,15 @@ void Engine::deliver(const Work& work, const EncodePlan& plan, const float* rows
     const auto first = static_cast<size_t>(piece.first_text);
     const int64_t to = plan.token_output ? job.offsets[first] : piece.first_text;
     const int64_t count = plan.token_output ? job.offsets[first + static_cast<size_t>(piece.texts)] - job.offsets[first] : piece.texts;
-    for (int64_t i = 0; i < count; ++i)
-      std::memcpy(job.rows.data() + (to + i) * plan.dimension, rows + (row + i) * plan.stride, static_cast<size_t>(plan.dimension) * sizeof(float));
+    bool finite = true;
+    for (int64_t i = 0; i < count; ++i) {
+      const float* from = rows + (row + i) * plan.stride;
+      finite = finite && all_finite(from, plan.dimension);
+      std::memcpy(job.rows.data() + (to + i) * plan.dimension, from, static_cast<size_t>(plan.dimension) * sizeof(float));
+    }
     row += count;
+    if (!finite) cancel(piece.job, Error(Code::kNonFinite, "one of the texts " + std::to_string(job.first_number + piece.first_text) + " to " + std::to_string(job.first_number + piece.first_text + piece.texts - 1) +
+                                                              " gives values that are not finite: the model's numbers overflow float32"));
   }
 }
 

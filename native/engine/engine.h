@@ -30,6 +30,7 @@ struct Job : std::enable_shared_from_this<Job> {
   std::vector<int32_t> ids;
   std::vector<int32_t> offsets;  // [texts + 1]
   std::vector<int32_t> skip, prefix;  // [texts]
+  int64_t first_number = 0;           // what the caller calls its first text, for messages
   // Called once, on any thread, when the rows are complete or the job has failed. Must not throw.
   std::function<void(Job&)> on_settled;
 

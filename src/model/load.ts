@@ -31,6 +31,7 @@ export async function loadModel(pathOrHubId: string, options?: LoadOptions): Pro
     TextTokenizer.load(description.directory, { kind: description.kind, lowerCase: description.lowerCase, maxTokens: named }),
   ])
   try {
+    // Made anew behind the await, so that the stack leads to the caller.
     if (weights.status === 'rejected') throw toEmbedCoreError(weights.reason)
     if (words.status === 'rejected') throw toEmbedCoreError(words.reason)
     if (given.signal?.aborted === true) throw abortError(given.signal)
@@ -44,7 +45,7 @@ export async function loadModel(pathOrHubId: string, options?: LoadOptions): Pro
 function openWeights(options: RawLoadOptions): Promise<RawModel> {
   return new Promise((resolve, reject) => {
     native().load(options, (error, model) => {
-      if (model === undefined) reject(toEmbedCoreError(error))
+      if (model === undefined) reject(error ?? new Error('the addon gave neither a model nor an error'))
       else resolve(model)
     })
   })

@@ -114,7 +114,7 @@ class TextRun {
     let prefix = promptTokens
     if (typeof prefixTokens === 'number') prefix = new Int32Array(promptTokens.length).fill(prefixTokens)
     else if (prefixTokens !== null) prefix = Int32Array.from(prefixTokens.slice(first, first + promptTokens.length))
-    return { ids, offsets, skip: skipPrompt ? promptTokens : null, prefix }
+    return { ids, offsets, skip: skipPrompt ? promptTokens : null, prefix, first }
   }
 
   /** The first failure counts; the rest of the call is called off. */
