@@ -24,8 +24,7 @@ std::shared_ptr<const StaticEncoder> StaticEncoder::load(const std::string& dire
 
   const TensorReader reader(encoder->files_, directory, {""}, table->name);
   if (reader.find_optional("scales")) encoder->scales_ = reader.vector("scales", encoder->rows_);
-  if (table->dtype == DType::kI8 && encoder->scales_.empty())
-    fail(Code::kMissingTensor, "%s: an int8 table needs \"scales\" [%lld]", directory.c_str(), static_cast<long long>(encoder->rows_));
+  // Without scales the rows are the whole numbers themselves: model2vec leaves its one factor for all rows out, as the direction does not need it.
 
   const TensorView* mapping = reader.find_optional("mapping");
   const TensorView* weights = reader.find_optional("weights");
@@ -51,7 +50,7 @@ std::shared_ptr<const StaticEncoder> StaticEncoder::load(const std::string& dire
 
   const bool as_it_is = table->dtype == DType::kI8 || table->dtype == DType::kF16 || table->dtype == DType::kBF16 || table->dtype == DType::kF32;
   if (!as_it_is && table->dtype != DType::kF64)
-    fail(Code::kShapeMismatch, "tensor \"%s\" is %s; expected float32, float16, bfloat16, or int8 with scales", table->name.c_str(), dtype_name(table->dtype));
+    fail(Code::kShapeMismatch, "tensor \"%s\" is %s; expected float32, float16, bfloat16 or int8", table->name.c_str(), dtype_name(table->dtype));
   const bool aligned = reinterpret_cast<uintptr_t>(table->data) % dtype_size(table->dtype) == 0;
   if (table->dtype != DType::kI8) {
     std::vector<float> values(static_cast<size_t>(table->elements()));

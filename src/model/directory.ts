@@ -59,7 +59,7 @@ async function describeModules(root: string, list: ModuleEntry[]): Promise<Model
   const general = await readGeneral(root)
   const [first, ...rest] = list
   if (first!.kind === 'StaticEmbedding') {
-    await requireStaticWeights(first!.directory)
+    await requireWeights(first!.directory)
     return { ...general, ...staticModel(root, first!.directory), modules: await readModules(rest) }
   }
   if (first!.kind !== 'Transformer') throw unsupportedModule(first!.type, ' as the first module')
@@ -98,7 +98,7 @@ async function describeBareDirectory(root: string): Promise<ModelDescription> {
   const modelType = config?.raw('model_type')
   const general = { ...NO_PROMPTS, similarity: 'cosine' as const, dimensions: null }
   if (modelType === 'model2vec' || (typeof modelType !== 'string' && await holdsOnlyEmbeddings(root))) {
-    await requireStaticWeights(root)
+    await requireWeights(root)
     const modules: RawModule[] = config?.flag('normalize', false) ? [{ type: 'normalize' }] : []
     return { ...general, ...staticModel(root, root), modules }
   }
@@ -138,16 +138,6 @@ async function readGeneral(root: string) {
   }
   const similarity = SIMILARITIES.find((name) => name === config.text('similarity_fn_name', 'cosine')) ?? config.refuse('similarity_fn_name', `one of ${SIMILARITIES.join(', ')}`)
   return { ...readPrompts(config), similarity, dimensions: config.integer('truncate_dim', null) }
-}
-
-async function requireStaticWeights(directory: string): Promise<void> {
-  await requireWeights(directory)
-  const names = await tensorNames(path.join(directory, 'model.safetensors'))
-  // model2vec's quantised vocabulary: rows are shared between tokens and scaled one by one, which one table of rows cannot say.
-  const extra = names?.find((name) => name === 'mapping' || name === 'weights')
-  if (extra !== undefined) {
-    throw new EmbedCoreError('ERR_EMBEDCORE_UNSUPPORTED_MODEL', `${path.join(directory, 'model.safetensors')} holds the tensor ${show(extra)} of a model2vec vocabulary quantisation, which is not supported`)
-  }
 }
 
 async function holdsOnlyEmbeddings(root: string): Promise<boolean> {

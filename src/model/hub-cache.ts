@@ -1,7 +1,7 @@
 /**
  * One model's folder in the hub cache, laid out as huggingface_hub (Python) does, so that each uses what the other wrote:
  *
- *     <cache>/models--org--name/blobs/<etag>                      contents; <etag>.incomplete while they come
+ *     <cache>/models--org--name/blobs/<etag>                      contents; <etag>.embedcore.incomplete while they come
  *                               snapshots/<commit>/<file>         -> ../../blobs/<etag>
  *                               refs/<revision>                   the commit of a branch or tag
  *                               .no_exist/<commit>/<file>         empty: the commit has no such file
@@ -62,6 +62,21 @@ export class RepoCache {
 
   blob(etag: string): string {
     return join(this.folder, 'blobs', etag)
+  }
+
+  /** Our own name: Python's older versions append to <etag>.incomplete, under a lock that this side cannot see. */
+  incomplete(etag: string): string {
+    return `${this.blob(etag)}.embedcore.incomplete`
+  }
+
+  /** Whether a download into this folder, by whichever program, is under way or was cut off. */
+  async hasIncomplete(): Promise<boolean> {
+    try {
+      return (await readdir(join(this.folder, 'blobs'))).some((name) => name.endsWith('.incomplete'))
+    } catch (error) {
+      if (isMissing(error)) return false
+      throw error
+    }
   }
 
   /** Python's lock is `<etag>.lock`, held by flock(2), which Node lacks; ours is another file that exists while it is held. */

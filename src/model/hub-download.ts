@@ -1,5 +1,5 @@
 /**
- * One file of a commit into the cache. Bytes go to blobs/<etag>.incomplete, which a drop, an abort or a crash leaves behind
+ * One file of a commit into the cache. Bytes go to blobs/<etag>.embedcore.incomplete, which a drop, an abort or a crash leaves behind
  * and the next call goes on from with `Range`; size and checksum are checked over the whole file before it gets its name.
  */
 import { createHash, type Hash } from 'node:crypto'
@@ -125,12 +125,12 @@ class PartialFile {
 async function download(source: FileSource, file: NamedFile): Promise<void> {
   const { cache, http } = source
   const blob = cache.blob(file.etag)
-  const incomplete = `${blob}.incomplete`
+  const incomplete = cache.incomplete(file.etag)
   await mkdir(dirname(blob), { recursive: true })
   for (;;) {
     const handle = await open(incomplete, constants.O_RDWR | constants.O_CREAT)
-    let resumed = false
-    let whole = false
+    let resumed: boolean
+    let whole: boolean
     try {
       const partial = new PartialFile(handle, file)
       await partial.resume(http.signal)

@@ -245,7 +245,7 @@ export function describeFailure(failure: HubFailure, repository: string, revisio
   if (status === 0) {
     return make(
       'ERR_EMBEDCORE_HUB',
-      `The hub could not be reached for "${repository}" (${failure.message}), and ${settings.cacheDir} has no complete copy. Check the network and HF_ENDPOINT (${endpoint}); what was downloaded so far is kept and resumed.`,
+      `"${repository}" could not be downloaded (${failure.message}), and ${settings.cacheDir} has no complete copy. Check the network and HF_ENDPOINT (${endpoint}); what was downloaded so far is kept and resumed.`,
     )
   }
   return make('ERR_EMBEDCORE_HUB', `The hub gave no usable answer for "${repository}": ${failure.message}.`)

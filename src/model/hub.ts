@@ -101,8 +101,9 @@ async function cachedSnapshot(cache: RepoCache, commit: string): Promise<Cached>
     const plan = await planFiles(cache.repository, paths, (path) => readJson(cache.repository, join(directory, path), path))
     const lacking = [...plan.small, ...plan.weights].find((path) => !there.has(path))
     if (lacking !== undefined) return missing(`only a part (not ${lacking})`)
+    if (tree !== undefined) return { directory }
     // Every repository of the hub has .gitattributes, and only a download of the whole repository fetches it.
-    if (tree !== undefined || there.has('.gitattributes')) return { directory }
+    if (there.has('.gitattributes') && !(await cache.hasIncomplete())) return { directory }
     for (const path of plan.deciding) {
       if (!there.has(path) && !(await cache.isMarkedAbsent(commit, path))) return missing(`only a part (whether there is a ${path} is not known)`)
     }
@@ -138,7 +139,7 @@ async function online(cache: RepoCache, revision: string, kept: string | undefin
       process.emitWarning(`The hub could not be asked for the newest "${repository}" (${error.message}); the cached ${kept} is used.`, 'EmbedCoreWarning')
       return kept
     }
-    if (error instanceof HubFailure || error instanceof EmbedCoreError) throw error
+    if (error instanceof HubFailure || error instanceof EmbedCoreError || isSystemError(error)) throw error
     throw new HubFailure(`its answer was not understood (${(error as Error).message})`, 400, undefined, undefined, undefined, error)
   }
   const unsafe = files.find((file) => !isPlainRelativePath(file.path))

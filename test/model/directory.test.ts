@@ -82,7 +82,6 @@ describe('layouts', () => {
     expect(await read({ 'config.json': { model_type: 'model2vec', normalize: true }, ...table })).toMatchObject({ kind: 'static', modules: [{ type: 'normalize' }] })
     expect(await read({ 'config.json': { normalize: false }, ...table })).toMatchObject({ kind: 'static', modules: [] })
     expect(await read(table)).toMatchObject({ kind: 'static', modules: [] })
-    await refused({ 'config.json': { model_type: 'model2vec' }, 'model.safetensors': safetensors('embeddings', 'mapping') }, 'ERR_EMBEDCORE_UNSUPPORTED_MODEL', '"mapping"')
   })
 
   test('plain Hugging Face: mean, but the last token of a causal language model', async () => {

@@ -225,7 +225,7 @@ describe('a download', () => {
 
 describe('the cache directory', () => {
   it.each([
-    ['cacheDir', (folder: string) => ({ HF_HUB_CACHE: '/not/this' }) as Record<string, string>, '', true],
+    ['cacheDir', (): Record<string, string> => ({ HF_HUB_CACHE: '/not/this' }), '', true],
     ['HF_HUB_CACHE', (folder: string) => ({ HF_HUB_CACHE: folder, HUGGINGFACE_HUB_CACHE: '/not/this' }), '', false],
     ['HUGGINGFACE_HUB_CACHE', (folder: string) => ({ HUGGINGFACE_HUB_CACHE: folder, HF_HOME: '/not/this' }), '', false],
     ['HF_HOME', (folder: string) => ({ HF_HOME: folder, XDG_CACHE_HOME: '/not/this' }), 'hub', false],

@@ -21,8 +21,9 @@ export interface Fault {
   path: RegExp
   /** How many of them. Default all. */
   times?: number
-  kind: 'drop' | 'stall' | 'corrupt' | 'status' | 'whole' | 'short'
-  /** drop, stall, short: bytes sent before. */
+  /** drop: the connection ends early; stall: nothing more comes; slow: the rest comes later; whole: ranges are ignored; short: a smaller file is sent. */
+  kind: 'drop' | 'stall' | 'slow' | 'corrupt' | 'status' | 'whole' | 'short'
+  /** drop, stall, slow, short: bytes sent before. */
   after?: number
   status?: number
   headers?: Record<string, string>
@@ -198,10 +199,11 @@ export class FakeHub {
     const range: Record<string, string> = from === undefined ? {} : { 'content-range': `bytes ${start}-${bytes.length - 1}/${bytes.length}` }
     response.writeHead(from === undefined ? 200 : 206, { ...headers, ...range, 'accept-ranges': 'bytes', 'content-length': String(body.length) })
     if (request.method === 'HEAD') return void response.end()
-    if (fault?.kind === 'drop' || fault?.kind === 'stall') {
+    if (fault?.kind === 'drop' || fault?.kind === 'stall' || fault?.kind === 'slow') {
       response.write(body.subarray(0, fault.after), () => {
         // Not at once: the client must have seen the bytes before the connection goes.
         if (fault.kind === 'drop') setTimeout(() => response.destroy(), 20)
+        if (fault.kind === 'slow') setTimeout(() => response.end(body.subarray(fault.after ?? 0)), 500)
       })
       return
     }
