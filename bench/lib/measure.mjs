@@ -94,6 +94,7 @@ async function time(entries, context) {
     })
   }
   for (let round = 0; round < rounds; round++) {
+    const start = Date.now()
     for (const cell of cells) {
       await inTurn(entries, round, `round ${round + 1}/${rounds}, ${cellName(cell)}`, context, async (entry) => {
         if (!takes(entry, cell)) return
@@ -105,6 +106,7 @@ async function time(entries, context) {
     await inTurn(entries, round, `round ${round + 1}/${rounds}, query`, context, async (entry) => {
       entry.latency.push((await entry.peer.send('latency', { seconds })).samples)
     })
+    context.say(`bench: round ${round + 1} of ${rounds} took ${Math.round((Date.now() - start) / 1000)} s`)
   }
   await inTurn(entries, 0, 'memory', context, async (entry) => (entry.stats = await entry.peer.send('stats')))
 }

@@ -27,7 +27,9 @@ function header(r) {
     }
   } else out.push(`measured peak: none (${r.peakReason})`)
   if (m.loadAverageBefore > 0.3) out.push(`note: the machine was busy before the start (load ${m.loadAverageBefore.toFixed(2)}): expect spread`)
-  out.push(`texts: ${r.texts.source}, seed ${r.texts.seed}; ${r.settings.rounds} rounds of ${r.settings.seconds} s, peers in turn`)
+  const sets = [...new Set(r.settings.cells.map((cell) => cell.set))].map((name) => [name, r.texts.sets[name]])
+  out.push(`texts: ${r.texts.source}, seed ${r.texts.seed}; ${sets.map(([name, s]) => `${name}: ${s.texts} of ${s.shortest} to ${s.longest} tokens, mean ${number(s.tokens / s.texts)}`).join('; ')}`)
+  out.push(`measured: ${r.settings.rounds} rounds of ${r.settings.seconds} s or one batch, peers in turn`)
   return out.join('\n')
 }
 

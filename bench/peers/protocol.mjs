@@ -86,8 +86,9 @@ class Child {
     if (!this.#cells.has(key)) {
       const { texts, tokens } = this.#sets[set]
       const items = this.#items(texts, batch).map(({ input, order }) => ({ input, texts: order.length, tokens: order.reduce((sum, i) => sum + tokens[i], 0) }))
-      // A runner that sorts by length has batches that differ: where there are few, only a whole pass is a fair sample.
-      const unit = this.#runner.items && items.length <= 4 ? items.length : 1
+      // A runner that sorts by length has batches that differ: where they are few, only a whole pass is a fair sample.
+      const sizes = items.map((item) => item.tokens)
+      const unit = this.#runner.items && items.length <= 16 && Math.max(...sizes) > 1.5 * Math.min(...sizes) ? items.length : 1
       this.#cells.set(key, { items: shuffle(items, random(1)), unit, next: 0 })
     }
     return this.#cells.get(key)
