@@ -209,7 +209,7 @@ async function requestRest(source: FileSource, file: NamedFile, partial: Partial
     }
     const length = answer.headers.get('content-length')
     if (length !== null && !answer.headers.has('content-encoding') && Number(length) !== file.size - partial.position) {
-      throw new HubFailure(`${length} bytes were offered where ${file.size - partial.position} of "${file.path}" are missing`, 0)
+      throw new HubFailure(`${length} bytes were offered where ${file.size - partial.position} of "${file.path}" are missing`, 400)
     }
     for await (const chunk of answer.chunks()) {
       if (partial.position + chunk.length > file.size) {

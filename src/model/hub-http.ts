@@ -196,7 +196,7 @@ export class HubHttp {
     const hubMessage = headers.get('x-error-message') ?? undefined
     const after = Number(headers.get('retry-after') ?? NaN) * 1000
     return new HubFailure(
-      `${url.host} answered ${status}`,
+      `${url.host}${url.origin === this.origin ? url.pathname : ''} answered ${status}`,
       status,
       headers.get('x-error-code') ?? undefined,
       hubMessage === undefined ? undefined : this.withoutToken(hubMessage.replace(/[^\x20-\x7e]/g, ' ').slice(0, 300)),

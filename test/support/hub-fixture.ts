@@ -1,5 +1,5 @@
 /** What the hub tests share: a fake hub, an empty cache and a clean environment for each test, and the files of small models. */
-import { mkdtemp, mkdir, rm, symlink, writeFile } from 'node:fs/promises'
+import { mkdtemp, mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join, relative } from 'node:path'
 
@@ -93,6 +93,11 @@ export function useHub(): HubFixture {
     await rm(folder, { recursive: true, force: true })
   })
   return fixture
+}
+
+/** By bytes: a deep comparison of a buffer this long takes a second. */
+export async function holds(file: string, bytes: Buffer | string): Promise<boolean> {
+  return (await readFile(file)).equals(Buffer.from(bytes))
 }
 
 export async function failureOf(work: Promise<unknown>): Promise<EmbedCoreError> {
