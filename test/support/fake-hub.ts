@@ -60,10 +60,16 @@ export class FakeHub {
   extraTree: unknown[] = []
   private readonly repositories = new Map<string, Repository>()
 
+  readonly url: string
+  readonly cdnUrl: string
+
   private constructor(
     private readonly hub: Server,
     private readonly cdn: Server,
-  ) {}
+  ) {
+    this.url = `http://127.0.0.1:${(hub.address() as AddressInfo).port}`
+    this.cdnUrl = `http://127.0.0.1:${(cdn.address() as AddressInfo).port}`
+  }
 
   static async start(): Promise<FakeHub> {
     const servers = [createServer(), createServer()] as const
@@ -74,14 +80,8 @@ export class FakeHub {
     return fake
   }
 
-  get url(): string {
-    return `http://127.0.0.1:${(this.hub.address() as AddressInfo).port}`
-  }
 
-  get cdnUrl(): string {
-    return `http://127.0.0.1:${(this.cdn.address() as AddressInfo).port}`
-  }
-
+  /** May be called again. */
   async close(): Promise<void> {
     for (const server of [this.hub, this.cdn]) {
       server.closeAllConnections()
