@@ -35,13 +35,11 @@ export async function withLock<T>(path: string, { ready, work, signal }: LockInp
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
     }
-    const holder = await look(path)
-    if (holder !== undefined) {
-      if (holder.state !== seen.state) seen = { state: holder.state, since: performance.now() }
-      const gone = ownerIsGone(holder.owner) || performance.now() - seen.since > STALE_AFTER_MS
-      if (gone && (await look(path))?.state === holder.state) await rm(path, { force: true })
-      else await sleep(POLL_MS, undefined, { signal })
-    }
+    const holder = (await look(path)) ?? { owner: '', state: '' }
+    if (holder.state !== seen.state) seen = { state: holder.state, since: performance.now() }
+    const gone = ownerIsGone(holder.owner) || performance.now() - seen.since > STALE_AFTER_MS
+    if (gone && (await look(path))?.state === holder.state) await rm(path, { force: true })
+    else await sleep(POLL_MS, undefined, { signal })
   }
   const touch = setInterval(() => {
     const now = new Date()

@@ -2,6 +2,9 @@
  * From what the user names to a directory with the model's files: a path, or an id of the Hugging Face hub, whose files come
  * through the cache that huggingface_hub (Python) uses too. Without network: `offline`, a commit that is cached, and a branch
  * or tag that is cached while the hub cannot be reached (with a warning).
+ *
+ * Commits and listings are asked through @huggingface/hub. The transfer of files is ours (hub-download.ts), because the
+ * client's own does not resume, compare checksums, lock, report progress or stop on a signal.
  */
 import { readFile, stat } from 'node:fs/promises'
 import { isAbsolute, join, resolve } from 'node:path'

@@ -9,6 +9,12 @@ import { resolveModel } from '../../src/model/hub.js'
 import { gitBlobId, sha256 } from '../support/fake-hub.js'
 import { failureOf, holds, SENTENCE_MODEL, useHub, WEIGHTS } from '../support/hub-fixture.js'
 
+// Waits between attempts and looks at locks take a tenth of their time; how they end is not changed.
+vi.mock('node:timers/promises', async (original) => {
+  const { setTimeout: sleep, ...others } = await original<typeof import('node:timers/promises')>()
+  return { ...others, setTimeout: (ms: number, value: unknown, options: object) => sleep(ms / 10, value, options) }
+})
+
 const fixture = useHub()
 const ID = 'org/tiny-model'
 const FILE = 'model.safetensors'
