@@ -5,8 +5,8 @@
 import { fileURLToPath } from 'node:url'
 import { devices } from './devices.js'
 import { loadModel } from './model/load.js'
-import type { Model, SentenceOptions, TokenOptions } from './model/model.js'
-import type { EncodeOptions, LoadOptions, Precision, SentenceEmbeddings, TokenEmbeddings } from './types.js'
+import type { Model } from './model/model.js'
+import type { EncodeOptions, LoadOptions, Precision, SentenceEmbeddings, SentenceOptions, TokenEmbeddings, TokenOptions } from './types.js'
 import { quantizationRanges, similarity } from './vectors.js'
 
 /** The model that comes with the package: static English vectors of 256 dimensions, no download. */
@@ -43,6 +43,6 @@ async function encode(texts: string | readonly string[], options?: EncodeOptions
 export const embedCore = Object.freeze({ load, encode, similarity, quantizationRanges, devices })
 
 export { EmbedCoreError, type ErrorCode } from './errors.js'
-export type { Model, SentenceOptions, TokenOptions } from './model/model.js'
+export type { Model } from './model/model.js'
 export type * from './types.js'
 export type { SimilarityOptions, Vectors } from './vectors.js'

@@ -77,6 +77,11 @@ export interface EncodeOptions {
   onProgress?: (progress: EncodeProgress) => void
 }
 
+/** Options of encode that give one vector a text. */
+export type SentenceOptions<P extends Precision = Precision> = EncodeOptions & { output?: 'sentence'; precision?: P }
+/** Options of encode that give one vector a token. */
+export type TokenOptions = EncodeOptions & { output: 'token' }
+
 export interface EncodeProgress {
   /** Texts finished and in all. */
   done: number

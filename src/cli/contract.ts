@@ -3,35 +3,10 @@
  * Commands see nothing else, so that they run in tests on a small core and in `main.ts` on the real one.
  */
 import type { Readable, Writable } from 'node:stream'
-import type { EncodeOptions, LoadOptions, SentenceEmbeddings, SimilarityName, TokenEmbeddings } from '../types.js'
-
-export interface CoreModelInfo {
-  readonly name: string
-  readonly path: string
-  readonly kind: string
-  readonly family: string
-  readonly dimension: number
-  readonly hiddenSize: number
-  readonly layers: number
-  readonly heads: number
-  readonly kvHeads: number
-  readonly vocabSize: number
-  readonly maxTokens: number
-  readonly parameters: number
-  readonly fileDtype: string
-  readonly weightBytes: number
-  readonly pooling: readonly string[]
-  readonly normalize: boolean
-  readonly prompts: Readonly<Record<string, string>>
-  readonly defaultPromptName: string | null
-  readonly similarity: string
-  readonly attention: string
-  readonly isa: string
-  readonly threads: number
-}
+import type { DeviceInfo, EncodeOptions, LoadOptions, ModelInfo, SentenceEmbeddings, SimilarityName, TokenEmbeddings } from '../types.js'
 
 export interface CoreModel {
-  readonly info: CoreModelInfo
+  readonly info: ModelInfo
   encode(texts: readonly string[], options?: EncodeOptions): Promise<SentenceEmbeddings | TokenEmbeddings>
   similarity(
     a: SentenceEmbeddings | Float32Array,
@@ -41,16 +16,9 @@ export interface CoreModel {
   dispose(): void | Promise<void>
 }
 
-export interface CoreDevice {
-  readonly device: string
-  readonly available: boolean
-  readonly reason: string | null
-  readonly detail: object
-}
-
 export interface Core {
   load(pathOrHubId: string | undefined, options: LoadOptions): Promise<CoreModel>
-  devices(): readonly CoreDevice[]
+  devices(): readonly DeviceInfo[]
 }
 
 export interface CliIO {

@@ -3,8 +3,9 @@ import { existsSync } from 'node:fs'
 import { availableParallelism, cpus, totalmem } from 'node:os'
 import { toEmbedCoreError } from '../errors.js'
 import { hubSettings } from '../model/hub-environment.js'
+import type { DeviceInfo } from '../types.js'
 import { booleanOf, parseArguments, type Arguments, type Flags } from './arguments.js'
-import type { CliIO, Core, CoreDevice } from './contract.js'
+import type { CliIO, Core } from './contract.js'
 import { EXIT, UsageError, withCode } from './failures.js'
 import { cgroupCpuLimit, glibcVersion, packageVersionOf } from './machine.js'
 import { StreamSink } from './output/sink.js'
@@ -31,7 +32,7 @@ interface Report {
   cpu: { model: string; logical: number; available: number; cgroupLimit: number | null }
   memory: { total: number; limit: number | null }
   addon: Finding
-  devices: readonly CoreDevice[]
+  devices: readonly DeviceInfo[]
   tokenizers: Finding<{ version: string | null }>
   defaultModel: Finding<{ name: string; path: string; dimension: number; milliseconds: number }>
   /** Whether there is a token, never the token. */
@@ -58,7 +59,7 @@ async function finding<T>(work: () => Promise<T>): Promise<Finding<T>> {
 
 async function examine(args: Arguments, io: CliIO): Promise<Report> {
   let core: Core | null = null
-  let devices: readonly CoreDevice[] = []
+  let devices: readonly DeviceInfo[] = []
   const addon = await finding(async () => {
     core = await io.core()
     devices = core.devices()

@@ -1,6 +1,7 @@
 /** `embedcore info`: what a model is, from its own files. */
 import { booleanOf, parseArguments, stringOf, type Flags } from './arguments.js'
-import type { CliIO, CoreModelInfo } from './contract.js'
+import type { ModelInfo } from '../types.js'
+import type { CliIO } from './contract.js'
 import { EXIT, UsageError } from './failures.js'
 import { MODEL_FLAGS } from './options.js'
 import { StreamSink } from './output/sink.js'
@@ -26,7 +27,7 @@ export async function infoCommand(argv: readonly string[], io: CliIO): Promise<n
   })
 }
 
-function describe(info: CoreModelInfo): string {
+function describe(info: ModelInfo): string {
   const transformer = info.layers > 0
   const prompts = Object.entries(info.prompts).map(([name, text]) => `${name}${name === info.defaultPromptName ? ' (default)' : ''}: ${JSON.stringify(text)}`)
   const rows: (readonly [string, string])[] = [

@@ -3,7 +3,7 @@ import type { RawModel, RawModelInfo, RawPlan, RawPlanOptions } from '../binding
 import { EmbedCoreError, toEmbedCoreError } from '../errors.js'
 import { sentenceEmbeddings, tokenEmbeddings } from '../results.js'
 import { show } from '../show.js'
-import type { EncodeOptions, ModelInfo, Precision, SentenceEmbeddings, Similarities, StreamedEmbedding, StreamOptions, TokenEmbeddings } from '../types.js'
+import type { EncodeOptions, ModelInfo, Precision, SentenceEmbeddings, SentenceOptions, Similarities, StreamedEmbedding, StreamOptions, TokenEmbeddings, TokenOptions } from '../types.js'
 import { quantize, similarity, type SimilarityOptions, type Vectors } from '../vectors.js'
 import type { ModelDescription } from './directory.js'
 import { resolveEncodeOptions, type ResolvedEncode } from './encode-options.js'
@@ -24,11 +24,6 @@ export interface ModelParts {
   /** Tokens a text is cut to when a call does not say; null = never. */
   maxTokens: number | null
 }
-
-/** Options of encode that give one vector a text. */
-export type SentenceOptions<P extends Precision = Precision> = EncodeOptions & { output?: 'sentence'; precision?: P }
-/** Options of encode that give one vector a token. */
-export type TokenOptions = EncodeOptions & { output: 'token' }
 
 /**
  * A model in memory. Calls may overlap, from any number of places: their texts are packed together. A vector depends on its text and the

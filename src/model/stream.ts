@@ -3,8 +3,7 @@ import { setImmediate } from 'node:timers/promises'
 import { EmbedCoreError } from '../errors.js'
 import { integer, invalidOption } from '../options.js'
 import { show } from '../show.js'
-import type { EncodeOptions, Precision, SentenceEmbeddings, StreamedEmbedding, StreamOptions } from '../types.js'
-import type { SentenceOptions } from './model.js'
+import type { EncodeOptions, Precision, SentenceEmbeddings, SentenceOptions, StreamedEmbedding, StreamOptions } from '../types.js'
 
 const BATCH_SIZE = 128
 const BATCHES_UNDER_WAY = 2

@@ -3,10 +3,10 @@
  * tests can say what every output byte must be. It keeps what it was asked and can be slow, fail, or be missing.
  */
 import { PassThrough, Readable, Writable } from 'node:stream'
-import type { CliIO, Core, CoreModel, CoreModelInfo } from '../../src/cli/contract.js'
+import type { CliIO, Core, CoreModel } from '../../src/cli/contract.js'
 import { runCli } from '../../src/cli/run.js'
 import { EmbedCoreError } from '../../src/errors.js'
-import type { EncodeOptions, LoadOptions, SentenceEmbeddings, TokenEmbeddings, VectorData } from '../../src/types.js'
+import type { EncodeOptions, LoadOptions, ModelInfo, SentenceEmbeddings, TokenEmbeddings, VectorData } from '../../src/types.js'
 
 export const FAKE_DIMENSION = 4
 
@@ -20,7 +20,7 @@ export function fakeVector(text: string, dimension = FAKE_DIMENSION): Float32Arr
 /** Words and two special tokens. */
 export const fakeTokens = (text: string) => text.split(/\s+/).filter((word) => word !== '')
 
-export const FAKE_INFO: CoreModelInfo = {
+export const FAKE_INFO: ModelInfo = {
   name: 'fake', path: '/models/fake', kind: 'transformer', family: 'bert', dimension: FAKE_DIMENSION, hiddenSize: FAKE_DIMENSION, layers: 2, heads: 2, kvHeads: 1,
   vocabSize: 100, maxTokens: 8, parameters: 12_345_678, fileDtype: 'float16', weightBytes: 3 * 2 ** 20, pooling: ['mean', 'max'], normalize: true,
   prompts: { query: 'q: ', document: '' }, defaultPromptName: 'query', similarity: 'cosine', attention: 'bidirectional', isa: 'avx2', threads: 2,
