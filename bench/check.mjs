@@ -72,7 +72,7 @@ function judge(baseline, result) {
 }
 
 function print(rows) {
-  const lines = rows.map((r) => [r.peer, metricName(r.metric), `${r.then.toFixed(2)}x`, `${r.now.toFixed(2)}x`, `${r.change < 0 ? '' : '+'}${(100 * r.change).toFixed(0)} %`, `${(-100 * r.tolerance).toFixed(0)} %`, r.backwards ? 'backwards' : ''])
+  const lines = rows.map((r) => [r.peer, metricName(r.metric), `${r.then.toFixed(2)}x`, `${r.now.toFixed(2)}x`, `${r.change < 0 ? '' : '+'}${(100 * r.change).toFixed(0)} %`, `${(-100 * r.tolerance).toFixed(0)} %`, r.backwards ? 'backwards' : -r.change > r.tolerance ? 'uncertain' : ''])
   process.stdout.write(table(['ours over', 'of', 'baseline', 'now', 'change', 'tolerated', ''], lines) + '\n')
 }
 
