@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs'
 import { availableParallelism, cpus, totalmem } from 'node:os'
 import { toEmbedCoreError } from '../errors.js'
-import { hubSettings } from '../model/hub-environment.js'
+import { hubSettings } from '../hub/environment.js'
 import type { DeviceInfo } from '../types.js'
 import { booleanOf, parseArguments, type Arguments, type Flags } from './arguments.js'
 import type { CliIO, Core } from './contract.js'

@@ -6,7 +6,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
 import { EmbedCoreError } from '../errors.js'
-import type { HubSettings } from './hub-environment.js'
+import type { HubSettings } from './environment.js'
 
 export const ATTEMPTS = 5
 const FIRST_DELAY_MS = 250

@@ -9,9 +9,9 @@ import { dirname } from 'node:path'
 
 import { EmbedCoreError } from '../errors.js'
 import type { LoadOptions } from '../types.js'
-import { fileSize, type RepoCache, type RepoFile } from './hub-cache.js'
-import { abortedError, ATTEMPTS, HubFailure, type HubHttp } from './hub-http.js'
-import { withLock } from './hub-lock.js'
+import { fileSize, type RepoCache, type RepoFile } from './cache.js'
+import { abortedError, ATTEMPTS, HubFailure, type HubHttp } from './http.js'
+import { withLock } from './lock.js'
 
 const PROGRESS_EVERY_MS = 50
 

@@ -8,8 +8,8 @@ import { fileURLToPath } from 'node:url'
 import { build } from 'tsup'
 import { describe, expect, it, vi } from 'vitest'
 
-import { withLock } from '../../src/model/hub-lock.js'
-import { resolveModel } from '../../src/model/hub.js'
+import { withLock } from '../../src/hub/lock.js'
+import { resolveModel } from '../../src/hub/resolve.js'
 import { gitBlobId, sha256, type FakeFiles } from '../support/fake-hub.js'
 import { failureOf, holds, NEEDED, pick, SENTENCE_MODEL, useHub, WEIGHTS, writePythonCache } from '../support/hub-fixture.js'
 
@@ -157,7 +157,7 @@ async function startLoad(): Promise<{ child: ChildProcess; answer: Promise<unkno
   const outDir = join(fixture.scratch, 'bundle')
   const program = join(outDir, 'load.mjs')
   await access(program).catch(async () => {
-    const entry = fileURLToPath(new URL('../../src/model/hub.ts', import.meta.url))
+    const entry = fileURLToPath(new URL('../../src/hub/resolve.ts', import.meta.url))
     await build({ entry: { hub: entry }, outDir, format: 'esm', outExtension: () => ({ js: '.mjs' }), platform: 'node', noExternal: [/./], silent: true, config: false, dts: false })
     await writeFile(program, `import { resolveModel } from './hub.mjs'\nprocess.send(await resolveModel('${ID}').catch((error) => error.message))\nprocess.disconnect()\n`)
   })

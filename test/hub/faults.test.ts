@@ -5,7 +5,7 @@ import { join } from 'node:path'
 
 import { describe, expect, it, vi } from 'vitest'
 
-import { resolveModel } from '../../src/model/hub.js'
+import { resolveModel } from '../../src/hub/resolve.js'
 import { gitBlobId, sha256 } from '../support/fake-hub.js'
 import { failureOf, holds, SENTENCE_MODEL, useHub, WEIGHTS } from '../support/hub-fixture.js'
 

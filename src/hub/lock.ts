@@ -8,7 +8,7 @@ import { mkdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-import { HOST } from './hub-environment.js'
+import { HOST } from './environment.js'
 
 const TOUCH_EVERY_MS = 2_000
 /** A holder that has not touched its lock for this long, by the waiter's clock, is gone. */

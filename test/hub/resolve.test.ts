@@ -5,7 +5,7 @@ import { join, relative } from 'node:path'
 
 import { afterEach, describe, expect, it, vi } from 'vitest'
 
-import { resolveModel } from '../../src/model/hub.js'
+import { resolveModel } from '../../src/hub/resolve.js'
 import { sha256 } from '../support/fake-hub.js'
 import { failureOf, holds, NEEDED, noise, pick, SENTENCE_MODEL, useHub, WEIGHTS } from '../support/hub-fixture.js'
 
@@ -370,7 +370,7 @@ describe('without the package @huggingface/hub', () => {
     vi.doMock('@huggingface/hub', () => {
       throw new Error('Cannot find package')
     })
-    const again = await import('../../src/model/hub.js')
+    const again = await import('../../src/hub/resolve.js')
     const error: unknown = await again.resolveModel(ID).catch((reason: unknown) => reason)
     expect(error).toMatchObject({ code: 'ERR_EMBEDCORE_HUB', message: expect.stringContaining('npm i @huggingface/hub') as string })
     expect(await again.resolveModel(fixture.scratch)).toBe(fixture.scratch)
