@@ -29,6 +29,8 @@ const MOST_AT_ONCE = 4
 const RELOAD_EVERY = 10
 /** Fewer samples in the last half do not show a slope. */
 const LEAST_SAMPLES = 30
+/** So many calls must have come before the last half: the allocator's arenas, one a thread, still grow until then. README.md has figures. */
+const WARM_CALLS = 1000
 /** Growth over the last half that the allocators' own habits explain: README.md says where it comes from. */
 const tolerated = (rssBytes) => Math.max(4 * 2 ** 20, 0.02 * rssBytes)
 
@@ -80,6 +82,8 @@ async function sample(start) {
 function verdict(samples, minutes) {
   const half = samples.filter((s) => s.minutes >= minutes / 2)
   if (half.length < LEAST_SAMPLES) return { flat: null, reason: `${half.length} samples in the last half do not show a slope (asked ${LEAST_SAMPLES}): run longer` }
+  const before = samples.findLast((s) => s.minutes < minutes / 2)?.calls ?? 0
+  if (before < WARM_CALLS) return { flat: null, reason: `${before} calls in the first half do not warm up the allocator (asked ${WARM_CALLS}): run longer, or on a less busy machine` }
   const perMinute = slope(half.map((s) => s.minutes), half.map((s) => s.rss))
   const grown = perMinute * (half.at(-1).minutes - half[0].minutes)
   const most = tolerated(median(half.map((s) => s.rss)))
@@ -111,7 +115,7 @@ async function main() {
       await other.dispose()
       counts.reloads++
     }
-    const now = await sample(start)
+    const now = { ...(await sample(start)), calls: counts.calls }
     samples.push(now)
     if (Math.floor(now.minutes) > lastLine) {
       lastLine = Math.floor(now.minutes)
