@@ -34,7 +34,7 @@ Panel panel_at(const Packed& packed, int64_t index) {
 }
 
 // One tile: starts from the bias or from what the last in-block left, ends in activation and residual or leaves its sums again.
-template <int kRows, int kVectors, Activation kActivation>
+template <int kRows, int kVectors>
 void run_tile(const LinearArgs& args, const Panel& panel, int64_t row, int64_t k, int64_t depth, float* sums) {
   const Packed& packed = *static_cast<const Packed*>(args.weights);
   Vec sum[kRows][kVectors];
@@ -49,24 +49,26 @@ void run_tile(const LinearArgs& args, const Panel& panel, int64_t row, int64_t k
       for (int v = 0; v < kVectors; ++v) store(sums + r * kPanel + v * kWidth, sum[r][v]);
     return;
   }
-  for (int r = 0; r < kRows; ++r) {
-    float* y = args.y + (row + r) * args.y_stride + panel.column;
-    const float* residual = args.residual ? args.residual + (row + r) * args.residual_stride + panel.column : nullptr;
-    for (int v = 0; v < kVectors; ++v) {
-      const int64_t left = panel.columns - v * kWidth;
-      Vec value = activate<kActivation>(sum[r][v]);
-      if (left >= kWidth) {
-        if (residual) value += load(residual + v * kWidth);
-        store(y + v * kWidth, value);
-      } else {
-        if (residual) value += load_part(residual + v * kWidth, left);
-        store_part(y + v * kWidth, value, left);
+  // The activation is chosen here, once a tile, and not as a parameter of the tile: 24 shapes times 7 activations took minutes to compile.
+  with_activation(args.activation, [&]<Activation kActivation>() {
+    for (int r = 0; r < kRows; ++r) {
+      float* y = args.y + (row + r) * args.y_stride + panel.column;
+      const float* residual = args.residual ? args.residual + (row + r) * args.residual_stride + panel.column : nullptr;
+      for (int v = 0; v < kVectors; ++v) {
+        const int64_t left = panel.columns - v * kWidth;
+        Vec value = activate<kActivation>(sum[r][v]);
+        if (left >= kWidth) {
+          if (residual) value += load(residual + v * kWidth);
+          store(y + v * kWidth, value);
+        } else {
+          if (residual) value += load_part(residual + v * kWidth, left);
+          store_part(y + v * kWidth, value, left);
+        }
       }
     }
-  }
+  });
 }
 
-template <Activation kActivation>
 void run_panel(const LinearArgs& args, const Panel& panel, int64_t row_begin, int64_t row_end, float* sums) {
   const int64_t in = args.weights->in;
   const int64_t blocks = std::max<int64_t>(1, divide_up(in, kDepth));
@@ -76,7 +78,7 @@ void run_panel(const LinearArgs& args, const Panel& panel, int64_t row_begin, in
     for (int64_t row = row_begin; row < row_end; row += kTileRows) {
       float* tile_sums = sums + (row - row_begin) * kPanel;
       with_tile(std::min<int64_t>(kTileRows, row_end - row), panel.vectors, [&]<int kRows, int kVectors>() {
-        run_tile<kRows, kVectors, kActivation>(args, panel, row, k, step, tile_sums);
+        run_tile<kRows, kVectors>(args, panel, row, k, step, tile_sums);
       });
     }
   }
@@ -131,9 +133,7 @@ Status linear(Scope& scope, const LinearArgs& args) {
       return;
     }
     if (row_begin >= row_end) return;
-    with_activation(args.activation, [&]<Activation kActivation>() {
-      run_panel<kActivation>(args, panel_at(packed, task % panels), row_begin, row_end, sums);
-    });
+    run_panel(args, panel_at(packed, task % panels), row_begin, row_end, sums);
   });
   return out_of_memory ? kOutOfMemory : kOk;
 }
