@@ -3,7 +3,7 @@
 'use strict'
 const { execFileSync } = require('node:child_process')
 const { copyFileSync, existsSync, mkdirSync, renameSync } = require('node:fs')
-const { join } = require('node:path')
+const { join, resolve } = require('node:path')
 
 const root = join(__dirname, '..')
 const buildDirectory = join(root, 'build-cmake')
@@ -24,8 +24,8 @@ function run(command, args) {
 function build({ directory = buildDirectory, options = [] } = {}) {
   need('cmake')
   need('ninja')
-  const nodeApi = require('node-api-headers').include_dir
-  const addonApi = require('node-addon-api').include_dir
+  const nodeApi = resolve(require('node-api-headers').include_dir)
+  const addonApi = resolve(require('node-addon-api').include_dir) // It is given relative to the folder node was started in.
   run('cmake', ['-S', root, '-B', directory, '-G', 'Ninja', `-DEMBEDCORE_NODE_API_INCLUDE=${nodeApi}`, `-DEMBEDCORE_NODE_ADDON_API_INCLUDE=${addonApi}`, ...options])
   run('cmake', ['--build', directory])
 }

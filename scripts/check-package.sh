@@ -46,4 +46,4 @@ node commonjs.cjs
 npx embedcore encode --json "a text" >/dev/null && echo 'command'
 # prebuildify empties build/, where this checkout's own addon lay.
 rm -rf "$root/prebuilds"
-node "$root/scripts/build-native.cjs" >/dev/null
+node "$root/scripts/build-native.cjs" >"$scratch/build.log" || { cat "$scratch/build.log" >&2; exit 1; }
