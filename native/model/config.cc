@@ -7,6 +7,10 @@
 
 namespace embedcore {
 
+namespace {
+constexpr int64_t kMostHeadDim = 4096;
+}
+
 int64_t require_size(const Json& config, const char* key, int64_t low, int64_t high) {
   const Json* field = config.find(key);
   if (!field || field->is_null()) fail(Code::kInvalidConfig, "config.json lacks \"%s\"", key);
@@ -43,6 +47,8 @@ RopeSpec parse_rope(const Json& config, int64_t head_dim, double default_theta, 
     type = scaling->get_string("rope_type", scaling->get_string("type", "default"));
   }
   if (!(rope.theta > 1)) fail(Code::kInvalidConfig, "config.json: rope_theta is %g; expected more than 1", rope.theta);
+  if (head_dim < 1 || head_dim > kMostHeadDim) fail(Code::kInvalidConfig, "config.json: the size of a head is %lld; expected 1 to %lld", static_cast<long long>(head_dim), static_cast<long long>(kMostHeadDim));
+  if (!(partial > 0 && partial <= 1)) fail(Code::kInvalidConfig, "config.json: partial_rotary_factor is %g; expected more than 0 and at most 1", partial);
   rope.rotary_dim = static_cast<int64_t>(static_cast<double>(head_dim) * partial) / 2 * 2;
   if (rope.rotary_dim < 2 || rope.rotary_dim > head_dim)
     fail(Code::kInvalidConfig, "config.json: partial_rotary_factor %g of a head of %lld is impossible", partial, static_cast<long long>(head_dim));
@@ -138,9 +144,13 @@ void check_config(const ModelConfig& model) {
   };
   constexpr int64_t kMostElements = int64_t{1} << 36;
   if (model.hidden > kMostElements / model.vocab) refuse("hidden_size times vocab_size is absurd", model.hidden, model.vocab);
+  if (model.type_count < 0 || model.type_count > (1 << 20)) refuse("type_vocab_size is absurd", model.type_count, 0);
+  if (model.max_positions < 0 || model.max_positions > INT32_MAX) refuse("the number of positions is absurd", model.max_positions, 0);
+  if (model.position_table && model.hidden > kMostElements / std::max<int64_t>(1, model.max_positions)) refuse("hidden_size times positions is absurd", model.hidden, model.max_positions);
   for (const LayerSpec& layer : model.layers) {
-    if (layer.head_dim < 1 || layer.head_dim > 4096) refuse("the size of a head must be 1 to 4096", layer.head_dim, layer.heads);
+    if (layer.head_dim < 1 || layer.head_dim > kMostHeadDim) refuse("the size of a head must be 1 to 4096", layer.head_dim, layer.heads);
     if (layer.kv_heads < 1 || layer.heads % layer.kv_heads != 0) refuse("num_attention_heads must be a multiple of num_key_value_heads", layer.heads, layer.kv_heads);
+    if (layer.qkv_width() > kMostElements / model.hidden) refuse("hidden_size times the width of all heads is absurd", model.hidden, layer.qkv_width());
     if (layer.intermediate > kMostElements / model.hidden) refuse("hidden_size times intermediate_size is absurd", model.hidden, layer.intermediate);
     if (!(layer.epsilon >= 0 && layer.epsilon < 1)) fail(Code::kInvalidConfig, "config.json: the norm's epsilon is %g", static_cast<double>(layer.epsilon));
     if (layer.window < 0) refuse("a sliding window may not be negative", layer.window, 0);

@@ -55,7 +55,7 @@ ModelConfig parse_bert(const Json& config) { return parse_bert_like(config, "ber
 ModelConfig parse_roberta(const Json& config) {
   ModelConfig model = parse_bert_like(config, "roberta", {"", "roberta."});
   model.padding_id = config.get_int("pad_token_id", 1);
-  if (model.padding_id < 0 || model.padding_id + 1 >= model.max_positions)
+  if (model.padding_id < 0 || model.padding_id >= model.max_positions - 1)
     fail(Code::kInvalidConfig, "config.json: pad_token_id %lld leaves no positions", static_cast<long long>(model.padding_id));
   return model;
 }
