@@ -50,6 +50,9 @@ inline std::string name_of(const LinearCase& c) {
   return text.str();
 }
 
+// Which of q and k an RMS norm comes first to.
+enum class HeadNorms { kNone, kBoth, kQuery, kKey };
+
 struct AttentionCase {
   std::vector<int32_t> lengths;
   int64_t heads, kv_heads, head_dim;
@@ -57,7 +60,7 @@ struct AttentionCase {
   int64_t window = 0;
   std::vector<int32_t> prefix = {};  // for kPrefix
   int64_t rotary_dim = 0;
-  bool qk_norm = false;
+  HeadNorms norms = HeadNorms::kNone;
   bool bias = false;
   int64_t gap = 0;
   float size = 1;  // of q, k and v
@@ -65,41 +68,44 @@ struct AttentionCase {
 
 inline const std::vector<AttentionCase>& attention_cases() {
   constexpr Mask kBoth = Mask::kBidirectional, kCausal = Mask::kCausal, kPrefix = Mask::kPrefix;
+  constexpr HeadNorms kNone = HeadNorms::kNone, kNorms = HeadNorms::kBoth;
   static const std::vector<AttentionCase> cases = {
       {{1}, 1, 1, 8},
       {{1, 1, 1}, 2, 2, 64, kCausal},
       {{0}, 2, 2, 16},
       {{0, 3, 0, 0, 1, 0}, 2, 2, 16},
       {{2, 5, 7, 16, 17}, 12, 12, 32},
-      {{33, 4, 65, 1}, 3, 3, 20, kBoth, 0, {}, 0, false, false, 5},
+      {{33, 4, 65, 1}, 3, 3, 20, kBoth, 0, {}, 0, kNone, false, 5},
       {{9, 48, 49}, 2, 2, 128},
       {{23, 6}, 1, 1, 256, kCausal},
-      {{31, 2}, 2, 1, 80, kBoth, 0, {}, 0, false, false, 1},
+      {{31, 2}, 2, 1, 80, kBoth, 0, {}, 0, kNone, false, 1},
       // grouped heads, rotary positions, norms, biases
       {{40, 13, 1}, 14, 2, 64, kCausal, 0, {}, 64},
-      {{19, 64, 5}, 8, 4, 128, kCausal, 0, {}, 128, true},
-      {{10, 50}, 6, 1, 24, kBoth, 0, {}, 12, true, true, 3},
-      {{17, 3, 70}, 4, 4, 16, kBoth, 0, {}, 0, false, true},
-      {{21}, 2, 2, 40, kCausal, 0, {}, 2, false, true},
+      {{19, 64, 5}, 8, 4, 128, kCausal, 0, {}, 128, kNorms},
+      {{10, 50}, 6, 1, 24, kBoth, 0, {}, 12, kNorms, true, 3},
+      {{17, 3, 70}, 4, 4, 16, kBoth, 0, {}, 0, kNone, true},
+      {{6, 11}, 2, 1, 20, kBoth, 0, {}, 0, HeadNorms::kQuery},
+      {{6, 11}, 2, 1, 20, kBoth, 0, {}, 0, HeadNorms::kKey},
+      {{21}, 2, 2, 40, kCausal, 0, {}, 2, kNone, true},
       // windows: nothing but itself, around the vector and tile widths, wider than the text
       {{12, 30}, 2, 2, 16, kCausal, 1},
       {{12, 30, 1}, 2, 2, 16, kBoth, 1, {}, 16},
-      {{100, 90}, 2, 2, 32, kBoth, 16, {}, 32, false, true},
+      {{100, 90}, 2, 2, 32, kBoth, 16, {}, 32, kNone, true},
       {{150, 7}, 2, 2, 32, kCausal, 17},
       {{20}, 1, 1, 64, kCausal, 500},
       {{20}, 1, 1, 64, kBoth, 19},
       // prefixes: none, part, all and more than all; with a window
       {{10, 10, 10, 10, 1, 0}, 2, 2, 16, kPrefix, 0, {0, 1, 10, 99, 1, 3}},
-      {{60, 45}, 4, 2, 32, kPrefix, 0, {20, 44}, 32, true},
-      {{80, 33}, 2, 2, 16, kPrefix, 9, {30, 5}, 0, false, true},
+      {{60, 45}, 4, 2, 32, kPrefix, 0, {20, 44}, 32, kNorms},
+      {{80, 33}, 2, 2, 16, kPrefix, 9, {30, 5}, 0, kNone, true},
       // more than one run of queries; fewer rows in a block because the text is long
       {{257, 5, 256, 513}, 2, 1, 16, kCausal, 0, {}, 16},
       {{300}, 3, 3, 64, kBoth, 64, {}, 64},
       {{2100}, 1, 1, 8},
       {{17000, 4}, 1, 1, 8, kCausal, 40},
       // scores of a few hundred: one key takes all
-      {{30, 8}, 2, 2, 64, kBoth, 0, {}, 0, false, false, 0, 30.0f},
-      {{25}, 2, 2, 16, kCausal, 0, {}, 0, false, false, 0, 1e-12f},
+      {{30, 8}, 2, 2, 64, kBoth, 0, {}, 0, kNone, false, 0, 30.0f},
+      {{25}, 2, 2, 16, kCausal, 0, {}, 0, kNone, false, 0, 1e-12f},
   };
   return cases;
 }
@@ -109,7 +115,7 @@ inline std::string name_of(const AttentionCase& c) {
   text << "attention lengths";
   for (const int32_t length : c.lengths) text << ' ' << length;
   text << ", heads " << c.heads << '/' << c.kv_heads << " of " << c.head_dim << ", mask " << static_cast<int>(c.mask) << ", window " << c.window << ", rotary " << c.rotary_dim
-       << (c.qk_norm ? ", norms" : "") << (c.bias ? ", bias" : "") << ", gap " << c.gap << ", size " << c.size;
+       << ", norms " << static_cast<int>(c.norms) << (c.bias ? ", bias" : "") << ", gap " << c.gap << ", size " << c.size;
   return text.str();
 }
 

@@ -185,8 +185,8 @@ inline double activation_error(Activation kind, double x) {
     case Activation::kRelu: return 0;
     case Activation::kGelu: return size * (0.5 * 5e-7 + 3 * kUnit);   // x / 2 * (1 + erf): erf is off by 5e-7 at most
     case Activation::kGeluTanh: return size * (8 * kUnit + 0.6e-7);     // x / 2 * (1 + tanh): near -1 the sum cancels, its error stays
-    case Activation::kTanh: return 6 * kUnit * std::abs(std::tanh(x));  // 3 ulp
-    case Activation::kSigmoid: return 10 * kUnit / (1 + std::exp(-x)) + 1e-37;  // exp's error of 2 ulp, three roundings; exp's lower clamp
+    case Activation::kTanh: return 4 * kUnit * std::abs(std::tanh(x));  // 2 ulp
+    case Activation::kSigmoid: return 10 * kUnit / (1 + std::exp(-x)) + 1e-37;  // exp's error of 1.5 ulp, three roundings; exp's lower clamp
     case Activation::kSilu: return 12 * kUnit * size / (1 + std::exp(-x)) + 1e-37 * size;
   }
   return 0;
