@@ -30,6 +30,17 @@ Activation parse_activation(const std::string& name) {
   fail(Code::kUnsupportedModel, "config.json: activation \"%s\" is not supported (gelu, gelu_new, gelu_pytorch_tanh, relu, silu, tanh are)", name.c_str());
 }
 
+namespace {
+
+// transformers' _compute_yarn_parameters: DeepSeek's mscale pair where both are given, else YaRN's own factor.
+double yarn_attention_factor(const Json& scaling, double factor) {
+  const auto of = [&](double scale) { return factor > 1 ? 0.1 * scale * std::log(factor) + 1.0 : 1.0; };
+  const double scale = scaling.get_double("mscale", 0), scale_all = scaling.get_double("mscale_all_dim", 0);
+  return scale != 0 && scale_all != 0 ? of(scale) / of(scale_all) : of(1.0);
+}
+
+}  // namespace
+
 RopeSpec parse_rope(const Json& config, int64_t head_dim, double default_theta, const char* kind) {
   RopeSpec rope;
   const Json* scaling = config.find("rope_parameters");
@@ -70,7 +81,7 @@ RopeSpec parse_rope(const Json& config, int64_t head_dim, double default_theta, 
     rope.beta_fast = scaling->get_double("beta_fast", 32.0);
     rope.beta_slow = scaling->get_double("beta_slow", 1.0);
     rope.truncate = scaling->get_bool("truncate", true);
-    rope.attention_factor = scaling->get_double("attention_factor", rope.factor > 1 ? 0.1 * std::log(rope.factor) + 1.0 : 1.0);
+    rope.attention_factor = scaling->get_double("attention_factor", yarn_attention_factor(*scaling, rope.factor));
     if (!(rope.original_positions > 0)) fail(Code::kInvalidConfig, "config.json: yarn rope needs original_max_position_embeddings");
   } else {
     fail(Code::kUnsupportedModel, "config.json: rope type \"%s\" is not supported (default, linear, llama3, yarn are)", type.c_str());
@@ -144,7 +155,7 @@ void check_config(const ModelConfig& model) {
   };
   constexpr int64_t kMostElements = int64_t{1} << 36;
   if (model.hidden > kMostElements / model.vocab) refuse("hidden_size times vocab_size is absurd", model.hidden, model.vocab);
-  if (model.type_count < 0 || model.type_count > (1 << 20)) refuse("type_vocab_size is absurd", model.type_count, 0);
+  if (model.type_count < (model.names.type.empty() ? 0 : 1) || model.type_count > (1 << 20)) refuse("type_vocab_size is absurd", model.type_count, 0);
   if (model.max_positions < 0 || model.max_positions > INT32_MAX) refuse("the number of positions is absurd", model.max_positions, 0);
   if (model.position_table && model.hidden > kMostElements / std::max<int64_t>(1, model.max_positions)) refuse("hidden_size times positions is absurd", model.hidden, model.max_positions);
   for (const LayerSpec& layer : model.layers) {

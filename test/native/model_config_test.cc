@@ -137,7 +137,9 @@ TEST(Config, SlidingWindows) {
   EXPECT_EQ(windows(config_of("qwen2", R"("sliding_window": 9, "use_sliding_window": false)")), (List{0, 0, 0}));
   EXPECT_EQ(windows(config_of("qwen2", R"("sliding_window": 9, "use_sliding_window": true, "max_window_layers": 2)")), (List{0, 0, 9}));
   EXPECT_EQ(windows(config_of("qwen3", R"("sliding_window": 9, "use_sliding_window": true, "layer_types": ["sliding_attention", "full_attention", "sliding_attention"])")), (List{9, 0, 9}));
-  expect_error(Code::kInvalidConfig, {"window", "-4"}, [] { parse(config_of("modernbert", R"("local_attention": -8)")); });
+  expect_error(Code::kInvalidConfig, {"local_attention", "-8"}, [] { parse(config_of("modernbert", R"("local_attention": -8)")); });
+  expect_error(Code::kInvalidConfig, {"local_attention", "1"}, [] { parse(config_of("modernbert", R"("local_attention": 1)")); });  // half of it would be no window
+  expect_error(Code::kInvalidConfig, {"window", "-3"}, [] { parse(config_of("mistral", R"("sliding_window": -3)")); });
   expect_error(Code::kInvalidConfig, {"layer_types", "2"}, [] { parse(config_of("qwen3", R"("sliding_window": 9, "use_sliding_window": true, "layer_types": ["full_attention", "full_attention"])")); });
   expect_error(Code::kUnsupportedModel, {"chunked_attention"},
                [] { parse(config_of("qwen3", R"("sliding_window": 9, "use_sliding_window": true, "layer_types": ["chunked_attention", "full_attention", "full_attention"])")); });
@@ -164,6 +166,9 @@ TEST(Config, RopeScalings) {
   EXPECT_EQ(yarn.original_positions, 64);  // max_position_embeddings
   EXPECT_DOUBLE_EQ(yarn.attention_factor, 0.1 * std::log(4.0) + 1);
   EXPECT_EQ(rope(R"("rope_scaling": {"rope_type": "yarn", "factor": 4.0, "attention_factor": 1.5})").attention_factor, 1.5);
+
+  // transformers 5.18 gives 1.0648 here
+  EXPECT_NEAR(rope(R"("rope_scaling": {"rope_type": "yarn", "factor": 4.0, "mscale": 1.0, "mscale_all_dim": 0.5})").attention_factor, 1.0648, 5e-5);
 
   for (const char* bad : {R"("rope_theta": 1.0)", R"("rope_theta": NaN)", R"("rope_scaling": {"type": "linear", "factor": 0.5})", R"("rope_scaling": {"type": "linear", "factor": NaN})",
                           R"("rope_scaling": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 4.0, "high_freq_factor": 4.0})",
@@ -195,6 +200,11 @@ TEST(Config, RefusesWhatIsMissingOrImpossible) {
   expect_error(Code::kInvalidConfig, {"num_key_value_heads", "4", "3"}, [] { parse(config_of("llama", R"("num_key_value_heads": 3)")); });
   expect_error(Code::kInvalidConfig, {"num_key_value_heads"}, [] { parse(config_of("llama", R"("num_key_value_heads": 0)")); });
   expect_error(Code::kInvalidConfig, {"head", "0"}, [] { parse(config_of("llama", R"("head_dim": 0)")); });
+  expect_error(Code::kInvalidConfig, {"head", "9223372036854775807"}, [] { parse(config_of("llama", R"("head_dim": 9223372036854775807)")); });
+  for (const char* types : {"0", "-1", "9223372036854775807"})
+    expect_error(Code::kInvalidConfig, {"type_vocab_size", types}, [&] { parse(config_of("bert", std::string("\"type_vocab_size\": ") + types)); });
+  for (const char* padding : {"-2", "63", "9223372036854775807"})
+    expect_error(Code::kInvalidConfig, {"pad_token_id", padding}, [&] { parse(config_of("roberta", std::string("\"pad_token_id\": ") + padding)); });
   expect_error(Code::kInvalidConfig, {"epsilon"}, [] { parse(config_of("llama", R"("rms_norm_eps": -1.0)")); });
   expect_error(Code::kInvalidConfig, {"epsilon"}, [] { parse(config_of("bert", R"("layer_norm_eps": NaN)")); });
   expect_error(Code::kUnsupportedModel, {"relative_key"}, [] { parse(config_of("bert", R"("position_embedding_type": "relative_key")")); });

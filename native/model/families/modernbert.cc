@@ -29,6 +29,7 @@ ModelConfig parse_modernbert(const Json& config) {
 
   const int64_t every = config.get_int("global_attn_every_n_layers", 3);
   if (every < 1) fail(Code::kInvalidConfig, "config.json: \"global_attn_every_n_layers\" is %lld", static_cast<long long>(every));
+  if (config.get_int("local_attention", 128) < 2) fail(Code::kInvalidConfig, "config.json: local_attention is %lld; expected 2 or more", static_cast<long long>(config.get_int("local_attention", 128)));
   const int64_t local_window = config.get_int("local_attention", 128) / 2;  // half to each side
   const RopeSpec global_rope = parse_rope(config, layer.head_dim, config.get_double("global_rope_theta", 160000.0), "full_attention");
   const RopeSpec local_rope = parse_rope(config, layer.head_dim, config.get_double("local_rope_theta", 10000.0), "sliding_attention");
