@@ -174,6 +174,7 @@ describe('similarity', () => {
     await expect(words.similarity(a, new Float32Array(3))).rejects.toEqual(failsWith('ERR_EMBEDCORE_SHAPE_MISMATCH'))
     await expect(words.similarity(a, (await words.encode('king', { precision: 'binary' })) as never)).rejects.toEqual(failsWith('ERR_EMBEDCORE_INVALID_OPTION', /binary/))
     await expect(embedCore.similarity(new Float32Array(4), new Float32Array(4))).rejects.toEqual(failsWith('ERR_EMBEDCORE_INVALID_OPTION', /dimension/))
+    await expect(embedCore.similarity(new Float32Array(100_000), new Float32Array(100_000), { dimension: 1 })).rejects.toEqual(failsWith('ERR_EMBEDCORE_OUT_OF_MEMORY', /10000000000 numbers/))
     await expect(words.similarity(a, a, { metric: 'cos' as never })).rejects.toEqual(failsWith('ERR_EMBEDCORE_INVALID_OPTION'))
   })
 })
