@@ -24,7 +24,7 @@ if node_api=$(node -p "require('node-api-headers').include_dir" 2>/dev/null) && 
   addon=ON
   includes=("-DEMBEDCORE_NODE_API_INCLUDE=$node_api" "-DEMBEDCORE_NODE_ADDON_API_INCLUDE=$addon_api")
 fi
-cmake -S . -B "$directory" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo "-DEMBEDCORE_SANITIZE=$flags" -DEMBEDCORE_TESTS=ON "-DEMBEDCORE_ADDON=$addon" "${includes[@]}" >/dev/null
+cmake -S . -B "$directory" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo "-DCMAKE_CXX_FLAGS_RELWITHDEBINFO=-O1" "-DEMBEDCORE_SANITIZE=$flags" -DEMBEDCORE_TESTS=ON "-DEMBEDCORE_ADDON=$addon" "${includes[@]}" >/dev/null
 
 export UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1${UBSAN_OPTIONS:+:$UBSAN_OPTIONS}"
 if [[ -n $filter ]]; then
