@@ -28,6 +28,7 @@ constexpr Named<Pooling> kPoolings[] = {{"cls", Pooling::kCls},
                                         {"weightedmean", Pooling::kWeightedMean},
                                         {"lasttoken", Pooling::kLastToken}};
 constexpr Named<Mask> kMasks[] = {{"causal", Mask::kCausal}, {"bidirectional", Mask::kBidirectional}, {"prefix", Mask::kPrefix}};
+constexpr Named<DType> kDTypes[] = {{"float32", DType::kF32}, {"bfloat16", DType::kBF16}, {"int8", DType::kI8}};
 constexpr Named<Activation> kActivations[] = {{"identity", Activation::kIdentity}, {"tanh", Activation::kTanh}, {"relu", Activation::kRelu},
                                               {"gelu", Activation::kGelu},         {"sigmoid", Activation::kSigmoid}, {"silu", Activation::kSilu}};
 constexpr Named<Similarity> kSimilarities[] = {
@@ -67,6 +68,7 @@ ModelSource to_source(Napi::Object options) {
   ModelSource source;
   source.is_static = get_string(options, "kind") == "static";
   source.directory = get_string(options, "directory");
+  source.dtype = by_name(kDTypes, get_string(options, "dtype"), "dtype");
   each(options, "modules", [&](Napi::Value value) {
     const auto from = value.As<Napi::Object>();
     const std::string type = get_string(from, "type");

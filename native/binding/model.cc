@@ -84,6 +84,7 @@ Napi::Value ModelHandle::info(const Napi::CallbackInfo& info) {
     const ModelConfig& config = encoder->config();
     object.Set("family", config.family);
     object.Set("fileDtype", encoder->file_dtype());
+    object.Set("dtype", dtype_name(encoder->dtype()));
     object.Set("attention", mask_name(config.layers.front().mask));
     object.Set("isa", encoder->backend().name);
     number("hiddenSize", config.hidden);
@@ -96,6 +97,7 @@ Napi::Value ModelHandle::info(const Napi::CallbackInfo& info) {
     const StaticEncoder& table = *model.static_encoder();
     object.Set("family", "static");
     object.Set("fileDtype", table.file_dtype());
+    object.Set("dtype", "float32");
     object.Set("attention", "bidirectional");
     object.Set("isa", table.backend().name);
     number("hiddenSize", table.width());

@@ -25,7 +25,7 @@ std::string fingerprint(const std::string& directory) {
 }
 
 std::string key_of(const ModelSource& source, const Backend& backend) {
-  std::string key = std::string(backend.name) + (source.is_static ? "|static|" : "|transformer|") + fingerprint(source.directory);
+  std::string key = std::string(backend.name) + "|" + dtype_name(source.dtype) + (source.is_static ? "|static|" : "|transformer|") + fingerprint(source.directory);
   for (const HeadModule& module : source.head)
     key += "|" + std::to_string(static_cast<int>(module.kind)) + "," + std::to_string(module.in) + "," + std::to_string(module.out) + "," + std::to_string(module.bias) +
            std::to_string(module.residual) + std::to_string(static_cast<int>(module.activation)) + (module.directory.empty() ? "" : fingerprint(module.directory));

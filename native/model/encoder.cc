@@ -44,10 +44,10 @@ int64_t relative_bucket(int64_t distance, int64_t buckets, int64_t max_distance)
 
 }  // namespace
 
-std::shared_ptr<const Encoder> Encoder::load(const std::string& directory, const Backend& backend) {
+std::shared_ptr<const Encoder> Encoder::load(const std::string& directory, const Backend& backend, DType dtype) {
   const std::string config_path = directory + "/config.json";
   const auto config_file = MappedFile::open(config_path);
-  std::shared_ptr<Encoder> encoder(new Encoder(backend));
+  std::shared_ptr<Encoder> encoder(new Encoder(backend, dtype));
   encoder->config_ = parse_model_config(Json::parse(config_file->text(), config_path));
   const ModelConfig& config = encoder->config_;
 
@@ -71,7 +71,7 @@ std::shared_ptr<const Encoder> Encoder::load(const std::string& directory, const
   }
   encoder->weight_bytes_ = static_cast<size_t>(config.vocab * config.hidden) * sizeof(float) + encoder->position_.owned_bytes();
   for (size_t i = 0; i < config.layers.size(); ++i) {
-    encoder->layers_.push_back(read_layer(reader, backend, config, i));
+    encoder->layers_.push_back(read_layer(reader, backend, dtype, config, i));
     const LayerWeights& layer = encoder->layers_.back();
     encoder->weight_bytes_ += layer.qkv.bytes() + layer.output.bytes() + layer.up.bytes() + layer.down.bytes();
 
@@ -113,8 +113,10 @@ std::vector<ForwardPlan::Layer> Encoder::attention_plan(const std::vector<Mask>&
 
 size_t Encoder::workspace_floats(const ForwardPlan& plan, int64_t tokens) const {
   const int64_t hidden = config_.hidden;
-  size_t floats = 2 * Workspace::size_of(tokens * hidden) + Workspace::size_of(tokens * widest_qkv(config_)) + Workspace::size_of(tokens * widest_mixed(config_)) +
-                  Workspace::size_of(std::min(tokens, kMiddleRows) * widest_up(config_)) + Workspace::size_of(tokens);
+  const DType dtype = activation_dtype();
+  size_t floats = Workspace::size_of(tokens * hidden) + Workspace::size_of(tokens);
+  for (const int64_t elements : {tokens * hidden, tokens * widest_qkv(config_), tokens * widest_mixed(config_), std::min(tokens, kMiddleRows) * widest_up(config_)})
+    floats += Workspace::size_of(elements, dtype);
   if (!plan.only_last) floats += Workspace::size_of(tokens * width(plan));
   return floats;
 }
@@ -170,11 +172,12 @@ const float* Encoder::forward(const ForwardPlan& plan, const Group& group, Works
   const int64_t tokens = group.tokens(), hidden_size = config_.hidden;
   LayerBuffers buffers{};
   buffers.hidden = workspace.cut(tokens * hidden_size);
-  buffers.normed = workspace.cut(tokens * hidden_size);
-  buffers.qkv = workspace.cut(tokens * widest_qkv(config_));
-  buffers.mixed = workspace.cut(tokens * widest_mixed(config_));
+  buffers.dtype = activation_dtype();
+  buffers.normed = workspace.cut(tokens * hidden_size, buffers.dtype);
+  buffers.qkv = workspace.cut(tokens * widest_qkv(config_), buffers.dtype);
+  buffers.mixed = workspace.cut(tokens * widest_mixed(config_), buffers.dtype);
   buffers.middle_rows = std::min(tokens, kMiddleRows);
-  buffers.middle = workspace.cut(buffers.middle_rows * widest_up(config_));
+  buffers.middle = workspace.cut(buffers.middle_rows * widest_up(config_), buffers.dtype);
   float* joined = plan.only_last ? nullptr : workspace.cut(tokens * width(plan));
 
   embed(group, workspace, scope, buffers.hidden);

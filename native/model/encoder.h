@@ -25,7 +25,7 @@ struct ForwardPlan {
 class Encoder {
  public:
   // Reads and packs everything. Throws Error, std::bad_alloc.
-  static std::shared_ptr<const Encoder> load(const std::string& directory, const Backend& backend);
+  static std::shared_ptr<const Encoder> load(const std::string& directory, const Backend& backend, DType dtype);
 
   const ModelConfig& config() const { return config_; }
   const Backend& backend() const { return backend_; }
@@ -36,6 +36,8 @@ class Encoder {
   size_t weight_bytes() const { return weight_bytes_; }
   int64_t parameters() const { return parameters_; }
   const char* file_dtype() const { return file_dtype_; }
+  // Of the matrix products: float32, bfloat16 or int8.
+  DType dtype() const { return dtype_; }
 
   // Fills in plan.layers for one mask kind a layer (empty = the model's own; one = all).
   std::vector<ForwardPlan::Layer> attention_plan(const std::vector<Mask>& masks) const;
@@ -47,13 +49,15 @@ class Encoder {
   const float* forward(const ForwardPlan& plan, const Group& group, Workspace& workspace, Scope& scope, const std::function<bool()>& between_layers) const;
 
  private:
-  explicit Encoder(const Backend& backend) : backend_(backend) {}
+  Encoder(const Backend& backend, DType dtype) : backend_(backend), dtype_(dtype) {}
+  DType activation_dtype() const { return dtype_ == DType::kF32 ? DType::kF32 : DType::kBF16; }
   void embed(const Group& group, Workspace& workspace, Scope& scope, float* hidden) const;
   void norm(const NormWeights& weights, int64_t tokens, Scope& scope, float* hidden) const;
   void keep_state(const ForwardPlan& plan, int64_t state, int64_t tokens, Scope& scope, const float* hidden, float* joined) const;
   std::vector<float> relative_bias(int64_t reach) const;
 
   const Backend& backend_;
+  DType dtype_;
   ModelConfig config_;
   std::shared_ptr<const WeightFiles> files_;  // keeps the tables' mapping
   Table word_, position_;

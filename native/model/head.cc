@@ -16,9 +16,9 @@ Head::Head(const std::vector<HeadModule>& modules, const Backend& backend) : bac
     Loaded loaded{module, {}, {}, {}};
     if (module.kind == HeadModule::Kind::kDense) {
       const TensorReader reader(WeightFiles::open(module.directory), module.directory, {""}, "linear.weight");
-      loaded.linear = reader.linear(backend, {"linear"}, module.in, module.out, module.bias);
+      loaded.linear = reader.linear(backend, DType::kF32, {"linear"}, module.in, module.out, module.bias);
       // The learned residual projection; where sizes agree the reference adds the input itself.
-      if (module.residual && reader.find_optional("residual.weight")) loaded.residual = reader.linear(backend, {"residual"}, module.in, module.out, false);
+      if (module.residual && reader.find_optional("residual.weight")) loaded.residual = reader.linear(backend, DType::kF32, {"residual"}, module.in, module.out, false);
       if (module.residual && !loaded.residual.get() && module.in != module.out)
         fail(Code::kMissingTensor, "%s: a dense module with use_residual from %lld to %lld needs \"residual.weight\"", module.directory.c_str(),
              static_cast<long long>(module.in), static_cast<long long>(module.out));

@@ -1,4 +1,4 @@
-// The modules behind the pooling: dense, layer norm, normalise.
+// The modules behind the pooling: dense, layer norm, normalise. Always float32: a row a text is little work.
 #pragma once
 
 #include <string>

@@ -17,15 +17,24 @@ void check_status(Status status, const Scope& scope, const char* op) {
 
 namespace {
 
-void run_linear(const LayerCall& call, const Linear& weights, const float* x, int64_t x_stride, float* y, int64_t y_stride, int64_t rows,
-                Activation activation = Activation::kIdentity, const float* residual = nullptr) {
-  check_status(call.backend.linear(call.scope, {weights.get(), x, x_stride, y, y_stride, rows, activation, residual, y_stride}), call.scope, "linear");
+// Rows of activations on their way: memory, row stride, dtype.
+struct View {
+  void* data;
+  int64_t stride;
+  DType dtype = DType::kF32;
+  View from_row(int64_t row) const { return {static_cast<std::byte*>(data) + static_cast<size_t>(row * stride) * dtype_size(dtype), stride, dtype}; }
+};
+
+void run_linear(const LayerCall& call, const Linear& weights, const View& x, const View& y, int64_t rows, Activation activation = Activation::kIdentity,
+                const float* residual = nullptr) {
+  check_status(call.backend.linear(call.scope, {weights.get(), x.data, x.stride, y.data, y.stride, rows, activation, residual, y.stride, x.dtype, y.dtype}), call.scope,
+               "linear");
 }
 
-void run_norm(const LayerCall& call, const LayerSpec& spec, const NormWeights& weights, const float* x, float* y) {
+void run_norm(const LayerCall& call, const LayerSpec& spec, const NormWeights& weights, const float* x, const View& y) {
   const int64_t width = call.hidden_size;
-  check_status(call.backend.norm(call.scope, {spec.norm, x, width, y, width, call.group.tokens(), width, weights.weight.data(),
-                                              weights.bias.empty() ? nullptr : weights.bias.data(), spec.epsilon}),
+  check_status(call.backend.norm(call.scope, {spec.norm, x, width, y.data, y.stride, call.group.tokens(), width, weights.weight.data(),
+                                              weights.bias.empty() ? nullptr : weights.bias.data(), spec.epsilon, y.dtype}),
                call.scope, "norm");
 }
 
@@ -56,21 +65,23 @@ void attend(const LayerCall& call, const LayerSpec& spec, const LayerWeights& we
   }
   args.bias = call.bias;
   args.bias_reach = call.bias_reach;
+  args.dtype = buffers.dtype;
   check_status(call.backend.attention(call.scope, args), call.scope, "attention");
 }
 
 // hidden += mlp(x), a block of rows at a time
-void feed_forward(const LayerCall& call, const LayerSpec& spec, const LayerWeights& weights, const float* x, const LayerBuffers& buffers) {
+void feed_forward(const LayerCall& call, const LayerSpec& spec, const LayerWeights& weights, const View& x, const LayerBuffers& buffers) {
   const int64_t width = call.hidden_size, tokens = call.group.tokens();
   const int64_t up_width = spec.gated ? 2 * spec.intermediate : spec.intermediate;
   for (int64_t row = 0; row < tokens; row += buffers.middle_rows) {
     const int64_t rows = std::min(buffers.middle_rows, tokens - row);
     float* hidden = buffers.hidden + row * width;
-    run_linear(call, weights.up, x + row * width, width, buffers.middle, up_width, rows, spec.gated ? Activation::kIdentity : spec.activation);
+    const View middle{buffers.middle, up_width, buffers.dtype};
+    run_linear(call, weights.up, x.from_row(row), middle, rows, spec.gated ? Activation::kIdentity : spec.activation);
     if (spec.gated)
-      check_status(call.backend.gate(call.scope, {buffers.middle, up_width, buffers.middle, up_width, rows, spec.intermediate, spec.activation}), call.scope, "gate");
+      check_status(call.backend.gate(call.scope, {middle.data, up_width, middle.data, up_width, rows, spec.intermediate, spec.activation, middle.dtype}), call.scope, "gate");
     // in post-norm x is hidden itself: linear may not write what it reads, and it reads the middle alone
-    run_linear(call, weights.down, buffers.middle, up_width, hidden, width, rows, Activation::kIdentity, hidden);
+    run_linear(call, weights.down, middle, {hidden, width}, rows, Activation::kIdentity, hidden);
   }
 }
 
@@ -78,22 +89,20 @@ void feed_forward(const LayerCall& call, const LayerSpec& spec, const LayerWeigh
 
 void layer_forward(const LayerCall& call, const LayerSpec& spec, const LayerWeights& weights, const LayerBuffers& buffers) {
   const int64_t width = call.hidden_size, tokens = call.group.tokens();
-  const float* input = buffers.hidden;
-  if (spec.norm_first && spec.attention_norm) {
-    run_norm(call, spec, weights.attention_norm, buffers.hidden, buffers.normed);
-    input = buffers.normed;
-  }
-  run_linear(call, weights.qkv, input, width, buffers.qkv, spec.qkv_width(), tokens);
+  const View hidden{buffers.hidden, width}, normed{buffers.normed, width, buffers.dtype};
+  const bool norm_before = spec.norm_first && spec.attention_norm;
+  if (norm_before) run_norm(call, spec, weights.attention_norm, buffers.hidden, normed);
+  run_linear(call, weights.qkv, norm_before ? normed : hidden, {buffers.qkv, spec.qkv_width(), buffers.dtype}, tokens);
   attend(call, spec, weights, buffers);
-  run_linear(call, weights.output, buffers.mixed, spec.heads * spec.head_dim, buffers.hidden, width, tokens, Activation::kIdentity, buffers.hidden);
+  run_linear(call, weights.output, {buffers.mixed, spec.heads * spec.head_dim, buffers.dtype}, hidden, tokens, Activation::kIdentity, buffers.hidden);
 
   if (spec.norm_first) {
-    run_norm(call, spec, weights.mlp_norm, buffers.hidden, buffers.normed);
-    feed_forward(call, spec, weights, buffers.normed, buffers);
+    run_norm(call, spec, weights.mlp_norm, buffers.hidden, normed);
+    feed_forward(call, spec, weights, normed, buffers);
   } else {
-    run_norm(call, spec, weights.attention_norm, buffers.hidden, buffers.hidden);
-    feed_forward(call, spec, weights, buffers.hidden, buffers);
-    run_norm(call, spec, weights.mlp_norm, buffers.hidden, buffers.hidden);
+    run_norm(call, spec, weights.attention_norm, buffers.hidden, hidden);
+    feed_forward(call, spec, weights, hidden, buffers);
+    run_norm(call, spec, weights.mlp_norm, buffers.hidden, hidden);
   }
 }
 

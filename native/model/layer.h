@@ -20,10 +20,12 @@ struct Group {
 // Buffers that all layers share.
 struct LayerBuffers {
   float* hidden;  // [tokens, hidden]: the residual stream, in and out
-  float* normed;  // [tokens, hidden]: the pre-norm's output; unused post-norm
-  float* qkv;     // [tokens, widest qkv]
-  float* mixed;   // [tokens, heads * head_dim]
-  float* middle;  // [middle_rows, widest up]
+  // What lies between two matrix products, in `dtype`:
+  void* normed;  // [tokens, hidden]: the pre-norm's output; unused post-norm
+  void* qkv;     // [tokens, widest qkv]
+  void* mixed;   // [tokens, heads * head_dim]
+  void* middle;  // [middle_rows, widest up]
+  DType dtype;   // kF32, or kBF16 where the products round to bfloat16 or below
   int64_t middle_rows;
 };
 

@@ -13,7 +13,7 @@ std::shared_ptr<const Model> Model::load(const ModelSource& source, const Backen
   if (source.is_static)
     model->static_ = StaticEncoder::load(source.directory, backend);
   else
-    model->encoder_ = Encoder::load(source.directory, backend);
+    model->encoder_ = Encoder::load(source.directory, backend, source.dtype);
   model->head_ = Head(source.head, backend);
   if (source.layer_weighting && model->encoder_) {
     const LayerWeighting& weighting = *source.layer_weighting;

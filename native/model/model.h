@@ -24,6 +24,7 @@ struct ModelSource {
   std::string directory;
   std::vector<HeadModule> head;
   std::optional<LayerWeighting> layer_weighting;
+  DType dtype = DType::kF32;  // of the transformer's matrix products; a static model has none
 };
 
 struct PlanOptions {

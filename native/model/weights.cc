@@ -31,8 +31,10 @@ void check_finite(std::span<const float> values, const std::string& name) {
     if (!std::isfinite(values[i])) fail(Code::kNonFinite, "tensor \"%s\" holds %g at element %zu", name.c_str(), static_cast<double>(values[i]), i);
 }
 
-Linear::Linear(const Backend& backend, const float* weight, const float* bias, int64_t in, int64_t out) {
-  PackedLinear* packed = backend.pack_linear(LinearWeights{weight, bias, in, out});
+Linear::Linear(const Backend& backend, const float* weight, const float* bias, int64_t in, int64_t out, DType dtype) {
+  if (dtype == DType::kI8 && in > kMostInt8Inputs)
+    fail(Code::kUnsupportedModel, "a matrix of %lld inputs cannot be summed in int8 (at most %lld): use bfloat16", static_cast<long long>(in), static_cast<long long>(kMostInt8Inputs));
+  PackedLinear* packed = backend.pack_linear(LinearWeights{weight, bias, in, out, dtype});
   if (!packed) fail(Code::kOutOfMemory, "no memory for a packed matrix of %lld by %lld", static_cast<long long>(out), static_cast<long long>(in));
   packed_ = std::shared_ptr<PackedLinear>(packed, backend.free_linear);
 }
@@ -101,7 +103,7 @@ NormWeights TensorReader::norm(const std::string& name, int64_t size, bool bias)
   return norm;
 }
 
-Linear TensorReader::linear(const Backend& backend, const std::vector<std::string>& names, int64_t in, int64_t out, bool bias) const {
+Linear TensorReader::linear(const Backend& backend, DType dtype, const std::vector<std::string>& names, int64_t in, int64_t out, bool bias) const {
   std::vector<float> weight, biases;
   int64_t rows = 0;
   for (const std::string& name : names) {
@@ -119,10 +121,10 @@ Linear TensorReader::linear(const Backend& backend, const std::vector<std::strin
   if (rows != out)
     fail(Code::kShapeMismatch, "%s: \"%s.weight\" and its neighbours have %lld rows; config.json asks for %lld", directory_.c_str(), names.front().c_str(),
          static_cast<long long>(rows), static_cast<long long>(out));
-  return Linear(backend, weight.data(), bias ? biases.data() : nullptr, in, out);
+  return Linear(backend, weight.data(), bias ? biases.data() : nullptr, in, out, dtype);
 }
 
-LayerWeights read_layer(const TensorReader& reader, const Backend& backend, const ModelConfig& config, size_t index) {
+LayerWeights read_layer(const TensorReader& reader, const Backend& backend, DType dtype, const ModelConfig& config, size_t index) {
   const LayerSpec& spec = config.layers[index];
   const LayerNames& names = config.names.in_layer;
   std::string prefix = config.names.layer;
@@ -134,10 +136,10 @@ LayerWeights read_layer(const TensorReader& reader, const Backend& backend, cons
   };
 
   LayerWeights weights;
-  weights.qkv = reader.linear(backend, in_layer(names.qkv), config.hidden, spec.qkv_width(), spec.qkv_bias);
-  weights.output = reader.linear(backend, in_layer({names.output}), spec.heads * spec.head_dim, config.hidden, spec.output_bias);
-  weights.up = reader.linear(backend, in_layer(names.up), config.hidden, spec.gated ? 2 * spec.intermediate : spec.intermediate, spec.mlp_bias);
-  weights.down = reader.linear(backend, in_layer({names.down}), spec.intermediate, config.hidden, spec.mlp_bias);
+  weights.qkv = reader.linear(backend, dtype, in_layer(names.qkv), config.hidden, spec.qkv_width(), spec.qkv_bias);
+  weights.output = reader.linear(backend, dtype, in_layer({names.output}), spec.heads * spec.head_dim, config.hidden, spec.output_bias);
+  weights.up = reader.linear(backend, dtype, in_layer(names.up), config.hidden, spec.gated ? 2 * spec.intermediate : spec.intermediate, spec.mlp_bias);
+  weights.down = reader.linear(backend, dtype, in_layer({names.down}), spec.intermediate, config.hidden, spec.mlp_bias);
   if (spec.attention_norm) weights.attention_norm = reader.norm(prefix + names.attention_norm, config.hidden, spec.norm_bias);
   weights.mlp_norm = reader.norm(prefix + names.mlp_norm, config.hidden, spec.norm_bias);
   if (spec.qk_norm) {

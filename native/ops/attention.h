@@ -5,9 +5,13 @@
 // Then y_i = sum_j softmax_j(scale * q_i . k_j + bias[head][j - i]) v_j over the keys j that token i sees.
 // Query head h uses key head h / (heads / kv_heads).
 //
+// dtype float32, or bfloat16: qkv and y are bfloat16 rows, q and k are rounded again after norm and rotation, weights of the values are rounded to
+// bfloat16; scores, softmax and sums stay float32.
+//
 // The keys seen by token i of a text of n tokens are one run [first, last), see visible_keys below.
 #pragma once
 
+#include "base/dtype.h"
 #include "ops/backend.h"
 
 namespace embedcore {
@@ -35,9 +39,9 @@ static inline KeyRange visible_keys(Mask mask, int64_t window, int64_t prefix, i
 }
 
 struct AttentionArgs {
-  float* qkv;
+  void* qkv;  // dtype
   int64_t qkv_stride;
-  float* y;
+  void* y;  // dtype
   int64_t y_stride;
   const int32_t* offsets;  // [texts + 1]
   int64_t texts;
@@ -59,6 +63,8 @@ struct AttentionArgs {
   // Added to the scaled score: bias[head * (2 * bias_reach + 1) + bias_reach + (j - i)]; null = none. bias_reach >= n - 1.
   const float* bias;
   int64_t bias_reach;
+
+  DType dtype = DType::kF32;
 };
 
 }  // namespace embedcore

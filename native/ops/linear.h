@@ -1,8 +1,18 @@
 // y = activation(x W^T + b) + residual
 //   x [rows, in], W [out, in], b [out], residual [rows, out], y [rows, out]
-// Each y element is one chain of additions over in = 0, 1, 2, ... that starts from b (or 0).
+//
+// The dtype of the weights says how the products are made; sums of a row have one fixed order whatever the call:
+//   float32   each y element is one chain of additions over in = 0, 1, 2, ... that starts from b (or 0).
+//   bfloat16  x and W are rounded to bfloat16 (to nearest even); products are exact, sums float32.
+//   int8      W: q[o, k] = round(W[o, k] / s[o]), s[o] = max_k |W[o, k]| / 127. x: one range a row, see RowRange;
+//             u[k] = clip(round(x[k] / step) + zero, 0, 255). y = activation(step s[o] sum_k (u[k] - zero) q[o, k] + b) + residual, the sum exact in
+//             int32. A row that holds a value that is not finite gives NaN. in is at most kMostInt8Inputs.
+// x and y may be float32 or bfloat16 rows; bias, residual and everything behind the sum are float32.
 #pragma once
 
+#include <cmath>
+
+#include "base/dtype.h"
 #include "ops/backend.h"
 
 namespace embedcore {
@@ -11,18 +21,37 @@ struct LinearWeights {
   const float* weight;  // [out, in], dense
   const float* bias;    // [out] or null
   int64_t in, out;
+  DType dtype = DType::kF32;  // kF32, kBF16 or kI8: the arithmetic
 };
 
 struct LinearArgs {
   const PackedLinear* weights;
-  const float* x;
+  const void* x;  // x_dtype
   int64_t x_stride;
-  float* y;  // may not overlap x; may be residual
+  void* y;  // y_dtype; may not overlap x; may be residual
   int64_t y_stride;
   int64_t rows;
   Activation activation;
   const float* residual;  // null = none
   int64_t residual_stride;
+  DType x_dtype = DType::kF32, y_dtype = DType::kF32;
 };
+
+// (u - zero) q summed over more inputs than this could pass int32.
+constexpr int64_t kMostInt8Inputs = int64_t{1} << 16;
+
+// How a row of x becomes unsigned bytes: 0 is always one of the levels, so that a ReLU's or GELU's many near-zeros cost no range.
+struct RowRange {
+  float step, inverse;  // inverse = 1 / step, 0 for a row of zeros
+  int32_t zero;
+};
+
+// low <= 0 <= high: the least and the greatest of the row and 0. Ranges too small to invert count as zeros.
+static inline RowRange row_range(float low, float high) {
+  const float range = high - low;
+  if (!(range > 1e-30f)) return {range == range ? 0.0f : range, 0.0f, 0};
+  const float inverse = 255.0f / range;
+  return {range / 255.0f, inverse, static_cast<int32_t>(std::nearbyint(-low * inverse))};
+}
 
 }  // namespace embedcore

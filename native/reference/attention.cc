@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "reference/ops.h"
+#include "reference/rows.h"
 
 namespace embedcore::reference {
 namespace {
@@ -39,12 +40,12 @@ void prepare_token(const AttentionArgs& args, int64_t position, float* row) {
   }
 }
 
-// One head of token i of a text; rows = the text's first row of qkv. scores has room for the text's tokens.
-void attend(const AttentionArgs& args, const float* rows, int64_t head, int64_t i, KeyRange keys, std::vector<double>& scores, float* y) {
+// One head of token i of a text; rows [n, width] = the text's q, k and v. scores has room for the text's tokens. Writes y from index `to` on.
+void attend(const AttentionArgs& args, const float* rows, int64_t width, int64_t head, int64_t i, KeyRange keys, std::vector<double>& scores, int64_t to) {
   const int64_t kv_head = head / (args.heads / args.kv_heads);
-  const float* q = rows + i * args.qkv_stride + head * args.head_dim;
-  auto key = [&](int64_t j) { return rows + j * args.qkv_stride + (args.heads + kv_head) * args.head_dim; };
-  auto value = [&](int64_t j) { return rows + j * args.qkv_stride + (args.heads + args.kv_heads + kv_head) * args.head_dim; };
+  const float* q = rows + i * width + head * args.head_dim;
+  auto key = [&](int64_t j) { return rows + j * width + (args.heads + kv_head) * args.head_dim; };
+  auto value = [&](int64_t j) { return rows + j * width + (args.heads + args.kv_heads + kv_head) * args.head_dim; };
 
   double greatest = -std::numeric_limits<double>::infinity();
   for (int64_t j = keys.first; j < keys.last; ++j) {
@@ -64,26 +65,37 @@ void attend(const AttentionArgs& args, const float* rows, int64_t head, int64_t 
   for (int64_t d = 0; d < args.head_dim; ++d) {
     double sum = 0;
     for (int64_t j = keys.first; j < keys.last; ++j) sum += scores[static_cast<size_t>(j)] * value(j)[d];
-    y[d] = static_cast<float>(sum / total);
+    write(args.y, args.dtype, to + d, sum / total);
   }
 }
 
 }  // namespace
 
 Status attention(Scope&, const AttentionArgs& args) {
+  const int64_t width = (args.heads + 2 * args.kv_heads) * args.head_dim;
   std::vector<double> scores;
+  std::vector<float> rows;  // of one text
   for (int64_t text = 0; text < args.texts; ++text) {
     const int64_t begin = args.offsets[text], n = args.offsets[text + 1] - begin;
-    float* rows = args.qkv + begin * args.qkv_stride;
     try {
       scores.resize(static_cast<size_t>(n));
+      rows.resize(static_cast<size_t>(n * width));
     } catch (const std::bad_alloc&) {
       return kOutOfMemory;
     }
-    for (int64_t i = 0; i < n; ++i) prepare_token(args, i, rows + i * args.qkv_stride);
+    for (int64_t i = 0; i < n; ++i) {
+      float* row = rows.data() + i * width;
+      const int64_t at = (begin + i) * args.qkv_stride;
+      for (int64_t d = 0; d < width; ++d) row[d] = read(args.qkv, args.dtype, at + d);
+      prepare_token(args, i, row);
+      for (int64_t d = 0; d < width; ++d) {
+        write(args.qkv, args.dtype, at + d, row[d]);
+        row[d] = read(args.qkv, args.dtype, at + d);
+      }
+    }
     for (int64_t i = 0; i < n; ++i) {
       const KeyRange keys = visible_keys(args.mask, args.window, args.mask == Mask::kPrefix ? args.prefix[text] : 0, i, n);
-      for (int64_t head = 0; head < args.heads; ++head) attend(args, rows, head, i, keys, scores, args.y + (begin + i) * args.y_stride + head * args.head_dim);
+      for (int64_t head = 0; head < args.heads; ++head) attend(args, rows.data(), width, head, i, keys, scores, (begin + i) * args.y_stride + head * args.head_dim);
     }
   }
   return kOk;

@@ -1,40 +1,81 @@
-// ops/linear.h. "Packing" is a copy.
+// ops/linear.h. "Packing" rounds each weight to what the dtype makes of it and keeps it as a float.
 #include "ops/linear.h"
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <new>
+#include <vector>
 
 #include "reference/activation.h"
 #include "reference/ops.h"
+#include "reference/rows.h"
 
 namespace embedcore::reference {
 namespace {
 
 struct Packed : PackedLinear {
-  float* weight;  // [out, in]
+  float* weight;  // [out, in]; int8: whole numbers
   float* bias;    // [out]
+  float* scale;   // [out]; int8 only
 };
+
+void pack_row(const Packed& packed, const float* from, int64_t o) {
+  float* to = packed.weight + o * packed.in;
+  if (packed.dtype == DType::kF32) std::copy_n(from, packed.in, to);
+  if (packed.dtype == DType::kBF16)
+    for (int64_t k = 0; k < packed.in; ++k) to[k] = bf16_to_f32(f32_to_bf16(from[k]));
+  if (packed.dtype == DType::kI8) {
+    float greatest = 0;
+    for (int64_t k = 0; k < packed.in; ++k) greatest = std::max(greatest, std::abs(from[k]));
+    const float inverse = greatest > 1e-30f ? 127.0f / greatest : 0.0f;
+    packed.scale[o] = greatest / 127.0f;
+    for (int64_t k = 0; k < packed.in; ++k) to[k] = std::nearbyint(from[k] * inverse);
+  }
+}
+
+// The row as the dtype has it: float32 values, bfloat16 values, or u - zero in int8. Returns what the sums are to be multiplied with.
+double round_row(const LinearArgs& args, int64_t row, std::vector<float>& x) {
+  const Packed& packed = *static_cast<const Packed*>(args.weights);
+  for (int64_t k = 0; k < packed.in; ++k) x[static_cast<size_t>(k)] = read(args.x, args.x_dtype, row * args.x_stride + k);
+  if (packed.dtype == DType::kBF16)
+    for (float& value : x) value = bf16_to_f32(f32_to_bf16(value));
+  if (packed.dtype != DType::kI8) return 1.0;
+  float low = 0, high = 0;
+  bool finite = true;
+  for (const float value : x) {
+    low = std::min(low, value);
+    high = std::max(high, value);
+    finite = finite && std::isfinite(value);
+  }
+  const RowRange range = row_range(low, high);
+  for (float& value : x) value = finite ? std::clamp(std::nearbyint(value * range.inverse) + static_cast<float>(range.zero), 0.0f, 255.0f) - static_cast<float>(range.zero) : 0.0f;
+  return finite ? range.step : std::numeric_limits<double>::quiet_NaN();
+}
 
 }  // namespace
 
 PackedLinear* pack_linear(const LinearWeights& w) {
+  if (w.dtype == DType::kI8 && w.in > kMostInt8Inputs) return nullptr;
   auto* packed = new (std::nothrow) Packed{};
   if (!packed) return nullptr;
   const size_t elements = static_cast<size_t>(w.out * w.in), out = static_cast<size_t>(w.out);
   packed->in = w.in;
   packed->out = w.out;
-  packed->bytes = (elements + out) * sizeof(float);
+  packed->dtype = w.dtype;
+  packed->bytes = (elements + 2 * out) * sizeof(float);
   packed->weight = static_cast<float*>(::operator new(packed->bytes, std::nothrow));
   if (!packed->weight) {
     delete packed;
     return nullptr;
   }
   packed->bias = packed->weight + elements;
-  std::copy_n(w.weight, elements, packed->weight);
-  if (w.bias)
-    std::copy_n(w.bias, out, packed->bias);
-  else
-    std::fill_n(packed->bias, out, 0.0f);
+  packed->scale = packed->bias + out;
+  std::fill_n(packed->scale, out, 1.0f);
+  for (int64_t o = 0; o < w.out; ++o) {
+    packed->bias[o] = w.bias ? w.bias[o] : 0.0f;
+    pack_row(*packed, w.weight + o * w.in, o);
+  }
   return packed;
 }
 
@@ -47,15 +88,21 @@ void free_linear(PackedLinear* base) {
 
 Status linear(Scope&, const LinearArgs& args) {
   const Packed& packed = *static_cast<const Packed*>(args.weights);
+  std::vector<float> x;
+  try {
+    x.resize(static_cast<size_t>(packed.in));
+  } catch (const std::bad_alloc&) {
+    return kOutOfMemory;
+  }
   for (int64_t row = 0; row < args.rows; ++row) {
-    const float* x = args.x + row * args.x_stride;
+    const double step = round_row(args, row, x);
     for (int64_t o = 0; o < packed.out; ++o) {
       const float* weight = packed.weight + o * packed.in;
-      double sum = packed.bias[o];
-      for (int64_t k = 0; k < packed.in; ++k) sum += static_cast<double>(x[k]) * weight[k];
-      double value = activate(args.activation, sum);
+      double sum = 0;
+      for (int64_t k = 0; k < packed.in; ++k) sum += static_cast<double>(x[static_cast<size_t>(k)]) * weight[k];
+      double value = activate(args.activation, sum * step * packed.scale[o] + packed.bias[o]);
       if (args.residual) value += args.residual[row * args.residual_stride + o];
-      args.y[row * args.y_stride + o] = static_cast<float>(value);
+      write(args.y, args.y_dtype, row * args.y_stride + o, value);
     }
   }
   return kOk;

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "reference/ops.h"
+#include "reference/rows.h"
 
 namespace embedcore::reference {
 
@@ -11,7 +12,6 @@ Status norm(Scope&, const NormArgs& args) {
   const double n = static_cast<double>(args.width);
   for (int64_t row = 0; row < args.rows; ++row) {
     const float* x = args.x + row * args.x_stride;
-    float* y = args.y + row * args.y_stride;
     double mean = 0;
     if (args.kind == NormKind::kLayer) {
       for (int64_t d = 0; d < args.width; ++d) mean += x[d];
@@ -22,7 +22,7 @@ Status norm(Scope&, const NormArgs& args) {
     const double length = std::sqrt(squares / n + static_cast<double>(args.epsilon));
     for (int64_t d = 0; d < args.width; ++d) {
       const double weight = args.weight ? args.weight[d] : 1.0, bias = args.bias ? args.bias[d] : 0.0;
-      y[d] = static_cast<float>((x[d] - mean) / length * weight + bias);
+      write(args.y, args.y_dtype, row * args.y_stride + d, (x[d] - mean) / length * weight + bias);
     }
   }
   return kOk;
