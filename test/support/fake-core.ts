@@ -38,9 +38,10 @@ export interface FakeBehaviour {
   /** Milliseconds a call takes, broken off by its signal. */
   delay?: number
   cpuReason?: string
+  info?: Partial<ModelInfo>
 }
 
-export function fakeCore({ loadError, encodeError, delay = 0, cpuReason }: FakeBehaviour = {}): FakeCore {
+export function fakeCore({ loadError, encodeError, delay = 0, cpuReason, info }: FakeBehaviour = {}): FakeCore {
   const core: FakeCore = {
     loads: [],
     calls: [],
@@ -57,7 +58,7 @@ export function fakeCore({ loadError, encodeError, delay = 0, cpuReason }: FakeB
     },
   }
   const fakeModel = (owner: FakeCore): CoreModel => ({
-    info: FAKE_INFO,
+    info: { ...FAKE_INFO, ...info },
     encode: async (texts, options = {}) => {
       owner.calls.push({ texts, options })
       await new Promise<void>((resolve, reject) => {
