@@ -7,6 +7,10 @@ import { abortError } from './run.js'
 /** What `'auto'` asks of every text's cosine to its float32 vector. */
 export const LEAST_COSINE = 0.9999
 
+/** A gain below this is within what measuring twice differs by, and no reason to leave the more exact. */
+const CLEARLY_FASTER = 1.05
+
+/** The more exact first. */
 const CANDIDATES = ['bfloat16', 'int8'] as const satisfies readonly Dtype[]
 
 /** Of five rounds the median passes over two disturbed ones. A large model stops at three once the candidate's time is spent. */
@@ -25,11 +29,11 @@ export interface MeasurableModel {
 
 export type OpenForMeasuring = (dtype: Dtype) => Promise<MeasurableModel>
 
-/** The fastest that keeps to float32; float32 itself unless another is faster. */
+/** The fastest that keeps to float32; where speeds hardly differ, the more exact. */
 export function fastestFaithful(measured: readonly DtypeMeasurement[]): Dtype {
   const [first, ...others] = measured
   let best = first!
-  for (const one of others) if (one.leastCosine >= LEAST_COSINE && one.tokensPerSecond > best.tokensPerSecond) best = one
+  for (const one of others) if (one.leastCosine >= LEAST_COSINE && one.tokensPerSecond >= CLEARLY_FASTER * best.tokensPerSecond) best = one
   return best.dtype
 }
 

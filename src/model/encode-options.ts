@@ -13,7 +13,6 @@ const POOLING = ['cls', 'mean', 'max', 'mean_sqrt_len', 'weightedmean', 'lasttok
 const ATTENTION = ['causal', 'bidirectional', 'prefix'] as const satisfies readonly AttentionMode[]
 const PRECISION = ['float32', 'int8', 'uint8', 'binary', 'ubinary'] as const satisfies readonly Precision[]
 
-/** Exact first: where two are equally fast, the one before stays. */
 export const DTYPES = ['float32', 'bfloat16', 'int8'] as const satisfies readonly Dtype[]
 
 /** Its grammar is checked by `parseLayers`, which knows how many layers there are. */

@@ -72,6 +72,8 @@ describe('which one', () => {
     ['not the fastest, when it is too far off', { bfloat16: { cosine: 0.99995, milliseconds: 50 }, int8: { cosine: 0.9989, milliseconds: 30 } }, 'bfloat16'],
     ['one text too far off is enough', { bfloat16: { cosine: 0.99985, milliseconds: 50 }, int8: { cosine: 0.9989, milliseconds: 30 } }, 'float32'],
     ['no faster, no change', { bfloat16: { milliseconds: 100 }, int8: { milliseconds: 120 } }, 'float32'],
+    ['hardly faster, no change', { bfloat16: { milliseconds: 97 }, int8: { milliseconds: 98 } }, 'float32'],
+    ['hardly faster than bfloat16', { bfloat16: { milliseconds: 50 }, int8: { milliseconds: 49 } }, 'bfloat16'],
     ['a model that bfloat16 cannot run', { bfloat16: { error: new EmbedCoreError('ERR_EMBEDCORE_NON_FINITE', 'inf') }, int8: { milliseconds: 60 } }, 'int8'],
     ['neither can be had', { bfloat16: { atOpen: new EmbedCoreError('ERR_EMBEDCORE_UNSUPPORTED_MODEL', 'no') }, int8: { atOpen: new EmbedCoreError('ERR_EMBEDCORE_UNSUPPORTED_MODEL', 'no') } }, 'float32'],
   ])('%s', async (_, script, expected) => {
