@@ -14,6 +14,7 @@ export interface RawBatch {
 
 export type RawPooling = 'cls' | 'mean' | 'max' | 'mean_sqrt_len' | 'weightedmean' | 'lasttoken'
 export type RawAttention = 'causal' | 'bidirectional' | 'prefix'
+export type RawDtype = 'float32' | 'bfloat16' | 'int8'
 export type RawActivation = 'identity' | 'tanh' | 'relu' | 'gelu' | 'sigmoid' | 'silu'
 
 /** A module behind the pooling, in order. Weights are read natively from `<directory>/model.safetensors`. */
@@ -31,6 +32,8 @@ export interface RawLoadOptions {
   directory: string
   modules: RawModule[]
   layerWeights: RawLayerWeights | null
+  /** What matrix products are computed in; static models have float32 only. */
+  dtype: RawDtype
   /** Static only: model2vec's `normalize` flag is expressed as a trailing normalize module instead. */
   threads: number
   /** Tokens of work taken at once; sizes the activation arena. */
@@ -69,6 +72,8 @@ export interface RawModelInfo {
   parameters: number
   /** dtype of the weights in the file. */
   fileDtype: string
+  /** What matrix products are computed in. */
+  dtype: string
   /** Attention of the model itself. */
   attention: RawAttention
   weightBytes: number

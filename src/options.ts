@@ -8,6 +8,8 @@ import { nearest, reason, show } from './show.js'
 /** What an option may be. `read` returns the value to keep (a copy, for lists) or the REFUSED symbol. */
 export interface Rule<T> {
   expected: string
+  /** The names it takes, where it takes only names: a misspelt one is answered with the nearest. */
+  names?: readonly string[]
   read(value: unknown): T | typeof REFUSED
 }
 const REFUSED = Symbol('refused')
@@ -28,14 +30,15 @@ export function checkOptions<R extends Rules>(given: unknown, rules: R): Checked
     if (value === undefined) continue
     const rule = rules[name]!
     const kept = reading(`the option ${name}`, () => rule.read(value))
-    if (kept === REFUSED) throw invalidOption(name, rule.expected, value)
+    if (kept === REFUSED) throw invalidOption(name, rule.expected, value, rule.names)
     checked[name] = kept
   }
   return checked as Checked<R>
 }
 
-export function invalidOption(name: string, expected: string, value: unknown): EmbedCoreError {
-  return new EmbedCoreError('ERR_EMBEDCORE_INVALID_OPTION', `Expected ${expected} for ${name} but received ${show(value)}`)
+export function invalidOption(name: string, expected: string, value: unknown, names: readonly string[] = []): EmbedCoreError {
+  const near = typeof value === 'string' ? nearest(value, names) : null
+  return new EmbedCoreError('ERR_EMBEDCORE_INVALID_OPTION', `Expected ${expected} for ${name} but received ${show(value)}${near === null ? '' : `; did you mean '${near}'?`}`)
 }
 
 function unknownOption(name: string, known: readonly string[]): EmbedCoreError {
@@ -75,7 +78,8 @@ export function integer(minimum: number, maximum = 2 ** 31 - 1): Rule<number> {
 }
 
 export function oneOf<const T extends readonly (string | boolean)[]>(...values: T): Rule<T[number]> {
-  return only(`one of ${values.map((value) => (typeof value === 'string' ? `'${value}'` : String(value))).join(', ')}`, (value) => values.includes(value as T[number]))
+  const expected = `one of ${values.map((value) => (typeof value === 'string' ? `'${value}'` : String(value))).join(', ')}`
+  return { ...only<T[number]>(expected, (value) => values.includes(value as T[number])), names: values.filter((value) => typeof value === 'string') }
 }
 
 /** One value or a list of them that is not empty; kept as a list. */

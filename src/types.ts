@@ -3,6 +3,15 @@
 export type PoolingMode = 'cls' | 'mean' | 'max' | 'mean_sqrt_len' | 'weightedmean' | 'lasttoken'
 export type AttentionMode = 'causal' | 'bidirectional' | 'prefix'
 export type Precision = 'float32' | 'int8' | 'uint8' | 'binary' | 'ubinary'
+/**
+ * What a model's arithmetic is done in. Sums, softmax, norms, pooling and the vectors that come out are float32 in each.
+ * - `'float32'`: all of it, as the reference computes.
+ * - `'bfloat16'`: weights and activations of matrix products rounded to bfloat16, their products summed in float32. Half the memory for weights;
+ *   cosine to the float32 vectors at least 0.9999.
+ * - `'int8'`: weights of matrix products in int8 with one scale an output channel, their activations in 8 bits with a range of its own for every
+ *   token; everything else float32. A quarter of the memory for weights; cosine to the float32 vectors at least 0.998 on real models.
+ */
+export type Dtype = 'float32' | 'bfloat16' | 'int8'
 export type SimilarityName = 'cosine' | 'dot' | 'euclidean' | 'manhattan'
 
 /**
@@ -14,8 +23,12 @@ export type LayerSelection = number | readonly number[] | string
 export interface LoadOptions {
   /** Where arithmetic runs. Default `'auto'`, today the CPU. */
   device?: 'auto' | 'cpu'
-  /** Default `'auto'`, today float32. */
-  dtype?: 'auto' | 'float32'
+  /**
+   * What arithmetic is done in. Default `'float32'`; static models have no other. `'auto'` takes the fastest that keeps cosine to float32 at 0.9999 or
+   * better, found by measuring this model on this machine the first time (seconds, or a minute for a large model; never more than two copies of the
+   * weights in memory) and remembered in `EMBEDCORE_CACHE`, else `XDG_CACHE_HOME/embedcore`, else `~/.cache/embedcore`.
+   */
+  dtype?: Dtype | 'auto'
   /** Worker threads. Default: the physical cores this process may use (cgroup limits honoured). */
   threads?: number
   /** Tokens per piece of work and the size of the activation arena. Default 4096. */
@@ -185,6 +198,10 @@ export interface ModelInfo {
   readonly parameters: number
   /** dtype of the weights in the file. */
   readonly fileDtype: string
+  /** What its arithmetic is done in. */
+  readonly dtype: Dtype
+  /** What `dtype: 'auto'` was decided by; null when the caller chose. */
+  readonly dtypeChoice: DtypeChoice | null
   /** Bytes the weights take in memory. */
   readonly weightBytes: number
   readonly pooling: readonly PoolingMode[]
@@ -197,6 +214,23 @@ export interface ModelInfo {
   /** The CPU path that runs: `cpu-avx512`, `cpu-avx2`, `cpu-plain` or `reference`. */
   readonly isa: string
   readonly threads: number
+}
+
+/** What a dtype was found to do on this machine, over a few dozen texts of several languages and lengths. */
+export interface DtypeMeasurement {
+  readonly dtype: Dtype
+  /** The least cosine of a text's vector to its vector in float32. 0 = it gave no usable numbers. */
+  readonly leastCosine: number
+  /** From strings to vectors, median of rounds in turn with float32. 0 = it could not be run. */
+  readonly tokensPerSecond: number
+}
+
+/** What `dtype: 'auto'` was decided by. */
+export interface DtypeChoice {
+  /** float32 first; empty for static models, which have nothing to choose. */
+  readonly measured: readonly DtypeMeasurement[]
+  /** Whether it was known from an earlier load, of this process or another. */
+  readonly remembered: boolean
 }
 
 /** A device that a model could run on, and why not where it cannot. */

@@ -27,6 +27,13 @@ export async function infoCommand(argv: readonly string[], io: CliIO): Promise<n
   })
 }
 
+/** The dtype, and what was measured where it was not the caller's choice. */
+function arithmetic({ dtype, dtypeChoice }: ModelInfo): string {
+  if (dtypeChoice === null) return dtype
+  const lines = dtypeChoice.measured.map((one) => `${one.dtype}: least cosine ${one.leastCosine.toFixed(6)}, ${Math.round(one.tokensPerSecond)} tokens/s`)
+  return [`${dtype} (auto${dtypeChoice.remembered ? ', measured earlier' : ''})`, ...lines].join('\n')
+}
+
 function describe(info: ModelInfo): string {
   const transformer = info.layers > 0
   const prompts = Object.entries(info.prompts).map(([name, text]) => `${name}${name === info.defaultPromptName ? ' (default)' : ''}: ${JSON.stringify(text)}`)
@@ -45,6 +52,7 @@ function describe(info: ModelInfo): string {
     ['longest text', Number.isFinite(info.maxTokens) && info.maxTokens > 0 ? `${info.maxTokens} tokens` : 'no limit'],
     ['parameters', compactNumber(info.parameters)],
     ['weights', `${info.fileDtype} in the file, ${bytes(info.weightBytes)} in memory`],
+    ['arithmetic', arithmetic(info)],
     ['pooling', info.pooling.join(' + ') || 'none'],
     ['normalised', info.normalize ? 'yes' : 'no'],
     ['similarity', info.similarity],

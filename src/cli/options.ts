@@ -1,10 +1,11 @@
 /** The flags that choose a model and say how to encode, and their translation into `LoadOptions` and `EncodeOptions`. */
-import type { AttentionMode, EncodeOptions, LayerSelection, LoadOptions, PoolingMode, Precision } from '../types.js'
+import type { AttentionMode, Dtype, EncodeOptions, LayerSelection, LoadOptions, PoolingMode, Precision } from '../types.js'
 import { booleanOf, choiceOf, choicesOf, integerOf, refuseBoth, stringOf, type Arguments, type Flags } from './arguments.js'
 import { UsageError } from './failures.js'
 
 const POOLING: readonly PoolingMode[] = ['cls', 'mean', 'max', 'mean_sqrt_len', 'weightedmean', 'lasttoken']
 const ATTENTION: readonly AttentionMode[] = ['causal', 'bidirectional', 'prefix']
+const DTYPES: readonly (Dtype | 'auto')[] = ['float32', 'bfloat16', 'int8', 'auto']
 const PRECISION: readonly Precision[] = ['float32', 'int8', 'uint8', 'binary', 'ubinary']
 
 export const MODEL_FLAGS = {
@@ -13,6 +14,7 @@ export const MODEL_FLAGS = {
   offline: { type: 'boolean', help: 'hub: use only what is in the cache' },
   'cache-dir': { type: 'string', value: 'DIR', help: 'hub: cache folder' },
   device: { type: 'string', value: 'NAME', help: 'auto or cpu' },
+  dtype: { type: 'string', value: 'NAME', help: `arithmetic: ${DTYPES.join(', ')}; auto = the fastest that keeps cosine to float32 at 0.9999, measured once` },
   threads: { type: 'string', value: 'N', help: 'worker threads; without it the physical cores this process may use' },
 } as const satisfies Flags
 
@@ -37,10 +39,12 @@ export const PRECISION_FLAG = {
 export function loadOptionsOf(args: Arguments, signal: AbortSignal): LoadOptions {
   const options: LoadOptions = { signal }
   const device = choiceOf(args, 'device', ['auto', 'cpu'])
+  const dtype = choiceOf(args, 'dtype', DTYPES)
   const threads = integerOf(args, 'threads')
   const revision = stringOf(args, 'revision')
   const cacheDir = stringOf(args, 'cache-dir')
   if (device !== undefined) options.device = device
+  if (dtype !== undefined) options.dtype = dtype
   if (threads !== undefined) options.threads = threads
   if (revision !== undefined) options.revision = revision
   if (cacheDir !== undefined) options.cacheDir = cacheDir

@@ -3,7 +3,7 @@ import type { RawPlanOptions } from '../binding.js'
 import { EmbedCoreError } from '../errors.js'
 import { abortSignal, callback, checkOptions, either, filledText, flag, integer, invalidOption, listOf, oneOf, oneOrMore, quantizationRanges, type Rule, text } from '../options.js'
 import { show } from '../show.js'
-import type { AttentionMode, DownloadProgress, EncodeOptions, EncodeProgress, LayerSelection, LoadOptions, PoolingMode, Precision } from '../types.js'
+import type { AttentionMode, DownloadProgress, Dtype, EncodeOptions, EncodeProgress, LayerSelection, LoadOptions, PoolingMode, Precision } from '../types.js'
 import type { ModelDescription } from './directory.js'
 import { parseLayers } from './layers.js'
 import { resolvePrompt } from './prompts.js'
@@ -12,6 +12,8 @@ import type { TokenizeRequest } from './tokenizer.js'
 const POOLING = ['cls', 'mean', 'max', 'mean_sqrt_len', 'weightedmean', 'lasttoken'] as const satisfies readonly PoolingMode[]
 const ATTENTION = ['causal', 'bidirectional', 'prefix'] as const satisfies readonly AttentionMode[]
 const PRECISION = ['float32', 'int8', 'uint8', 'binary', 'ubinary'] as const satisfies readonly Precision[]
+
+export const DTYPES = ['float32', 'bfloat16', 'int8'] as const satisfies readonly Dtype[]
 
 /** Its grammar is checked by `parseLayers`, which knows how many layers there are. */
 const layerSelection: Rule<LayerSelection> = either(either(integer(-(2 ** 31), 2 ** 31 - 1), text), listOf(integer(-(2 ** 31), 2 ** 31 - 1)))
@@ -37,7 +39,7 @@ export const ENCODE_RULES = {
 
 export const LOAD_RULES = {
   device: oneOf('auto', 'cpu'),
-  dtype: oneOf('auto', 'float32'),
+  dtype: oneOf('auto', ...DTYPES),
   threads: integer(1, 1024),
   maxBatchTokens: integer(1),
   maxQueueTokens: integer(1),
@@ -53,7 +55,7 @@ export const LOAD_RULES = {
 /** Options of load; null = the caller named none and the default depends on the machine, the environment or the model. */
 export interface ResolvedLoad {
   device: 'cpu'
-  dtype: 'float32'
+  dtype: Dtype | 'auto'
   threads: number | null
   maxBatchTokens: number
   maxQueueTokens: number
@@ -70,7 +72,7 @@ export function resolveLoadOptions(options?: LoadOptions): ResolvedLoad {
   const given = checkOptions(options, LOAD_RULES)
   return {
     device: 'cpu',
-    dtype: 'float32',
+    dtype: given.dtype ?? 'float32',
     threads: given.threads ?? null,
     maxBatchTokens: given.maxBatchTokens ?? 4096,
     maxQueueTokens: given.maxQueueTokens ?? 16 * 1024 * 1024,

@@ -2,13 +2,19 @@
 import type { RawLoadOptions, RawModel } from '../binding.js'
 import { EmbedCoreError, toEmbedCoreError } from '../errors.js'
 import { native } from '../native.js'
-import type { LoadOptions } from '../types.js'
+import { invalidOption } from '../options.js'
+import type { Dtype, DtypeChoice, LoadOptions } from '../types.js'
 import { type ModelDescription, readModelDirectory } from './directory.js'
-import { resolveLoadOptions } from './encode-options.js'
+import { chooseDtype } from './dtype-choice.js'
+import { choiceKey } from './dtype-memory.js'
+import { type ResolvedLoad, resolveLoadOptions } from './encode-options.js'
 import { resolveModel } from '../hub/resolve.js'
-import { Model } from './model.js'
+import { Model, type ModelParts } from './model.js'
 import { abortError } from './run.js'
 import { TextTokenizer } from './tokenizer.js'
+
+/** More than the texts of a measurement have. */
+const MEASURING_QUEUE_TOKENS = 1 << 20
 
 export async function loadModel(pathOrHubId: string, options?: LoadOptions): Promise<Model> {
   const given = resolveLoadOptions(options)
@@ -22,24 +28,55 @@ export async function loadModel(pathOrHubId: string, options?: LoadOptions): Pro
     ...(given.signal === null ? {} : { signal: given.signal }),
   })
   const description = await readModelDirectory(directory)
-  const named = given.maxTokens ?? description.maxTokens
+  refuseForStatic(description, given.dtype)
+  const opening: Opening = {
+    name: pathOrHubId, given, description, threads: given.threads ?? addon.cpu().cores,
+    tokenizer: TextTokenizer.load(description.directory, { kind: description.kind, lowerCase: description.lowerCase, maxTokens: given.maxTokens ?? description.maxTokens }),
+  }
+  opening.tokenizer.catch(() => undefined) // Looked at in `open`, which may never be reached.
+  if (given.dtype !== 'auto') return open(opening, given.dtype, null)
+  if (description.kind === 'static') return open(opening, 'float32', { measured: [], remembered: false })
+  const key = await choiceKey({ version: addon.version, isa: addon.cpu().isa, threads: opening.threads }, description)
+  // Without this caller's signal, because others may wait for the same measurement, and with room in the queue for its texts.
+  const measuring: Opening = { ...opening, given: { ...given, signal: null, maxQueueTokens: Math.max(given.maxQueueTokens, MEASURING_QUEUE_TOKENS) } }
+  const { dtype, ...choice } = await chooseDtype(key, (candidate) => open(measuring, candidate, null), given.signal)
+  // The winner is opened anew: to keep it while the next one is measured would put three models in memory.
+  return open(opening, dtype, choice)
+}
+
+/** All that is known before weights are read. */
+interface Opening {
+  name: string
+  given: ResolvedLoad
+  description: ModelDescription
+  threads: number
+  tokenizer: Promise<TextTokenizer>
+}
+
+async function open({ name, given, description, threads, tokenizer }: Opening, dtype: Dtype, dtypeChoice: DtypeChoice | null): Promise<Model> {
   const [weights, words] = await Promise.allSettled([
     openWeights({
       kind: description.kind, directory: description.directory, modules: description.modules, layerWeights: description.layerWeights,
-      threads: given.threads ?? addon.cpu().cores, maxBatchTokens: given.maxBatchTokens, maxQueueTokens: given.maxQueueTokens,
+      dtype, threads, maxBatchTokens: given.maxBatchTokens, maxQueueTokens: given.maxQueueTokens,
     }),
-    TextTokenizer.load(description.directory, { kind: description.kind, lowerCase: description.lowerCase, maxTokens: named }),
+    tokenizer,
   ])
   try {
     // Made anew behind the await, so that the stack leads to the caller.
     if (weights.status === 'rejected') throw toEmbedCoreError(weights.reason)
     if (words.status === 'rejected') throw toEmbedCoreError(words.reason)
     if (given.signal?.aborted === true) throw abortError(given.signal)
-    return assemble(pathOrHubId, weights.value, words.value, description, given.maxTokens)
+    return assemble({ name, raw: weights.value, rawInfo: weights.value.info, tokenizer: words.value, description, dtypeChoice }, given.maxTokens)
   } catch (error) {
     if (weights.status === 'fulfilled') weights.value.dispose()
     throw error
   }
+}
+
+/** Refused before weights are read. */
+function refuseForStatic({ kind, root }: ModelDescription, dtype: Dtype | 'auto'): void {
+  if (kind !== 'static' || dtype === 'float32' || dtype === 'auto') return
+  throw invalidOption('dtype', `'float32' or 'auto' (${root} is a static model: its vectors are looked up and added, which is done in float32 only)`, dtype)
 }
 
 function openWeights(options: RawLoadOptions): Promise<RawModel> {
@@ -51,8 +88,8 @@ function openWeights(options: RawLoadOptions): Promise<RawModel> {
   })
 }
 
-function assemble(name: string, raw: RawModel, tokenizer: TextTokenizer, description: ModelDescription, asked: number | null): Model {
-  const rawInfo = raw.info
+function assemble(parts: Omit<ModelParts, 'maxTokens'>, asked: number | null): Model {
+  const { rawInfo, tokenizer, description } = parts
   // Added tokens beyond the table are common in published models and matter only to a text that holds one; a base vocabulary that does not fit is another model's.
   if (tokenizer.baseVocabSize > rawInfo.vocabSize) {
     throw new EmbedCoreError('ERR_EMBEDCORE_TOKENIZER_MISMATCH', `The tokenizer in ${description.directory} has ${tokenizer.baseVocabSize} tokens, the model's embeddings have ${rawInfo.vocabSize} rows: they do not belong together`)
@@ -63,5 +100,5 @@ function assemble(name: string, raw: RawModel, tokenizer: TextTokenizer, descrip
   }
   const limit = tokenizer.maxTokens
   const maxTokens = positions === null ? limit : Math.min(limit ?? positions, positions)
-  return new Model({ name, raw, rawInfo, description, tokenizer, maxTokens })
+  return new Model({ ...parts, maxTokens })
 }

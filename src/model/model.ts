@@ -3,7 +3,7 @@ import type { RawModel, RawModelInfo, RawPlan, RawPlanOptions } from '../binding
 import { EmbedCoreError, toEmbedCoreError } from '../errors.js'
 import { sentenceEmbeddings, tokenEmbeddings } from '../results.js'
 import { show } from '../show.js'
-import type { EncodeOptions, ModelInfo, Precision, SentenceEmbeddings, SentenceOptions, Similarities, StreamedEmbedding, StreamOptions, TokenEmbeddings, TokenOptions } from '../types.js'
+import type { Dtype, DtypeChoice, EncodeOptions, ModelInfo, Precision, SentenceEmbeddings, SentenceOptions, Similarities, StreamedEmbedding, StreamOptions, TokenEmbeddings, TokenOptions } from '../types.js'
 import { quantize, similarity, type SimilarityOptions, type Vectors } from '../vectors.js'
 import type { ModelDescription } from './directory.js'
 import { resolveEncodeOptions, type ResolvedEncode } from './encode-options.js'
@@ -20,6 +20,8 @@ export interface ModelParts {
   raw: RawModel
   rawInfo: RawModelInfo
   description: ModelDescription
+  /** What chose the dtype; null = the caller. */
+  dtypeChoice: DtypeChoice | null
   tokenizer: TextTokenizer
   /** Tokens a text is cut to when a call does not say; null = never. */
   maxTokens: number | null
@@ -146,10 +148,14 @@ function withPrompt<O extends EncodeOptions>(options: O | undefined, promptName:
   return options.prompt !== undefined || options.promptName !== undefined ? options : { ...options, promptName }
 }
 
-function describe({ name, rawInfo, description, maxTokens }: ModelParts, dimension: number): ModelInfo {
+function frozenChoice(choice: DtypeChoice | null): DtypeChoice | null {
+  return choice && Object.freeze({ ...choice, measured: Object.freeze(choice.measured.map((one) => Object.freeze({ ...one }))) })
+}
+
+function describe({ name, rawInfo, description, dtypeChoice, maxTokens }: ModelParts, dimension: number): ModelInfo {
   const { family, hiddenSize, layers, heads, kvHeads, vocabSize, parameters, fileDtype, weightBytes, attention, isa, threads } = rawInfo
   return Object.freeze({
-    name, path: description.root, kind: description.kind, family, dimension, hiddenSize, layers, heads, kvHeads, vocabSize, maxTokens: maxTokens ?? 0, parameters, fileDtype, weightBytes,
+    name, path: description.root, kind: description.kind, family, dimension, hiddenSize, layers, heads, kvHeads, vocabSize, maxTokens: maxTokens ?? 0, parameters, fileDtype, dtype: rawInfo.dtype as Dtype, dtypeChoice: frozenChoice(dtypeChoice), weightBytes,
     pooling: Object.freeze([...(description.pooling?.modes ?? ['mean' as const])]),
     normalize: description.modules.some(({ type }) => type === 'normalize'),
     prompts: Object.freeze({ ...description.prompts }),

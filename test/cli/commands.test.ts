@@ -26,6 +26,15 @@ describe('similarity', () => {
     expect(lines.slice(1).map((line) => line.trim().split(/ {2,}/).slice(1))).toEqual(texts.map((a) => texts.map((b) => score(a, b).toFixed(4))))
   })
 
+  test('--dtype goes to the load', async () => {
+    for (const [argv, dtype] of [[['similarity', '--dtype', 'int8', 'a', 'b'], 'int8'], [['encode', '--dtype', 'bfloat16', 'a'], 'bfloat16'], [['encode', 'a'], undefined]] as const) {
+      const core = fakeCore()
+      expect((await run(argv, { core })).code).toBe(0)
+      expect(core.loads[0]!.options.dtype).toBe(dtype)
+    }
+    for (const command of ['encode', 'similarity', 'info']) expect((await run(['help', command])).text).toMatch(/--dtype NAME +arithmetic: float32, bfloat16, int8, auto/)
+  })
+
   test('--json', async () => {
     const { lines } = await run(['similarity', '--json', '--metric', 'dot', 'a', 'b'])
     expect(lines).toEqual([{ model: 'fake', metric: 'dot', texts: ['a', 'b'], matrix: expect.any(Array) }])
@@ -60,6 +69,14 @@ describe('info', () => {
     expect(text).toContain('parameters    12.3 M\n')
     expect(text).toContain('prompts       query (default): "q: "\n              document: ""\n')
     expect(core.disposed).toBe(1)
+  })
+
+  test('the arithmetic, and what auto was decided by', async () => {
+    expect((await run(['info'])).text).toContain('arithmetic    float32\n')
+    const core = fakeCore({ info: { dtype: 'bfloat16', dtypeChoice: { remembered: true, measured: [{ dtype: 'float32', leastCosine: 1, tokensPerSecond: 1000.4 }, { dtype: 'bfloat16', leastCosine: 0.99995, tokensPerSecond: 2000 }] } } })
+    const { text } = await run(['info', '--dtype', 'auto', './m'], { core })
+    expect(core.loads[0]!.options.dtype).toBe('auto')
+    expect(text).toContain('arithmetic    bfloat16 (auto, measured earlier)\n              float32: least cosine 1.000000, 1000 tokens/s\n              bfloat16: least cosine 0.999950, 2000 tokens/s\n')
   })
 
   test('--json, and the default model', async () => {

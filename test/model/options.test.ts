@@ -96,9 +96,17 @@ describe('resolveLoadOptions', () => {
   test('defaults', () => {
     expect(resolveLoadOptions()).toEqual({ device: 'cpu', dtype: 'float32', threads: null, maxBatchTokens: 4096, maxQueueTokens: 16 * 1024 * 1024, maxTokens: null, revision: 'main', cacheDir: null, token: null, offline: null, onProgress: null, signal: null })
     expect(resolveLoadOptions({ device: 'auto', threads: 2 }).threads).toBe(2)
+    for (const dtype of ['float32', 'bfloat16', 'int8', 'auto'] as const) expect(resolveLoadOptions({ dtype }).dtype).toBe(dtype)
+  })
+  test('a misspelt dtype, with the nearest', () => {
+    const dtype = (value: unknown) => () => resolveLoadOptions({ dtype: value } as LoadOptions)
+    expect(dtype('bfloat_16')).toThrow(invalid("Expected one of 'auto', 'float32', 'bfloat16', 'int8' for dtype but received \"bfloat_16\"; did you mean 'bfloat16'?"))
+    expect(dtype('INT8')).toThrow(invalid("did you mean 'int8'?"))
+    for (const far of ['quantized', 8, ['int8']]) expect(dtype(far)).toThrow(expect.objectContaining({ message: expect.not.stringContaining('did you mean') as string }))
+    expect(() => resolveLoadOptions({ dtypes: 'int8' } as LoadOptions)).toThrow('did you mean "dtype"?')
   })
   test('wrong ones', () => {
-    for (const options of [{ device: 'cuda' }, { threads: 0 }, { threads: 1e9 }, { revision: '' }, { offline: 'yes' }, { onProgress: 3 }, { signal: {} }, { dtype: null }]) expect(() => resolveLoadOptions(options as unknown as LoadOptions)).toThrow(invalid(Object.keys(options)[0]!))
+    for (const options of [{ device: 'cuda' }, { threads: 0 }, { threads: 1e9 }, { revision: '' }, { offline: 'yes' }, { onProgress: 3 }, { signal: {} }, { dtype: null }, { dtype: 'float16' }]) expect(() => resolveLoadOptions(options as unknown as LoadOptions)).toThrow(invalid(Object.keys(options)[0]!))
   })
 })
 

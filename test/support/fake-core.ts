@@ -22,7 +22,7 @@ export const fakeTokens = (text: string) => text.split(/\s+/).filter((word) => w
 
 export const FAKE_INFO: ModelInfo = {
   name: 'fake', path: '/models/fake', kind: 'transformer', family: 'bert', dimension: FAKE_DIMENSION, hiddenSize: FAKE_DIMENSION, layers: 2, heads: 2, kvHeads: 1,
-  vocabSize: 100, maxTokens: 8, parameters: 12_345_678, fileDtype: 'float16', weightBytes: 3 * 2 ** 20, pooling: ['mean', 'max'], normalize: true,
+  vocabSize: 100, maxTokens: 8, parameters: 12_345_678, fileDtype: 'float16', dtype: 'float32', dtypeChoice: null, weightBytes: 3 * 2 ** 20, pooling: ['mean', 'max'], normalize: true,
   prompts: { query: 'q: ', document: '' }, defaultPromptName: 'query', similarity: 'cosine', attention: 'bidirectional', isa: 'avx2', threads: 2,
 }
 
@@ -38,9 +38,10 @@ export interface FakeBehaviour {
   /** Milliseconds a call takes, broken off by its signal. */
   delay?: number
   cpuReason?: string
+  info?: Partial<ModelInfo>
 }
 
-export function fakeCore({ loadError, encodeError, delay = 0, cpuReason }: FakeBehaviour = {}): FakeCore {
+export function fakeCore({ loadError, encodeError, delay = 0, cpuReason, info }: FakeBehaviour = {}): FakeCore {
   const core: FakeCore = {
     loads: [],
     calls: [],
@@ -57,7 +58,7 @@ export function fakeCore({ loadError, encodeError, delay = 0, cpuReason }: FakeB
     },
   }
   const fakeModel = (owner: FakeCore): CoreModel => ({
-    info: FAKE_INFO,
+    info: { ...FAKE_INFO, ...info },
     encode: async (texts, options = {}) => {
       owner.calls.push({ texts, options })
       await new Promise<void>((resolve, reject) => {

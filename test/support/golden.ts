@@ -20,6 +20,9 @@ const ARRAYS: Record<string, (bytes: ArrayBuffer) => AnyArray> = {
   U8: (bytes) => new Uint8Array(bytes),
 }
 
+/** Public data sets lie there too. */
+export const DATA = path.join(ROOT, '../shared/data')
+
 /** The tensors of a golden file. These are written by our own scripts in three dtypes, so anything else is a fault of the file. */
 export class Tensors {
   private readonly bytes: Buffer

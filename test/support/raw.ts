@@ -6,7 +6,7 @@ export type Attention = 'causal' | 'bidirectional' | { prefix: number }
 
 export function loadDirectory(directory: string, threads = 1): Promise<RawModel> {
   return new Promise((resolve, reject) => {
-    native().load({ kind: 'transformer', directory, modules: [], layerWeights: null, threads, maxBatchTokens: 4096, maxQueueTokens: 1 << 20 }, (error, model) => {
+    native().load({ kind: 'transformer', directory, modules: [], layerWeights: null, dtype: 'float32', threads, maxBatchTokens: 4096, maxQueueTokens: 1 << 20 }, (error, model) => {
       if (error) reject(error)
       else resolve(model!)
     })

@@ -1,0 +1,164 @@
+/**
+ * float32, bfloat16 and int8 through the public entry: what is told of them, the same bits in any company, and on real models how near they stay.
+ * Real models and texts lie beside the checkout, in ../shared; without them that part is skipped, and says so.
+ */
+import { existsSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { embedCore, type Dtype, type Model } from '../../src/index.js'
+import { native } from '../../src/native.js'
+import { GOLDEN, REAL_MODELS, ROOT } from '../support/golden.js'
+import { devPairs, hasPairs, spearman } from '../support/sts.js'
+
+const DTYPES: Dtype[] = ['float32', 'bfloat16', 'int8']
+/** What the types promise. */
+const LEAST_COSINE: Record<Dtype, number> = { float32: 1, bfloat16: 0.9999, int8: 0.998 }
+/** Of STS-B dev, in points of 100. */
+const MOST_LOSS = 0.5
+
+const STACK = path.join(GOLDEN, 'stack')
+const PATHS = [...native().cpu().features, 'reference']
+
+let cache: string
+beforeAll(async () => {
+  cache = await mkdtemp(path.join(tmpdir(), 'embedcore-dtypes-'))
+  vi.stubEnv('EMBEDCORE_CACHE', cache)
+})
+afterAll(async () => {
+  vi.unstubAllEnvs()
+  await rm(cache, { recursive: true })
+})
+
+/** Cosine of each row of a with the same row of b. */
+async function cosines(a: Float32Array, b: Float32Array, dimension: number): Promise<number[]> {
+  const table = await embedCore.similarity(a, b, { dimension })
+  return Array.from({ length: table.shape[0] }, (_, i) => table.row(i)[i]!)
+}
+
+const bits = (row: Float32Array) => Buffer.from(row.buffer, row.byteOffset, row.byteLength).toString('hex')
+
+/** The texts whose vectors are not, to the last bit, those they have alone on one thread: in lists forwards and backwards, at once, on one to three threads. */
+async function strays(directory: string, dtype: Dtype, texts: readonly string[]): Promise<string[]> {
+  const found = new Set<string>()
+  const one = await embedCore.load(directory, { dtype, threads: 1 })
+  const alone = new Map<string, string>()
+  for (const text of texts) alone.set(text, bits((await one.encode(text)).row(0)))
+  expect(new Set(alone.values()).size, 'different texts have different vectors').toBeGreaterThan(texts.length / 2)
+  for (const threads of [1, 2, 3]) {
+    const model = await embedCore.load(directory, { dtype, threads })
+    const calls = [texts, texts.toReversed(), texts.slice(0, 5)]
+    const results = await Promise.all(calls.map((call) => model.encode(call)))
+    for (const [k, call] of calls.entries()) call.forEach((text, i) => bits(results[k]!.row(i)) === alone.get(text) || found.add(`${threads} threads: ${text}`))
+    await model.dispose()
+  }
+  await one.dispose()
+  return [...found]
+}
+
+describe('static models', () => {
+  test.each(['bfloat16', 'int8'] as const)('have no %s, and say why', async (dtype) => {
+    const reason = { code: 'ERR_EMBEDCORE_INVALID_OPTION', message: expect.stringMatching(new RegExp(`^Expected 'float32' or 'auto' \\(.* is a static model: .*\\) for dtype but received "${dtype}"$`)) as string }
+    await expect(embedCore.load(path.join(STACK, 'static'), { dtype })).rejects.toMatchObject(reason)
+    await expect(embedCore.load(undefined, { dtype })).rejects.toMatchObject(reason)
+  })
+
+  test('are float32, also by auto, without measuring', async () => {
+    const [plain, auto] = await Promise.all([embedCore.load(undefined, { dtype: 'float32' }), embedCore.load(undefined, { dtype: 'auto' })])
+    expect(plain.info).toMatchObject({ dtype: 'float32', dtypeChoice: null })
+    expect(auto.info).toMatchObject({ dtype: 'float32', dtypeChoice: { measured: [], remembered: false } })
+    await Promise.all([plain.dispose(), auto.dispose()])
+  })
+})
+
+describe.each(['mean-normalize', 'decoder', 'cls-dense-tanh'])('%s', (name) => {
+  const directory = path.join(STACK, name)
+  // Words of the small vocabularies these models have, from one to twenty-three a text.
+  const words = ['quick', 'brown', 'fox', 'lazy', 'dog', 'jumps', 'over', 'the', 'old', 'harbour', 'ceramic', 'cups', 'phone', 'case', 'customer', 'returned', 'machine']
+  const texts = Array.from({ length: 16 }, (_, i) => Array.from({ length: 1 + ((7 * i) % 23) }, (_unused, k) => words[(i + (i + 3) * k) % words.length]).join(' '))
+
+  test.each(DTYPES)('info tells %s', async (dtype) => {
+    const model = await embedCore.load(directory, { dtype })
+    expect(model.info).toMatchObject({ dtype, dtypeChoice: null })
+    expect((await model.encode(texts)).data.every(Number.isFinite)).toBe(true)
+    await model.dispose()
+  })
+
+  test('the three differ, and handles of two dtypes do not share weights', async () => {
+    const models = await Promise.all(DTYPES.map((dtype) => embedCore.load(directory, { dtype })))
+    const rows = await Promise.all(models.map(async (model) => bits((await model.encode(texts)).data)))
+    expect(new Set(rows).size).toBe(3)
+    await Promise.all(models.map((model) => model.dispose()))
+  })
+
+  test.each(PATHS)('the same to the last bit in any company, on %s', async (isa) => {
+    vi.stubEnv('EMBEDCORE_CPU_ISA', isa)
+    try {
+      for (const dtype of DTYPES) expect(await strays(directory, dtype, texts), dtype).toEqual([])
+    } finally {
+      vi.stubEnv('EMBEDCORE_CPU_ISA', undefined)
+    }
+  })
+
+  test('auto measures all three, once', async () => {
+    const models = await Promise.all([1, 2, 3].map(() => embedCore.load(directory, { dtype: 'auto' })))
+    const { dtype, dtypeChoice } = models[0]!.info
+    expect(dtypeChoice).toMatchObject({ remembered: false, measured: DTYPES.map((one) => ({ dtype: one })) })
+    expect(dtypeChoice!.measured.find((one) => one.dtype === dtype)!.leastCosine).toBeGreaterThanOrEqual(0.9999)
+    expect(Object.isFrozen(dtypeChoice!.measured)).toBe(true)
+    for (const model of models) expect(model.info).toMatchObject({ dtype, dtypeChoice })
+    const later = await embedCore.load(directory, { dtype: 'auto' })
+    expect(later.info).toMatchObject({ dtype, dtypeChoice: { ...dtypeChoice, remembered: true } })
+    await Promise.all([...models, later].map((model) => model.dispose()))
+  })
+})
+
+const REAL = [{ name: 'all-MiniLM-L6-v2', language: 'en' }, { name: 'bge-small-zh-v1.5', language: 'zh' }]
+const present = REAL.filter(({ name, language }) => existsSync(path.join(REAL_MODELS, name)) && hasPairs(language))
+if (present.length < REAL.length) console.log(`skipped: dtypes on real models, because ${path.relative(ROOT, REAL_MODELS)} or STS-B beside it is not there`)
+
+describe.skipIf(present.length === 0).each(present)('$name', { timeout: 300_000 }, ({ name, language }) => {
+  const directory = path.join(REAL_MODELS, name)
+  const models = new Map<Dtype, Model>()
+  beforeAll(async () => {
+    for (const dtype of DTYPES) models.set(dtype, await embedCore.load(directory, { dtype }))
+  })
+  afterAll(() => Promise.all([...models.values()].map((model) => model.dispose())))
+  const exact = () => models.get('float32')!
+  const everyNth = (n: number) => devPairs(language).filter((_, i) => i % n === 0).map(({ a }) => a)
+
+  test.each(['bfloat16', 'int8'] as const)('%s: cosine to float32 of two hundred texts', async (dtype) => {
+    const texts = everyNth(7).slice(0, 200)
+    expect(texts).toHaveLength(200)
+    const dimension = exact().info.dimension
+    const found = await cosines((await exact().encode(texts)).data, (await models.get(dtype)!.encode(texts)).data, dimension)
+    const least = Math.min(...found)
+    console.log(`${name} ${dtype}: least cosine ${least.toFixed(6)}, median ${found.toSorted((a, b) => a - b)[100]!.toFixed(6)}`)
+    expect(least).toBeGreaterThanOrEqual(LEAST_COSINE[dtype])
+  })
+
+  test('Spearman of STS-B dev', async () => {
+    const pairs = devPairs(language)
+    const points: Partial<Record<Dtype, number>> = {}
+    for (const [dtype, model] of models) {
+      const a = (await model.encode(pairs.map((pair) => pair.a))).data
+      const b = (await model.encode(pairs.map((pair) => pair.b))).data
+      points[dtype] = 100 * spearman(await cosines(a, b, model.info.dimension), pairs.map(({ score }) => score))
+    }
+    console.log(`${name}: Spearman of STS-B ${language} dev ${DTYPES.map((dtype) => `${dtype} ${points[dtype]!.toFixed(2)}`).join(', ')}`)
+    for (const dtype of ['bfloat16', 'int8'] as const) expect(points.float32! - points[dtype]!, dtype).toBeLessThanOrEqual(MOST_LOSS)
+  })
+
+  test('the weights of matrix products take a half and a quarter of the memory', () => {
+    const { layers, hiddenSize, weightBytes } = exact().info
+    // Query, key, value, output, and a feed-forward of four times the width, up and down. Scales and padding may take a tenth of what is saved.
+    const products = layers * 12 * hiddenSize ** 2
+    expect(weightBytes - models.get('bfloat16')!.info.weightBytes).toBeGreaterThan(0.9 * 2 * products)
+    expect(weightBytes - models.get('int8')!.info.weightBytes).toBeGreaterThan(0.9 * 3 * products)
+  })
+
+  test.each(DTYPES)('%s: the same to the last bit in any company', async (dtype) => {
+    expect(await strays(directory, dtype, [...everyNth(80), everyNth(60).join(' ')])).toEqual([])
+  })
+})
