@@ -8,7 +8,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { prepareFiles } from './models.mjs'
 import { SETTLE_MS, startPeer } from './peer.mjs'
-import { AGREEMENT, cellName } from './specs.mjs'
+import { AGREEMENT, MODELS, cellName } from './specs.mjs'
 import { cosine } from './stats.mjs'
 
 /** Starts one peer. Returns { spec, peer, loaded } or { spec, status: 'skipped', reason }. */
@@ -46,12 +46,13 @@ async function agree(entries, context) {
   }
   const alive = entries.filter((e) => e.vectors)
   const reference = chooseReference(alive)
+  const asked = { ...AGREEMENT, ...MODELS[context.modelName].agreement }
   const ours = alive.find((e) => e.spec.ours && e.spec.precision === 'float32')
   const expected = context.texts.sets.check.tokens
   for (const entry of alive) {
     const least = leastCosine(entry.vectors, reference.vectors)
     const differ = entry.tokenCounts ? entry.tokenCounts.filter((n, i) => n !== expected[i]).length : null
-    entry.agreement = { reference: reference.spec.id, leastCosine: least, asked: AGREEMENT[entry.spec.precision], textsTokenisedDifferently: differ }
+    entry.agreement = { reference: reference.spec.id, leastCosine: least, asked: asked[entry.spec.precision], textsTokenisedDifferently: differ }
     if (entry.spec.ours && ours) entry.agreement.leastCosineToOurFloat32 = leastCosine(entry.vectors, ours.vectors)
     // `!(>=)` and not `<`: NaN vectors disagree too.
     if (!(least >= entry.agreement.asked)) drop(entry, 'disagrees', `cosine ${least.toFixed(5)} to ${reference.spec.id}, asked ${entry.agreement.asked}`)

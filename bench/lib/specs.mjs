@@ -32,6 +32,7 @@ export const MODELS = {
     cells: grid(['mixed', 'uniform'], [32]),
     own: ['threads', 'start'],
     threadsCell: { set: 'mixed', batch: 32 },
+    agreement: { bfloat16: 0.999, int8: 0.995 }, // mean pooling of random weights: different texts are up to 0.99 alike
   },
   'qwen2-0.5b': {
     title: 'Qwen2.5-0.5B shape, random weights',
@@ -64,7 +65,7 @@ export const LONG = {
   pooling: 'lasttoken',
 }
 
-/** Least cosine to the float32 reference for a peer to be ranked, by the precision of its arithmetic. */
+/** Least cosine to the float32 reference for a peer to be ranked, by the precision of its arithmetic; a model's `agreement` may ask more. */
 export const AGREEMENT = { float32: 0.9999, bfloat16: 0.99, int8: 0.95 }
 
 const SORTED = { maxBatch: 64, why: 'a careful user sorts and takes smaller batches: 256 long texts at once need 4 GB and are slower' }
