@@ -34,9 +34,9 @@ struct Input {
 
 AttentionArgs arguments(const ModelShape& model, const Input& input) {
   AttentionArgs args{};
-  args.qkv = static_cast<decltype(args.qkv)>(input.qkv.data());
+  args.qkv = input.qkv.data();
   args.qkv_stride = (model.heads + 2 * model.kv_heads) * model.head_dim;
-  args.y = static_cast<decltype(args.y)>(input.y.data());
+  args.y = input.y.data();
   args.y_stride = model.heads * model.head_dim;
   args.offsets = input.offsets.data();
   args.texts = static_cast<int64_t>(input.offsets.size()) - 1;

@@ -33,7 +33,7 @@ void add_norms(std::vector<Case>& cases, const Context& context, DType dtype) {
     args.kind = model.causal ? NormKind::kRms : NormKind::kLayer;
     args.x = x->floats();
     args.x_stride = args.y_stride = args.width = model.width;
-    args.y = static_cast<decltype(args.y)>(y->data());
+    args.y = y->data();
     args.y_dtype = dtype;
     args.rows = kRows;
     args.weight = weight->data();
@@ -49,9 +49,9 @@ void add_gates(std::vector<Case>& cases, const Context& context, DType dtype) {
   const auto y = std::make_shared<Rows>(kRows, width, dtype);
   for (const auto& [name, activation] : {Named{"silu", Activation::kSilu}, Named{"gelu", Activation::kGelu}}) {
     GateArgs args{};
-    args.x = static_cast<decltype(args.x)>(x->data());
+    args.x = x->data();
     args.x_stride = 2 * width;
-    args.y = static_cast<decltype(args.y)>(y->data());
+    args.y = y->data();
     args.dtype = dtype;
     args.y_stride = args.width = width;
     args.rows = kRows;
