@@ -8,8 +8,8 @@ import { dirname, join } from 'node:path'
 import { baselineFile, baselineOf, compare, incomparable, metricName, sentence } from './lib/baseline.mjs'
 import { UsageError, listOf, parseOptions, positive } from './lib/options.mjs'
 import { BASELINES, BENCH, CACHE } from './lib/paths.mjs'
-import { table } from './lib/report.mjs'
 import { MODELS, PEERS } from './lib/specs.mjs'
+import { table } from './lib/table.mjs'
 
 const OPTIONS = {
   result: { type: 'string', value: 'FILE', help: 'compare this result of npm run bench instead of measuring' },
@@ -17,7 +17,7 @@ const OPTIONS = {
   write: { type: 'boolean', default: false, help: 'write the baseline from --result instead of comparing with it' },
   model: { type: 'string', value: 'NAME', default: 'minilm', help: Object.keys(MODELS).join(' | ') },
   'model-path': { type: 'string', value: 'DIR', help: 'as of npm run bench' },
-  peers: { type: 'string', value: 'A,B', default: 'embedcore,transformers.js,transformers.js-q8,llama.cpp-q8_0', help: 'who is measured' },
+  peers: { type: 'string', value: 'A,B', default: 'embedcore,embedcore-bf16,embedcore-int8,transformers.js,transformers.js-q8,llama.cpp-q8_0', help: 'who is measured' },
   rounds: { type: 'string', value: 'N', default: '3', help: 'rounds a measurement' },
   seconds: { type: 'string', value: 'S', default: '0.3', help: 'least length of a measurement' },
 }
@@ -35,7 +35,7 @@ function readJson(name, path) {
 /** A short bench in a process of its own; its tables go to stderr, its result comes back. */
 function measure(options, rounds) {
   const file = join(CACHE, 'check.json')
-  const args = [join(BENCH, 'run.mjs'), '--model', options.model, '--peers', options.peers, '--rounds', String(rounds), '--seconds', options.seconds, '--out', file]
+  const args = [join(BENCH, 'run.mjs'), '--model', options.model, '--peers', options.peers, '--own', 'none', '--rounds', String(rounds), '--seconds', options.seconds, '--out', file]
   if (options['model-path']) args.push('--model-path', options['model-path'])
   rmSync(file, { force: true })
   const { status } = spawnSync(process.execPath, args, { stdio: ['ignore', process.stderr, 'inherit'] })
@@ -56,7 +56,8 @@ function write(options) {
   const result = readJson('result', options.result)
   const baseline = baselineOf(result)
   const lost = result.peers.filter((p) => p.ours && p.status !== 'ranked')
-  if (lost.length > 0 || Object.keys(baseline.versions).length === 0) throw new Incomparable('the result has no ratios of ours to a peer: it cannot be a baseline')
+  if (lost.length > 0) throw new Incomparable(`${lost.map((p) => p.id).join(', ')} was not measured in the result: leave it out with --peers, or it would not be watched`)
+  if (Object.keys(baseline.versions).length === 0) throw new Incomparable('the result has no ratios of ours to a peer: it cannot be a baseline')
   const path = options.baseline ?? baselineFile(result)
   mkdirSync(dirname(path), { recursive: true })
   writeFileSync(path, JSON.stringify(baseline, null, 1) + '\n')

@@ -8,6 +8,7 @@ import { describeCommit, describeMachine, measurePeak, physicalCores } from './l
 import { measure } from './lib/measure.mjs'
 import { prepareModel } from './lib/models.mjs'
 import { UsageError, listOf, parseOptions, positive } from './lib/options.mjs'
+import { OWN_CELLS, measureOwn } from './lib/own.mjs'
 import { RESULTS, ROOT } from './lib/paths.mjs'
 import { report } from './lib/report.mjs'
 import { buildResult } from './lib/result.mjs'
@@ -23,6 +24,7 @@ const OPTIONS = {
   python: { type: 'boolean', default: false, help: 'also sentence-transformers, from the Python named by EMBEDCORE_BENCH_PYTHON' },
   sets: { type: 'string', value: 'A,B', help: 'mixed, uniform (default as the model says)' },
   batches: { type: 'string', value: '1,32', help: 'texts a call (default as the model says)' },
+  own: { type: 'string', value: 'A,B', help: `cells of our rows alone: ${OWN_CELLS.join(', ')}, or none (default as the model says)` },
   rounds: { type: 'string', value: 'N', default: '5', help: 'rounds a measurement' },
   seconds: { type: 'string', value: 'S', default: '0.5', help: 'least length of a measurement; a batch is never cut' },
   threads: { type: 'string', value: 'N', help: 'threads of every peer (default the physical cores)' },
@@ -37,6 +39,11 @@ function chosenCells(options) {
   const defaults = MODELS[options.model].cells
   if (!batches) return defaults.filter((cell) => !sets || sets.includes(cell.set))
   return (sets ?? [...new Set(defaults.map((cell) => cell.set))]).flatMap((set) => batches.map((batch) => ({ set, batch })))
+}
+
+function chosenOwn(options) {
+  if (options.own === 'none') return []
+  return options.own ? listOf('own', options.own, OWN_CELLS) : MODELS[options.model].own
 }
 
 function chosenPeers(options) {
@@ -67,6 +74,7 @@ async function main() {
   }
   const threads = options.threads ? positive('threads', options.threads) : physicalCores()
   const cells = chosenCells(options)
+  const own = chosenOwn(options)
   const specs = chosenPeers(options)
   const rounds = positive('rounds', options.rounds)
   const seconds = positive('seconds', options.seconds, { integer: false })
@@ -81,9 +89,10 @@ async function main() {
   const model = prepareModel(options.model, options['model-path'], say)
   model.packageVersion = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')).version
   const texts = await prepareTexts(model.layout, MODELS[options.model].tokenizer, seed)
-  const context = { specs, model, texts, cells, threads, rounds, seconds, say, progress }
+  const context = { specs, model, modelName: options.model, texts, cells, own, threads, rounds, seconds, say, progress }
   const entries = await measure(context)
-  const result = buildResult({ entries, context, machine, commit, peak, peakReason, modelName: options.model, date })
+  const ownCells = await measureOwn(entries, context)
+  const result = buildResult({ entries, own: ownCells, context, machine, commit, peak, peakReason, date })
 
   const out = options.out ?? join(RESULTS, `${date.toISOString().slice(0, 10)}-${machine.cpuSlug}-${options.model}.json`)
   mkdirSync(dirname(out), { recursive: true })

@@ -7,12 +7,9 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { prepareFiles } from './models.mjs'
-import { Peer } from './peer.mjs'
-import { AGREEMENT, cellName } from './specs.mjs'
+import { SETTLE_MS, startPeer } from './peer.mjs'
+import { AGREEMENT, MODELS, cellName } from './specs.mjs'
 import { cosine } from './stats.mjs'
-
-/** Thread pools of some libraries spin for a while after their last job: let them fall asleep before the next one is timed. */
-const SETTLE_MS = 60
 
 /** Starts one peer. Returns { spec, peer, loaded } or { spec, status: 'skipped', reason }. */
 async function start(spec, context) {
@@ -22,15 +19,9 @@ async function start(spec, context) {
     const reason = (context.reasons[spec.needs] ??= { value: prepareFiles(spec.needs, context.model, context.say) }).value
     if (reason) return skipped(reason)
   }
-  let peer
   try {
-    peer = new Peer(spec, context.say)
-    const { directory, folder, layout, packageVersion } = context.model
-    const options = { ...spec.options, model: { directory, folder, layout, packageVersion }, threads: context.threads }
-    const loaded = await peer.send('load', { options, texts: context.texts.path })
-    return { spec, peer, loaded, status: 'loaded', cells: new Map(), latency: [] }
+    return { spec, ...(await startPeer(spec, context)), status: 'loaded', cells: new Map(), latency: [] }
   } catch (error) {
-    peer?.stop()
     return skipped(error.message)
   }
 }
@@ -40,6 +31,9 @@ function chooseReference(entries) {
   const float32 = entries.filter((e) => e.spec.precision === 'float32')
   return float32.find((e) => !e.spec.ours) ?? float32[0] ?? entries[0]
 }
+
+/** Of the texts, row by row; vectors of different length have nothing in common. */
+const leastCosine = (a, b) => Math.min(...a.map((row, i) => (row.length === b[i].length ? cosine(row, b[i]) : -1)))
 
 async function agree(entries, context) {
   for (const entry of entries) {
@@ -52,12 +46,14 @@ async function agree(entries, context) {
   }
   const alive = entries.filter((e) => e.vectors)
   const reference = chooseReference(alive)
+  const asked = { ...AGREEMENT, ...MODELS[context.modelName].agreement }
+  const ours = alive.find((e) => e.spec.ours && e.spec.precision === 'float32')
   const expected = context.texts.sets.check.tokens
   for (const entry of alive) {
-    const cosines = entry.vectors.map((row, i) => (row.length === reference.vectors[i].length ? cosine(row, reference.vectors[i]) : -1))
-    const least = Math.min(...cosines)
+    const least = leastCosine(entry.vectors, reference.vectors)
     const differ = entry.tokenCounts ? entry.tokenCounts.filter((n, i) => n !== expected[i]).length : null
-    entry.agreement = { reference: reference.spec.id, leastCosine: least, asked: AGREEMENT[entry.spec.precision], textsTokenisedDifferently: differ }
+    entry.agreement = { reference: reference.spec.id, leastCosine: least, asked: asked[entry.spec.precision], textsTokenisedDifferently: differ }
+    if (entry.spec.ours && ours) entry.agreement.leastCosineToOurFloat32 = leastCosine(entry.vectors, ours.vectors)
     // `!(>=)` and not `<`: NaN vectors disagree too.
     if (!(least >= entry.agreement.asked)) drop(entry, 'disagrees', `cosine ${least.toFixed(5)} to ${reference.spec.id}, asked ${entry.agreement.asked}`)
   }

@@ -57,8 +57,7 @@ const weightsKey = (directory) => {
 }
 
 /** Returns { directory, folder, config }: the model itself, and the cache folder that holds config, tokenizer, onnx/ and gguf/. */
-export function prepareModel(name, sourceOverride, say) {
-  const spec = MODELS[name]
+export function prepareModel(name, sourceOverride, say, spec = MODELS[name]) {
   const folder = modelCache(name)
   let directory = sourceOverride ?? spec.source
   if (!directory) {

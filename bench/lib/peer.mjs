@@ -8,6 +8,9 @@ import { preparePython } from './setup.mjs'
 /** Longer than any sensible command takes; a hung library must not hang the bench. */
 const COMMAND_SECONDS = 180
 
+/** Thread pools of some libraries spin for a while after their last job: let them fall asleep before the next one is timed. */
+export const SETTLE_MS = 60
+
 export class Peer {
   #child
   #waiting = null
@@ -54,5 +57,18 @@ export class Peer {
     this.#child.stdin.end(JSON.stringify({ cmd: 'exit' }) + '\n')
     const timer = setTimeout(() => this.#child.kill('SIGKILL'), 5000)
     this.#child.once('exit', () => clearTimeout(timer))
+  }
+}
+
+/** Starts a peer with a model loaded; context: { model, threads, texts, say }. Returns { peer, loaded }. */
+export async function startPeer(spec, { model, threads, texts, say }) {
+  const peer = new Peer(spec, say)
+  try {
+    const { directory, folder, layout, packageVersion } = model
+    const loaded = await peer.send('load', { options: { ...spec.options, model: { directory, folder, layout, packageVersion }, threads }, texts: texts.path })
+    return { peer, loaded }
+  } catch (error) {
+    peer.stop()
+    throw error
   }
 }

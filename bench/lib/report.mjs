@@ -1,17 +1,8 @@
 /** Prints a result as tables for people. */
+import { ownTables } from './report-own.mjs'
+import { number, percent, table, times } from './table.mjs'
 
-const number = (value, digits = 0) => value.toLocaleString('en-US', { minimumFractionDigits: digits, maximumFractionDigits: digits })
-const percent = (value) => (value === null || value === undefined ? '-' : `${(100 * value).toFixed(value < 0.1 ? 1 : 0)} %`)
-const times = (value) => `${value.toFixed(value < 10 ? 2 : 1)}x`
 const mebibytes = (bytes) => number(bytes / 2 ** 20)
-
-/** First column left, the others right. */
-export function table(head, rows) {
-  const all = [head, ...rows]
-  const widths = head.map((_, c) => Math.max(...all.map((row) => row[c].length)))
-  const line = (row) => '  ' + row.map((cell, c) => (c === 0 ? cell.padEnd(widths[c]) : cell.padStart(widths[c]))).join('  ').trimEnd()
-  return [line(head), '  ' + widths.map((w) => '-'.repeat(w)).join('  '), ...rows.map(line)].join('\n')
-}
 
 function header(r) {
   const m = r.machine
@@ -33,35 +24,51 @@ function header(r) {
   return out.join('\n')
 }
 
-function cellTable(r, cell, oursIds) {
+/** How many times as good as this peer our row of the same precision is, and which row that is. */
+function against(r, peer, metric) {
+  if (peer.ours) return ['-', '-']
+  const ours = Object.keys(r.ratios).find((id) => r.ratios[id][peer.id]?.[metric])
+  return ours ? [times(r.ratios[ours][peer.id][metric].median), ours] : ['-', '-']
+}
+
+function cellTable(r, cell) {
   const rows = r.peers
     .filter((p) => p.cells?.[cell])
     .map((p) => {
       const { tokensPerSecond: t, shareOfLimit, eventLoopDelayP99Ms } = p.cells[cell]
-      const against = oursIds.map((id) => (p.id === id ? '-' : r.ratios[id][p.id]?.[cell] ? times(r.ratios[id][p.id][cell].median) : '-'))
-      return [p.id, p.precision, number(t.median), `${number(t.min)} - ${number(t.max)}`, percent(shareOfLimit), eventLoopDelayP99Ms === null ? '-' : number(eventLoopDelayP99Ms, 1), ...against]
+      return [p.id, p.precision, number(t.median), `${number(t.min)} - ${number(t.max)}`, percent(shareOfLimit), eventLoopDelayP99Ms === null ? '-' : number(eventLoopDelayP99Ms, 1), ...against(r, p, cell)]
     })
-  const head = ['peer', 'precision', 'tokens/s', 'min - max', 'of limit', 'loop p99 ms', ...oursIds.map((id) => `${id} is`)]
+  const head = ['peer', 'precision', 'tokens/s', 'min - max', 'of limit', 'loop p99 ms', 'ours is', 'ours']
   const missing = r.peers.filter((p) => p.notMeasured?.[cell]).map((p) => `\n  ${p.id}: ${p.notMeasured[cell]}`)
   return `${cell.replace('/', ' texts, batch ')}\n${table(head, rows)}${missing.join('')}`
 }
 
-function queryTable(r, oursIds) {
+function queryTable(r) {
   const rows = r.peers
     .filter((p) => p.latencyMs)
     .map((p) => [
-      p.id, number(p.latencyMs.p50, 2), number(p.latencyMs.p99, 2), ...oursIds.map((id) => (p.id === id || !r.ratios[id][p.id] ? '-' : times(r.ratios[id][p.id].latency.median))),
+      p.id, number(p.latencyMs.p50, 2), number(p.latencyMs.p99, 2), ...against(r, p, 'latency'),
       mebibytes(p.peakRssBytes), number(p.firstVectorMs), p.idleCpuShare === null ? '-' : `${(100 * p.idleCpuShare).toFixed(2)} %`, p.agreement.leastCosine.toFixed(5), p.version,
     ])
-  const head = ['peer', 'p50 ms', 'p99 ms', ...oursIds.map((id) => `${id} is`), 'peak MiB', 'start ms', 'idle cpu', 'cosine', 'version']
+  const head = ['peer', 'p50 ms', 'p99 ms', 'ours is', 'ours', 'peak MiB', 'start ms', 'idle cpu', 'cosine', 'version']
   return `ten-token query, memory, start\n${table(head, rows)}`
 }
 
+/** Our rows beside our own float32: what fewer bits gain and what they cost. */
+function precisionTable(r, cells) {
+  const float32 = r.peers.find((p) => p.ours && p.precision === 'float32')
+  const rows = r.peers
+    .filter((p) => p.ours && p !== float32 && r.ratios[p.id]?.[float32?.id])
+    .map((p) => [p.id, p.agreement.leastCosineToOurFloat32.toFixed(6), ...[...cells, 'latency', 'memory'].map((metric) => times(r.ratios[p.id][float32.id][metric].median))])
+  if (rows.length === 0) return null
+  return `our rows against our float32: least cosine, times as fast, times less memory\n${table(['row', 'cosine', ...cells, 'query', 'memory'], rows)}`
+}
+
 export function report(r) {
-  const oursIds = Object.keys(r.ratios)
   const cells = r.settings.cells.map(({ set, batch }) => `${set}/${batch}`).filter((cell) => r.peers.some((p) => p.cells?.[cell]))
-  const parts = [header(r), ...cells.map((cell) => cellTable(r, cell, oursIds))]
-  if (cells.length > 0) parts.push(queryTable(r, oursIds))
+  const parts = [header(r), ...cells.map((cell) => cellTable(r, cell)), precisionTable(r, cells)].filter(Boolean)
+  if (cells.length > 0) parts.push(queryTable(r))
+  parts.push(...ownTables(r))
   const out = r.peers.filter((p) => p.status !== 'ranked')
   if (out.length > 0) parts.push(['not ranked', ...out.map((p) => `  ${p.id}: ${p.status}: ${p.reason}`)].join('\n'))
   return parts.join('\n\n') + '\n'

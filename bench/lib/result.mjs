@@ -34,6 +34,9 @@ function peerResult(entry, context, flops, peak) {
   return result
 }
 
+/** Like with like: a peer with our row of its precision; and our rows of fewer bits with our float32, which they must repay. */
+const comparable = (ours, peer) => (peer.ours ? peer.precision === 'float32' && ours.precision !== 'float32' : peer.precision === ours.precision)
+
 /** How many times better ours is than a peer, by cell, in query latency (p50) and in peak memory; each round by itself. */
 function ratio(ours, peer) {
   const out = {}
@@ -46,15 +49,15 @@ function ratio(ours, peer) {
   return out
 }
 
-export function buildResult({ entries, context, machine, commit, peak, peakReason, modelName, date }) {
-  const { model, texts } = context
+export function buildResult({ entries, own, context, machine, commit, peak, peakReason, date }) {
+  const { model, modelName, texts } = context
   const used = [...new Set(context.cells.map((cell) => cell.set))]
   const flops = Object.fromEntries(used.map((set) => [set, flopsPerToken(model.config, texts.sets[set].tokens)]))
   const peers = entries.map((entry) => peerResult(entry, context, flops, peak))
   const ranked = peers.filter((p) => p.status === 'ranked')
   const ratios = {}
   for (const ours of ranked.filter((p) => p.ours)) {
-    ratios[ours.id] = Object.fromEntries(ranked.filter((p) => p !== ours).map((peer) => [peer.id, ratio(ours, peer)]))
+    ratios[ours.id] = Object.fromEntries(ranked.filter((peer) => comparable(ours, peer)).map((peer) => [peer.id, ratio(ours, peer)]))
   }
   const limits = peak && Object.fromEntries(used.map((set) => [set, Object.fromEntries(['float32', 'bfloat16', 'int8'].map((p) => [p, peakOf(peak, p) / flops[set]]))]))
   const stat = (set) => ({ texts: set.texts.length, tokens: set.tokens.reduce((a, b) => a + b, 0), longest: Math.max(...set.tokens), shortest: Math.min(...set.tokens) })
@@ -71,5 +74,6 @@ export function buildResult({ entries, context, machine, commit, peak, peakReaso
     settings: { threads: context.threads, rounds: context.rounds, seconds: context.seconds, cells: context.cells },
     peers,
     ratios,
+    own,
   }
 }

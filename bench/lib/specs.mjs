@@ -7,13 +7,18 @@ import { CACHE, SHARED } from './paths.mjs'
 
 const grid = (sets, batches) => sets.flatMap((set) => batches.map((batch) => ({ set, batch })))
 
-/** `cells` are bounded by what peers that pad need: transformers.js takes 4 GB for MiniLM at batch 256 already. */
+/**
+ * `cells` are bounded by what peers that pad need: transformers.js takes 4 GB for MiniLM at batch 256 already. `own` names the cells of
+ * lib/own.mjs that the model runs by default; `threadsCell` is what one thread and all are compared on.
+ */
 export const MODELS = {
   minilm: {
     title: 'all-MiniLM-L6-v2',
     source: join(SHARED, 'models', 'all-MiniLM-L6-v2'),
     tokenizer: 'bert',
     cells: grid(['mixed', 'uniform'], [1, 32, 256]),
+    own: ['threads', 'long', 'load', 'start'],
+    threadsCell: { set: 'mixed', batch: 32 },
   },
   'bert-base': {
     title: 'BERT-base shape, random weights',
@@ -25,6 +30,9 @@ export const MODELS = {
     dtype: 'F32',
     pooling: 'mean',
     cells: grid(['mixed', 'uniform'], [32]),
+    own: ['threads', 'start'],
+    threadsCell: { set: 'mixed', batch: 32 },
+    agreement: { bfloat16: 0.999, int8: 0.995 }, // mean pooling of random weights: different texts are up to 0.99 alike
   },
   'qwen2-0.5b': {
     title: 'Qwen2.5-0.5B shape, random weights',
@@ -37,10 +45,27 @@ export const MODELS = {
     dtype: 'BF16',
     pooling: 'lasttoken',
     cells: [{ set: 'mixed', batch: 32 }, { set: 'uniform', batch: 64 }],
+    own: ['threads'],
+    threadsCell: { set: 'uniform', batch: 64 },
   },
 }
 
-/** Least cosine to the float32 reference for a peer to be ranked, by the precision of its arithmetic. */
+/** What long texts are measured on: small enough that 4,000 tokens take about a second, with attention a third of the work, as there. */
+export const LONG = {
+  name: 'long',
+  title: 'Qwen2 shape of 8 layers of 512, random weights',
+  tokenizer: 'bert',
+  shape: {
+    model_type: 'qwen2', hidden_size: 512, num_hidden_layers: 8, num_attention_heads: 8, num_key_value_heads: 2, intermediate_size: 2048,
+    vocab_size: 30522, max_position_embeddings: 8192, hidden_act: 'silu', rms_norm_eps: 1e-6, rope_theta: 1000000, tie_word_embeddings: true,
+    use_sliding_window: false, sliding_window: 8192, max_window_layers: 8, bos_token_id: 101, eos_token_id: 102,
+  },
+  maxTokens: 8192,
+  dtype: 'BF16',
+  pooling: 'lasttoken',
+}
+
+/** Least cosine to the float32 reference for a peer to be ranked, by the precision of its arithmetic; a model's `agreement` may ask more. */
 export const AGREEMENT = { float32: 0.9999, bfloat16: 0.99, int8: 0.95 }
 
 const SORTED = { maxBatch: 64, why: 'a careful user sorts and takes smaller batches: 256 long texts at once need 4 GB and are slower' }
@@ -48,11 +73,13 @@ const ONE_BY_ONE = { maxBatch: 64, why: 'takes one text at a time: a larger batc
 
 /**
  * runner: file in peers/. precision: which measured peak is its limit, and which agreement is asked of it. ours: a row of the
- * package, to which the others are compared. families: models it can run. needs: files made by models/*.py. python: only
+ * package, to which the others of the same precision are compared. families: models it can run. needs: files made by models/*.py. python: only
  * with `--python`. maxBatch: larger batches are not measured, for the reason in `why`.
  */
 export const PEERS = [
   { id: 'embedcore', runner: 'embedcore.mjs', precision: 'float32', ours: true, options: { dtype: 'float32' }, families: ['bert', 'qwen2'] },
+  { id: 'embedcore-bf16', runner: 'embedcore.mjs', precision: 'bfloat16', ours: true, options: { dtype: 'bfloat16' }, families: ['bert', 'qwen2'] },
+  { id: 'embedcore-int8', runner: 'embedcore.mjs', precision: 'int8', ours: true, options: { dtype: 'int8' }, families: ['bert', 'qwen2'] },
   { id: 'transformers.js', runner: 'transformers-js.mjs', precision: 'float32', options: { dtype: 'fp32' }, families: ['bert'], needs: 'onnx' },
   { id: 'transformers.js-q8', runner: 'transformers-js.mjs', precision: 'int8', options: { dtype: 'q8' }, families: ['bert'], needs: 'onnx' },
   { id: 'onnxruntime-sorted', runner: 'onnxruntime.mjs', precision: 'float32', options: { file: 'model_fused.onnx' }, families: ['bert'], needs: 'onnx', ...SORTED },

@@ -91,6 +91,24 @@ function make(count, seed) {
   return { version: VERSION, seed, source: real ? 'stsb and ddtp, English' : 'made of a list of words', sets: { mixed, uniform, query, check } }
 }
 
+const LONG_PARTS = 32
+
+/**
+ * Set `long`: four texts of about 4,000 tokens, each of 32 uniform ones. Returns the path of its file. Only for a tokenizer that splits
+ * at spaces and puts two special tokens around a text.
+ */
+export function prepareLongTexts(texts) {
+  const { uniform, query } = texts.sets
+  const starts = [0, 1, 2, 3].map((i) => i * LONG_PARTS)
+  const long = {
+    texts: starts.map((at) => uniform.texts.slice(at, at + LONG_PARTS).join(' ')),
+    tokens: starts.map((at) => uniform.tokens.slice(at, at + LONG_PARTS).reduce((sum, n) => sum + n - 2, 2)),
+  }
+  const path = texts.path.replace(/\.json$/, '-long.json')
+  writeFileSync(path, JSON.stringify({ sets: { long, query, check: { texts: long.texts.slice(0, 1), tokens: long.tokens.slice(0, 1) } } }))
+  return path
+}
+
 /** layout: folder with tokenizer.json. Returns { path, sha256, source, seed, sets }. */
 export async function prepareTexts(layout, kind, seed) {
   const source = existsSync(join(SHARED, 'data', 'stsb')) ? 'real' : 'made'

@@ -63,7 +63,7 @@ export function makeRandomModel(directory, spec, seed) {
     { idx: 1, name: '1', path: '1_Pooling', type: 'sentence_transformers.models.Pooling' },
     { idx: 2, name: '2', path: '2_Normalize', type: 'sentence_transformers.models.Normalize' },
   ])
-  json('sentence_bert_config.json', { max_seq_length: 512, do_lower_case: false })
+  json('sentence_bert_config.json', { max_seq_length: spec.maxTokens ?? 512, do_lower_case: false })
   json('1_Pooling/config.json', {
     word_embedding_dimension: spec.shape.hidden_size,
     pooling_mode_cls_token: false,

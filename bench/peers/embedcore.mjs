@@ -7,9 +7,11 @@ import { serve } from './protocol.mjs'
 serve(async ({ model, threads, dtype }) => {
   if (!existsSync(PACKAGE_ENTRY)) throw new Error('the package is not built (dist/index.js is missing): run npm run build')
   const { embedCore } = await import(pathToFileURL(PACKAGE_ENTRY).href)
+  const importedAt = performance.now()
   const handle = await embedCore.load(model.directory, { threads, dtype })
   return {
     version: model.packageVersion,
+    importedAt,
     run: async (texts) => (await handle.encode(texts, {})).data,
     tokenCounts: async (texts) => Array.from((await handle.encode(texts, {})).tokenCounts),
   }

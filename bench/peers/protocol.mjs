@@ -4,12 +4,13 @@
  *
  *   load({ model, threads, ...options }) -> {
  *     version             of the library
+ *     importedAt          performance.now() when the library had been imported (optional)
  *     run(input)          -> Float32Array, one row a text of the item
  *     tokenCounts(texts)  -> number[] (optional), as the library itself counts
  *     items(texts, size)  -> [{ input, order }] (optional): batches ready for run; order = indices of their texts. Not timed.
  *   }
  *
- * Commands: load, vectors, warm, round, latency, stats, exit. Between commands the child sleeps, and its own processor time
+ * Commands: load, vectors, warm, round, latency, load_latency, stats, exit. Between commands the child sleeps, and its own processor time
  * while it does is counted.
  */
 import { readFileSync, writeSync } from 'node:fs'
@@ -17,6 +18,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { random, shuffle } from '../lib/random.mjs'
+import { whileBusy } from './busy.mjs'
 
 const ANSWERS = 3
 const LATENCY_SAMPLES = { least: 20, most: 5000 }
@@ -65,7 +67,8 @@ class Child {
     this.#runner = await load(options)
     const loadMs = performance.now() - start
     await this.#runner.run(this.#items([this.#sets.query.texts[0]], 1)[0].input)
-    return { version: this.#runner.version, loadMs, firstVectorMs: performance.now() - start }
+    const importMs = this.#runner.importedAt === undefined ? null : this.#runner.importedAt - start
+    return { version: this.#runner.version, importMs, loadMs, firstVectorMs: performance.now() - start }
   }
 
   /** One call for all texts, so that texts of different lengths share a batch as they do when timed. */
@@ -139,6 +142,13 @@ class Child {
     return { samples }
   }
 
+  /** The same while long calls keep all threads busy. */
+  async load_latency({ seconds, lanes, batch }) {
+    const { texts, tokens } = this.#sets.mixed
+    const long = { texts: texts.slice(0, batch), tokens: tokens.slice(0, batch).reduce((a, b) => a + b, 0) }
+    return whileBusy(this.#runner.run, long, lanes, () => this.latency({ seconds }))
+  }
+
   async stats() {
     return { peakRssBytes: peakRss(), rssBytes: process.memoryUsage.rss(), idle: this.#idle }
   }
@@ -162,7 +172,7 @@ export async function serve(load) {
     const command = JSON.parse(line)
     if (command.cmd === 'exit') break
     try {
-      if (!['load', 'vectors', 'warm', 'round', 'latency', 'stats'].includes(command.cmd)) throw new Error(`unknown command ${command.cmd}`)
+      if (!['load', 'vectors', 'warm', 'round', 'latency', 'load_latency', 'stats'].includes(command.cmd)) throw new Error(`unknown command ${command.cmd}`)
       reply({ ok: await child[command.cmd](command, load) })
     } catch (error) {
       reply({ error: error.code && !error.message.includes(error.code) ? `${error.code}: ${error.message}` : error.message })

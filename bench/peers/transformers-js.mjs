@@ -4,6 +4,7 @@ import { serve } from './protocol.mjs'
 
 serve(async ({ model, threads, dtype }) => {
   const { env, pipeline } = await import('@huggingface/transformers')
+  const importedAt = performance.now()
   env.allowRemoteModels = false
   env.localModelPath = dirname(model.layout)
   const extract = await pipeline('feature-extraction', basename(model.layout), {
@@ -12,6 +13,7 @@ serve(async ({ model, threads, dtype }) => {
   })
   return {
     version: env.version,
+    importedAt,
     run: async (texts) => (await extract(texts, { pooling: 'mean', normalize: true })).data,
     tokenCounts: (texts) => texts.map((text) => extract.tokenizer.encode(text).length),
   }

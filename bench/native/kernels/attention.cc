@@ -1,0 +1,80 @@
+// Attention of the models' heads on texts of one length, some 512 tokens of them in a call or one text.
+#include "ops/attention.h"
+
+#include <algorithm>
+#include <memory>
+
+#include "cases.h"
+#include "shapes.h"
+
+namespace embedcore::bench {
+namespace {
+
+constexpr int64_t kLengths[] = {32, 128, 512, 2048};
+constexpr int64_t kTokens = 512;
+
+struct Input {
+  Rows qkv, y;
+  std::vector<int32_t> offsets{0};
+  std::vector<float> cos, sin;
+
+  Input(const ModelShape& model, int64_t texts, int64_t length, DType dtype)
+      : qkv(texts * length, (model.heads + 2 * model.kv_heads) * model.head_dim, dtype), y(texts * length, model.heads * model.head_dim, dtype) {
+    for (int64_t i = 1; i <= texts; ++i) offsets.push_back(static_cast<int32_t>(i * length));
+    const int64_t half = model.head_dim / 2;
+    for (int64_t position = 0; position < length; ++position) {
+      for (int64_t i = 0; i < half; ++i) {
+        const double angle = static_cast<double>(position) * std::pow(1e6, -static_cast<double>(i) / static_cast<double>(half));
+        cos.push_back(static_cast<float>(std::cos(angle)));
+        sin.push_back(static_cast<float>(std::sin(angle)));
+      }
+    }
+  }
+};
+
+AttentionArgs arguments(const ModelShape& model, const Input& input) {
+  AttentionArgs args{};
+  args.qkv = input.qkv.data();
+  args.qkv_stride = (model.heads + 2 * model.kv_heads) * model.head_dim;
+  args.y = input.y.data();
+  args.y_stride = model.heads * model.head_dim;
+  args.offsets = input.offsets.data();
+  args.texts = static_cast<int64_t>(input.offsets.size()) - 1;
+  args.heads = model.heads;
+  args.kv_heads = model.kv_heads;
+  args.head_dim = model.head_dim;
+  args.scale = 1.0f / std::sqrt(static_cast<float>(model.head_dim));
+  args.mask = model.causal ? Mask::kCausal : Mask::kBidirectional;
+  args.dtype = input.qkv.dtype();
+  // Turned in place at each call: the numbers change, their size does not.
+  if (model.causal) {
+    args.rope_cos = input.cos.data();
+    args.rope_sin = input.sin.data();
+    args.rotary_dim = model.head_dim;
+  }
+  return args;
+}
+
+}  // namespace
+
+void attention_cases(const Context& context) {
+  std::vector<Case> cases;
+  for (const DType dtype : context.dtypes) {
+    if (dtype == DType::kI8) continue;  // attention of an int8 model is float32 or bfloat16
+    for (const auto& model : kModels) {
+      for (const int64_t length : kLengths) {
+        const int64_t texts = std::max<int64_t>(1, kTokens / length);
+        const auto input = std::make_shared<Input>(model, texts, length, dtype);
+        const int64_t pairs = model.causal ? length * (length + 1) / 2 : length * length;
+        for (const bool all : thread_choices(context)) {
+          const auto fields = Fields().text("kernel", "attention").text("dtype", precision_name(dtype)).text("model", model.name).number("heads", model.heads);
+          cases.push_back({Fields(fields).number("headDim", model.head_dim).number("texts", texts).number("length", length).number("operations", 4 * texts * pairs * model.heads * model.head_dim), all,
+                           [&context, input, args = arguments(model, *input)](Scope& scope) { must(context.backend.attention(scope, args), scope); }});
+        }
+      }
+    }
+  }
+  run(cases, context.team, context.settings);
+}
+
+}  // namespace embedcore::bench

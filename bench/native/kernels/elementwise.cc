@@ -1,0 +1,99 @@
+// Work by element, on one thread and a group's worth of rows: norms, gates, and what an activation adds to a linear layer.
+#include <memory>
+
+#include "cases.h"
+#include "ops/gate.h"
+#include "ops/linear.h"
+#include "ops/norm.h"
+#include "shapes.h"
+
+namespace embedcore::bench {
+namespace {
+
+constexpr int64_t kRows = 256;
+
+struct Named {
+  const char* name;
+  Activation activation;
+};
+constexpr Named kActivations[] = {{"none", Activation::kIdentity}, {"gelu", Activation::kGelu}, {"gelu-tanh", Activation::kGeluTanh},
+                                  {"relu", Activation::kRelu},     {"silu", Activation::kSilu}, {"tanh", Activation::kTanh}, {"sigmoid", Activation::kSigmoid}};
+
+Fields fields(const char* kernel, const char* kind, DType dtype, int64_t width) {
+  return Fields().text("kernel", kernel).text("kind", kind).text("dtype", precision_name(dtype)).number("width", width).number("elements", kRows * width);
+}
+
+// From float32 rows, the stream of residuals, to rows of the arithmetic's type.
+void add_norms(std::vector<Case>& cases, const Context& context, DType dtype) {
+  for (const auto& model : kModels) {
+    const auto x = std::make_shared<Rows>(kRows, model.width, DType::kF32);
+    const auto y = std::make_shared<Rows>(kRows, model.width, dtype);
+    const auto weight = std::make_shared<std::vector<float>>(normal_numbers(model.width, 1));
+    NormArgs args{};
+    args.kind = model.causal ? NormKind::kRms : NormKind::kLayer;
+    args.x = x->floats();
+    args.x_stride = args.y_stride = args.width = model.width;
+    args.y = y->data();
+    args.y_dtype = dtype;
+    args.rows = kRows;
+    args.weight = weight->data();
+    args.bias = model.causal ? nullptr : weight->data();
+    args.epsilon = 1e-6f;
+    cases.push_back({fields("norm", model.causal ? "rms" : "layer", dtype, model.width), false, [&context, x, y, weight, args](Scope& scope) { must(context.backend.norm(scope, args), scope); }});
+  }
+}
+
+void add_gates(std::vector<Case>& cases, const Context& context, DType dtype) {
+  const int64_t width = kModels[2].intermediate;
+  const auto x = std::make_shared<Rows>(kRows, 2 * width, dtype);
+  const auto y = std::make_shared<Rows>(kRows, width, dtype);
+  for (const auto& [name, activation] : {Named{"silu", Activation::kSilu}, Named{"gelu", Activation::kGelu}}) {
+    GateArgs args{};
+    args.x = x->data();
+    args.x_stride = 2 * width;
+    args.y = y->data();
+    args.dtype = dtype;
+    args.y_stride = args.width = width;
+    args.rows = kRows;
+    args.activation = activation;
+    cases.push_back({fields("gate", name, dtype, width), false, [&context, x, y, args](Scope& scope) { must(context.backend.gate(scope, args), scope); }});
+  }
+}
+
+// MiniLM's layer up with each activation; the reader takes the difference to none.
+void add_activations(std::vector<Case>& cases, const Context& context, DType dtype) {
+  const auto& shape = kModels[0].linears[2];
+  const auto numbers = normal_numbers(shape.in * shape.out, 0.05f);
+  PackedLinear* packed = context.backend.pack_linear({numbers.data(), nullptr, shape.in, shape.out, dtype});
+  if (!packed) return;
+  const std::shared_ptr<PackedLinear> weights(packed, [&context](PackedLinear* p) { context.backend.free_linear(p); });
+  const auto x = std::make_shared<Rows>(kRows, shape.in, activation_dtype(dtype));
+  const auto y = std::make_shared<Rows>(kRows, shape.out, activation_dtype(dtype));
+  for (const auto& [name, activation] : kActivations) {
+    LinearArgs args{};
+    args.weights = packed;
+    args.x = x->data();
+    args.x_stride = shape.in;
+    args.y = y->data();
+    args.x_dtype = args.y_dtype = activation_dtype(dtype);
+    args.y_stride = shape.out;
+    args.rows = kRows;
+    args.activation = activation;
+    cases.push_back({fields("activation", name, dtype, shape.out), false, [&context, weights, x, y, args](Scope& scope) { must(context.backend.linear(scope, args), scope); }});
+  }
+}
+
+}  // namespace
+
+void elementwise_cases(const Context& context) {
+  std::vector<Case> cases;
+  for (const DType dtype : context.dtypes) {
+    add_activations(cases, context, dtype);
+    if (dtype == DType::kI8) continue;
+    add_norms(cases, context, dtype);
+    add_gates(cases, context, dtype);
+  }
+  run(cases, context.team, context.settings);
+}
+
+}  // namespace embedcore::bench

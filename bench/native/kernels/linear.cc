@@ -1,0 +1,87 @@
+// Linear layers with bias and, where the model has it, the residual; no activation. Few rows: the weights must come from memory, so calls go through copies of more than any cache
+// holds. More rows: one copy, since arithmetic decides and a group's next call finds its weights as far away as the cache allows.
+#include "ops/linear.h"
+
+#include <memory>
+
+#include "cases.h"
+#include "shapes.h"
+
+namespace embedcore::bench {
+namespace {
+
+constexpr int64_t kRowCounts[] = {1, 4, 8, 16, 32, 64, 128, 256, 512};
+constexpr int64_t kMemoryBoundRows = 8;
+constexpr size_t kColdBytes = size_t{192} << 20;
+
+struct Weights {
+  const Backend& backend;
+  std::vector<PackedLinear*> copies;
+  size_t next = 0;
+
+  explicit Weights(const Backend& backend) : backend(backend) {}
+  ~Weights() {
+    for (auto* copy : copies) backend.free_linear(copy);
+  }
+  const PackedLinear* warm() const { return copies.front(); }
+  const PackedLinear* cold() { return copies[next = (next + 1) % copies.size()]; }
+};
+
+// Copies of the same numbers, more than kColdBytes together; none where the backend has no such arithmetic.
+std::shared_ptr<Weights> pack(const Backend& backend, const LinearShape& shape, DType dtype) {
+  auto weights = std::make_shared<Weights>(backend);
+  const auto numbers = normal_numbers(shape.in * shape.out, 0.02f);
+  const auto bias = normal_numbers(shape.out, 0.02f);
+  size_t bytes = 0;
+  while (bytes < kColdBytes) {
+    PackedLinear* copy = backend.pack_linear({numbers.data(), bias.data(), shape.in, shape.out, dtype});
+    if (!copy) break;
+    weights->copies.push_back(copy);
+    bytes += copy->bytes;
+  }
+  return weights->copies.empty() ? nullptr : weights;
+}
+
+}  // namespace
+
+void linear_cases(const Context& context) {
+  for (const auto& model : kModels) {
+    for (const auto& shape : model.linears) {
+      std::vector<Case> cases;
+      for (const DType dtype : context.dtypes) {
+        const auto weights = pack(context.backend, shape, dtype);
+        if (!weights) continue;
+        // As in native/model/layer.cc: what comes straight from the residual stream is float32, and so is what is added to it.
+        const int64_t most = std::end(kRowCounts)[-1];
+        const auto x = std::make_shared<Rows>(most, shape.in, shape.adds || model.causal ? activation_dtype(dtype) : DType::kF32);
+        const auto y = std::make_shared<Rows>(most, shape.out, shape.adds ? DType::kF32 : activation_dtype(dtype));
+        const auto residual = std::make_shared<Rows>(most, shape.out, DType::kF32);
+        for (const int64_t rows : kRowCounts) {
+          for (const bool all : thread_choices(context)) {
+            LinearArgs args{};
+            args.x = x->data();
+            args.x_stride = shape.in;
+            args.x_dtype = x->dtype();
+            args.y_dtype = y->dtype();
+            args.residual = shape.adds ? residual->floats() : nullptr;
+            args.residual_stride = shape.out;
+            args.y = y->data();
+            args.y_stride = shape.out;
+            args.rows = rows;
+            args.activation = Activation::kIdentity;
+            const bool cold = rows <= kMemoryBoundRows;
+            const auto fields = Fields().text("kernel", "linear").text("dtype", precision_name(dtype)).text("model", model.name).text("layer", shape.layer);
+            cases.push_back({Fields(fields).number("in", shape.in).number("out", shape.out).number("rows", rows).number("cold", cold), all,
+                             [&context, weights, x, y, residual, args, cold](Scope& scope) mutable {
+                               args.weights = cold ? weights->cold() : weights->warm();
+                               must(context.backend.linear(scope, args), scope);
+                             }});
+          }
+        }
+      }
+      run(cases, context.team, context.settings);
+    }
+  }
+}
+
+}  // namespace embedcore::bench

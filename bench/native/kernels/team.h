@@ -1,0 +1,104 @@
+// The Scope of the kernel bench: helpers that spin while a measurement with several threads runs and sleep otherwise.
+//
+// The engine's own team (native/engine/team.h) is not used: its helpers come and go, and here every call must meet the same number.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "ops/backend.h"
+
+namespace embedcore::bench {
+
+class Team {
+ public:
+  explicit Team(int threads) {
+    for (int i = 1; i < threads; ++i) helpers_.emplace_back([this] { help(); });
+  }
+  ~Team() {
+    state_ = kEnding;
+    state_.notify_all();
+    for (auto& helper : helpers_) helper.join();
+  }
+  Team(const Team&) = delete;
+
+  int threads() const { return static_cast<int>(helpers_.size()) + 1; }
+  void wake() { state_ = kSpinning, state_.notify_all(); }
+  void sleep() { state_ = kAsleep; }
+
+  // A scope of all threads, or of the caller alone.
+  Scope scope(bool all) {
+    return {this, all && !helpers_.empty() ? run_on_all : run_alone, {}};
+  }
+
+ private:
+  enum State : int { kAsleep, kSpinning, kEnding };
+  using Body = void (*)(void* arg, int64_t task);
+
+  static void run_alone(void*, int64_t tasks, Body body, void* arg) {
+    for (int64_t task = 0; task < tasks; ++task) body(arg, task);
+  }
+
+  static void run_on_all(void* self, int64_t tasks, Body body, void* arg) {
+    Team& team = *static_cast<Team*>(self);
+    team.tasks_ = tasks;
+    team.body_ = body;
+    team.arg_ = arg;
+    team.next_.store(0, std::memory_order_relaxed);
+    team.done_.store(0, std::memory_order_relaxed);
+    team.round_.fetch_add(1);  // publishes the fields above
+    team.take_tasks();
+    // All helpers have left the round before its fields may change.
+    while (team.done_.load() != static_cast<int>(team.helpers_.size())) pause();
+  }
+
+  static void pause() {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    asm volatile("yield");
+#endif
+  }
+
+  void take_tasks() {
+    for (int64_t task; (task = next_.fetch_add(1, std::memory_order_relaxed)) < tasks_;) body_(arg_, task);
+  }
+
+  void help() {
+    for (uint64_t seen = 0;;) {
+      state_.wait(kAsleep);
+      if (state_ == kEnding) return;
+      const uint64_t round = round_.load();
+      if (round == seen) {
+        pause();
+        continue;
+      }
+      seen = round;
+      take_tasks();
+      done_.fetch_add(1);
+    }
+  }
+
+  std::atomic<int> state_{kAsleep};
+  alignas(64) std::atomic<uint64_t> round_{0};
+  alignas(64) std::atomic<int64_t> next_{0};
+  alignas(64) std::atomic<int> done_{0};
+  int64_t tasks_ = 0;
+  Body body_ = nullptr;
+  void* arg_ = nullptr;
+  std::vector<std::thread> helpers_;  // last: they use all of the above
+};
+
+// A kernel that fails must not be timed.
+inline void must(Status status, const Scope& scope) {
+  if (status == kOk) return;
+  std::fprintf(stderr, "kernels: an op failed with status %d: %s\n", static_cast<int>(status), scope.message);
+  std::exit(1);
+}
+
+}  // namespace embedcore::bench
