@@ -12,7 +12,7 @@ fi
 cmake --build "$directory" --target embedcore_core >/dev/null
 
 leaks=0 objects=0
-for isa in avx2 avx512; do
+for isa in avx2 avx2vnni avx512 avx512vnni avx512bf16; do
   objects_of_isa=$directory/CMakeFiles/embedcore_$isa.dir
   [[ -d $objects_of_isa ]] || continue
   while IFS= read -r object; do

@@ -1,205 +1,271 @@
-// ops/attention.h with scores that stay in cache. A task is one text, one key head and one run of its queries: the keys are
-// packed transposed and the values beside them, then a few query rows at a time go scores -> softmax -> values.
+// ops/attention.h with an online softmax: a task is one text, one key head and one run of its queries. The keys are packed
+// transposed and the values beside them; then a few query rows at a time meet one block of keys after another: scores -> softmax ->
+// values, the scores never leaving the cache. Blocks lie at fixed places of the text.
 #include "ops/attention.h"
 
 #include <algorithm>
 #include <cmath>
 
 #include "cpu/backend.h"
+#include "cpu/heads.h"
 #include "cpu/math.h"
-#include "cpu/tile.h"
 
 namespace embedcore::cpu::EMBEDCORE_ISA {
 namespace {
 
-constexpr int64_t kQueryBlock = 48;   // query rows whose scores are in cache together
-constexpr int64_t kQueryRun = 256;    // query rows of one task
-constexpr int64_t kScoreFloats = 96 * 1024;  // scores held at once; long texts take fewer rows at a time
+constexpr int64_t kQueryRun = 256;           // query rows of one task
+constexpr int64_t kQueryBlock = 48;          // query rows whose scores are in cache together
+constexpr int64_t kKeyBlock = 512;           // keys they meet at once
+constexpr int64_t kScoreFloats = 12 * 1024;  // scores held at once
+constexpr float kLowest = -3.4e38f;
+constexpr int32_t kLanes[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+// Where the values are narrow, a taller tile keeps as many sums going.
+constexpr int kTallRows = 2 * kTileRows, kTallVectors = kPanelVectors / 2;
 
-constexpr int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
-constexpr int64_t round_up(int64_t a, int64_t b) { return divide_up(a, b) * b; }
-
-// q or k of one head of one token: RMS norm over the head, then rotation of (x_i, x_{i + half}).
-void prepare_head(const AttentionArgs& args, float* x, const float* norm, int64_t position) {
-  if (norm) {
-    double squares = 0;
-    for (int64_t i = 0; i < args.head_dim; ++i) squares += static_cast<double>(x[i]) * x[i];
-    const float scale = static_cast<float>(1.0 / std::sqrt(squares / static_cast<double>(args.head_dim) + static_cast<double>(args.qk_norm_epsilon)));
-    for (int64_t i = 0; i < args.head_dim; ++i) x[i] = x[i] * scale * norm[i];
-  }
-  if (!args.rope_cos) return;
-  const int64_t half = args.rotary_dim / 2;
-  const float* cosine = args.rope_cos + position * half;
-  const float* sine = args.rope_sin + position * half;
-  for (int64_t i = 0; i < half; ++i) {
-    const float a = x[i], b = x[i + half];
-    x[i] = a * cosine[i] - b * sine[i];
-    x[i + half] = b * cosine[i] + a * sine[i];
-  }
-}
-
-void prepare_text(const AttentionArgs& args, int64_t text) {
-  const int64_t begin = args.offsets[text], end = args.offsets[text + 1];
-  for (int64_t t = begin; t < end; ++t) {
-    float* row = args.qkv + t * args.qkv_stride;
-    for (int64_t h = 0; h < args.heads; ++h) prepare_head(args, row + h * args.head_dim, args.q_norm, t - begin);
-    for (int64_t h = 0; h < args.kv_heads; ++h) prepare_head(args, row + (args.heads + h) * args.head_dim, args.k_norm, t - begin);
-  }
+// Scores are kept in units in which the softmax is a power of its base: e for float32, 2 where a rough power will do.
+template <typename Dot>
+constexpr float kScoreUnit = Dot::kPerWord == 1 ? 1.0f : kLog2E;
+template <typename Dot>
+Vec power(Vec x) {
+  if constexpr (Dot::kPerWord == 1) return exp(x);
+  else return rough_exp2(x);
 }
 
 // Where the pieces of one task lie in the thread's scratch.
+template <typename Dot>
 struct Layout {
-  int64_t keys;        // keys of the text rounded up to whole vectors
-  int64_t value_dim;   // head_dim rounded up
-  int64_t query_rows;  // rows of a query block
-  float* packed_keys;    // panels of [head_dim][kPanel], the last one narrower
-  float* packed_values;  // [keys, value_dim]
-  float* scores;         // [query_rows, keys]
-  float* sums;           // [query_rows]
+  using Element = ElementOf<Dot>;
+  int64_t head_words;    // words of a query or key
+  int64_t value_dim;     // head_dim rounded up to vectors
+  int64_t query_rows;    // rows of a query block
+  int64_t score_stride;  // floats; a row's last vector may run over its keys
+  int64_t weight_stride;  // words
+  bool copies_queries;    // where rows or heads do not begin and end with a word
+  Word* keys;      // heads.h
+  Word* values;
+  float* scores;   // [query_rows, keys of a block]
+  Word* weights;   // [query_rows, keys of a block]: their softmax, in words for the product with the values; float32: the scores themselves
+  Word* queries;   // [query_rows, head_words], only where they are copied
+  float* sums;     // [query_rows, value_dim]
+  float *tops, *totals, *factors;  // [query_rows]: greatest score so far, sum of powers so far, what this block multiplies earlier sums with
 
-  Layout(int64_t n, int64_t head_dim) {
-    keys = round_up(n, kWidth);
-    value_dim = round_up(head_dim, kWidth);
-    query_rows = std::clamp(kScoreFloats / keys / kTileRows * kTileRows, static_cast<int64_t>(kTileRows), kQueryBlock);
+  Layout(const AttentionArgs& args, int64_t n) {
+    const int64_t keys_held = round_up(std::min(n, kKeyBlock), kWidth);
+    head_words = divide_up(args.head_dim, Dot::kPerWord);
+    value_dim = round_up(args.head_dim, kWidth);
+    query_rows = std::clamp(kScoreFloats / keys_held / kTileRows * kTileRows, static_cast<int64_t>(kTileRows), kQueryBlock);
+    score_stride = keys_held + kWidth;
+    weight_stride = divide_up(score_stride, Dot::kPerWord);
+    copies_queries = args.head_dim % Dot::kPerWord != 0 || args.qkv_stride % Dot::kPerWord != 0;
   }
-  int64_t floats(int64_t head_dim) const { return keys * (head_dim + value_dim + query_rows) + round_up(query_rows, kWidth); }
-  void place(float* scratch, int64_t head_dim) {
-    packed_keys = scratch;
-    packed_values = packed_keys + keys * head_dim;
-    scores = packed_values + keys * value_dim;
-    sums = scores + keys * query_rows;
+
+  // Returns the bytes that all pieces take; with memory, places them.
+  size_t place(int64_t n, std::byte* memory) {
+    size_t used = 0;
+    const auto cut = [&](auto& piece, int64_t count) {
+      piece = reinterpret_cast<std::remove_reference_t<decltype(piece)>>(memory + used);
+      used += static_cast<size_t>(round_up(count, 16)) * sizeof(Word);
+    };
+    cut(keys, round_up(n, kWidth) * head_words);
+    cut(values, divide_up(n, Dot::kPerWord) * value_dim);
+    cut(scores, query_rows * score_stride);
+    if (Dot::kPerWord > 1) cut(weights, query_rows * weight_stride);
+    else weights = reinterpret_cast<Word*>(scores);
+    cut(queries, copies_queries ? query_rows * head_words : 0);
+    cut(sums, query_rows * value_dim);
+    for (float** piece : {&tops, &totals, &factors}) cut(*piece, query_rows);
+    return used;
   }
 };
 
-void pack_keys_and_values(const AttentionArgs& args, const Layout& at, int64_t begin, int64_t n, int64_t kv_head) {
-  const float* keys = args.qkv + begin * args.qkv_stride + (args.heads + kv_head) * args.head_dim;
-  const float* values = keys + args.kv_heads * args.head_dim;
-  for (int64_t first = 0; first < at.keys; first += kPanel) {
-    const int64_t width = std::min<int64_t>(kPanel, at.keys - first);
-    float* to = at.packed_keys + first * args.head_dim;
-    for (int64_t j = 0; j < width; ++j) {
-      const float* key = keys + (first + j) * args.qkv_stride;
-      if (first + j < n)
-        for (int64_t d = 0; d < args.head_dim; ++d) to[d * width + j] = key[d];
-      else
-        for (int64_t d = 0; d < args.head_dim; ++d) to[d * width + j] = 0.0f;
-    }
-  }
-  for (int64_t j = 0; j < n; ++j) {
-    float* to = at.packed_values + j * at.value_dim;
-    const float* value = values + j * args.qkv_stride;
-    for (int64_t d = 0; d < at.value_dim; ++d) to[d] = d < args.head_dim ? value[d] : 0.0f;
-  }
-}
+// Rows that meet one block of keys.
+struct Block {
+  int64_t first_key;  // of the block
+  KeyRange keys;      // that any of the rows sees, of the whole text
+};
 
-// scores[r, first .. last) = scale * q_r . k, for whole panels around the keys that any of the rows sees.
-void score_rows(const AttentionArgs& args, const Layout& at, const float* queries, int64_t rows, KeyRange keys) {
-  const Vec scale = broadcast(args.scale);
-  for (int64_t first = keys.first / kPanel * kPanel; first < keys.last; first += kPanel) {
-    const int64_t width = std::min<int64_t>(kPanel, at.keys - first);
-    const float* panel = at.packed_keys + first * args.head_dim;
-    for (int64_t r = 0; r < rows; r += kTileRows) {
-      with_tile(std::min<int64_t>(kTileRows, rows - r), width / kWidth, [&]<int kRows, int kVectors>() {
+// scores[r, j] = scale * q_r . k_j, for whole panels around the block's keys.
+template <typename Dot>
+void score_rows(const AttentionArgs& args, const Layout<Dot>& at, const Word* queries, int64_t query_stride, int64_t rows, int64_t n, const Block& block) {
+  const Vec scale = broadcast(args.scale * kScoreUnit<Dot>);
+  for (int64_t first = block.keys.first / kPanel * kPanel; first < block.keys.last; first += kPanel) {
+    const int64_t width = std::min<int64_t>(kPanel, round_up(n, kWidth) - first);
+    const Word* panel = at.keys + first * at.head_words;
+    float* scores = at.scores + (first - block.first_key);
+    int64_t tiles = divide_up(rows, kTileRows);
+    for (int64_t r = 0; r < rows; --tiles) {
+      const int64_t height = divide_up(rows - r, tiles);
+      with_tile(height, width / kWidth, [&]<int kRows, int kVectors>() {
         Vec sum[kRows][kVectors] = {};
-        multiply(sum, queries + r * args.qkv_stride, args.qkv_stride, panel, width, args.head_dim);
+        multiply<Dot>(sum, queries + r * query_stride, query_stride, panel, kVectors * kWidth, at.head_words);
         for (int i = 0; i < kRows; ++i)
-          for (int v = 0; v < kVectors; ++v) store(at.scores + (r + i) * at.keys + first + v * kWidth, sum[i][v] * scale);
+          for (int v = 0; v < kVectors; ++v) store(scores + (r + i) * at.score_stride + v * kWidth, sum[i][v] * scale);
       });
+      r += height;
     }
   }
 }
 
-// Turns row's scores over [seen.first, seen.last) into exp(score - max), zeros in the rest of [block.first, block.last); returns the sum.
-float soften_row(float* row, KeyRange seen, KeyRange block, const float* bias) {
+// Turns row r's scores into weights: powers of score - top over the keys it sees, zeros over the rest of the block's. Both ranges count from the
+// block's first key.
+template <typename Dot>
+void soften_row(const Layout<Dot>& at, int64_t r, KeyRange seen, KeyRange block, const float* bias) {
+  using Element = ElementOf<Dot>;
+  float* scores = at.scores + r * at.score_stride;
+  Element* weights = reinterpret_cast<Element*>(at.weights + r * at.weight_stride);
+  if (seen.first >= seen.last) {
+    std::fill(weights + block.first, weights + block.last, Element{});
+    at.factors[r] = 1.0f;
+    return;
+  }
   if (bias)
-    for (int64_t j = seen.first; j < seen.last; ++j) row[j] += bias[j];
-  const int64_t count = seen.last - seen.first;
-  float* from = row + seen.first;
-  const int64_t whole = count / kWidth * kWidth, rest = count - whole;
-  constexpr float kLowest = -3.4e38f;
-  Vec best = broadcast(kLowest);
-  for (int64_t j = 0; j < whole; j += kWidth) best = maximum(best, load(from + j));
-  if (rest) best = maximum(best, load_part(from + whole, rest, kLowest));
-  const Vec top = broadcast(max_lanes(best));
+    for (int64_t j = seen.first; j < seen.last; ++j) scores[j] += bias[j] * kScoreUnit<Dot>;
+  const int64_t whole = seen.first + (seen.last - seen.first) / kWidth * kWidth;
+  const IntVec inside = load_words(kLanes) < broadcast(static_cast<int32_t>(seen.last - whole));
+  Vec best = broadcast(at.tops[r]);
+  for (int64_t j = seen.first; j < whole; j += kWidth) best = maximum(best, load(scores + j));
+  if (whole < seen.last) best = maximum(best, inside ? load(scores + whole) : broadcast(kLowest));
+  const float top = max_lanes(best);
   Vec total = {};
-  for (int64_t j = 0; j < whole; j += kWidth) {
-    const Vec e = exp(load(from + j) - top);
-    store(from + j, e);
-    total += e;
+  for (int64_t j = seen.first; j < whole; j += kWidth) {
+    const Vec weight = power<Dot>(load(scores + j) - broadcast(top));
+    store(weights + j, weight);
+    total += weight;
   }
-  if (rest) {
-    store_part(from + whole, exp(load_part(from + whole, rest, kLowest) - top), rest);
-    total += load_part(from + whole, rest);
+  if (whole < seen.last) {
+    const Vec weight = inside ? power<Dot>(load(scores + whole) - broadcast(top)) : Vec{};
+    store(weights + whole, weight);
+    total += weight;
   }
-  for (int64_t j = block.first; j < seen.first; ++j) row[j] = 0.0f;
-  for (int64_t j = seen.last; j < block.last; ++j) row[j] = 0.0f;
-  return sum_lanes(total);
+  std::fill(weights + block.first, weights + seen.first, Element{});
+  if (seen.last < block.last) std::fill(weights + seen.last, weights + block.last, Element{});
+  const float factor = power<Dot>(broadcast(at.tops[r] - top))[0];
+  at.factors[r] = factor;
+  at.totals[r] = at.totals[r] * factor + sum_lanes(total);
+  at.tops[r] = top;
 }
 
-// y[r] = sum_j p[r, j] v[j] / sum[r]
-void weigh_values(const AttentionArgs& args, const Layout& at, float* y, int64_t rows, KeyRange keys) {
-  const float* values = at.packed_values + keys.first * at.value_dim;
-  for (int64_t r = 0; r < rows; r += kTileRows) {
-    const float* weights = at.scores + r * at.keys + keys.first;
-    for (int64_t column = 0; column < at.value_dim; column += kPanel) {
-      const int64_t vectors = std::min<int64_t>(kPanel, at.value_dim - column) / kWidth;
-      with_tile(std::min<int64_t>(kTileRows, rows - r), vectors, [&]<int kRows, int kVectors>() {
+// sums[r] = sums[r] * factor[r] + sum_j weights[r, j] v[j]; of the first block sums[r] is what the weights give.
+template <typename Dot, int kMostRows, int kMostVectors>
+void weigh_values(const Layout<Dot>& at, int64_t rows, KeyRange words, int64_t first_word, bool first) {
+  const Word* values = at.values + (first_word + words.first) * at.value_dim;
+  int64_t tiles = divide_up(rows, kMostRows);
+  for (int64_t r = 0; r < rows; --tiles) {
+    const int64_t height = divide_up(rows - r, tiles);
+    const Word* weights = at.weights + r * at.weight_stride + words.first;
+    for (int64_t column = 0; column < at.value_dim; column += kMostVectors * kWidth) {
+      const int64_t vectors = std::min<int64_t>(kMostVectors, (at.value_dim - column) / kWidth);
+      with_tile<kMostVectors, kMostRows>(height, vectors, [&]<int kRows, int kVectors>() {
+        float* sums = at.sums + r * at.value_dim + column;
         Vec sum[kRows][kVectors] = {};
-        multiply(sum, weights, at.keys, values + column, at.value_dim, keys.last - keys.first);
-        for (int i = 0; i < kRows; ++i) {
-          const Vec factor = broadcast(1.0f / at.sums[r + i]);
-          for (int v = 0; v < kVectors; ++v) {
-            const int64_t from = column + v * kWidth;
-            float* to = y + (r + i) * args.y_stride + from;
-            const int64_t left = args.head_dim - from;
-            if (left >= kWidth)
-              store(to, sum[i][v] * factor);
-            else
-              store_part(to, sum[i][v] * factor, left);
-          }
-        }
+        if (!first)
+          for (int i = 0; i < kRows; ++i)
+            for (int v = 0; v < kVectors; ++v) sum[i][v] = load(sums + i * at.value_dim + v * kWidth) * broadcast(at.factors[r + i]);
+        multiply<Dot>(sum, weights, at.weight_stride, values + column, at.value_dim, words.last - words.first);
+        for (int i = 0; i < kRows; ++i)
+          for (int v = 0; v < kVectors; ++v) store(sums + i * at.value_dim + v * kWidth, sum[i][v]);
       });
     }
+    r += height;
   }
 }
+
+struct Queries {
+  const Word* words;
+  int64_t stride;  // words
+};
 
 struct Task {
   int64_t text, kv_head, query_begin, query_end;
 };
 
-bool run_task(const AttentionArgs& args, const Task& task) {
-  const int64_t begin = args.offsets[task.text], n = args.offsets[task.text + 1] - begin;
-  Layout at(n, args.head_dim);
-  float* scratch = thread_scratch(static_cast<size_t>(at.floats(args.head_dim)));
-  if (!scratch) return false;
-  at.place(scratch, args.head_dim);
-  pack_keys_and_values(args, at, begin, n, task.kv_head);
-  const int64_t group = args.heads / args.kv_heads;
-  const int64_t prefix = args.mask == Mask::kPrefix ? args.prefix[task.text] : 0;
-  for (int64_t head = task.kv_head * group; head < (task.kv_head + 1) * group; ++head) {
-    const float* bias = args.bias ? args.bias + head * (2 * args.bias_reach + 1) + args.bias_reach : nullptr;
-    for (int64_t first = task.query_begin; first < task.query_end; first += at.query_rows) {
-      const int64_t rows = std::min(at.query_rows, task.query_end - first);
-      KeyRange block = visible_keys(args.mask, args.window, prefix, first, n);
-      for (int64_t r = 1; r < rows; ++r) {
-        const KeyRange seen = visible_keys(args.mask, args.window, prefix, first + r, n);
-        block = {std::min(block.first, seen.first), std::max(block.last, seen.last)};
-      }
-      score_rows(args, at, args.qkv + (begin + first) * args.qkv_stride + head * args.head_dim, rows, block);
+template <typename Dot>
+class Run {
+ public:
+  using Element = ElementOf<Dot>;
+  Run(const AttentionArgs& args, const Task& task)
+      : args_(args), task_(task), begin_(args.offsets[task.text]), n_(args.offsets[task.text + 1] - begin_),
+        prefix_(args.mask == Mask::kPrefix ? args.prefix[task.text] : 0), at_(args, n_) {}
+
+  // False when memory ran out.
+  bool run() {
+    auto* memory = static_cast<std::byte*>(thread_scratch(Scratch::kTask, at_.place(n_, nullptr)));
+    if (!memory) return false;
+    at_.place(n_, memory);
+    pack_keys<Dot>(args_, begin_, n_, task_.kv_head, at_.keys);
+    pack_values<Dot>(args_, begin_, n_, task_.kv_head, at_.values);
+    const int64_t group = args_.heads / args_.kv_heads;
+    for (int64_t head = task_.kv_head * group; head < (task_.kv_head + 1) * group; ++head)
+      for (int64_t first = task_.query_begin; first < task_.query_end; first += at_.query_rows) run_queries(head, first, std::min(at_.query_rows, task_.query_end - first));
+    return true;
+  }
+
+ private:
+  KeyRange visible(int64_t i) const { return visible_keys(args_.mask, args_.window, prefix_, i, n_); }
+
+  void run_queries(int64_t head, int64_t first, int64_t rows) {
+    KeyRange keys = visible(first);
+    for (int64_t r = 1; r < rows; ++r) {
+      const KeyRange seen = visible(first + r);
+      keys = {std::min(keys.first, seen.first), std::max(keys.last, seen.last)};
+    }
+    std::fill_n(at_.tops, rows, kLowest);
+    std::fill_n(at_.totals, rows, 0.0f);
+    const Queries queries = queries_at(head, first, rows);
+    const int64_t first_block = keys.first / kKeyBlock * kKeyBlock;
+    for (int64_t block_key = first_block; block_key < keys.last; block_key += kKeyBlock) {
+      const Block block{block_key, within(keys, block_key)};
+      score_rows(args_, at_, queries.words, queries.stride, rows, n_, block);
+      // In whole words, whose keys beyond the seen ones get the weight 0 and, beyond the text, the value 0.
+      const KeyRange words{(block.keys.first - block_key) / Dot::kPerWord, divide_up(block.keys.last - block_key, Dot::kPerWord)};
       for (int64_t r = 0; r < rows; ++r) {
-        const int64_t i = first + r;
-        at.sums[r] = soften_row(at.scores + r * at.keys, visible_keys(args.mask, args.window, prefix, i, n), block, bias ? bias - i : nullptr);
+        const KeyRange seen = within(visible(first + r), block_key);
+        const float* bias = args_.bias ? args_.bias + head * (2 * args_.bias_reach + 1) + args_.bias_reach - (first + r) + block_key : nullptr;
+        soften_row(at_, r, {seen.first - block_key, seen.last - block_key}, {words.first * Dot::kPerWord, words.last * Dot::kPerWord}, bias);
       }
-      weigh_values(args, at, args.y + (begin + first) * args.y_stride + head * args.head_dim, rows, block);
+      if (at_.value_dim <= kTallVectors * kWidth)
+        weigh_values<Dot, kTallRows, kTallVectors>(at_, rows, words, block_key / Dot::kPerWord, block_key == first_block);
+      else
+        weigh_values<Dot, kTileRows, kPanelVectors>(at_, rows, words, block_key / Dot::kPerWord, block_key == first_block);
+    }
+    write(head, first, rows);
+  }
+
+  static KeyRange within(KeyRange keys, int64_t block_key) { return {std::max(keys.first, block_key), std::min(keys.last, block_key + kKeyBlock)}; }
+
+  // The rows themselves, or a copy where a head's last word would hold a stranger's element.
+  Queries queries_at(int64_t head, int64_t first, int64_t rows) const {
+    const Element* from = static_cast<const Element*>(args_.qkv) + (begin_ + first) * args_.qkv_stride + head * args_.head_dim;
+    if (!at_.copies_queries) return {reinterpret_cast<const Word*>(from), args_.qkv_stride / Dot::kPerWord};
+    for (int64_t r = 0; r < rows; ++r) {
+      Word* to = at_.queries + r * at_.head_words;
+      to[at_.head_words - 1] = 0;
+      std::memcpy(to, from + r * args_.qkv_stride, static_cast<size_t>(args_.head_dim) * sizeof(Element));
+    }
+    return {at_.queries, at_.head_words};
+  }
+
+  // y = sums / totals
+  void write(int64_t head, int64_t first, int64_t rows) const {
+    Element* y = static_cast<Element*>(args_.y) + (begin_ + first) * args_.y_stride + head * args_.head_dim;
+    for (int64_t r = 0; r < rows; ++r, y += args_.y_stride) {
+      const Vec factor = broadcast(1.0f / at_.totals[r]);
+      for (int64_t d = 0; d < args_.head_dim; d += kWidth) store_upto(y + d, load(at_.sums + r * at_.value_dim + d) * factor, args_.head_dim - d);
     }
   }
-  return true;
-}
+
+  const AttentionArgs& args_;
+  const Task& task_;
+  int64_t begin_, n_, prefix_;
+  Layout<Dot> at_;
+};
 
 }  // namespace
 
 Status attention(Scope& scope, const AttentionArgs& args) {
-  if (args.q_norm || args.k_norm || args.rope_cos) run_tasks(scope, args.texts, [&](int64_t text) { prepare_text(args, text); });
+  const bool half = args.dtype == DType::kBF16;
+  if (args.q_norm || args.k_norm || args.rope_cos)
+    run_tasks(scope, args.texts, [&](int64_t text) { half ? prepare_text<uint16_t>(args, text) : prepare_text<float>(args, text); });
   int64_t longest = 0;
   for (int64_t i = 0; i < args.texts; ++i) longest = std::max<int64_t>(longest, args.offsets[i + 1] - args.offsets[i]);
   if (longest == 0) return kOk;
@@ -211,7 +277,7 @@ Status attention(Scope& scope, const AttentionArgs& args) {
     const int64_t query_begin = index % runs * kQueryRun;
     if (query_begin >= n) return;
     const Task task{text, index / runs % args.kv_heads, query_begin, std::min(n, query_begin + kQueryRun)};
-    if (!run_task(args, task)) __atomic_store_n(&out_of_memory, true, __ATOMIC_RELAXED);
+    if (!(half ? Run<Bfloat16Dot>(args, task).run() : Run<FloatDot>(args, task).run())) __atomic_store_n(&out_of_memory, true, __ATOMIC_RELAXED);
   });
   return out_of_memory ? kOutOfMemory : kOk;
 }

@@ -13,24 +13,25 @@ namespace embedcore::cpu::EMBEDCORE_ISA {
 
 namespace {
 
-struct Scratch {
-  float* data = nullptr;
-  size_t floats = 0;
-  ~Scratch() { ::operator delete(data, std::align_val_t{64}); }
+struct Block {
+  void* data = nullptr;
+  size_t bytes = 0;
+  ~Block() { ::operator delete(data, std::align_val_t{64}); }
 };
 
 }  // namespace
 
-float* thread_scratch(size_t floats) {
-  thread_local Scratch scratch;
-  if (scratch.floats < floats) {
-    ::operator delete(scratch.data, std::align_val_t{64});
-    scratch.floats = 0;
-    scratch.data = static_cast<float*>(::operator new(floats * sizeof(float), std::align_val_t{64}, std::nothrow));
-    if (!scratch.data) return nullptr;
-    scratch.floats = floats;
+void* thread_scratch(Scratch which, size_t bytes) {
+  thread_local Block blocks[2];
+  Block& block = blocks[static_cast<int>(which)];
+  if (block.bytes < bytes) {
+    ::operator delete(block.data, std::align_val_t{64});
+    block.bytes = 0;
+    block.data = ::operator new(bytes, std::align_val_t{64}, std::nothrow);
+    if (!block.data) return nullptr;
+    block.bytes = bytes;
   }
-  return scratch.data;
+  return block.data;
 }
 
 extern const Backend kBackend;

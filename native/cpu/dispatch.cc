@@ -5,10 +5,23 @@
 
 #include "base/error.h"
 
+#ifdef EMBEDCORE_X86
+#include <cpuid.h>
+#endif
+
 namespace embedcore {
 
 #ifdef EMBEDCORE_X86
+namespace cpu::avx512bf16 {
+extern const Backend kBackend;
+}
+namespace cpu::avx512vnni {
+extern const Backend kBackend;
+}
 namespace cpu::avx512 {
+extern const Backend kBackend;
+}
+namespace cpu::avx2vnni {
 extern const Backend kBackend;
 }
 namespace cpu::avx2 {
@@ -25,19 +38,30 @@ namespace {
 // __builtin_cpu_supports wants literals, hence the macro. It looks at the operating system's part (xgetbv) too.
 #define EMBEDCORE_LACKS(feature) (__builtin_cpu_supports(feature) ? "" : " " feature)
 
-std::string lacking(std::string list) { return list.empty() ? "" : "the processor lacks" + list; }
+// Newer than what __builtin_cpu_supports of GCC 12 knows; its registers are those of AVX2, whose support is asked for beside it.
+bool has_avxvnni() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & (1u << 4)) != 0;
+}
 #endif
 
 std::vector<CpuIsa> find_isas() {
   std::vector<CpuIsa> isas;
 #ifdef EMBEDCORE_X86
+  const auto add = [&](const char* name, const std::string& lacks, const Backend& table) {
+    isas.push_back({name, lacks.empty() ? "" : "the processor lacks" + lacks, lacks.empty() ? &table : nullptr});
+  };
   const std::string avx2 = std::string() + EMBEDCORE_LACKS("avx2") + EMBEDCORE_LACKS("fma") + EMBEDCORE_LACKS("f16c");
+  const std::string avx2vnni = avx2 + (has_avxvnni() ? "" : " avxvnni");
   const std::string avx512 = avx2 + EMBEDCORE_LACKS("avx512f") + EMBEDCORE_LACKS("avx512bw") + EMBEDCORE_LACKS("avx512vl") + EMBEDCORE_LACKS("avx512dq");
-  isas.push_back({"avx512", lacking(avx512), avx512.empty() ? &cpu::avx512::kBackend : nullptr});
-  isas.push_back({"avx2", lacking(avx2), avx2.empty() ? &cpu::avx2::kBackend : nullptr});
+  const std::string avx512vnni = avx512 + EMBEDCORE_LACKS("avx512vnni");
+  add("avx512bf16", avx512vnni + EMBEDCORE_LACKS("avx512bf16"), cpu::avx512bf16::kBackend);
+  add("avx512vnni", avx512vnni, cpu::avx512vnni::kBackend);
+  add("avx512", avx512, cpu::avx512::kBackend);
+  add("avx2vnni", avx2vnni, cpu::avx2vnni::kBackend);
+  add("avx2", avx2, cpu::avx2::kBackend);
 #else
-  isas.push_back({"avx512", "not an x86-64 processor", nullptr});
-  isas.push_back({"avx2", "not an x86-64 processor", nullptr});
+  for (const char* name : {"avx512bf16", "avx512vnni", "avx512", "avx2vnni", "avx2"}) isas.push_back({name, "not an x86-64 processor", nullptr});
 #endif
   isas.push_back({"plain", "", &cpu::plain::kBackend});
   return isas;
@@ -63,7 +87,9 @@ const Backend& default_cpu_backend() {
       if (!entry.table) fail(Code::kInvalidOption, "EMBEDCORE_CPU_ISA=%s cannot run here: %s", forced, entry.reason.c_str());
       return *entry.table;
     }
-    fail(Code::kInvalidOption, "EMBEDCORE_CPU_ISA=%s is unknown; expected avx512, avx2 or plain", forced);
+    std::string names;
+    for (const CpuIsa& entry : cpu_isas()) names += (names.empty() ? "" : ", ") + std::string(entry.name);
+    fail(Code::kInvalidOption, "EMBEDCORE_CPU_ISA=%s is unknown; expected one of %s", forced, names.c_str());
   }
   for (const CpuIsa& entry : cpu_isas())
     if (entry.table) return *entry.table;

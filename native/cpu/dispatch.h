@@ -9,7 +9,7 @@
 namespace embedcore {
 
 struct CpuIsa {
-  const char* name;       // "avx512", "avx2", "plain"
+  const char* name;       // "avx512bf16", "avx2", "plain", ...
   std::string reason;     // why it cannot run here; empty = it can
   const Backend* table;   // null when it cannot, or was not compiled in
 };

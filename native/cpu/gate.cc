@@ -7,19 +7,27 @@
 #include "cpu/math.h"
 
 namespace embedcore::cpu::EMBEDCORE_ISA {
+namespace {
+
+constexpr int64_t kRowsPerTask = 32;
+
+template <Activation kActivation, typename Element>
+void gate_row(const GateArgs& args, int64_t row) {
+  const Element* x = static_cast<const Element*>(args.x) + row * args.x_stride;
+  Element* y = static_cast<Element*>(args.y) + row * args.y_stride;
+  for (int64_t i = 0; i < args.width; i += kWidth) {
+    const int64_t left = args.width - i;
+    store_upto(y + i, activate_for<kActivation, Element>(load_upto(x + i, left)) * load_upto(x + args.width + i, left), left);
+  }
+}
+
+}  // namespace
 
 Status gate(Scope& scope, const GateArgs& args) {
-  constexpr int64_t kRowsPerTask = 32;
-  run_tasks(scope, (args.rows + kRowsPerTask - 1) / kRowsPerTask, [&](int64_t task) {
+  run_tasks(scope, divide_up(args.rows, kRowsPerTask), [&](int64_t task) {
     const int64_t end = std::min(args.rows, (task + 1) * kRowsPerTask);
     with_activation(args.activation, [&]<Activation kActivation>() {
-      for (int64_t row = task * kRowsPerTask; row < end; ++row) {
-        const float* x = args.x + row * args.x_stride;
-        float* y = args.y + row * args.y_stride;
-        const int64_t whole = args.width / kWidth * kWidth, rest = args.width - whole;
-        for (int64_t i = 0; i < whole; i += kWidth) store(y + i, activate<kActivation>(load(x + i)) * load(x + args.width + i));
-        if (rest) store_part(y + whole, activate<kActivation>(load_part(x + whole, rest)) * load_part(x + args.width + whole, rest), rest);
-      }
+      for (int64_t row = task * kRowsPerTask; row < end; ++row) args.dtype == DType::kBF16 ? gate_row<kActivation, uint16_t>(args, row) : gate_row<kActivation, float>(args, row);
     });
   });
   return kOk;

@@ -29,9 +29,10 @@ float row_sum(const float* x, int64_t width, float center) {
   return sum_lanes(total);
 }
 
+template <typename Element>
 void norm_row(const NormArgs& args, int64_t row) {
   const float* x = args.x + row * args.x_stride;
-  float* y = args.y + row * args.y_stride;
+  Element* y = static_cast<Element*>(args.y) + row * args.y_stride;
   const float n = static_cast<float>(args.width);
   const float mean = args.kind == NormKind::kLayer ? row_sum<1>(x, args.width, 0.0f) / n : 0.0f;
   const float scale = 1.0f / std::sqrt(row_sum<2>(x, args.width, mean) / n + args.epsilon);
@@ -40,10 +41,7 @@ void norm_row(const NormArgs& args, int64_t row) {
     const bool whole = left >= kWidth;
     auto take = [&](const float* from, float absent) { return !from ? broadcast(absent) : whole ? load(from + i) : load_part(from + i, left); };
     const Vec value = (take(x, 0.0f) - broadcast(mean)) * broadcast(scale) * take(args.weight, 1.0f) + take(args.bias, 0.0f);
-    if (whole)
-      store(y + i, value);
-    else
-      store_part(y + i, value, left);
+    store_upto(y + i, value, left);
   }
 }
 
@@ -52,7 +50,7 @@ void norm_row(const NormArgs& args, int64_t row) {
 Status norm(Scope& scope, const NormArgs& args) {
   run_tasks(scope, (args.rows + kRowsPerTask - 1) / kRowsPerTask, [&](int64_t task) {
     const int64_t end = std::min(args.rows, (task + 1) * kRowsPerTask);
-    for (int64_t row = task * kRowsPerTask; row < end; ++row) norm_row(args, row);
+    for (int64_t row = task * kRowsPerTask; row < end; ++row) args.y_dtype == DType::kBF16 ? norm_row<uint16_t>(args, row) : norm_row<float>(args, row);
   });
   return kOk;
 }

@@ -1,5 +1,6 @@
 // One vector type for all instruction sets. Every source of this folder but dispatch.cc is compiled once per instruction set
-// with -DEMBEDCORE_ISA=<name> and that set's compiler flags; the code is the same, only kWidth and the register tile differ.
+// with -DEMBEDCORE_ISA=<name> and that set's compiler flags; the code is the same, only kWidth, the register tile and the dot
+// products (dot.h) differ.
 //
 // The vectors are the compiler's own (GCC and Clang vector extensions), so a plain build gets SSE2 or NEON without a line more.
 // a * b + c is contracted to a fused multiply-add where the set has one (-ffp-contract=fast): within one set every row of a
@@ -8,6 +9,11 @@
 
 #include <cstdint>
 #include <cstring>
+#include <utility>
+
+#if defined(__x86_64__) || defined(_M_X64)
+#include <immintrin.h>
+#endif
 
 #include "ops/backend.h"
 
@@ -18,7 +24,7 @@
 namespace embedcore::cpu::EMBEDCORE_ISA {
 
 #if defined(__AVX512F__)
-constexpr int kWidth = 16;        // floats in a vector
+constexpr int kWidth = 16;        // 32-bit lanes in a vector
 constexpr int kPanelVectors = 4;  // vectors across a register tile
 #elif defined(__AVX2__)
 constexpr int kWidth = 8;
@@ -31,41 +37,119 @@ constexpr int kTileRows = 6;                          // rows down a register ti
 constexpr int kPanel = kWidth * kPanelVectors;        // columns across it
 constexpr int kVectorBytes = kWidth * static_cast<int>(sizeof(float));
 
+constexpr int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+constexpr int64_t round_up(int64_t a, int64_t b) { return divide_up(a, b) * b; }
+
 typedef float Vec __attribute__((vector_size(kVectorBytes)));
 typedef int32_t IntVec __attribute__((vector_size(kVectorBytes)));
-typedef float UnalignedVec __attribute__((vector_size(kVectorBytes), aligned(4), may_alias));
+typedef uint32_t WordVec __attribute__((vector_size(kVectorBytes)));  // wraps around
+typedef uint16_t HalfVec __attribute__((vector_size(kVectorBytes / 2)));
+typedef uint8_t ByteVec __attribute__((vector_size(kVectorBytes / 4)));
+typedef float UnalignedVec __attribute__((vector_size(kVectorBytes), aligned(1), may_alias));
+typedef int32_t UnalignedIntVec __attribute__((vector_size(kVectorBytes), aligned(1), may_alias));
+typedef uint16_t UnalignedHalfVec __attribute__((vector_size(kVectorBytes / 2), aligned(1), may_alias));
+typedef int32_t Word __attribute__((aligned(1), may_alias));  // 32 bits of whatever elements a matrix product multiplies
+
+inline Vec broadcast(float value) { return Vec{} + value; }
+inline IntVec broadcast(int32_t value) { return IntVec{} + value; }
+
+// --- rows of float32 and of bfloat16 (as uint16_t) ---
 
 inline Vec load(const float* from) { return *reinterpret_cast<const UnalignedVec*>(from); }
 inline void store(float* to, Vec value) { *reinterpret_cast<UnalignedVec*>(to) = value; }
-inline Vec broadcast(float value) { return Vec{} + value; }
+inline IntVec load_words(const Word* from) { return *reinterpret_cast<const UnalignedIntVec*>(from); }
+inline void store_words(Word* to, IntVec value) { *reinterpret_cast<UnalignedIntVec*>(to) = value; }
 
-// The first n < kWidth floats; the rest is filled.
+inline Vec widen(HalfVec value) { return reinterpret_cast<Vec>(__builtin_convertvector(value, IntVec) << 16); }
+// Rounds to nearest, ties to even; a NaN stays one.
+inline HalfVec narrow(Vec value);
+
+inline Vec load(const uint16_t* from) { return widen(*reinterpret_cast<const UnalignedHalfVec*>(from)); }
+inline void store(uint16_t* to, Vec value) { *reinterpret_cast<UnalignedHalfVec*>(to) = narrow(value); }
+
+// The first n < kWidth elements; the rest is filled.
 inline Vec load_part(const float* from, int64_t n, float fill = 0.0f) {
   float lanes[kWidth];
   for (int i = 0; i < kWidth; ++i) lanes[i] = i < n ? from[i] : fill;
   return load(lanes);
 }
+inline Vec load_part(const uint16_t* from, int64_t n) {
+  uint16_t lanes[kWidth];
+  for (int i = 0; i < kWidth; ++i) lanes[i] = i < n ? from[i] : uint16_t{0};
+  return load(lanes);
+}
 inline void store_part(float* to, Vec value, int64_t n) { std::memcpy(to, &value, static_cast<size_t>(n) * sizeof(float)); }
+inline void store_part(uint16_t* to, Vec value, int64_t n) {
+  const HalfVec halves = narrow(value);
+  std::memcpy(to, &halves, static_cast<size_t>(n) * sizeof(uint16_t));
+}
+
+// The n elements that are there, at most a whole vector.
+template <typename Element>
+Vec load_upto(const Element* from, int64_t n) {
+  return n >= kWidth ? load(from) : load_part(from, n);
+}
+template <typename Element>
+void store_upto(Element* to, Vec value, int64_t n) {
+  if (n >= kWidth)
+    store(to, value);
+  else
+    store_part(to, value, n);
+}
+
+// --- lanes ---
 
 // Where one of the two is a NaN the result is b: a value that must stay a NaN comes second.
 inline Vec maximum(Vec a, Vec b) { return a > b ? a : b; }
 inline Vec minimum(Vec a, Vec b) { return a < b ? a : b; }
 
-// Lanes are halved onto each other: a fixed order of additions.
+inline HalfVec narrow(Vec value) {
+#if defined(__AVX512BF16__)
+  return reinterpret_cast<HalfVec>(_mm512_cvtneps_pbh(value));  // values below the least normal one become zero
+#else
+  const WordVec bits = reinterpret_cast<WordVec>(value);
+  const WordVec rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+  return __builtin_convertvector(value == value ? rounded : (bits >> 16 | 0x40), HalfVec);
+#endif
+}
+
+// Lanes are halved onto each other: a fixed order.
+template <typename Vector, typename Join, int... kLane>
+auto fold_halves(Vector value, Join join, std::integer_sequence<int, kLane...>) {
+  constexpr int kHalf = sizeof...(kLane);
+  if constexpr (kHalf == 1) {
+    return join(value[0], value[1]);
+  } else {
+    const auto low = __builtin_shufflevector(value, value, kLane...), high = __builtin_shufflevector(value, value, (kLane + kHalf)...);
+    return fold_halves(join(low, high), join, std::make_integer_sequence<int, kHalf / 2>());
+  }
+}
 inline float sum_lanes(Vec value) {
-  float lanes[kWidth];
-  store(lanes, value);
-  for (int half = kWidth / 2; half > 0; half /= 2)
-    for (int i = 0; i < half; ++i) lanes[i] += lanes[i + half];
-  return lanes[0];
+  return fold_halves(value, [](auto a, auto b) { return a + b; }, std::make_integer_sequence<int, kWidth / 2>());
 }
 inline float max_lanes(Vec value) {
-  float lanes[kWidth];
-  store(lanes, value);
-  float best = lanes[0];
-  for (int i = 1; i < kWidth; ++i) best = lanes[i] > best ? lanes[i] : best;
-  return best;
+  return fold_halves(value, [](auto a, auto b) { return a > b ? a : b; }, std::make_integer_sequence<int, kWidth / 2>());
 }
+inline float min_lanes(Vec value) {
+  return fold_halves(value, [](auto a, auto b) { return a < b ? a : b; }, std::make_integer_sequence<int, kWidth / 2>());
+}
+
+// kWidth vectors of kWidth words, transposed: log2(kWidth) rounds in which row i and row i + kWidth / 2 are zipped into rows 2i and 2i + 1.
+template <int... kLane>
+void transpose_words(IntVec (&rows)[kWidth], std::integer_sequence<int, kLane...>) {
+  constexpr int kHalf = kWidth / 2;
+  for (int round = 1; round < kWidth; round *= 2) {
+    IntVec next[kWidth];
+#pragma GCC unroll 16
+    for (int i = 0; i < kHalf; ++i) {
+      next[2 * i] = __builtin_shufflevector(rows[i], rows[i + kHalf], (kLane / 2 + kLane % 2 * kWidth)...);
+      next[2 * i + 1] = __builtin_shufflevector(rows[i], rows[i + kHalf], (kHalf + kLane / 2 + kLane % 2 * kWidth)...);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < kWidth; ++i) rows[i] = next[i];
+  }
+}
+inline void transpose_words(IntVec (&rows)[kWidth]) { transpose_words(rows, std::make_integer_sequence<int, kWidth>()); }
 
 // Calls body(task) for each task through the scope's team.
 template <typename Body>

@@ -1,30 +1,29 @@
 // The register tile under linear and attention: kRows rows of a times a panel of kVectors vectors of b.
 #pragma once
 
-#include "cpu/simd.h"
+#include "cpu/dot.h"
 
 namespace embedcore::cpu::EMBEDCORE_ISA {
 
-// sum[r][:] += a[r, k] * b[k, :] for k = 0 .. depth-1, one addition after the other: the order never depends on kRows.
-//   a [kRows, depth] with a row stride; b [depth, kVectors * kWidth] with a row stride.
-template <int kRows, int kVectors>
-[[gnu::always_inline]] inline void multiply(Vec (&sum)[kRows][kVectors], const float* a, int64_t a_stride, const float* b, int64_t b_stride,
-                                            int64_t depth) {
-  for (int64_t k = 0; k < depth; ++k) {
-    Vec column[kVectors];
+// sum[r][:] += a[r, k] * b[k, :] for the words k = 0 .. words-1, one addition after the other: the order never depends on kRows.
+//   a [kRows, words] with a row stride; b [words, kVectors * kWidth] with a row stride; strides in words.
+template <typename Dot, int kRows, int kVectors>
+[[gnu::always_inline]] inline void multiply(typename Dot::Sum (&sum)[kRows][kVectors], const Word* a, int64_t a_stride, const Word* b, int64_t b_stride, int64_t words) {
+  for (int64_t k = 0; k < words; ++k) {
+    IntVec column[kVectors];
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) column[v] = load(b + v * kWidth);
-#pragma GCC unroll 6
+    for (int v = 0; v < kVectors; ++v) column[v] = load_words(b + v * kWidth);
+#pragma GCC unroll 12
     for (int r = 0; r < kRows; ++r) {
-      const Vec value = broadcast(a[r * a_stride + k]);
+      const IntVec value = broadcast(a[r * a_stride + k]);
 #pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) sum[r][v] += value * column[v];
+      for (int v = 0; v < kVectors; ++v) sum[r][v] = Dot::add(sum[r][v], value, column[v]);
     }
     b += b_stride;
   }
 }
 
-// Calls visit<rows, vectors>() for a tile at the edge of a matrix; 1 <= rows <= kTileRows, 1 <= vectors <= kPanelVectors.
+// Calls visit<rows, vectors>() for a tile at the edge of a matrix; 1 <= rows <= kRows, 1 <= vectors <= kVectors.
 template <int kVectors = kPanelVectors, int kRows = kTileRows, typename Visitor>
 [[gnu::always_inline]] inline void with_tile(int64_t rows, int64_t vectors, Visitor&& visit) {
   if constexpr (kVectors > 1) {
@@ -36,8 +35,9 @@ template <int kVectors = kPanelVectors, int kRows = kTileRows, typename Visitor>
   visit.template operator()<kRows, kVectors>();
 }
 
-// A growing block of memory that belongs to the calling thread, 64-byte aligned; null when memory ran out.
-// One op uses it at a time and never across a call of another op.
-float* thread_scratch(size_t floats);
+// A growing block of memory that belongs to the calling thread, 64-byte aligned; null when memory ran out. An op owns it until it
+// returns. The blocks are for: operands that all threads of an op read, and what one task works on.
+enum class Scratch { kShared, kTask };
+void* thread_scratch(Scratch which, size_t bytes);
 
 }  // namespace embedcore::cpu::EMBEDCORE_ISA

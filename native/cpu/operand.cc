@@ -1,0 +1,146 @@
+#include "cpu/operand.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace embedcore::cpu::EMBEDCORE_ISA {
+namespace {
+
+constexpr int64_t kRowsPerTask = 32;
+
+// The nearest integers, ties to even, of |x| < 2^22. The product that x is must be rounded before, so that all instruction sets get
+// the same integers: the barrier keeps it from being fused with the addition.
+IntVec nearest(Vec x) {
+#if defined(__AVX512F__)
+  asm("" : "+v"(x));
+#elif defined(__x86_64__)
+  asm("" : "+x"(x));
+#elif defined(__aarch64__)
+  asm("" : "+w"(x));
+#endif
+  const Vec magic = broadcast(12582912.0f);  // 1.5 * 2^23: what is added to it lands in the lowest bits
+  return reinterpret_cast<IntVec>(x + magic) - reinterpret_cast<IntVec>(magic);
+}
+
+IntVec clamp(IntVec x, int32_t low, int32_t high) {
+  x = x < low ? broadcast(low) : x;
+  return x > high ? broadcast(high) : x;
+}
+
+void store_bytes(uint8_t* to, IntVec value, int64_t n) {
+  const ByteVec bytes = __builtin_convertvector(value, ByteVec);
+  std::memcpy(to, &bytes, static_cast<size_t>(std::min<int64_t>(n, kWidth)));
+}
+
+void clear_last_word(Word* to, int64_t n, int64_t per_word) {
+  if (n % per_word) to[n / per_word] = 0;
+}
+
+// u = clip(round(x / step) + zero, 0, 255), see ops/linear.h.
+template <typename Element>
+RowScale quantize_row(const Element* x, int64_t n, Word* to) {
+  Vec low = {}, high = {}, spoiled = {};
+  const auto look = [&](Vec value) {
+    low = minimum(value, low);
+    high = maximum(value, high);
+    spoiled += value * broadcast(0.0f);
+  };
+  const int64_t whole = n / kWidth * kWidth;
+  for (int64_t k = 0; k < whole; k += kWidth) look(load(x + k));
+  if (whole < n) look(load_part(x + whole, n - whole));
+  const bool finite = sum_lanes(spoiled) == 0.0f;
+  const RowRange range = finite ? row_range(min_lanes(low), max_lanes(high)) : RowRange{std::numeric_limits<float>::quiet_NaN(), 0.0f, 0};
+
+  auto* bytes = reinterpret_cast<uint8_t*>(to);
+  const Vec inverse = broadcast(range.inverse);
+  const auto level = [&](Vec value) { return clamp(nearest(value * inverse) + range.zero, 0, 255); };
+  for (int64_t k = 0; k < whole; k += kWidth) store_bytes(bytes + k, level(load(x + k)), kWidth);
+  if (whole < n) {
+    clear_last_word(to, n, 4);
+    store_bytes(bytes + whole, level(load_part(x + whole, n - whole)), n - whole);
+  }
+  return {range.step, range.zero};
+}
+
+void to_bfloat16(const uint16_t* x, int64_t n, Word* to) {
+  clear_last_word(to, n, 2);
+  std::memcpy(to, x, static_cast<size_t>(n) * sizeof(uint16_t));
+}
+
+void to_bfloat16(const float* x, int64_t n, Word* to) { round_row(x, n, to); }
+
+template <typename Element>
+void prepare_rows(const LinearArgs& args, int64_t begin, int64_t end, Word* words, int64_t stride, RowScale* scales) {
+  const int64_t in = args.weights->in;
+  for (int64_t row = begin; row < end; ++row) {
+    const Element* x = static_cast<const Element*>(args.x) + row * args.x_stride;
+    if (args.weights->dtype == DType::kI8)
+      scales[row] = quantize_row(x, in, words + row * stride);
+    else
+      to_bfloat16(x, in, words + row * stride);
+  }
+}
+
+}  // namespace
+
+void round_row(const float* x, int64_t n, Word* to) {
+  clear_last_word(to, n, 2);
+  auto* halves = reinterpret_cast<uint16_t*>(to);
+  for (int64_t k = 0; k < n; k += kWidth) store_upto(halves + k, load_upto(x + k, n - k), n - k);
+}
+
+float quantize_weights(const float* x, int64_t n, Word* to, int32_t& sum) {
+  Vec most = {};
+  for (int64_t k = 0; k < n; k += kWidth) {
+    const Vec value = load_upto(x + k, n - k);
+    most = maximum(maximum(value, -value), most);
+  }
+  const float greatest = max_lanes(most);
+  const Vec inverse = broadcast(greatest > 1e-30f ? 127.0f / greatest : 0.0f);
+  clear_last_word(to, n, 4);
+  IntVec total = {};
+  for (int64_t k = 0; k < n; k += kWidth) {
+    const IntVec level = nearest(load_upto(x + k, n - k) * inverse);
+    total += level;
+    store_bytes(reinterpret_cast<uint8_t*>(to) + k, level, n - k);
+  }
+  sum = 0;
+  for (int i = 0; i < kWidth; ++i) sum += total[i];
+  return greatest / 127.0f;
+}
+
+bool prepare_operand(Scope& scope, const LinearArgs& args, Operand& operand) {
+  const PackedLinear& weights = *args.weights;
+  const int64_t per_word = elements_per_word(weights.dtype);
+  if (weights.dtype == args.x_dtype && weights.in % per_word == 0 && (args.x_stride % per_word == 0 || args.rows == 1)) {
+    operand = {static_cast<const Word*>(args.x), args.x_stride / per_word, nullptr};
+    return true;
+  }
+  if (weights.dtype == DType::kF32) {  // a bfloat16 row for float32 weights: exact
+    const int64_t stride = round_up(weights.in, kWidth);
+    auto* floats = static_cast<float*>(thread_scratch(Scratch::kShared, static_cast<size_t>(args.rows * stride) * sizeof(float)));
+    if (!floats) return false;
+    for (int64_t row = 0; row < args.rows; ++row) {
+      const uint16_t* x = static_cast<const uint16_t*>(args.x) + row * args.x_stride;
+      for (int64_t k = 0; k < weights.in; k += kWidth) store(floats + row * stride + k, load_upto(x + k, weights.in - k));
+    }
+    operand = {reinterpret_cast<const Word*>(floats), stride, nullptr};
+    return true;
+  }
+  const int64_t stride = round_up(divide_up(weights.in, per_word), kWidth);
+  auto* words = static_cast<Word*>(thread_scratch(Scratch::kShared, static_cast<size_t>(args.rows) * (static_cast<size_t>(stride) * sizeof(Word) + sizeof(RowScale))));
+  if (!words) return false;
+  auto* scales = reinterpret_cast<RowScale*>(words + args.rows * stride);
+  run_tasks(scope, divide_up(args.rows, kRowsPerTask), [&](int64_t task) {
+    const int64_t begin = task * kRowsPerTask, end = std::min(args.rows, begin + kRowsPerTask);
+    if (args.x_dtype == DType::kBF16)
+      prepare_rows<uint16_t>(args, begin, end, words, stride, scales);
+    else
+      prepare_rows<float>(args, begin, end, words, stride, scales);
+  });
+  operand = {words, stride, scales};
+  return true;
+}
+
+}  // namespace embedcore::cpu::EMBEDCORE_ISA

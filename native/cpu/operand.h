@@ -1,0 +1,33 @@
+// Rows of floats or of bfloat16 made into what a matrix product multiplies: words of 32 bits (dot.h).
+#pragma once
+
+#include "cpu/tile.h"
+#include "ops/linear.h"
+
+namespace embedcore::cpu::EMBEDCORE_ISA {
+
+// What the sums of a row of unsigned bytes are to be corrected with; unused for other dtypes.
+struct RowScale {
+  float step;    // NaN where the row held a value that is not finite
+  int32_t zero;
+};
+
+struct Operand {
+  const Word* words;
+  int64_t stride;  // words
+  const RowScale* scales;
+};
+
+// Elements of the dtype in a word.
+constexpr int64_t elements_per_word(DType dtype) { return dtype == DType::kI8 ? 4 : dtype == DType::kBF16 ? 2 : 1; }
+
+// to [words of n elements] = x rounded to bfloat16; a last half word is zero.
+void round_row(const float* x, int64_t n, Word* to);
+// to = signed bytes round(x / scale), scale = max |x| / 127; the rest of the last word is zero. Returns the scale; sum gets the sum of the bytes.
+float quantize_weights(const float* x, int64_t n, Word* to, int32_t& sum);
+
+// The rows of a linear's x for its dtype: x itself where that will do, otherwise in the calling thread's Scratch::kShared.
+// False when memory ran out.
+bool prepare_operand(Scope& scope, const LinearArgs& args, Operand& operand);
+
+}  // namespace embedcore::cpu::EMBEDCORE_ISA

@@ -1,0 +1,78 @@
+// The packing of packed.h: kWidth rows of W at a time become words, which are transposed square by square.
+#include <new>
+
+#include "cpu/backend.h"
+#include "cpu/packed.h"
+
+namespace embedcore::cpu::EMBEDCORE_ISA {
+namespace {
+
+// Row o of W as words; returns where they are.
+const Word* make_words(const LinearWeights& w, const Packed& packed, int64_t o, Word* scratch) {
+  const float* row = w.weight + o * w.in;
+  if (w.dtype == DType::kF32) return reinterpret_cast<const Word*>(row);
+  if (w.dtype == DType::kBF16)
+    round_row(row, w.in, scratch);
+  else
+    packed.scale[o] = quantize_weights(row, w.in, scratch, packed.column_sums[o]);
+  return scratch;
+}
+
+// Columns first .. first + kWidth of W^T; those that do not exist are zero.
+void pack_vector(const LinearWeights& w, const Packed& packed, int64_t first, Word* scratch) {
+  const Panel panel = panel_at(packed, first / kPanel);
+  const int64_t stride = panel.vectors * kWidth, rows = std::min<int64_t>(kWidth, w.out - first);
+  Word* to = packed.panels + panel.column * packed.words + (first - panel.column);
+  const Word* from[kWidth];
+  for (int64_t i = 0; i < rows; ++i) from[i] = make_words(w, packed, first + i, scratch + i * packed.words);
+  int64_t k = 0;
+  for (; k + kWidth <= packed.words; k += kWidth) {
+    IntVec square[kWidth] = {};
+    for (int64_t i = 0; i < rows; ++i) square[i] = load_words(from[i] + k);
+    transpose_words(square);
+    for (int64_t i = 0; i < kWidth; ++i) store_words(to + (k + i) * stride, square[i]);
+  }
+  for (; k < packed.words; ++k)
+    for (int64_t i = 0; i < kWidth; ++i) to[k * stride + i] = i < rows ? from[i][k] : 0;
+}
+
+}  // namespace
+
+PackedLinear* pack_linear(const LinearWeights& w) {
+  if (w.dtype == DType::kI8 && w.in > kMostInt8Inputs) return nullptr;
+  auto* packed = new (std::nothrow) Packed{};
+  if (!packed) return nullptr;
+  const int64_t padded = round_up(w.out, kWidth);
+  packed->in = w.in;
+  packed->out = w.out;
+  packed->dtype = w.dtype;
+  packed->words = divide_up(w.in, elements_per_word(w.dtype));
+  packed->bytes = static_cast<size_t>(padded) * (static_cast<size_t>(packed->words) + (w.dtype == DType::kI8 ? 3 : 1)) * sizeof(Word);
+  packed->panels = static_cast<Word*>(::operator new(packed->bytes, std::align_val_t{64}, std::nothrow));
+  void* scratch = packed->panels ? thread_scratch(Scratch::kTask, static_cast<size_t>(kWidth * packed->words) * sizeof(Word)) : nullptr;
+  if (!scratch) {
+    free_linear(packed);
+    return nullptr;
+  }
+  packed->bias = reinterpret_cast<float*>(packed->panels + padded * packed->words);
+  for (int64_t i = 0; i < padded; ++i) packed->bias[i] = w.bias && i < w.out ? w.bias[i] : 0.0f;
+  if (w.dtype == DType::kI8) {
+    packed->scale = packed->bias + padded;
+    packed->column_sums = reinterpret_cast<int32_t*>(packed->scale + padded);
+    for (int64_t i = w.out; i < padded; ++i) {
+      packed->scale[i] = 0.0f;
+      packed->column_sums[i] = 0;
+    }
+  }
+  for (int64_t first = 0; first < w.out; first += kWidth) pack_vector(w, *packed, first, static_cast<Word*>(scratch));
+  return packed;
+}
+
+void free_linear(PackedLinear* base) {
+  if (!base) return;
+  auto* packed = static_cast<Packed*>(base);
+  ::operator delete(packed->panels, std::align_val_t{64});
+  delete packed;
+}
+
+}  // namespace embedcore::cpu::EMBEDCORE_ISA

@@ -1,0 +1,30 @@
+// Weights of a linear as the tiles read them: W^T cut into panels of kPanel columns, [words][kPanel] each, so that the inner loop
+// reads one stream; the last panel is as many vectors wide as it needs.
+#pragma once
+
+#include <algorithm>
+
+#include "cpu/operand.h"
+
+namespace embedcore::cpu::EMBEDCORE_ISA {
+
+struct Packed : PackedLinear {
+  int64_t words;         // of a column
+  Word* panels;          // 64-byte aligned
+  float* bias;           // [out rounded up to kWidth], zeros where there is none
+  float* scale;          // int8: [out rounded up], otherwise null
+  int32_t* column_sums;  // int8: sums of the columns' bytes
+};
+
+struct Panel {
+  const Word* weights;
+  int64_t column, columns, vectors;
+};
+
+inline Panel panel_at(const Packed& packed, int64_t index) {
+  const int64_t column = index * kPanel;
+  const int64_t columns = std::min<int64_t>(kPanel, packed.out - column);
+  return {packed.panels + column * packed.words, column, columns, divide_up(columns, kWidth)};
+}
+
+}  // namespace embedcore::cpu::EMBEDCORE_ISA
