@@ -19,8 +19,6 @@ constexpr int64_t kKeyBlock = 512;           // keys they meet at once
 constexpr int64_t kScoreFloats = 12 * 1024;  // scores held at once
 constexpr float kLowest = -3.4e38f;
 constexpr int32_t kLanes[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-// Where the values are narrow, a taller tile keeps as many sums going.
-constexpr int kTallRows = 2 * kTileRows, kTallVectors = kPanelVectors / 2;
 
 // Scores are kept in units in which the softmax is a power of its base: e for float32, 2 where a rough power will do.
 template <typename Dot>

@@ -11,14 +11,25 @@ namespace {
 constexpr int64_t kDepth = 512;     // in-block, words: 6 rows of it stay in L1, a panel of it in L2
 constexpr int64_t kRowBlock = 240;  // rows that pass one panel block while it is in L2
 
+// Of the block of weights behind the one at work, the share that one of several tiles fetches into the cache: else the first tile to meet a
+// block would wait for the memory and the others would leave it idle.
+struct NextBlock {
+  const char* from;
+  int64_t bytes_per_word;
+  void step(int64_t k) const {
+    __builtin_prefetch(from + k * bytes_per_word, 0, 2);
+    __builtin_prefetch(from + k * bytes_per_word + 64, 0, 2);
+  }
+};
+
 // sums [kRows, kPanel] (+)= a times the panel's block
 template <typename Dot, int kRows, int kVectors>
-void run_tile(const Word* a, int64_t a_stride, const Word* b, int64_t words, bool first, Word* sums) {
+void run_tile(const Word* a, int64_t a_stride, const Word* b, int64_t words, bool first, Word* sums, const NextBlock& next) {
   using Sum = typename Dot::Sum;
   Sum sum[kRows][kVectors];
   for (int r = 0; r < kRows; ++r)
     for (int v = 0; v < kVectors; ++v) sum[r][v] = first ? Sum{} : reinterpret_cast<Sum>(load_words(sums + r * kPanel + v * kWidth));
-  multiply<Dot>(sum, a, a_stride, b, kVectors * kWidth, words);
+  multiply<Dot>(sum, a, a_stride, b, kVectors * kWidth, words, next);
   for (int r = 0; r < kRows; ++r)
     for (int v = 0; v < kVectors; ++v) store_words(sums + r * kPanel + v * kWidth, reinterpret_cast<IntVec>(sum[r][v]));
 }
@@ -65,24 +76,32 @@ void finish(const LinearArgs& args, const Operand& x, const Panel& panel, int64_
   });
 }
 
+// One block of a panel's weights, words k .. k + step, by all rows.
+template <typename Dot>
+void run_block(const LinearArgs& args, const Operand& x, const Panel& panel, int64_t row_begin, int64_t row_end, int64_t k, int64_t step, Word* sums) {
+  const int64_t words = static_cast<const Packed*>(args.weights)->words, width = panel.vectors * kWidth;
+  const Word* b = panel.weights + k * width;
+  const bool first = k == 0, last = k + step == words;
+  int64_t tiles = divide_up(row_end - row_begin, kTileRows);
+  NextBlock next{reinterpret_cast<const char*>(b + step * width), width * static_cast<int64_t>(sizeof(Word)) / tiles};
+  for (int64_t row = row_begin; row < row_end; --tiles) {
+    const int64_t rows = divide_up(row_end - row, tiles);  // tiles as equal as can be
+    Word* tile_sums = first && last ? sums : sums + (row - row_begin) * kPanel;
+    with_tile(rows, panel.vectors, [&]<int kRows, int kVectors>() {
+      run_tile<Dot, kRows, kVectors>(x.words + row * x.stride + k, x.stride, b, step, first, tile_sums, next);
+    });
+    if (last) finish(args, x, panel, row, rows, tile_sums);
+    row += rows;
+    next.from += next.bytes_per_word * step;
+  }
+}
+
+// How the words are cut into blocks changes no bit: a sum goes on where the block before left it.
 template <typename Dot>
 void run_panel(const LinearArgs& args, const Operand& x, const Panel& panel, int64_t row_begin, int64_t row_end, Word* sums) {
   const int64_t words = static_cast<const Packed*>(args.weights)->words;
   const int64_t depth = divide_up(words, std::max<int64_t>(1, divide_up(words, kDepth)));
-  for (int64_t k = 0; k < words; k += depth) {
-    const int64_t step = std::min(depth, words - k);
-    const Word* b = panel.weights + k * panel.vectors * kWidth;
-    int64_t tiles = divide_up(row_end - row_begin, kTileRows);
-    for (int64_t row = row_begin; row < row_end; --tiles) {
-      const int64_t rows = divide_up(row_end - row, tiles);  // tiles as equal as can be
-      Word* tile_sums = depth < words ? sums + (row - row_begin) * kPanel : sums;
-      with_tile(rows, panel.vectors, [&]<int kRows, int kVectors>() {
-        run_tile<Dot, kRows, kVectors>(x.words + row * x.stride + k, x.stride, b, step, k == 0, tile_sums);
-      });
-      if (k + step == words) finish(args, x, panel, row, rows, tile_sums);
-      row += rows;
-    }
-  }
+  for (int64_t k = 0; k < words; k += depth) run_block<Dot>(args, x, panel, row_begin, row_end, k, std::min(depth, words - k), sums);
 }
 
 }  // namespace
@@ -92,14 +111,14 @@ Status linear(Scope& scope, const LinearArgs& args) {
   const int64_t panels = divide_up(packed.out, kPanel);
   const int64_t row_blocks = divide_up(args.rows, kRowBlock);
   if (row_blocks == 0) return kOk;
-  const int64_t block = round_up(divide_up(args.rows, row_blocks), kTileRows);
+  const int64_t block = divide_up(args.rows, row_blocks);
   Operand x;
   if (!prepare_operand(scope, args, x)) return kOutOfMemory;
   bool out_of_memory = false;
   run_tasks(scope, panels * row_blocks, [&](int64_t task) {
     const int64_t row_begin = task / panels * block;
     const int64_t row_end = std::min(args.rows, row_begin + block);
-    auto* sums = static_cast<Word*>(thread_scratch(Scratch::kTask, static_cast<size_t>((block + kTileRows) * kPanel) * sizeof(Word)));
+    auto* sums = static_cast<Word*>(thread_scratch(Scratch::kTask, static_cast<size_t>(block * kPanel) * sizeof(Word)));
     if (!sums) {
       __atomic_store_n(&out_of_memory, true, __ATOMIC_RELAXED);
       return;

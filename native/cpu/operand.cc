@@ -9,29 +9,7 @@ namespace {
 
 constexpr int64_t kRowsPerTask = 32;
 
-// The nearest integers, ties to even, of |x| < 2^22. The product that x is must be rounded before, so that all instruction sets get
-// the same integers: the barrier keeps it from being fused with the addition.
-IntVec nearest(Vec x) {
-#if defined(__AVX512F__)
-  asm("" : "+v"(x));
-#elif defined(__x86_64__)
-  asm("" : "+x"(x));
-#elif defined(__aarch64__)
-  asm("" : "+w"(x));
-#endif
-  const Vec magic = broadcast(12582912.0f);  // 1.5 * 2^23: what is added to it lands in the lowest bits
-  return reinterpret_cast<IntVec>(x + magic) - reinterpret_cast<IntVec>(magic);
-}
-
-IntVec clamp(IntVec x, int32_t low, int32_t high) {
-  x = x < low ? broadcast(low) : x;
-  return x > high ? broadcast(high) : x;
-}
-
-void store_bytes(uint8_t* to, IntVec value, int64_t n) {
-  const ByteVec bytes = __builtin_convertvector(value, ByteVec);
-  std::memcpy(to, &bytes, static_cast<size_t>(std::min<int64_t>(n, kWidth)));
-}
+void store_bytes(uint8_t* to, ByteVec bytes, int64_t n) { std::memcpy(to, &bytes, static_cast<size_t>(std::min<int64_t>(n, kWidth))); }
 
 void clear_last_word(Word* to, int64_t n, int64_t per_word) {
   if (n % per_word) to[n / per_word] = 0;
@@ -40,21 +18,26 @@ void clear_last_word(Word* to, int64_t n, int64_t per_word) {
 // u = clip(round(x / step) + zero, 0, 255), see ops/linear.h.
 template <typename Element>
 RowScale quantize_row(const Element* x, int64_t n, Word* to) {
-  Vec low = {}, high = {}, spoiled = {};
-  const auto look = [&](Vec value) {
-    low = minimum(value, low);
-    high = maximum(value, high);
-    spoiled += value * broadcast(0.0f);
+  // Two of each: a lone chain would wait for itself.
+  Vec low[2] = {}, high[2] = {}, spoiled[2] = {};
+  const auto look = [&](int chain, Vec value) {
+    low[chain] = minimum(value, low[chain]);
+    high[chain] = maximum(value, high[chain]);
+    spoiled[chain] += value * broadcast(0.0f);
   };
-  const int64_t whole = n / kWidth * kWidth;
-  for (int64_t k = 0; k < whole; k += kWidth) look(load(x + k));
-  if (whole < n) look(load_part(x + whole, n - whole));
-  const bool finite = sum_lanes(spoiled) == 0.0f;
-  const RowRange range = finite ? row_range(min_lanes(low), max_lanes(high)) : RowRange{std::numeric_limits<float>::quiet_NaN(), 0.0f, 0};
+  const int64_t pairs = n / (2 * kWidth) * (2 * kWidth), whole = n / kWidth * kWidth;
+  for (int64_t k = 0; k < pairs; k += 2 * kWidth) {
+    look(0, load(x + k));
+    look(1, load(x + k + kWidth));
+  }
+  if (pairs < whole) look(0, load(x + pairs));
+  if (whole < n) look(1, load_part(x + whole, n - whole));
+  const bool finite = sum_lanes(spoiled[0] + spoiled[1]) == 0.0f;
+  const RowRange range = finite ? row_range(min_lanes(minimum(low[0], low[1])), max_lanes(maximum(high[0], high[1]))) : RowRange{std::numeric_limits<float>::quiet_NaN(), 0.0f, 0};
 
   auto* bytes = reinterpret_cast<uint8_t*>(to);
   const Vec inverse = broadcast(range.inverse);
-  const auto level = [&](Vec value) { return clamp(nearest(value * inverse) + range.zero, 0, 255); };
+  const auto level = [&](Vec value) { return to_bytes(nearest(value * inverse) + range.zero); };
   for (int64_t k = 0; k < whole; k += kWidth) store_bytes(bytes + k, level(load(x + k)), kWidth);
   if (whole < n) {
     clear_last_word(to, n, 4);
@@ -103,7 +86,7 @@ float quantize_weights(const float* x, int64_t n, Word* to, int32_t& sum) {
   for (int64_t k = 0; k < n; k += kWidth) {
     const IntVec level = nearest(load_upto(x + k, n - k) * inverse);
     total += level;
-    store_bytes(reinterpret_cast<uint8_t*>(to) + k, level, n - k);
+    store_bytes(reinterpret_cast<uint8_t*>(to) + k, __builtin_convertvector(level, ByteVec), n - k);
   }
   sum = 0;
   for (int i = 0; i < kWidth; ++i) sum += total[i];

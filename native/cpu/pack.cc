@@ -48,7 +48,8 @@ PackedLinear* pack_linear(const LinearWeights& w) {
   packed->dtype = w.dtype;
   packed->words = divide_up(w.in, elements_per_word(w.dtype));
   packed->bytes = static_cast<size_t>(padded) * (static_cast<size_t>(packed->words) + (w.dtype == DType::kI8 ? 3 : 1)) * sizeof(Word);
-  packed->panels = static_cast<Word*>(::operator new(packed->bytes, std::align_val_t{64}, std::nothrow));
+  packed->memory = WeightMemory(packed->bytes);
+  packed->panels = reinterpret_cast<Word*>(packed->memory.data());
   void* scratch = packed->panels ? thread_scratch(Scratch::kTask, static_cast<size_t>(kWidth * packed->words) * sizeof(Word)) : nullptr;
   if (!scratch) {
     free_linear(packed);
@@ -68,11 +69,6 @@ PackedLinear* pack_linear(const LinearWeights& w) {
   return packed;
 }
 
-void free_linear(PackedLinear* base) {
-  if (!base) return;
-  auto* packed = static_cast<Packed*>(base);
-  ::operator delete(packed->panels, std::align_val_t{64});
-  delete packed;
-}
+void free_linear(PackedLinear* packed) { delete static_cast<Packed*>(packed); }
 
 }  // namespace embedcore::cpu::EMBEDCORE_ISA

@@ -4,11 +4,13 @@
 
 #include <algorithm>
 
+#include "base/weight_memory.h"
 #include "cpu/operand.h"
 
 namespace embedcore::cpu::EMBEDCORE_ISA {
 
 struct Packed : PackedLinear {
+  WeightMemory memory;
   int64_t words;         // of a column
   Word* panels;          // 64-byte aligned
   float* bias;           // [out rounded up to kWidth], zeros where there is none

@@ -7,12 +7,16 @@
 // result takes the same instructions, which is what bit-identity needs; across sets the last bits may differ.
 #pragma once
 
+#include <bit>
 #include <cstdint>
 #include <cstring>
 #include <utility>
 
 #if defined(__x86_64__) || defined(_M_X64)
 #include <immintrin.h>
+#else
+#include <algorithm>
+#include <cmath>
 #endif
 
 #include "ops/backend.h"
@@ -53,16 +57,62 @@ typedef int32_t Word __attribute__((aligned(1), may_alias));  // 32 bits of what
 inline Vec broadcast(float value) { return Vec{} + value; }
 inline IntVec broadcast(int32_t value) { return IntVec{} + value; }
 
+// --- what the compiler's vectors do not say well: one instruction where the set has it ---
+
+// maximum, minimum: where one of the two is a NaN the result is b, so a value that must stay a NaN comes second.
+// widen, narrow: bfloat16 and float32; narrow rounds to nearest, ties to even; a NaN stays one.
+// nearest: integers of |x| < 2^31, ties to even. to_bytes: clipped to 0 .. 255.
+#if defined(__AVX512F__)
+inline Vec maximum(Vec a, Vec b) { return _mm512_max_ps(a, b); }
+inline Vec minimum(Vec a, Vec b) { return _mm512_min_ps(a, b); }
+inline Vec widen(HalfVec value) { return reinterpret_cast<Vec>(_mm512_slli_epi32(_mm512_cvtepu16_epi32(reinterpret_cast<__m256i>(value)), 16)); }
+inline IntVec nearest(Vec x) { return reinterpret_cast<IntVec>(_mm512_cvtps_epi32(x)); }
+inline ByteVec to_bytes(IntVec x) { return reinterpret_cast<ByteVec>(_mm512_cvtusepi32_epi8(_mm512_max_epi32(reinterpret_cast<__m512i>(x), __m512i{}))); }
+#elif defined(__AVX2__)
+inline Vec maximum(Vec a, Vec b) { return _mm256_max_ps(a, b); }
+inline Vec minimum(Vec a, Vec b) { return _mm256_min_ps(a, b); }
+inline Vec widen(HalfVec value) { return reinterpret_cast<Vec>(_mm256_slli_epi32(_mm256_cvtepu16_epi32(reinterpret_cast<__m128i>(value)), 16)); }
+inline IntVec nearest(Vec x) { return reinterpret_cast<IntVec>(_mm256_cvtps_epi32(x)); }
+inline ByteVec to_bytes(IntVec x) {
+  const __m128i shorts = _mm_packs_epi32(_mm256_castsi256_si128(reinterpret_cast<__m256i>(x)), _mm256_extracti128_si256(reinterpret_cast<__m256i>(x), 1));
+  const int64_t bytes = _mm_cvtsi128_si64(_mm_packus_epi16(shorts, shorts));
+  return std::bit_cast<ByteVec>(bytes);
+}
+#else
+inline Vec maximum(Vec a, Vec b) { return a > b ? a : b; }
+inline Vec minimum(Vec a, Vec b) { return a < b ? a : b; }
+inline Vec widen(HalfVec value) { return reinterpret_cast<Vec>(__builtin_convertvector(value, IntVec) << 16); }
+inline IntVec nearest(Vec x) {
+#if defined(__SSE2__)
+  return reinterpret_cast<IntVec>(_mm_cvtps_epi32(x));
+#else
+  IntVec result;
+  for (int i = 0; i < kWidth; ++i) result[i] = static_cast<int32_t>(std::nearbyint(std::min(std::max(x[i], -2e9f), 2e9f)));
+  return result;
+#endif
+}
+inline ByteVec to_bytes(IntVec x) {
+  x = x < 0 ? broadcast(0) : x;
+  return __builtin_convertvector(x > 255 ? broadcast(255) : x, ByteVec);
+}
+#endif
+
+inline HalfVec narrow(Vec value) {
+#if defined(__AVX512BF16__)
+  return reinterpret_cast<HalfVec>(_mm512_cvtneps_pbh(value));  // values below the least normal one become zero
+#else
+  const WordVec bits = reinterpret_cast<WordVec>(value);
+  const WordVec rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+  return __builtin_convertvector(value == value ? rounded : (bits >> 16 | 0x40), HalfVec);
+#endif
+}
+
 // --- rows of float32 and of bfloat16 (as uint16_t) ---
 
 inline Vec load(const float* from) { return *reinterpret_cast<const UnalignedVec*>(from); }
 inline void store(float* to, Vec value) { *reinterpret_cast<UnalignedVec*>(to) = value; }
 inline IntVec load_words(const Word* from) { return *reinterpret_cast<const UnalignedIntVec*>(from); }
 inline void store_words(Word* to, IntVec value) { *reinterpret_cast<UnalignedIntVec*>(to) = value; }
-
-inline Vec widen(HalfVec value) { return reinterpret_cast<Vec>(__builtin_convertvector(value, IntVec) << 16); }
-// Rounds to nearest, ties to even; a NaN stays one.
-inline HalfVec narrow(Vec value);
 
 inline Vec load(const uint16_t* from) { return widen(*reinterpret_cast<const UnalignedHalfVec*>(from)); }
 inline void store(uint16_t* to, Vec value) { *reinterpret_cast<UnalignedHalfVec*>(to) = narrow(value); }
@@ -98,20 +148,6 @@ void store_upto(Element* to, Vec value, int64_t n) {
 }
 
 // --- lanes ---
-
-// Where one of the two is a NaN the result is b: a value that must stay a NaN comes second.
-inline Vec maximum(Vec a, Vec b) { return a > b ? a : b; }
-inline Vec minimum(Vec a, Vec b) { return a < b ? a : b; }
-
-inline HalfVec narrow(Vec value) {
-#if defined(__AVX512BF16__)
-  return reinterpret_cast<HalfVec>(_mm512_cvtneps_pbh(value));  // values below the least normal one become zero
-#else
-  const WordVec bits = reinterpret_cast<WordVec>(value);
-  const WordVec rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
-  return __builtin_convertvector(value == value ? rounded : (bits >> 16 | 0x40), HalfVec);
-#endif
-}
 
 // Lanes are halved onto each other: a fixed order.
 template <typename Vector, typename Join, int... kLane>

@@ -42,21 +42,23 @@ EMBEDCORE_EVERY_BACKEND(MemoryTest);
 
 TEST_P(MemoryTest, LinearSaysSoAndRecovers) {
   with_fresh_thread([&] {
-    const std::vector<float> weight(20 * 30, 0.5f), x(7 * 20, 1.0f);
+    // More rows than what packing needed would hold the sums of.
+    constexpr int64_t kRows = 200;
+    const std::vector<float> weight(20 * 30, 0.5f), x(kRows * 20, 1.0f);
     refuse_memory = true;
     EXPECT_EQ(backend().pack_linear({weight.data(), nullptr, 20, 30}), nullptr);
     refuse_memory = false;
     PackedLinear* packed = backend().pack_linear({weight.data(), nullptr, 20, 30});
     ASSERT_NE(packed, nullptr);
-    std::vector<float> y(7 * 30);
-    const LinearArgs args{packed, x.data(), 20, y.data(), 30, 7, Activation::kIdentity, nullptr, 0};
+    std::vector<float> y(kRows * 30);
+    const LinearArgs args{packed, x.data(), 20, y.data(), 30, kRows, Activation::kIdentity, nullptr, 0};
     TestScope scope;
     refuse_memory = true;
     EXPECT_EQ(backend().linear(scope, args), kOutOfMemory);
     EXPECT_EQ(backend().linear(scope, args), kOutOfMemory);
     refuse_memory = false;
     EXPECT_EQ(backend().linear(scope, args), kOk);
-    EXPECT_EQ(y, std::vector<float>(7 * 30, 10.0f));
+    EXPECT_EQ(y, std::vector<float>(kRows * 30, 10.0f));
     backend().free_linear(packed);
   });
 }
