@@ -29,11 +29,11 @@ struct WeightChunk {
   std::byte* data;
 };
 
-WeightMemory::WeightMemory() = default;
+WeightMemory::WeightMemory() noexcept = default;
 WeightMemory::~WeightMemory() = default;
 WeightMemory& WeightMemory::operator=(WeightMemory&&) noexcept = default;
 
-WeightMemory::WeightMemory(size_t bytes) {
+WeightMemory::WeightMemory(size_t bytes) noexcept {
   static std::mutex mutex;
   static std::weak_ptr<WeightChunk> open;  // with room left
   bytes = (bytes + 63) / 64 * 64;

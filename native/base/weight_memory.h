@@ -13,11 +13,11 @@ struct WeightChunk;
 class WeightMemory {
  public:
   // All out of line: what the sources of an instruction set include may leave no code behind that others could be linked to.
-  WeightMemory();
+  WeightMemory() noexcept;
   ~WeightMemory();
   WeightMemory& operator=(WeightMemory&&) noexcept;
   // 64-byte aligned; data() is null where memory ran out.
-  explicit WeightMemory(size_t bytes);
+  explicit WeightMemory(size_t bytes) noexcept;
   std::byte* data() const { return data_; }
 
  private:
