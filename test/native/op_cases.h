@@ -1,5 +1,5 @@
-// The one list of cases an operation, for every backend. Sizes lie around what implementations cut by: 4, 8, 16 floats a vector, 6 rows
-// and 8, 16 or 64 columns a tile, 240 rows and 512 depth a block; 256 queries a run.
+// The one list of cases an operation, for every backend. Sizes lie around what implementations cut by: 4, 8, 16 floats a vector, words of 2
+// bfloat16 or 4 bytes, 6 rows and 8, 16 or 64 columns a tile, 240 rows and 512 depth a block; 256 queries a run, 512 keys a block.
 #pragma once
 
 #include <sstream>
@@ -23,25 +23,44 @@ struct LinearCase {
   int64_t gap = 0;        // strides beyond widths
 };
 
-inline const LinearCase kLinearCases[] = {
-    {1, 1, 1},
-    {1, 1, 1, Activation::kTanh, false},
-    {1, 384, 384},
-    {1, 3, 65, Activation::kRelu},
-    {2, 5, 63, Activation::kGelu},
-    {5, 17, 15, Activation::kSilu, true, true},
-    {6, 16, 64, Activation::kGeluTanh},
-    {7, 100, 129, Activation::kSigmoid, true, false, false, 3},
-    {12, 511, 31, Activation::kIdentity, false, true, false, 1},
-    {13, 512, 33, Activation::kGelu, true, true, true, 5},
-    {11, 513, 48, Activation::kTanh, true, true, true},
-    {3, 1537, 100, Activation::kIdentity, true, true},
-    {239, 24, 17},
-    {241, 40, 70, Activation::kGelu, true, false, false, 7},
-    {481, 33, 80, Activation::kIdentity, true, true, true, 2},
-    {64, 384, 1536, Activation::kGelu},
-    {0, 8, 8},
-};
+constexpr Activation kEveryActivation[] = {Activation::kIdentity, Activation::kGelu, Activation::kGeluTanh, Activation::kRelu,
+                                           Activation::kSilu,     Activation::kTanh, Activation::kSigmoid};
+
+inline const std::vector<LinearCase>& linear_cases() {
+  static const std::vector<LinearCase> cases = [] {
+    std::vector<LinearCase> list = {
+        {1, 1, 1},
+        {1, 1, 1, Activation::kTanh, false},
+        {1, 384, 384},
+        {1, 3, 65, Activation::kRelu},
+        {2, 5, 63, Activation::kGelu},
+        {5, 17, 15, Activation::kSilu, true, true},
+        {6, 16, 64, Activation::kGeluTanh},
+        {7, 100, 129, Activation::kSigmoid, true, false, false, 3},
+        {12, 511, 31, Activation::kIdentity, false, true, false, 1},
+        {13, 512, 33, Activation::kGelu, true, true, true, 5},
+        {11, 513, 48, Activation::kTanh, true, true, true},
+        {3, 1537, 100, Activation::kIdentity, true, true},
+        {239, 24, 17},
+        {241, 40, 70, Activation::kGelu, true, false, false, 7},
+        {481, 33, 80, Activation::kIdentity, true, true, true, 2},
+        {64, 384, 1536, Activation::kGelu},
+        {0, 8, 8},
+    };
+    // The last word of a row whole or in part, at the start and around blocks, each with rows 1 to 13 and columns around 16 and 64 in turn.
+    constexpr int64_t kOut[] = {1, 15, 16, 17, 63, 64, 65, 127, 128, 129, 47, 48, 49};
+    size_t i = 0;
+    for (const int64_t in : {1, 2, 3, 4, 5, 7, 510, 511, 512, 513, 514, 2047, 2048, 2049, 4097}) {
+      for (int repeat = 0; repeat < (in < 2000 ? 3 : 1); ++repeat, ++i) {
+        const bool residual = i % 3 == 1;
+        const auto rows = static_cast<int64_t>(1 + i % 13), gap = static_cast<int64_t>(i % 5 / 3);
+        list.push_back({rows, in, kOut[(i * 5 + i / 13) % 13], kEveryActivation[i % 7], i % 4 != 2, residual, residual && i % 2 == 0, gap});
+      }
+    }
+    return list;
+  }();
+  return cases;
+}
 
 inline std::string name_of(const LinearCase& c) {
   std::ostringstream text;
@@ -199,7 +218,6 @@ inline const std::vector<PoolCase>& pool_cases() {
 }
 
 constexpr Pooling kEveryPooling[] = {Pooling::kCls, Pooling::kMean, Pooling::kMax, Pooling::kMeanSqrtLen, Pooling::kWeightedMean, Pooling::kLastToken};
-constexpr Activation kEveryActivation[] = {Activation::kIdentity, Activation::kGelu, Activation::kGeluTanh, Activation::kRelu, Activation::kSilu, Activation::kTanh, Activation::kSigmoid};
 constexpr Similarity kEverySimilarity[] = {Similarity::kCosine, Similarity::kDot, Similarity::kEuclidean, Similarity::kManhattan};
 constexpr Precision kEveryPrecision[] = {Precision::kInt8, Precision::kUint8, Precision::kBinary, Precision::kUbinary};
 
