@@ -82,7 +82,8 @@ struct AttentionCase {
   HeadNorms norms = HeadNorms::kNone;
   bool bias = false;
   int64_t gap = 0;
-  float size = 1;  // of q, k and v
+  float size = 1;   // of q, k and v
+  float slope = 0;  // of the bias: what a key more to the right adds to a score
 };
 
 inline const std::vector<AttentionCase>& attention_cases() {
@@ -122,6 +123,22 @@ inline const std::vector<AttentionCase>& attention_cases() {
       {{300}, 3, 3, 64, kBoth, 64, {}, 64},
       {{2100}, 1, 1, 8},
       {{17000, 4}, 1, 1, 8, kCausal, 40},
+      // pairs that are not whole, and heads of 96
+      {{9, 34}, 2, 1, 5, kBoth, 0, {}, 0, kNone, false, 1},
+      {{35, 7}, 3, 1, 96, kCausal, 0, {}, 96},
+      // around blocks of 512 keys: all seen, causal, windows that begin and end in every block, prefixes that end behind one
+      {{511, 512, 513}, 2, 1, 16},
+      {{513, 1}, 2, 2, 64, kCausal, 0, {}, 64, kNorms},
+      {{1023, 2}, 2, 1, 32, kCausal, 0, {}, 0, kNone, true},
+      {{1024}, 1, 1, 40, kBoth, 511},
+      {{1025}, 2, 1, 20, kCausal, 17},
+      {{1025}, 1, 1, 8, kCausal, 513, {}, 0, kNone, true},
+      {{600, 1025}, 1, 1, 16, kPrefix, 0, {520, 1000}, 16},
+      {{3100}, 1, 1, 8, kCausal},
+      // each block's greatest score is far above, or far below, that of the blocks before it
+      {{1025}, 1, 1, 8, kBoth, 0, {}, 0, kNone, true, 0, 1, 0.05f},
+      {{1300}, 1, 1, 8, kCausal, 0, {}, 0, kNone, true, 0, 1, -0.05f},
+      {{700}, 1, 1, 32, kBoth, 16, {}, 0, kNone, true, 0, 1, 3.0f},
       // scores of a few hundred: one key takes all
       {{30, 8}, 2, 2, 64, kBoth, 0, {}, 0, kNone, false, 0, 30.0f},
       {{25}, 2, 2, 16, kCausal, 0, {}, 0, kNone, false, 0, 1e-12f},
@@ -134,7 +151,7 @@ inline std::string name_of(const AttentionCase& c) {
   text << "attention lengths";
   for (const int32_t length : c.lengths) text << ' ' << length;
   text << ", heads " << c.heads << '/' << c.kv_heads << " of " << c.head_dim << ", mask " << static_cast<int>(c.mask) << ", window " << c.window << ", rotary " << c.rotary_dim
-       << ", norms " << static_cast<int>(c.norms) << (c.bias ? ", bias" : "") << ", gap " << c.gap << ", size " << c.size;
+       << ", norms " << static_cast<int>(c.norms) << (c.bias ? ", bias" : "") << ", gap " << c.gap << ", size " << c.size << ", slope " << c.slope;
   return text.str();
 }
 
