@@ -1,5 +1,6 @@
 // The bounds that native/cpu/math.h states, measured against float64 over dense grids through the operations of each instruction set, so
-// that what is measured is what was shipped. exp is seen through a softmax over two keys, the activations through a gate of ones.
+// that what is measured is what was shipped. exp is seen through a softmax over two keys, the activations through a gate of ones. In bfloat16, where
+// cheaper functions suffice, the grid is every number there is.
 #include <limits>
 #include <numbers>
 
@@ -14,26 +15,36 @@ namespace {
 class MathTest : public OpTest {};
 EMBEDCORE_EVERY_BACKEND(MathTest);
 
+std::vector<float> row_of(const TypedRows& rows) {
+  const Rows values = rows.values();
+  return {values.data(), values.data() + values.width()};
+}
+
 // activation(x) for each x.
-std::vector<float> activated(const Backend& backend, Activation activation, const std::vector<float>& x) {
+std::vector<float> activated(const Backend& backend, Activation activation, const std::vector<float>& x, DType dtype = DType::kF32) {
   const auto width = static_cast<int64_t>(x.size());
-  std::vector<float> both(x), y(x.size());
-  both.resize(2 * x.size(), 1.0f);
+  Rows both(1, 2 * width);
+  for (int64_t i = 0; i < 2 * width; ++i) both.at(0, i) = i < width ? x[static_cast<size_t>(i)] : 1.0f;
+  const TypedRows in(dtype, both);
+  TypedRows y(dtype, 1, width);
   TestScope scope;
-  expect_ok(backend.gate(scope, {both.data(), 2 * width, y.data(), width, 1, width, activation}), scope);
-  return y;
+  expect_ok(backend.gate(scope, {in.data(), 2 * width, y.data(), width, 1, width, activation, dtype}), scope);
+  return row_of(y);
 }
 
 // exp(-distance) for each distance: a query 1 sees the keys 0 and -distance, with the values 0 and 1. Divided by the sum of the weights, which
 // is 1 exactly from a distance of 17 on.
-std::vector<float> exp_over_sum(const Backend& backend, const std::vector<float>& distances) {
+std::vector<float> exp_over_sum(const Backend& backend, const std::vector<float>& distances, DType dtype = DType::kF32) {
   const auto texts = static_cast<int64_t>(distances.size());
-  std::vector<float> qkv, y(2 * distances.size());
+  Rows rows(2 * texts, 3);
   std::vector<int32_t> offsets = {0};
-  for (const float distance : distances) {
-    qkv.insert(qkv.end(), {1.0f, 0.0f, 0.0f, 1.0f, -distance, 1.0f});
+  rows.each([](float) { return 1.0f; });
+  for (int64_t i = 0; i < texts; ++i) {
+    rows.at(2 * i, 1) = rows.at(2 * i, 2) = 0;
+    rows.at(2 * i + 1, 1) = -distances[static_cast<size_t>(i)];
     offsets.push_back(offsets.back() + 2);
   }
+  TypedRows qkv(dtype, rows), y(dtype, 2 * texts, 1);
   AttentionArgs args{};
   args.qkv = qkv.data();
   args.qkv_stride = 3;
@@ -43,11 +54,23 @@ std::vector<float> exp_over_sum(const Backend& backend, const std::vector<float>
   args.texts = texts;
   args.heads = args.kv_heads = args.head_dim = 1;
   args.scale = 1.0f;
+  args.dtype = dtype;
   TestScope scope;
   expect_ok(backend.attention(scope, args), scope);
+  const Rows weighed = y.values();
   std::vector<float> first;
-  for (size_t i = 0; i < y.size(); i += 2) first.push_back(y[i]);
+  for (int64_t i = 0; i < texts; ++i) first.push_back(weighed.at(2 * i, 0));
   return first;
+}
+
+// Every finite bfloat16 from low to high.
+std::vector<float> every_bf16(float low, float high) {
+  std::vector<float> x;
+  for (uint32_t bits = 0; bits < 0x10000; ++bits) {
+    const float value = bf16_to_f32(static_cast<uint16_t>(bits));
+    if (std::isfinite(value) && value >= low && value <= high) x.push_back(value);
+  }
+  return x;
 }
 
 std::vector<float> grid(double low, double high, int points) {
@@ -154,6 +177,36 @@ TEST_P(MathTest, ActivationsAreWithinTheirBounds) {
     RecordProperty("activation_" + std::to_string(static_cast<int>(activation)), std::to_string(worst.error));
     EXPECT_LE(worst.error, 1) << "of the bound, at " << worst.at;
   }
+}
+
+TEST_P(MathTest, ActivationsInBfloat16AreWithinTheirBounds) {
+  constexpr float kMost = std::numeric_limits<float>::max();
+  const std::vector<float> x = every_bf16(-kMost, kMost);
+  for (const Activation activation : kEveryActivation) {
+    const std::vector<float> y = activated(backend(), activation, x, DType::kBF16);
+    Worst worst;
+    for (size_t i = 0; i < x.size(); ++i) {
+      const double wanted = reference::activate(activation, x[i]);
+      const double error = activation_error(activation, x[i], DType::kBF16) + kUnit * std::abs(wanted);
+      worst.see(std::abs(y[i] - wanted) / (error + bf16_rounding(std::abs(wanted) + error)), x[i]);
+    }
+    RecordProperty("bfloat16_activation_" + std::to_string(static_cast<int>(activation)), std::to_string(worst.error));
+    EXPECT_LE(worst.error, 1) << "of the bound, activation " << static_cast<int>(activation) << " at " << worst.at;
+  }
+}
+
+// e / (1 + e): the 2^-10 of exp and the 2^-8 of a weight's rounding, both once in the weight and once in the sum, and the result's rounding. exp's clamp
+// leaves next to nothing of what lies farther.
+TEST_P(MathTest, ExpInBfloat16IsWithinItsBound) {
+  const std::vector<float> x = every_bf16(0, std::numeric_limits<float>::max());
+  const std::vector<float> y = exp_over_sum(backend(), x, DType::kBF16);
+  Worst worst;
+  for (size_t i = 0; i < x.size(); ++i) {
+    const double e = std::exp(-static_cast<double>(x[i])), wanted = e / (1 + e);
+    worst.see(std::abs(y[i] - wanted) / (wanted * (2 * 0x1p-10 + 3 * kBf16Unit) + 1.3e-38), x[i]);
+  }
+  RecordProperty("bfloat16_exp", std::to_string(worst.error));
+  EXPECT_LE(worst.error, 1) << "of the bound, at " << -worst.at;
 }
 
 TEST_P(MathTest, ActivationsOfTheEndsOfTheLine) {

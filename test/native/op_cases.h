@@ -1,5 +1,5 @@
-// The one list of cases an operation, for every backend. Sizes lie around what implementations cut by: 4, 8, 16 floats a vector, 6 rows
-// and 8, 16 or 64 columns a tile, 240 rows and 512 depth a block; 256 queries a run.
+// The one list of cases an operation, for every backend. Sizes lie around what implementations cut by: 4, 8, 16 floats a vector, words of 2
+// bfloat16 or 4 bytes, 6 rows and 8, 16 or 64 columns a tile, 240 rows and 512 depth a block; 256 queries a run, 512 keys a block.
 #pragma once
 
 #include <sstream>
@@ -23,25 +23,44 @@ struct LinearCase {
   int64_t gap = 0;        // strides beyond widths
 };
 
-inline const LinearCase kLinearCases[] = {
-    {1, 1, 1},
-    {1, 1, 1, Activation::kTanh, false},
-    {1, 384, 384},
-    {1, 3, 65, Activation::kRelu},
-    {2, 5, 63, Activation::kGelu},
-    {5, 17, 15, Activation::kSilu, true, true},
-    {6, 16, 64, Activation::kGeluTanh},
-    {7, 100, 129, Activation::kSigmoid, true, false, false, 3},
-    {12, 511, 31, Activation::kIdentity, false, true, false, 1},
-    {13, 512, 33, Activation::kGelu, true, true, true, 5},
-    {11, 513, 48, Activation::kTanh, true, true, true},
-    {3, 1537, 100, Activation::kIdentity, true, true},
-    {239, 24, 17},
-    {241, 40, 70, Activation::kGelu, true, false, false, 7},
-    {481, 33, 80, Activation::kIdentity, true, true, true, 2},
-    {64, 384, 1536, Activation::kGelu},
-    {0, 8, 8},
-};
+constexpr Activation kEveryActivation[] = {Activation::kIdentity, Activation::kGelu, Activation::kGeluTanh, Activation::kRelu,
+                                           Activation::kSilu,     Activation::kTanh, Activation::kSigmoid};
+
+inline const std::vector<LinearCase>& linear_cases() {
+  static const std::vector<LinearCase> cases = [] {
+    std::vector<LinearCase> list = {
+        {1, 1, 1},
+        {1, 1, 1, Activation::kTanh, false},
+        {1, 384, 384},
+        {1, 3, 65, Activation::kRelu},
+        {2, 5, 63, Activation::kGelu},
+        {5, 17, 15, Activation::kSilu, true, true},
+        {6, 16, 64, Activation::kGeluTanh},
+        {7, 100, 129, Activation::kSigmoid, true, false, false, 3},
+        {12, 511, 31, Activation::kIdentity, false, true, false, 1},
+        {13, 512, 33, Activation::kGelu, true, true, true, 5},
+        {11, 513, 48, Activation::kTanh, true, true, true},
+        {3, 1537, 100, Activation::kIdentity, true, true},
+        {239, 24, 17},
+        {241, 40, 70, Activation::kGelu, true, false, false, 7},
+        {481, 33, 80, Activation::kIdentity, true, true, true, 2},
+        {64, 384, 1536, Activation::kGelu},
+        {0, 8, 8},
+    };
+    // The last word of a row whole or in part, at the start and around blocks, each with rows 1 to 13 and columns around 16 and 64 in turn.
+    constexpr int64_t kOut[] = {1, 15, 16, 17, 63, 64, 65, 127, 128, 129, 47, 48, 49};
+    size_t i = 0;
+    for (const int64_t in : {1, 2, 3, 4, 5, 7, 510, 511, 512, 513, 514, 2047, 2048, 2049, 4097}) {
+      for (int repeat = 0; repeat < (in < 2000 ? 3 : 1); ++repeat, ++i) {
+        const bool residual = i % 3 == 1;
+        const auto rows = static_cast<int64_t>(1 + i % 13), gap = static_cast<int64_t>(i % 5 / 3);
+        list.push_back({rows, in, kOut[(i * 5 + i / 13) % 13], kEveryActivation[i % 7], i % 4 != 2, residual, residual && i % 2 == 0, gap});
+      }
+    }
+    return list;
+  }();
+  return cases;
+}
 
 inline std::string name_of(const LinearCase& c) {
   std::ostringstream text;
@@ -63,7 +82,8 @@ struct AttentionCase {
   HeadNorms norms = HeadNorms::kNone;
   bool bias = false;
   int64_t gap = 0;
-  float size = 1;  // of q, k and v
+  float size = 1;   // of q, k and v
+  float slope = 0;  // of the bias: what a key more to the right adds to a score
 };
 
 inline const std::vector<AttentionCase>& attention_cases() {
@@ -103,6 +123,22 @@ inline const std::vector<AttentionCase>& attention_cases() {
       {{300}, 3, 3, 64, kBoth, 64, {}, 64},
       {{2100}, 1, 1, 8},
       {{17000, 4}, 1, 1, 8, kCausal, 40},
+      // pairs that are not whole, and heads of 96
+      {{9, 34}, 2, 1, 5, kBoth, 0, {}, 0, kNone, false, 1},
+      {{35, 7}, 3, 1, 96, kCausal, 0, {}, 96},
+      // around blocks of 512 keys: all seen, causal, windows that begin and end in every block, prefixes that end behind one
+      {{511, 512, 513}, 2, 1, 16},
+      {{513, 1}, 2, 2, 64, kCausal, 0, {}, 64, kNorms},
+      {{1023, 2}, 2, 1, 32, kCausal, 0, {}, 0, kNone, true},
+      {{1024}, 1, 1, 40, kBoth, 511},
+      {{1025}, 2, 1, 20, kCausal, 17},
+      {{1025}, 1, 1, 8, kCausal, 513, {}, 0, kNone, true},
+      {{600, 1025}, 1, 1, 16, kPrefix, 0, {520, 1000}, 16},
+      {{3100}, 1, 1, 8, kCausal},
+      // each block's greatest score is far above, or far below, that of the blocks before it
+      {{1025}, 1, 1, 8, kBoth, 0, {}, 0, kNone, true, 0, 1, 0.05f},
+      {{1300}, 1, 1, 8, kCausal, 0, {}, 0, kNone, true, 0, 1, -0.05f},
+      {{700}, 1, 1, 32, kBoth, 16, {}, 0, kNone, true, 0, 1, 3.0f},
       // scores of a few hundred: one key takes all
       {{30, 8}, 2, 2, 64, kBoth, 0, {}, 0, kNone, false, 0, 30.0f},
       {{25}, 2, 2, 16, kCausal, 0, {}, 0, kNone, false, 0, 1e-12f},
@@ -115,7 +151,7 @@ inline std::string name_of(const AttentionCase& c) {
   text << "attention lengths";
   for (const int32_t length : c.lengths) text << ' ' << length;
   text << ", heads " << c.heads << '/' << c.kv_heads << " of " << c.head_dim << ", mask " << static_cast<int>(c.mask) << ", window " << c.window << ", rotary " << c.rotary_dim
-       << ", norms " << static_cast<int>(c.norms) << (c.bias ? ", bias" : "") << ", gap " << c.gap << ", size " << c.size;
+       << ", norms " << static_cast<int>(c.norms) << (c.bias ? ", bias" : "") << ", gap " << c.gap << ", size " << c.size << ", slope " << c.slope;
   return text.str();
 }
 
@@ -199,7 +235,6 @@ inline const std::vector<PoolCase>& pool_cases() {
 }
 
 constexpr Pooling kEveryPooling[] = {Pooling::kCls, Pooling::kMean, Pooling::kMax, Pooling::kMeanSqrtLen, Pooling::kWeightedMean, Pooling::kLastToken};
-constexpr Activation kEveryActivation[] = {Activation::kIdentity, Activation::kGelu, Activation::kGeluTanh, Activation::kRelu, Activation::kSilu, Activation::kTanh, Activation::kSigmoid};
 constexpr Similarity kEverySimilarity[] = {Similarity::kCosine, Similarity::kDot, Similarity::kEuclidean, Similarity::kManhattan};
 constexpr Precision kEveryPrecision[] = {Precision::kInt8, Precision::kUint8, Precision::kBinary, Precision::kUbinary};
 

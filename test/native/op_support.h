@@ -1,26 +1,33 @@
-// What the tests of the operations share: the backends to test, matrices that notice reads and writes where there is nothing,
-// scopes that run tasks in different ways, and comparisons.
+// What the tests of the operations share: the backends to test, scopes that run tasks in different ways, and bounds on errors.
 #pragma once
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <atomic>
-#include <bit>
 #include <cmath>
-#include <cstring>
-#include <memory>
-#include <random>
+#include <limits>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "cpu/dispatch.h"
+#include "op_rows.h"
 #include "reference/backend.h"
 
 namespace embedcore::test {
 
-constexpr double kUnit = 0x1p-24;  // half the spacing of floats at 1: the relative error of one rounded operation
+constexpr double kUnit = 0x1p-24;     // half the spacing of floats at 1: the relative error of one rounded operation
+constexpr double kBf16Unit = 0x1p-8;  // the same of bfloat16
+
+// How far the nearest bfloat16 lies from a float32 of this size. Instructions that round to bfloat16 may take what is below 2^-126 for zero.
+inline double bf16_rounding(double size) {
+  const double least = std::max(size, static_cast<double>(std::numeric_limits<float>::min()));
+  return std::ldexp(kBf16Unit, std::ilogb(least)) + 0x1p-126;
+}
+
+// The rounding that a row's dtype adds to a float32 result.
+inline double row_rounding(DType dtype, double size) { return dtype == DType::kBF16 ? bf16_rounding(size) : 0; }
 
 // A fast path that this processor cannot run is not tested here; "plain" always is.
 inline std::vector<const Backend*> fast_backends() {
@@ -42,69 +49,6 @@ inline std::string backend_name(const testing::TestParamInfo<const Backend*>& in
 }
 
 #define EMBEDCORE_EVERY_BACKEND(suite) INSTANTIATE_TEST_SUITE_P(Every, suite, testing::ValuesIn(fast_backends()), backend_name)
-
-// Numbers that are the same on every run.
-class Random {
- public:
-  explicit Random(uint32_t seed) : engine_(seed) {}
-  // Uniform in [low, high); [-1, 1) has the standard deviation 0.58.
-  float value(double low = -1, double high = 1) { return static_cast<float>(low + (high - low) * (static_cast<double>(engine_()) * 0x1p-32)); }
-  int64_t integer(int64_t count) { return static_cast<int64_t>(engine_() % static_cast<uint64_t>(count)); }
-  template <typename Element>
-  void shuffle(std::vector<Element>& list) {
-    std::shuffle(list.begin(), list.end(), engine_);
-  }
-
- private:
-  std::mt19937 engine_;
-};
-
-// [rows, width] with a row stride. The memory ends with the last row's last element, so that the address sanitizer sees a read beyond;
-// the gaps between rows hold NaNs, so that a read of them spoils the result and a write is found by expect_gaps_kept.
-class Rows {
- public:
-  Rows(int64_t rows, int64_t width, int64_t gap = 0) : rows_(rows), width_(width), stride_(width + gap) {
-    size_ = rows > 0 ? static_cast<size_t>((rows - 1) * stride_ + width) : 0;
-    memory_.reset(new float[size_]);
-    std::fill_n(memory_.get(), size_, std::bit_cast<float>(kPoison));
-  }
-  Rows(const Rows& other) : Rows(other.rows_, other.width_, other.stride_ - other.width_) {
-    if (size_ > 0) std::memcpy(memory_.get(), other.memory_.get(), size_ * sizeof(float));
-  }
-  Rows(Rows&&) = default;
-  Rows& operator=(Rows&&) = default;
-
-  Rows& fill(Random& random, double low = -1, double high = 1) {
-    return each([&](float) { return random.value(low, high); });
-  }
-  template <typename Change>
-  Rows& each(Change&& change) {
-    for (int64_t row = 0; row < rows_; ++row)
-      for (int64_t column = 0; column < width_; ++column) at(row, column) = change(at(row, column));
-    return *this;
-  }
-  Rows magnitudes() const { return std::move(Rows(*this).each([](float value) { return std::abs(value); })); }
-
-  float* data(int64_t row = 0) { return memory_.get() + row * stride_; }
-  const float* data(int64_t row = 0) const { return memory_.get() + row * stride_; }
-  float& at(int64_t row, int64_t column) { return memory_[static_cast<size_t>(row * stride_ + column)]; }
-  float at(int64_t row, int64_t column) const { return memory_[static_cast<size_t>(row * stride_ + column)]; }
-  int64_t rows() const { return rows_; }
-  int64_t width() const { return width_; }
-  int64_t stride() const { return stride_; }
-
-  void expect_gaps_kept() const {
-    for (int64_t row = 0; row + 1 < rows_; ++row)
-      for (int64_t column = width_; column < stride_; ++column)
-        ASSERT_EQ(std::bit_cast<uint32_t>(at(row, column)), kPoison) << "written beyond row " << row << ", column " << column;
-  }
-
- private:
-  static constexpr uint32_t kPoison = 0x7fc0dead;
-  int64_t rows_, width_, stride_;
-  size_t size_ = 0;
-  std::unique_ptr<float[]> memory_;
-};
 
 // All rows in order, in a shuffled order, or by four threads at once.
 enum class Order { kAscending, kShuffled, kThreads };
@@ -135,35 +79,6 @@ struct TestScope : Scope {
 
 inline void expect_ok(Status status, const Scope& scope) { ASSERT_EQ(status, kOk) << scope.message; }
 
-// Every element within tolerance(row, column) of the wanted one; a NaN is within nothing.
-template <typename Tolerance>
-void expect_close(const Rows& got, const Rows& wanted, Tolerance&& tolerance) {
-  ASSERT_EQ(got.rows(), wanted.rows());
-  ASSERT_EQ(got.width(), wanted.width());
-  for (int64_t row = 0; row < got.rows(); ++row) {
-    for (int64_t column = 0; column < got.width(); ++column) {
-      const double allowed = tolerance(row, column);
-      const double error = std::abs(static_cast<double>(got.at(row, column)) - static_cast<double>(wanted.at(row, column)));
-      ASSERT_TRUE(error <= allowed) << "row " << row << ", column " << column << ": " << got.at(row, column) << " instead of " << wanted.at(row, column) << ", off by "
-                                    << error << ", allowed " << allowed;
-    }
-  }
-  got.expect_gaps_kept();
-}
-
-// Rows begin .. of `all` are bit for bit the rows of `part`.
-inline void expect_same_bits(const Rows& part, const Rows& all, int64_t begin = 0) {
-  ASSERT_EQ(part.width(), all.width());
-  ASSERT_LE(begin + part.rows(), all.rows());
-  for (int64_t row = 0; row < part.rows(); ++row) {
-    for (int64_t column = 0; column < part.width(); ++column) {
-      const float got = part.at(row, column), wanted = all.at(begin + row, column);
-      ASSERT_EQ(std::bit_cast<uint32_t>(got), std::bit_cast<uint32_t>(wanted)) << "row " << begin + row << ", column " << column << ": " << got << " and " << wanted;
-    }
-  }
-  part.expect_gaps_kept();
-}
-
 // Runs run(begin, end, order) -> Rows for runs of rows of every kind, which must all give the bits of the whole.
 template <typename Run>
 void expect_rows_independent(int64_t rows, Run&& run) {
@@ -190,6 +105,24 @@ inline double activation_error(Activation kind, double x) {
     case Activation::kSilu: return 12 * kUnit * size / (1 + std::exp(-x)) + 1e-37 * size;
   }
   return 0;
+}
+
+// What it may have beyond that where the result goes into bfloat16 rows, whose own rounding is 2^-8 of the value: fast paths take cheaper functions there.
+inline double reduced_activation_error(Activation kind, double x) {
+  switch (kind) {
+    case Activation::kIdentity:
+    case Activation::kRelu: return 0;
+    case Activation::kGelu:
+    case Activation::kGeluTanh:
+    case Activation::kSilu: return 0x1p-10 * std::abs(x);  // x times a factor between 0 and 1
+    case Activation::kTanh:
+    case Activation::kSigmoid: return 0x1p-10;
+  }
+  return 0;
+}
+
+inline double activation_error(Activation kind, double x, DType y_dtype) {
+  return activation_error(kind, x) + (y_dtype == DType::kBF16 ? reduced_activation_error(kind, x) : 0);
 }
 
 // The greatest slope of the activations is gelu's, 1.129.

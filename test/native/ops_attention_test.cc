@@ -1,5 +1,7 @@
-// ops/attention.h on every backend against the reference.
+// ops/attention.h on every backend against the reference, in float32 and bfloat16.
 #include "ops/attention.h"
+
+#include <map>
 
 #include "op_cases.h"
 #include "op_support.h"
@@ -9,6 +11,8 @@ namespace {
 
 class AttentionTest : public OpTest {};
 EMBEDCORE_EVERY_BACKEND(AttentionTest);
+
+constexpr DType kDTypes[] = {DType::kF32, DType::kBF16};
 
 struct Result {
   Rows qkv, y;
@@ -22,6 +26,8 @@ struct Inputs {
     Random random(static_cast<uint32_t>(offsets.back() * 31 + c.head_dim));
     qkv.fill(random, -static_cast<double>(c.size), static_cast<double>(c.size));
     bias.fill(random, -2, 2);
+    for (int64_t h = 0; h < c.heads; ++h)
+      for (int64_t i = 0; i < bias.width(); ++i) bias.at(h, i) += c.slope * static_cast<float>(i - reach);
     q_norm.fill(random, 0.5, 1.5);
     k_norm.fill(random, 0.5, 1.5);
     for (int64_t position = 0; position < cosine.rows(); ++position) {
@@ -33,20 +39,32 @@ struct Inputs {
     }
   }
 
+  // The same texts with q and k that need no more norm or rotation.
+  Inputs with_prepared(const Rows& prepared) const {
+    Inputs other = *this;
+    other.qkv = Rows(prepared);
+    other.spec.norms = HeadNorms::kNone;
+    other.spec.rotary_dim = 0;
+    return other;
+  }
+
   float scale() const { return 1.0f / std::sqrt(static_cast<float>(spec.head_dim)); }
+  int64_t texts() const { return static_cast<int64_t>(spec.lengths.size()); }
+  KeyRange keys(int64_t text, int64_t i) const {
+    return visible_keys(spec.mask, spec.window, spec.prefix.empty() ? 0 : spec.prefix[static_cast<size_t>(text)], i, spec.lengths[static_cast<size_t>(text)]);
+  }
 
   // Texts begin .. end, their rows copied out.
-  Result run(const Backend& backend, int64_t begin, int64_t end, Order order = Order::kAscending) const {
+  Result run(const Backend& backend, DType dtype, int64_t begin, int64_t end, Order order = Order::kAscending) const {
     const int64_t first = offsets[static_cast<size_t>(begin)], tokens = offsets[static_cast<size_t>(end)] - first;
-    Result result{Rows(tokens, qkv.width(), spec.gap), Rows(tokens, spec.heads * spec.head_dim, spec.gap)};
-    for (int64_t row = 0; row < tokens; ++row) std::copy_n(qkv.data(first + row), qkv.width(), result.qkv.data(row));
+    TypedRows in(dtype, qkv, first, first + tokens), y(dtype, tokens, spec.heads * spec.head_dim, spec.gap);
     std::vector<int32_t> own;
     for (int64_t text = begin; text <= end; ++text) own.push_back(offsets[static_cast<size_t>(text)] - static_cast<int32_t>(first));
     AttentionArgs args{};
-    args.qkv = result.qkv.data();
-    args.qkv_stride = result.qkv.stride();
-    args.y = result.y.data();
-    args.y_stride = result.y.stride();
+    args.qkv = in.data();
+    args.qkv_stride = in.stride();
+    args.y = y.data();
+    args.y_stride = y.stride();
     args.offsets = own.data();
     args.texts = end - begin;
     args.heads = spec.heads;
@@ -68,18 +86,25 @@ struct Inputs {
       args.bias = bias.data();
       args.bias_reach = reach;
     }
+    args.dtype = dtype;
     TestScope scope(order);
     expect_ok(backend.attention(scope, args), scope);
-    return result;
+    return {in.values(), y.values()};
   }
+  Result run(const Backend& backend, DType dtype) const { return run(backend, dtype, 0, texts()); }
 
-  const AttentionCase& spec;
+  AttentionCase spec;
   std::vector<int32_t> offsets;
   int32_t longest;
   Rows qkv;
   int64_t reach;
   Rows bias, cosine, sine, q_norm, k_norm;
 };
+
+// The longest texts show in float32 what they can show; in bfloat16 they would only take their time again.
+bool is_run(const AttentionCase& c, DType dtype) { return dtype == DType::kF32 || c.lengths[0] < 4000; }
+
+std::string name_of(const AttentionCase& c, DType dtype) { return name_of(c) + ", " + dtype_name(dtype); }
 
 double longest_head(const Rows& qkv, int64_t first_head, int64_t heads, int64_t head_dim) {
   double most = 0;
@@ -93,85 +118,244 @@ double longest_head(const Rows& qkv, int64_t first_head, int64_t heads, int64_t 
   return most;
 }
 
+// For each query the root of the sum of the squares of its keys' shares, a column a head: 1 where one key takes all, 1 / sqrt(n) where n take the same.
+Rows spreads(const Inputs& inputs, const Rows& prepared) {
+  const AttentionCase& c = inputs.spec;
+  Rows spread(prepared.rows(), c.heads);
+  for (int64_t text = 0; text < inputs.texts(); ++text) {
+    const int64_t begin = inputs.offsets[static_cast<size_t>(text)];
+    for (int64_t i = 0; i < c.lengths[static_cast<size_t>(text)]; ++i) {
+      const KeyRange keys = inputs.keys(text, i);
+      for (int64_t h = 0; h < c.heads; ++h) {
+        const float* q = prepared.data(begin + i) + h * c.head_dim;
+        std::vector<float> scores;
+        for (int64_t j = keys.first; j < keys.last; ++j) {
+          const float* k = prepared.data(begin + j) + (c.heads + h / (c.heads / c.kv_heads)) * c.head_dim;
+          float dot = 0;
+          for (int64_t d = 0; d < c.head_dim; ++d) dot += q[d] * k[d];
+          scores.push_back(dot * inputs.scale() + (c.bias ? inputs.bias.at(h, inputs.reach + j - i) : 0));
+        }
+        const float greatest = *std::max_element(scores.begin(), scores.end());
+        double sum = 0, squares = 0;
+        for (const float score : scores) {
+          const double weight = std::exp(score - greatest);
+          sum += weight;
+          squares += weight * weight;
+        }
+        spread.at(begin + i, h) = static_cast<float>(std::sqrt(squares) / sum);
+      }
+    }
+  }
+  return spread;
+}
+
+// What the reference gives and, for bfloat16, how its weights spread; made once for all backends.
+struct Wanted {
+  Wanted(const Inputs& inputs, DType dtype) : result(inputs.run(reference_backend(), dtype)), spread(dtype == DType::kBF16 ? spreads(inputs, result.qkv) : Rows(0, 0)) {}
+  Result result;
+  Rows spread;
+};
+
+const Wanted& wanted_of(const AttentionCase& c, const Inputs& inputs, DType dtype) {
+  static std::map<std::pair<const AttentionCase*, DType>, Wanted> known;
+  return known.try_emplace({&c, dtype}, inputs, dtype).first->second;
+}
+
+// The weights e^(score - greatest) pass through as many factors as there are blocks of keys, where a backend takes 512 at a time: each block's greatest
+// score so far is another.
+double factors(const Inputs& inputs) { return static_cast<double>((inputs.longest + 511) / 512); }
+
+int64_t keys_seen(const Inputs& inputs) {
+  const AttentionCase& c = inputs.spec;
+  return c.window > 0 ? std::min<int64_t>(2 * c.window + 1 + (c.mask == Mask::kPrefix ? inputs.longest : 0), inputs.longest) : inputs.longest;
+}
+
 // With s = scale |q| |k|, which bounds a score and by Cauchy-Schwarz its sum of magnitudes: a score is off by (head_dim + 3) u s, by
 // 16 u s more where q and k were normed and rotated in float32 first, and by 2 u (s + |bias|) for the bias and the greatest's
-// subtraction. exp turns that into a relative error and adds 4 u (1.5 ulp and a rounding). A weight is such a value over a sum of n of them, so
+// subtraction. In bfloat16 the sums may be of pairs, as in linear layers, which doubles the first; q and k are as they were found.
+double score_error(const Inputs& inputs, const Rows& qkv, DType dtype) {
+  const AttentionCase& c = inputs.spec;
+  const double s = static_cast<double>(inputs.scale()) * longest_head(qkv, 0, c.heads, c.head_dim) * longest_head(qkv, c.heads, c.kv_heads, c.head_dim);
+  const double bias = c.bias ? 2 + std::abs(static_cast<double>(c.slope)) * static_cast<double>(inputs.longest) : 0;
+  return kUnit * (static_cast<double>(dtype == DType::kBF16 ? 2 * c.head_dim + 6 : c.head_dim + 19) * s + 2 * (s + bias));
+}
+
+// exp turns the score's error into a relative one and adds 4 u (1.5 ulp and a rounding) a factor. A weight is such a value over a sum of n of them, so
 // twice that and n u; the weighted sum of n values costs n u more, the last multiplications 4 u.
+void expect_float32(const Inputs& inputs, const Result& got, const Result& wanted) {
+  const double share_error = 2 * (score_error(inputs, wanted.qkv, DType::kF32) + 4 * kUnit * factors(inputs)) + kUnit * static_cast<double>(2 * keys_seen(inputs) + 8);
+  const double greatest = static_cast<double>(inputs.spec.size);  // of any value
+  expect_close(got.y, wanted.y, [&](int64_t, int64_t) { return share_error * greatest; });
+
+  // q and k are left normed and rotated: three roundings for the norm, three for the rotation of a pair; v is untouched.
+  const AttentionCase& c = inputs.spec;
+  const int64_t prepared = (c.heads + c.kv_heads) * c.head_dim;
+  const double head_size = std::max(longest_head(wanted.qkv, 0, c.heads + c.kv_heads, c.head_dim), greatest);
+  expect_close(got.qkv, wanted.qkv, [&](int64_t, int64_t column) {
+    const bool changed = column < prepared && (c.norms != HeadNorms::kNone || c.rotary_dim > 0);
+    return changed ? 12 * kUnit * head_size : 0.0;
+  });
+}
+
+// As in float32 before the rounding of q and k, which an error of a few units sends to the other neighbour once in thousands of times.
+void expect_prepared_bfloat16(const Inputs& inputs, const Rows& got, const Rows& wanted) {
+  const AttentionCase& c = inputs.spec;
+  const int64_t prepared = (c.heads + c.kv_heads) * c.head_dim;
+  const double error = 12 * kUnit * std::max(longest_head(wanted, 0, c.heads + c.kv_heads, c.head_dim), static_cast<double>(c.size));
+  int64_t different = 0;
+  expect_close(got, wanted, [&](int64_t row, int64_t column) {
+    if (column >= prepared || (c.norms == HeadNorms::kNone && c.rotary_dim == 0)) return 0.0;
+    different += got.at(row, column) != wanted.at(row, column);
+    return error + 2 * bf16_rounding(std::abs(wanted.at(row, column)) + error);
+  });
+  EXPECT_LE(different, 2 + got.rows() * prepared / 100);
+}
+
+// Each weight has the relative error w: the score's, 2^-10 a factor for an exp that suffices here, and 2^-8 for its rounding to bfloat16. The sum that it is
+// divided by may be that of rounded or unrounded weights, so it is off by w y of its own. In the sum over the values v the errors cannot pass
+// w max|v|. But they come from q and k alone and the values are random numbers of mean 0 that know nothing of them: by Hoeffding's inequality
+// the sum stays within 7 w max|v| sqrt(sum of squared shares) but for one time in 10^10, which is what tells a mean of a thousand values from 0.
+// The sums in float32 are of pairs as above.
+void expect_bfloat16(const Inputs& inputs, const Result& got, const Result& wanted, const Rows& spread) {
+  const double weight_error = score_error(inputs, wanted.qkv, DType::kBF16) + 0x1p-10 * factors(inputs) + kBf16Unit;
+  const double greatest = static_cast<double>(inputs.spec.size) * (1 + kBf16Unit);
+  const double sums = kUnit * static_cast<double>(4 * keys_seen(inputs) + 16) * greatest;
+  expect_close(got.y, wanted.y, [&](int64_t row, int64_t column) {
+    const double size = std::abs(wanted.y.at(row, column)) * (1 + kBf16Unit);
+    const double error = weight_error * (greatest * std::min(1.0, 7.0 * spread.at(row, column / inputs.spec.head_dim)) + size) + sums;
+    return error + 2 * bf16_rounding(size + error);
+  });
+
+  // Roundings to nearest make values now greater, now smaller. Over many they leave no trend, but for the 2^-10 of an exp that is off alike in all greatest
+  // weights, if these are rounded and their sum is not. Cutting off, of weights or of results, takes about 3 * 2^-10.
+  if (got.y.rows() * got.y.width() < 4000) return;
+  double trend = 0, sizes = 0;
+  for (int64_t row = 0; row < got.y.rows(); ++row) {
+    for (int64_t column = 0; column < got.y.width(); ++column) {
+      const double one = wanted.y.at(row, column);
+      trend += one < 0 ? one - got.y.at(row, column) : got.y.at(row, column) - one;
+      sizes += std::abs(one);
+    }
+  }
+  EXPECT_LE(std::abs(trend), 1.5 * 0x1p-10 * sizes);
+}
+
 TEST_P(AttentionTest, AgreesWithReference) {
   for (const AttentionCase& c : attention_cases()) {
-    SCOPED_TRACE(name_of(c));
     const Inputs inputs(c);
-    const auto texts = static_cast<int64_t>(c.lengths.size());
-    const Result wanted = inputs.run(reference_backend(), 0, texts), got = inputs.run(backend(), 0, texts);
+    for (const DType dtype : kDTypes) {
+      if (!is_run(c, dtype)) continue;
+      SCOPED_TRACE(name_of(c, dtype));
+      const Wanted& wanted = wanted_of(c, inputs, dtype);
+      const Result got = inputs.run(backend(), dtype);
+      if (dtype == DType::kF32) {
+        expect_float32(inputs, got, wanted.result);
+        continue;
+      }
+      // The scores are of q and k as the backend left them: those of the reference but for a rounding here and there, which is no error of the rest.
+      expect_prepared_bfloat16(inputs, got.qkv, wanted.result.qkv);
+      if (same_values(got.qkv, wanted.result.qkv))
+        expect_bfloat16(inputs, got, wanted.result, wanted.spread);
+      else
+        expect_bfloat16(inputs, got, inputs.with_prepared(got.qkv).run(reference_backend(), dtype), wanted.spread);
+    }
+  }
+}
 
-    const double s = static_cast<double>(inputs.scale()) * longest_head(wanted.qkv, 0, c.heads, c.head_dim) * longest_head(wanted.qkv, c.heads, c.kv_heads, c.head_dim);
-    const double score_error = kUnit * (static_cast<double>(c.head_dim + 19) * s + 2 * (s + (c.bias ? 2 : 0)));
-    const double seen = static_cast<double>(c.window > 0 ? std::min<int64_t>(2 * c.window + 1 + (c.mask == Mask::kPrefix ? inputs.longest : 0), inputs.longest) : inputs.longest);
-    const double share_error = 2 * (score_error + 4 * kUnit) + kUnit * (2 * seen + 8);
-    const double greatest = static_cast<double>(c.size);  // of any value
-    expect_close(got.y, wanted.y, [&](int64_t, int64_t) { return share_error * greatest; });
-
-    // q and k are left normed and rotated: three roundings for the norm, three for the rotation of a pair; v is untouched.
-    const int64_t prepared = (c.heads + c.kv_heads) * c.head_dim;
-    const double head_size = std::max(longest_head(wanted.qkv, 0, c.heads + c.kv_heads, c.head_dim), static_cast<double>(c.size));
-    expect_close(got.qkv, wanted.qkv, [&](int64_t, int64_t column) {
-      const bool changed = column < prepared && (c.norms != HeadNorms::kNone || c.rotary_dim > 0);
-      return changed ? 12 * kUnit * head_size : 0.0;
-    });
+// Scores of 0 weigh all keys alike, and each key's value counts in one column: y counts the keys that were seen, and one that is missing, seen twice or not to be
+// seen shows however many there are.
+TEST_P(AttentionTest, EveryKeyThatIsSeenCountsOnce) {
+  constexpr int64_t kDim = 64;
+  constexpr Mask kBoth = Mask::kBidirectional, kCausal = Mask::kCausal, kPrefix = Mask::kPrefix;
+  const AttentionCase cases[] = {
+      {{1, 511, 512, 513}, 2, 1, kDim},          {{1025}, 1, 1, kDim},         {{1600}, 1, 1, kDim, kCausal},        {{1025}, 1, 1, kDim, kBoth, 100},
+      {{1025}, 1, 1, kDim, kCausal, 100},        {{700}, 1, 1, kDim, kCausal, 512}, {{1100}, 1, 1, kDim, kBoth, 513}, {{1025, 600}, 1, 1, kDim, kPrefix, 0, {515, 600}},
+      {{700}, 1, 1, kDim, kPrefix, 60, {540}},
+  };
+  for (const AttentionCase& c : cases) {
+    Inputs inputs(c);
+    for (int64_t row = 0; row < inputs.qkv.rows(); ++row) {
+      for (int64_t d = 0; d < c.heads * kDim; ++d) inputs.qkv.at(row, d) = 0;
+      for (int64_t d = 0; d < kDim; ++d) inputs.qkv.at(row, (c.heads + 1) * kDim + d) = row % kDim == d ? 1.0f : 0.0f;
+    }
+    for (const DType dtype : kDTypes) {
+      SCOPED_TRACE(name_of(c, dtype));
+      const Rows y = inputs.run(backend(), dtype).y;
+      const double share_error = dtype == DType::kF32 ? 8 * kUnit * factors(inputs) + kUnit * static_cast<double>(2 * inputs.longest + 8)
+                                                      : 2 * (0x1p-10 * factors(inputs) + kBf16Unit) + 2 * kBf16Unit;
+      for (int64_t text = 0; text < inputs.texts(); ++text) {
+        const int64_t begin = inputs.offsets[static_cast<size_t>(text)];
+        for (int64_t i = 0; i < c.lengths[static_cast<size_t>(text)]; ++i) {
+          const KeyRange keys = inputs.keys(text, i);
+          std::vector<double> counts(kDim);
+          for (int64_t j = keys.first; j < keys.last; ++j) ++counts[static_cast<size_t>((begin + j) % kDim)];
+          for (int64_t d = 0; d < c.heads * kDim; ++d) {
+            const double wanted = counts[static_cast<size_t>(d % kDim)] / static_cast<double>(keys.last - keys.first);
+            ASSERT_NEAR(y.at(begin + i, d), wanted, share_error * wanted + 1e-35) << "text " << text << ", token " << i << ", column " << d;
+          }
+        }
+      }
+    }
   }
 }
 
 TEST_P(AttentionTest, TextsAreIndependentBitForBit) {
   for (const AttentionCase& c : attention_cases()) {
-    SCOPED_TRACE(name_of(c));
     const Inputs inputs(c);
-    const auto texts = static_cast<int64_t>(c.lengths.size());
-    const Result all = inputs.run(backend(), 0, texts);
-    for (const Order order : {Order::kShuffled, Order::kThreads}) {
-      const Result other = inputs.run(backend(), 0, texts, order);
-      expect_same_bits(other.y, all.y);
-      expect_same_bits(other.qkv, all.qkv);
-    }
-    for (int64_t text = 0; text < texts; ++text) {
-      const Result alone = inputs.run(backend(), text, text + 1), rest = inputs.run(backend(), text, texts);
-      expect_same_bits(alone.y, all.y, inputs.offsets[static_cast<size_t>(text)]);
-      expect_same_bits(rest.y, all.y, inputs.offsets[static_cast<size_t>(text)]);
+    for (const DType dtype : kDTypes) {
+      if (!is_run(c, dtype)) continue;
+      SCOPED_TRACE(name_of(c, dtype));
+      const Result all = inputs.run(backend(), dtype);
+      for (const Order order : {Order::kShuffled, Order::kThreads}) {
+        const Result other = inputs.run(backend(), dtype, 0, inputs.texts(), order);
+        expect_same_bits(other.y, all.y);
+        expect_same_bits(other.qkv, all.qkv);
+      }
+      for (int64_t text = 0; text < inputs.texts() && inputs.texts() > 1; ++text) {
+        const int64_t begin = inputs.offsets[static_cast<size_t>(text)];
+        expect_same_bits(inputs.run(backend(), dtype, text, text + 1).y, all.y, begin);
+        expect_same_bits(inputs.run(backend(), dtype, text, inputs.texts()).y, all.y, begin);
+      }
     }
   }
 }
 
-// A causal token sees nothing of what follows, so a text cut short gives the same rows; the lengths of vectors and tiles differ.
+// A causal token sees nothing of what follows, so a text cut short gives the same rows; the lengths of vectors, tiles and blocks of keys differ.
 TEST_P(AttentionTest, CausalRowsDoNotDependOnLaterTokens) {
-  const AttentionCase whole{{300}, 2, 1, 16, Mask::kCausal, 0, {}, 16};
-  const Inputs inputs(whole);
-  const Result all = inputs.run(backend(), 0, 1);
-  for (const int32_t length : {1, 2, 5, 16, 63, 64, 65, 130, 257, 299}) {
-    SCOPED_TRACE(length);
-    const AttentionCase cut{{length}, 2, 1, 16, Mask::kCausal, 0, {}, 16};
-    Inputs shorter(cut);
-    for (int64_t row = 0; row < length; ++row) std::copy_n(inputs.qkv.data(row), inputs.qkv.width(), shorter.qkv.data(row));
-    expect_same_bits(shorter.run(backend(), 0, 1).y, all.y);
+  for (const auto& [whole, cuts] : {std::pair<int32_t, std::vector<int32_t>>{300, {1, 2, 5, 16, 63, 64, 65, 130, 257, 299}}, {1100, {511, 512, 513, 1023, 1024, 1025}}}) {
+    for (const DType dtype : kDTypes) {
+      const Inputs inputs({{whole}, 2, 1, 16, Mask::kCausal, 0, {}, 16});
+      const Result all = inputs.run(backend(), dtype);
+      for (const int32_t length : cuts) {
+        SCOPED_TRACE(testing::Message() << length << " of " << whole << ", " << dtype_name(dtype));
+        Inputs shorter({{length}, 2, 1, 16, Mask::kCausal, 0, {}, 16});
+        for (int64_t row = 0; row < length; ++row) std::copy_n(inputs.qkv.data(row), inputs.qkv.width(), shorter.qkv.data(row));
+        expect_same_bits(shorter.run(backend(), dtype).y, all.y);
+      }
+    }
   }
 }
 
 TEST_P(AttentionTest, NonFiniteInputStaysInItsText) {
-  for (const float value : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(), 3e38f}) {
-    for (const int64_t column : {0, 16 + 3, 32 + 5}) {  // of q, k and v of the first head
-      SCOPED_TRACE(testing::Message() << value << " in column " << column);
-      const AttentionCase c{{20, 7, 40}, 1, 1, 16, Mask::kBidirectional, 0, {}, 16};
-      Inputs inputs(c);
-      const Result clean = inputs.run(backend(), 0, 3);
-      inputs.qkv.at(22, column) = value;
-      const Result spoiled = inputs.run(backend(), 0, 3);
-      for (int64_t row = 0; row < 67; ++row) {
-        if (row >= 20 && row < 27) continue;
-        for (int64_t d = 0; d < 16; ++d)
-          ASSERT_EQ(std::bit_cast<uint32_t>(spoiled.y.at(row, d)), std::bit_cast<uint32_t>(clean.y.at(row, d))) << "row " << row;
-      }
-      // Every token that sees it: the query's own row, and all rows for a key or a value.
-      for (int64_t row = 20; row < 27 && std::isnan(value); ++row) {
-        const bool sees = column >= 16 || row == 22;
-        EXPECT_EQ(std::isnan(spoiled.y.at(row, 5)), sees) << "row " << row;
+  const AttentionCase c{{20, 7, 40}, 1, 1, 16, Mask::kBidirectional, 0, {}, 16};
+  for (const DType dtype : kDTypes) {
+    const Result clean = Inputs(c).run(backend(), dtype);
+    for (const float value : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(), 3e38f}) {
+      for (const int64_t column : {0, 16 + 3, 32 + 5}) {  // of q, k and v of the first head
+        SCOPED_TRACE(testing::Message() << value << " in column " << column << ", " << dtype_name(dtype));
+        Inputs inputs(c);
+        inputs.qkv.at(22, column) = value;
+        const Result spoiled = inputs.run(backend(), dtype);
+        for (int64_t row = 0; row < 67; ++row) {
+          if (row >= 20 && row < 27) continue;
+          for (int64_t d = 0; d < 16; ++d)
+            ASSERT_EQ(std::bit_cast<uint32_t>(spoiled.y.at(row, d)), std::bit_cast<uint32_t>(clean.y.at(row, d))) << "row " << row;
+        }
+        // Every token that sees it: the query's own row, and all rows for a key or a value.
+        for (int64_t row = 20; row < 27 && std::isnan(value); ++row) {
+          const bool sees = column >= 16 || row == 22;
+          EXPECT_EQ(std::isnan(spoiled.y.at(row, 5)), sees) << "row " << row;
+        }
       }
     }
   }

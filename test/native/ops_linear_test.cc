@@ -1,8 +1,5 @@
-// ops/linear.h on every backend against the reference.
-#include "ops/linear.h"
-
-#include "op_cases.h"
-#include "op_support.h"
+// ops/linear.h on every backend against the reference, in every dtype. What only int8 has is in ops_linear_int8_test.cc.
+#include "linear_inputs.h"
 
 namespace embedcore::test {
 namespace {
@@ -10,98 +7,107 @@ namespace {
 class LinearTest : public OpTest {};
 EMBEDCORE_EVERY_BACKEND(LinearTest);
 
-struct Packed {
-  Packed(const Backend& owner, const LinearWeights& weights) : backend(owner), weights(owner.pack_linear(weights)) {}
-  ~Packed() { backend.free_linear(weights); }
-  Packed(const Packed&) = delete;
-  const Backend& backend;
-  PackedLinear* weights;
-};
+constexpr float kNaN = std::numeric_limits<float>::quiet_NaN(), kInfinity = std::numeric_limits<float>::infinity();
 
-struct Inputs {
-  explicit Inputs(const LinearCase& c) : spec(c), x(c.rows, c.in, c.gap), weight(c.out, c.in), bias(1, c.out), residual(c.rows, c.out, c.gap) {
-    Random random(static_cast<uint32_t>(c.rows * 31 + c.in * 7 + c.out));
-    x.fill(random);
-    // sums of about 1, where activations bend
-    weight.fill(random, -2.5, 2.5).each([&](float w) { return w / std::sqrt(static_cast<float>(c.in)); });
-    bias.fill(random);
-    residual.fill(random);
-  }
-
-  LinearWeights weights() const { return {weight.data(), spec.bias ? bias.data() : nullptr, spec.in, spec.out}; }
-
-  // Rows begin .. end of the result.
-  Rows run(const Backend& backend, const PackedLinear* packed, int64_t begin, int64_t end, Order order = Order::kAscending) const {
-    Rows y(end - begin, spec.out, spec.gap);
-    const float* added = spec.residual ? residual.data(begin) : nullptr;
-    if (spec.in_place)
-      for (int64_t row = begin; row < end; ++row) std::copy_n(residual.data(row), spec.out, y.data(row - begin));
-    TestScope scope(order);
-    expect_ok(backend.linear(scope, {packed, x.data(begin), x.stride(), y.data(), y.stride(), end - begin, spec.activation, spec.in_place ? y.data() : added,
-                                     residual.stride()}),
-              scope);
-    return y;
-  }
-
-  const LinearCase& spec;
-  Rows x, weight, bias, residual;
-};
-
-// A sum of n products in float32, in any order, is within (n + 1) u of the sum of magnitudes; the activation stretches that by its
-// slope and adds its own error; adding the residual and rounding the wanted value cost a unit each.
 TEST_P(LinearTest, AgreesWithReference) {
-  for (const LinearCase& c : kLinearCases) {
-    SCOPED_TRACE(name_of(c));
-    const Inputs inputs(c);
-    const Packed fast(backend(), inputs.weights()), exact(reference_backend(), inputs.weights());
-    ASSERT_NE(fast.weights, nullptr);
-    EXPECT_EQ(fast.weights->in, c.in);
-    EXPECT_EQ(fast.weights->out, c.out);
-    EXPECT_GE(fast.weights->bytes, static_cast<size_t>(c.out * (c.in + (c.bias ? 1 : 0))) * sizeof(float));
+  for (const LinearCase& c : linear_cases()) {
+    const LinearInputs inputs(c);
+    for (const DType dtype : kArithmetics) {
+      const PackedWeights packed(backend(), inputs.weights(dtype));
+      ASSERT_NE(packed.weights, nullptr);
+      EXPECT_EQ(packed.weights->in, c.in);
+      EXPECT_EQ(packed.weights->out, c.out);
+      EXPECT_EQ(packed.weights->dtype, dtype);
+      EXPECT_GE(packed.weights->bytes, static_cast<size_t>(c.out) * (static_cast<size_t>(c.in) * dtype_size(dtype) + (c.bias ? sizeof(float) : 0)));
+      for (const LinearTypes& types : every_linear_types()) {
+        if (types.dtype != dtype) continue;
+        SCOPED_TRACE(name_of(c) + ", " + name_of(types));
+        expect_linear(inputs.run(backend(), packed.weights, types, 0, c.rows), inputs, linear_wanted(c, inputs, dtype, types.x), types);
+      }
+    }
+  }
+}
 
-    LinearCase plain = c;
-    plain.activation = Activation::kIdentity;
-    plain.residual = plain.in_place = false;
-    Inputs magnitudes(plain);
-    const Rows sums = Inputs(plain).run(reference_backend(), exact.weights, 0, c.rows);
-    magnitudes.x = magnitudes.x.magnitudes();
-    magnitudes.weight = magnitudes.weight.magnitudes();
-    magnitudes.bias = magnitudes.bias.magnitudes();
-    const Packed absolute(reference_backend(), magnitudes.weights());
-    const Rows sizes = magnitudes.run(reference_backend(), absolute.weights, 0, c.rows);
-
-    const Rows wanted = inputs.run(reference_backend(), exact.weights, 0, c.rows);
-    expect_close(inputs.run(backend(), fast.weights, 0, c.rows), wanted, [&](int64_t row, int64_t column) {
-      const double slack = static_cast<double>(c.in + 2) * kUnit * sizes.at(row, column);
-      return kSteepest * slack + activation_error(c.activation, sums.at(row, column)) + 2 * kUnit * std::abs(wanted.at(row, column)) +
-             (c.residual ? kUnit * std::abs(wanted.at(row, column)) : 0);
-    });
+// Numbers so small and whole that no sum of theirs is ever rounded: every order gives the same, and a product that is left out or taken twice shows
+// however long the sum is.
+TEST_P(LinearTest, WholeNumbersAddUpExactly) {
+  for (LinearCase c : linear_cases()) {
+    c.activation = Activation::kIdentity;
+    LinearInputs inputs(c);
+    Random random(static_cast<uint32_t>(c.in + c.out));
+    const auto whole = [&](float) { return static_cast<float>(random.integer(33) - 16); };
+    inputs.x.each(whole);
+    inputs.weight.each(whole).each([](float w) { return w / 8; });
+    inputs.bias.each(whole);
+    inputs.residual.each(whole);
+    for (const LinearTypes& types : every_linear_types()) {
+      if (types.dtype == DType::kI8) continue;
+      SCOPED_TRACE(name_of(c) + ", " + name_of(types));
+      expect_close(inputs.run(backend(), types), inputs.run(reference_backend(), types), [](int64_t, int64_t) { return 0.0; });
+    }
   }
 }
 
 TEST_P(LinearTest, RowsAreIndependentBitForBit) {
-  for (const LinearCase& c : kLinearCases) {
-    SCOPED_TRACE(name_of(c));
-    const Inputs inputs(c);
-    const Packed packed(backend(), inputs.weights());
-    expect_rows_independent(c.rows, [&](int64_t begin, int64_t end, Order order) { return inputs.run(backend(), packed.weights, begin, end, order); });
+  constexpr DType kF32 = DType::kF32, kBF16 = DType::kBF16, kI8 = DType::kI8;
+  for (const LinearCase& c : linear_cases()) {
+    const LinearInputs inputs(c);
+    for (const LinearTypes types : {LinearTypes{kF32, kF32, kF32}, {kBF16, kBF16, kBF16}, {kBF16, kF32, kF32}, {kI8, kF32, kBF16}, {kI8, kBF16, kF32}}) {
+      SCOPED_TRACE(name_of(c) + ", " + name_of(types));
+      const PackedWeights packed(backend(), inputs.weights(types.dtype));
+      expect_rows_independent(c.rows, [&](int64_t begin, int64_t end, Order order) { return inputs.run(backend(), packed.weights, types, begin, end, order); });
+    }
   }
 }
 
+// Rows that stress ranges: of one value, of one sign, far below and above 1, and where one element dwarfs the others.
+TEST_P(LinearTest, RowsOfEveryKindAgreeWithReference) {
+  for (const Activation activation : {Activation::kIdentity, Activation::kGelu}) {
+    const LinearCase c{14, 101, 35, activation};
+    LinearInputs inputs(c);
+    for (int64_t k = 0; k < c.in; ++k) {
+      const float value = inputs.x.at(0, k);
+      inputs.x.at(1, k) = 0.0f;
+      inputs.x.at(2, k) = 0.7f;
+      inputs.x.at(3, k) = -0.3f;
+      inputs.x.at(4, k) = -0.1f - std::abs(value);
+      inputs.x.at(5, k) = 0.1f + std::abs(value);
+      inputs.x.at(6, k) = std::max(value, 0.0f);
+      inputs.x.at(7, k) = value * 1e-35f;
+      inputs.x.at(8, k) = value * 1e-39f;  // below the normal floats
+      inputs.x.at(9, k) = value * 1e30f;
+      inputs.x.at(10, k) = k == 50 ? 1e4f : value;
+      inputs.x.at(11, k) = k == 100 ? -1e4f : value;
+      inputs.x.at(12, k) = k == 0 ? 1.0f : 0.0f;
+      inputs.x.at(13, k) = 100.0f + value;
+    }
+    for (const LinearTypes& types : every_linear_types()) {
+      SCOPED_TRACE(name_of(c) + ", " + name_of(types));
+      expect_linear(inputs.run(backend(), types), inputs, LinearWanted(inputs, types.dtype, types.x), types);
+    }
+  }
+}
+
+// In int8 an infinity leaves its row no range, so nothing of the row remains.
 TEST_P(LinearTest, NonFiniteInputStaysInItsRow) {
   const LinearCase c{13, 33, 70, Activation::kGelu};
-  Inputs inputs(c);
-  const Packed packed(backend(), inputs.weights());
-  const Rows clean = inputs.run(backend(), packed.weights, 0, c.rows);
-  inputs.x.at(4, 7) = std::numeric_limits<float>::quiet_NaN();
-  inputs.x.at(9, 0) = std::numeric_limits<float>::infinity();
-  const Rows spoiled = inputs.run(backend(), packed.weights, 0, c.rows);
-  for (int64_t row = 0; row < c.rows; ++row) {
-    for (int64_t column = 0; column < c.out; ++column) {
-      if (row == 4) {
-        ASSERT_TRUE(std::isnan(spoiled.at(row, column)));
-      } else if (row != 9) {
-        ASSERT_EQ(std::bit_cast<uint32_t>(spoiled.at(row, column)), std::bit_cast<uint32_t>(clean.at(row, column))) << "row " << row;
+  const LinearInputs inputs(c);
+  LinearInputs spoiled = inputs;
+  spoiled.x.at(4, 7) = kNaN;
+  spoiled.x.at(9, 0) = kInfinity;
+  spoiled.x.at(11, 32) = -kInfinity;
+  for (const LinearTypes& types : every_linear_types()) {
+    SCOPED_TRACE(name_of(types));
+    const PackedWeights packed(backend(), inputs.weights(types.dtype));
+    const Rows clean = inputs.run(backend(), packed.weights, types, 0, c.rows), y = spoiled.run(backend(), packed.weights, types, 0, c.rows);
+    for (int64_t row = 0; row < c.rows; ++row) {
+      const bool infinite = row == 9 || row == 11;
+      for (int64_t column = 0; column < c.out; ++column) {
+        if (row == 4 || (infinite && types.dtype == DType::kI8)) {
+          ASSERT_TRUE(std::isnan(y.at(row, column))) << "row " << row << ", column " << column;
+        } else if (!infinite) {
+          ASSERT_EQ(std::bit_cast<uint32_t>(y.at(row, column)), std::bit_cast<uint32_t>(clean.at(row, column))) << "row " << row;
+        }
       }
     }
   }
@@ -110,14 +116,15 @@ TEST_P(LinearTest, NonFiniteInputStaysInItsRow) {
 // A NaN in a sum must reach the result: a model that overflowed has to be seen to have done so.
 TEST_P(LinearTest, EveryActivationKeepsNaN) {
   for (const Activation activation : kEveryActivation) {
-    const LinearCase c{3, 5, 37, activation};
-    Inputs inputs(c);
-    inputs.x.at(1, 2) = std::numeric_limits<float>::quiet_NaN();
-    const Packed packed(backend(), inputs.weights());
-    const Rows y = inputs.run(backend(), packed.weights, 0, c.rows);
-    for (int64_t column = 0; column < c.out; ++column) {
-      EXPECT_TRUE(std::isnan(y.at(1, column))) << "activation " << static_cast<int>(activation) << ", column " << column;
-      EXPECT_TRUE(std::isfinite(y.at(0, column)) && std::isfinite(y.at(2, column))) << "activation " << static_cast<int>(activation);
+    for (const LinearTypes& types : every_linear_types()) {
+      SCOPED_TRACE(testing::Message() << "activation " << static_cast<int>(activation) << ", " << name_of(types));
+      LinearInputs inputs({3, 5, 37, activation});
+      inputs.x.at(1, 2) = kNaN;
+      const Rows y = inputs.run(backend(), types);
+      for (int64_t column = 0; column < y.width(); ++column) {
+        EXPECT_TRUE(std::isnan(y.at(1, column))) << "column " << column;
+        EXPECT_TRUE(std::isfinite(y.at(0, column)) && std::isfinite(y.at(2, column))) << "column " << column;
+      }
     }
   }
 }
@@ -125,7 +132,8 @@ TEST_P(LinearTest, EveryActivationKeepsNaN) {
 TEST_P(LinearTest, PackingMoreThanMemoryGivesNull) {
   const float one = 1;
   for (const Backend* tried : {&backend(), &reference_backend()}) {
-    EXPECT_EQ(tried->pack_linear({&one, nullptr, int64_t{1} << 29, int64_t{1} << 29}), nullptr) << tried->name;
+    for (const DType dtype : kArithmetics)
+      EXPECT_EQ(tried->pack_linear({&one, nullptr, int64_t{1} << 16, int64_t{1} << 42, dtype}), nullptr) << tried->name << ", " << dtype_name(dtype);
     tried->free_linear(nullptr);
   }
 }

@@ -63,27 +63,69 @@ TEST_P(MemoryTest, LinearSaysSoAndRecovers) {
   });
 }
 
+// Whatever an operation needs of memory in the other dtypes: with none of it, it says so or does without; with it, it is right.
+TEST_P(MemoryTest, LinearOfFewerBitsSaysSoOrDoesWithout) {
+  for (const DType dtype : {DType::kBF16, DType::kI8}) {
+    for (const DType rows : {DType::kF32, DType::kBF16}) {
+      SCOPED_TRACE(testing::Message() << dtype_name(dtype) << ", rows " << dtype_name(rows));
+      with_fresh_thread([&] {
+        const std::vector<float> weight(20 * 30, 0.5f);
+        const TypedRows x(rows, Rows(7, 20).each([](float) { return 1.0f; }));
+        TypedRows y(rows, 7, 30);
+        refuse_memory = true;
+        EXPECT_EQ(backend().pack_linear({weight.data(), nullptr, 20, 30, dtype}), nullptr);
+        refuse_memory = false;
+        PackedLinear* packed = backend().pack_linear({weight.data(), nullptr, 20, 30, dtype});
+        ASSERT_NE(packed, nullptr);
+        const LinearArgs args{packed, x.data(), 20, y.data(), 30, 7, Activation::kIdentity, nullptr, 0, rows, rows};
+        TestScope scope;
+        for (const bool refused : {true, true, false}) {
+          refuse_memory = refused;
+          const Status status = backend().linear(scope, args);
+          refuse_memory = false;
+          if (refused && status == kOutOfMemory) continue;
+          EXPECT_EQ(status, kOk);
+          y.values().each([](float value) {
+            EXPECT_NEAR(value, 10.0f, 50 * kUnit);  // int8's steps are rounded
+            return value;
+          });
+        }
+        backend().free_linear(packed);
+      });
+    }
+  }
+}
+
 TEST_P(MemoryTest, AttentionSaysSoAndRecovers) {
-  with_fresh_thread([&] {
-    std::vector<float> qkv(9 * 3 * 16, 1.0f), y(9 * 16);
-    const int32_t offsets[] = {0, 5, 9};
-    AttentionArgs args{};
-    args.qkv = qkv.data();
-    args.qkv_stride = 48;
-    args.y = y.data();
-    args.y_stride = 16;
-    args.offsets = offsets;
-    args.texts = 2;
-    args.heads = args.kv_heads = 1;
-    args.head_dim = 16;
-    args.scale = 0.25f;
-    TestScope scope;
-    refuse_memory = true;
-    EXPECT_EQ(backend().attention(scope, args), kOutOfMemory);
-    refuse_memory = false;
-    EXPECT_EQ(backend().attention(scope, args), kOk);
-    for (const float value : y) EXPECT_NEAR(value, 1.0f, 12 * kUnit);  // a mean of up to 5 ones: sums, reciprocal and product are rounded
-  });
+  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    SCOPED_TRACE(dtype_name(dtype));
+    with_fresh_thread([&] {
+      TypedRows qkv(dtype, Rows(9, 3 * 16).each([](float) { return 1.0f; })), y(dtype, 9, 16);
+      const int32_t offsets[] = {0, 5, 9};
+      AttentionArgs args{};
+      args.qkv = qkv.data();
+      args.qkv_stride = 48;
+      args.y = y.data();
+      args.y_stride = 16;
+      args.offsets = offsets;
+      args.texts = 2;
+      args.heads = args.kv_heads = 1;
+      args.head_dim = 16;
+      args.scale = 0.25f;
+      args.dtype = dtype;
+      TestScope scope;
+      refuse_memory = true;
+      const Status refused = backend().attention(scope, args);
+      refuse_memory = false;
+      EXPECT_TRUE(refused == kOutOfMemory || (refused == kOk && dtype == DType::kBF16)) << refused;
+      EXPECT_EQ(backend().attention(scope, args), kOk);
+      // A mean of up to 5 ones: sums, reciprocal and product are rounded, and in bfloat16 weights that e^0 need not be exactly 1 for.
+      y.values().each([&](float value) {
+        EXPECT_NEAR(value, 1.0f, dtype == DType::kF32 ? 12 * kUnit : 2 * kBf16Unit);
+        return value;
+      });
+    });
+  }
 }
 
 }  // namespace

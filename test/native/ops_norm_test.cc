@@ -1,4 +1,4 @@
-// ops/norm.h on every backend against the reference.
+// ops/norm.h on every backend against the reference, into float32 and bfloat16 rows.
 #include "ops/norm.h"
 
 #include "op_cases.h"
@@ -18,31 +18,35 @@ struct Inputs {
     bias.fill(random);
   }
 
-  Rows run(const Backend& backend, NormKind kind, int64_t begin, int64_t end, Order order = Order::kAscending) const {
-    Rows y(end - begin, spec.width, spec.gap);
-    if (spec.in_place)
-      for (int64_t row = begin; row < end; ++row) std::copy_n(x.data(row), spec.width, y.data(row - begin));
+  Rows run(const Backend& backend, NormKind kind, DType y_dtype, int64_t begin, int64_t end, Order order = Order::kAscending) const {
+    const bool in_place = spec.in_place && y_dtype == DType::kF32;  // as x is
+    TypedRows y = in_place ? TypedRows(y_dtype, x, begin, end) : TypedRows(y_dtype, end - begin, spec.width, spec.gap);
     TestScope scope(order);
-    expect_ok(backend.norm(scope, {kind, spec.in_place ? y.data() : x.data(begin), spec.in_place ? y.stride() : x.stride(), y.data(), y.stride(), end - begin, spec.width,
-                                   spec.weight ? weight.data() : nullptr, spec.bias ? bias.data() : nullptr, spec.epsilon}),
+    expect_ok(backend.norm(scope, {kind, in_place ? static_cast<const float*>(y.data()) : x.data(begin), x.stride(), y.data(), y.stride(), end - begin, spec.width,
+                                   spec.weight ? weight.data() : nullptr, spec.bias ? bias.data() : nullptr, spec.epsilon, y_dtype}),
               scope);
-    return y;
+    return y.values();
   }
 
   const NormCase& spec;
   Rows x, weight, bias;
 };
 
+constexpr NormKind kKinds[] = {NormKind::kLayer, NormKind::kRms};
+constexpr DType kDTypes[] = {DType::kF32, DType::kBF16};
+
+std::string name_of(const NormCase& c, NormKind kind, DType y_dtype) { return name_of(c) + (kind == NormKind::kRms ? ", rms, " : ", layer, ") + dtype_name(y_dtype); }
+
 // The mean of n numbers in float32 is off by m = n u mean|x| at most. That shifts every difference and, squared, the variance; the
-// sum of n squares adds (n + 3) u, of which the root takes half. Four roundings end it.
+// sum of n squares adds (n + 3) u, of which the root takes half. Four roundings end it, and that to bfloat16 where y has it.
 TEST_P(NormTest, AgreesWithReference) {
   for (const NormCase& c : kNormCases) {
-    for (const NormKind kind : {NormKind::kLayer, NormKind::kRms}) {
-      SCOPED_TRACE(name_of(c) + (kind == NormKind::kRms ? ", rms" : ", layer"));
+    for (const NormKind kind : kKinds) {
       const Inputs inputs(c);
-      const Rows wanted = inputs.run(reference_backend(), kind, 0, c.rows);
+      const Rows wanted = inputs.run(reference_backend(), kind, DType::kF32, 0, c.rows);
       const double n = static_cast<double>(c.width);
-      expect_close(inputs.run(backend(), kind, 0, c.rows), wanted, [&](int64_t row, int64_t column) {
+      Rows errors(c.rows, c.width);
+      for (int64_t row = 0; row < c.rows; ++row) {
         double mean = 0, size = 0, variance = 0;
         for (int64_t d = 0; d < c.width; ++d) mean += inputs.x.at(row, d) / n, size += std::abs(inputs.x.at(row, d)) / n;
         if (kind == NormKind::kRms) mean = size = 0;
@@ -50,37 +54,51 @@ TEST_P(NormTest, AgreesWithReference) {
         variance += static_cast<double>(c.epsilon);
         const double mean_error = (n + 1) * kUnit * size;
         const double root_error = 0.5 * ((n + 3) * kUnit + mean_error * mean_error / variance) + 2 * kUnit;
-        const double weight = c.weight ? inputs.weight.at(0, column) : 1.0;
-        const double value = std::abs(inputs.x.at(row, column) - mean) / std::sqrt(variance);
-        return weight * (mean_error / std::sqrt(variance) + value * (root_error + 4 * kUnit)) + 2 * kUnit * std::abs(wanted.at(row, column));
-      });
+        for (int64_t d = 0; d < c.width; ++d) {
+          const double weight = c.weight ? inputs.weight.at(0, d) : 1.0;
+          const double value = std::abs(inputs.x.at(row, d) - mean) / std::sqrt(variance);
+          errors.at(row, d) = static_cast<float>(weight * (mean_error / std::sqrt(variance) + value * (root_error + 4 * kUnit)) + 2 * kUnit * std::abs(wanted.at(row, d)));
+        }
+      }
+      for (const DType y_dtype : kDTypes) {
+        SCOPED_TRACE(name_of(c, kind, y_dtype));
+        expect_close(inputs.run(backend(), kind, y_dtype, 0, c.rows), wanted, [&](int64_t row, int64_t column) {
+          const double error = errors.at(row, column);
+          return error + row_rounding(y_dtype, std::abs(wanted.at(row, column)) + error);
+        });
+      }
     }
   }
 }
 
 TEST_P(NormTest, RowsAreIndependentBitForBit) {
   for (const NormCase& c : kNormCases) {
-    for (const NormKind kind : {NormKind::kLayer, NormKind::kRms}) {
-      SCOPED_TRACE(name_of(c));
-      const Inputs inputs(c);
-      expect_rows_independent(c.rows, [&](int64_t begin, int64_t end, Order order) { return inputs.run(backend(), kind, begin, end, order); });
+    for (const NormKind kind : kKinds) {
+      for (const DType y_dtype : kDTypes) {
+        SCOPED_TRACE(name_of(c, kind, y_dtype));
+        const Inputs inputs(c);
+        expect_rows_independent(c.rows, [&](int64_t begin, int64_t end, Order order) { return inputs.run(backend(), kind, y_dtype, begin, end, order); });
+      }
     }
   }
 }
 
 TEST_P(NormTest, NonFiniteInputStaysInItsRow) {
   const NormCase c{5, 33};
-  for (const NormKind kind : {NormKind::kLayer, NormKind::kRms}) {
-    Inputs inputs(c);
-    const Rows clean = inputs.run(backend(), kind, 0, c.rows);
-    inputs.x.at(2, 32) = std::numeric_limits<float>::quiet_NaN();
-    const Rows spoiled = inputs.run(backend(), kind, 0, c.rows);
-    for (int64_t row = 0; row < c.rows; ++row) {
-      for (int64_t column = 0; column < c.width; ++column) {
-        if (row == 2)
-          ASSERT_TRUE(std::isnan(spoiled.at(row, column)));
-        else
-          ASSERT_EQ(std::bit_cast<uint32_t>(spoiled.at(row, column)), std::bit_cast<uint32_t>(clean.at(row, column)));
+  for (const NormKind kind : kKinds) {
+    for (const DType y_dtype : kDTypes) {
+      SCOPED_TRACE(name_of(c, kind, y_dtype));
+      Inputs inputs(c);
+      const Rows clean = inputs.run(backend(), kind, y_dtype, 0, c.rows);
+      inputs.x.at(2, 32) = std::numeric_limits<float>::quiet_NaN();
+      const Rows spoiled = inputs.run(backend(), kind, y_dtype, 0, c.rows);
+      for (int64_t row = 0; row < c.rows; ++row) {
+        for (int64_t column = 0; column < c.width; ++column) {
+          if (row == 2)
+            ASSERT_TRUE(std::isnan(spoiled.at(row, column)));
+          else
+            ASSERT_EQ(std::bit_cast<uint32_t>(spoiled.at(row, column)), std::bit_cast<uint32_t>(clean.at(row, column)));
+        }
       }
     }
   }

@@ -3,24 +3,15 @@
 
 #include <cmath>
 
-#include "op_cases.h"
-#include "op_support.h"
 #include "ops/combine.h"
 #include "ops/embed.h"
 #include "ops/gate.h"
 #include "ops/linear.h"
 #include "reference/activation.h"
+#include "reference_support.h"
 
 namespace embedcore::test {
 namespace {
-
-using Floats = std::vector<float>;
-
-// One float32 rounding of a float64 result.
-void expect_rounded(const Floats& got, const std::vector<double>& wanted) {
-  ASSERT_EQ(got.size(), wanted.size());
-  for (size_t i = 0; i < got.size(); ++i) EXPECT_NEAR(got[i], wanted[i], 1.001 * kUnit * std::abs(wanted[i])) << "element " << i;
-}
 
 TEST(Reference, HasItsNameAndEveryOperation) {
   const Backend& table = reference_backend();
@@ -61,21 +52,6 @@ TEST(Reference, Linear) {
   EXPECT_EQ(y[0], 3);
   EXPECT_EQ(y[1], 0);  // -1 cut
   reference_backend().free_linear(packed);
-}
-
-AttentionArgs attention_args(Floats& qkv, Floats& y, const std::vector<int32_t>& offsets, int64_t heads, int64_t kv_heads, int64_t head_dim) {
-  AttentionArgs args{};
-  args.qkv = qkv.data();
-  args.qkv_stride = (heads + 2 * kv_heads) * head_dim;
-  args.y = y.data();
-  args.y_stride = heads * head_dim;
-  args.offsets = offsets.data();
-  args.texts = static_cast<int64_t>(offsets.size()) - 1;
-  args.heads = heads;
-  args.kv_heads = kv_heads;
-  args.head_dim = head_dim;
-  args.scale = 1;
-  return args;
 }
 
 // Scores of ln 1, ln 2 and ln 3 give weights that are fractions.
