@@ -3,6 +3,7 @@
 
 #include "cpu/backend.h"
 #include "cpu/math.h"
+#include "cpu/operand.h"
 #include "cpu/packed.h"
 
 namespace embedcore::cpu::EMBEDCORE_ISA {

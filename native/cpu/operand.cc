@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "cpu/packed.h"
+
 namespace embedcore::cpu::EMBEDCORE_ISA {
 namespace {
 
@@ -15,9 +17,9 @@ void clear_last_word(Word* to, int64_t n, int64_t per_word) {
   if (n % per_word) to[n / per_word] = 0;
 }
 
-// u = clip(round(x / step) + zero, 0, 255), see ops/linear.h.
+// u = clip(round(x / step) + zero, 0, 255), see ops/linear.h; x by its reciprocals.
 template <typename Element>
-RowScale quantize_row(const Element* x, int64_t n, Word* to) {
+RowScale quantize_row(const Element* x, const float* reciprocals, int64_t n, Word* to) {
   // Two of each: a lone chain would wait for itself.
   Vec low[2] = {}, high[2] = {}, spoiled[2] = {};
   const auto look = [&](int chain, Vec value) {
@@ -26,22 +28,24 @@ RowScale quantize_row(const Element* x, int64_t n, Word* to) {
     spoiled[chain] += value * broadcast(0.0f);
   };
   const int64_t pairs = n / (2 * kWidth) * (2 * kWidth), whole = n / kWidth * kWidth;
+  const auto smoothed = [&](int64_t k) { return load(x + k) * load(reciprocals + k); };
+  const auto smoothed_rest = [&] { return load_part(x + whole, n - whole) * load_part(reciprocals + whole, n - whole); };
   for (int64_t k = 0; k < pairs; k += 2 * kWidth) {
-    look(0, load(x + k));
-    look(1, load(x + k + kWidth));
+    look(0, smoothed(k));
+    look(1, smoothed(k + kWidth));
   }
-  if (pairs < whole) look(0, load(x + pairs));
-  if (whole < n) look(1, load_part(x + whole, n - whole));
+  if (pairs < whole) look(0, smoothed(pairs));
+  if (whole < n) look(1, smoothed_rest());
   const bool finite = sum_lanes(spoiled[0] + spoiled[1]) == 0.0f;
   const RowRange range = finite ? row_range(min_lanes(minimum(low[0], low[1])), max_lanes(maximum(high[0], high[1]))) : RowRange{std::numeric_limits<float>::quiet_NaN(), 0.0f, 0};
 
   auto* bytes = reinterpret_cast<uint8_t*>(to);
   const Vec inverse = broadcast(range.inverse);
   const auto level = [&](Vec value) { return to_bytes(nearest(value * inverse) + range.zero); };
-  for (int64_t k = 0; k < whole; k += kWidth) store_bytes(bytes + k, level(load(x + k)), kWidth);
+  for (int64_t k = 0; k < whole; k += kWidth) store_bytes(bytes + k, level(smoothed(k)), kWidth);
   if (whole < n) {
     clear_last_word(to, n, 4);
-    store_bytes(bytes + whole, level(load_part(x + whole, n - whole)), n - whole);
+    store_bytes(bytes + whole, level(smoothed_rest()), n - whole);
   }
   return {range.step, range.zero};
 }
@@ -59,7 +63,7 @@ void prepare_rows(const LinearArgs& args, int64_t begin, int64_t end, Word* word
   for (int64_t row = begin; row < end; ++row) {
     const Element* x = static_cast<const Element*>(args.x) + row * args.x_stride;
     if (args.weights->dtype == DType::kI8)
-      scales[row] = quantize_row(x, in, words + row * stride);
+      scales[row] = quantize_row(x, static_cast<const Packed*>(args.weights)->reciprocals, in, words + row * stride);
     else
       to_bfloat16(x, in, words + row * stride);
   }
@@ -73,10 +77,14 @@ void round_row(const float* x, int64_t n, Word* to) {
   for (int64_t k = 0; k < n; k += kWidth) store_upto(halves + k, load_upto(x + k, n - k), n - k);
 }
 
-float quantize_weights(const float* x, int64_t n, Word* to, int32_t& sum) {
+float quantize_weights(const float* x, const float* smoothing, int64_t n, Word* to, int32_t& sum) {
+  const auto smoothed = [&](int64_t k) {
+    const Vec value = load_upto(x + k, n - k);
+    return smoothing ? value * load_upto(smoothing + k, n - k) : value;
+  };
   Vec most = {};
   for (int64_t k = 0; k < n; k += kWidth) {
-    const Vec value = load_upto(x + k, n - k);
+    const Vec value = smoothed(k);
     most = maximum(maximum(value, -value), most);
   }
   const float greatest = max_lanes(most);
@@ -84,7 +92,7 @@ float quantize_weights(const float* x, int64_t n, Word* to, int32_t& sum) {
   clear_last_word(to, n, 4);
   IntVec total = {};
   for (int64_t k = 0; k < n; k += kWidth) {
-    const IntVec level = nearest(load_upto(x + k, n - k) * inverse);
+    const IntVec level = nearest(smoothed(k) * inverse);
     total += level;
     store_bytes(reinterpret_cast<uint8_t*>(to) + k, __builtin_convertvector(level, ByteVec), n - k);
   }

@@ -23,8 +23,9 @@ constexpr int64_t elements_per_word(DType dtype) { return dtype == DType::kI8 ? 
 
 // to [words of n elements] = x rounded to bfloat16; a last half word is zero.
 void round_row(const float* x, int64_t n, Word* to);
-// to = signed bytes round(x / scale), scale = max |x| / 127; the rest of the last word is zero. Returns the scale; sum gets the sum of the bytes.
-float quantize_weights(const float* x, int64_t n, Word* to, int32_t& sum);
+// to = signed bytes round(x smoothing / scale), scale = max |x smoothing| / 127; smoothing may be null; the rest of the last word is zero. Returns the
+// scale; sum gets the sum of the bytes.
+float quantize_weights(const float* x, const float* smoothing, int64_t n, Word* to, int32_t& sum);
 
 // The rows of a linear's x for its dtype: x itself where that will do, otherwise in the calling thread's Scratch::kShared.
 // False when memory ran out.

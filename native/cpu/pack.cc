@@ -2,6 +2,7 @@
 #include <new>
 
 #include "cpu/backend.h"
+#include "cpu/operand.h"
 #include "cpu/packed.h"
 
 namespace embedcore::cpu::EMBEDCORE_ISA {
@@ -14,7 +15,7 @@ const Word* make_words(const LinearWeights& w, const Packed& packed, int64_t o, 
   if (w.dtype == DType::kBF16)
     round_row(row, w.in, scratch);
   else
-    packed.scale[o] = quantize_weights(row, w.in, scratch, packed.column_sums[o]);
+    packed.scale[o] = quantize_weights(row, w.smoothing, w.in, scratch, packed.column_sums[o]);
   return scratch;
 }
 
@@ -47,7 +48,8 @@ PackedLinear* pack_linear(const LinearWeights& w) {
   packed->out = w.out;
   packed->dtype = w.dtype;
   packed->words = divide_up(w.in, elements_per_word(w.dtype));
-  packed->bytes = static_cast<size_t>(padded) * (static_cast<size_t>(packed->words) + (w.dtype == DType::kI8 ? 3 : 1)) * sizeof(Word);
+  const bool bytes = w.dtype == DType::kI8;
+  packed->bytes = static_cast<size_t>(padded * (packed->words + (bytes ? 3 : 1)) + (bytes ? w.in : 0)) * sizeof(Word);
   packed->memory = WeightMemory(packed->bytes);
   packed->panels = reinterpret_cast<Word*>(packed->memory.data());
   void* scratch = packed->panels ? thread_scratch(Scratch::kTask, static_cast<size_t>(kWidth * packed->words) * sizeof(Word)) : nullptr;
@@ -57,9 +59,11 @@ PackedLinear* pack_linear(const LinearWeights& w) {
   }
   packed->bias = reinterpret_cast<float*>(packed->panels + padded * packed->words);
   for (int64_t i = 0; i < padded; ++i) packed->bias[i] = w.bias && i < w.out ? w.bias[i] : 0.0f;
-  if (w.dtype == DType::kI8) {
+  if (bytes) {
     packed->scale = packed->bias + padded;
     packed->column_sums = reinterpret_cast<int32_t*>(packed->scale + padded);
+    packed->reciprocals = reinterpret_cast<float*>(packed->column_sums + padded);
+    for (int64_t k = 0; k < w.in; ++k) packed->reciprocals[k] = w.smoothing ? 1.0f / w.smoothing[k] : 1.0f;
     for (int64_t i = w.out; i < padded; ++i) {
       packed->scale[i] = 0.0f;
       packed->column_sums[i] = 0;

@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "base/weight_memory.h"
-#include "cpu/operand.h"
+#include "cpu/tile.h"
 
 namespace embedcore::cpu::EMBEDCORE_ISA {
 
@@ -16,6 +16,7 @@ struct Packed : PackedLinear {
   float* bias;           // [out rounded up to kWidth], zeros where there is none
   float* scale;          // int8: [out rounded up], otherwise null
   int32_t* column_sums;  // int8: sums of the columns' bytes
+  float* reciprocals;    // int8: [in], 1 / smoothing
 };
 
 struct Panel {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "base/error.h"
 #include "base/mapped_file.h"
@@ -71,10 +72,6 @@ std::shared_ptr<const Encoder> Encoder::load(const std::string& directory, const
   }
   encoder->weight_bytes_ = static_cast<size_t>(config.vocab * config.hidden) * sizeof(float) + encoder->position_.owned_bytes();
   for (size_t i = 0; i < config.layers.size(); ++i) {
-    encoder->layers_.push_back(read_layer(reader, backend, dtype, config, i));
-    const LayerWeights& layer = encoder->layers_.back();
-    encoder->weight_bytes_ += layer.qkv.bytes() + layer.output.bytes() + layer.up.bytes() + layer.down.bytes();
-
     std::shared_ptr<RopeTable> rope;
     if (config.layers[i].rope.theta > 0) {
       for (size_t j = 0; j < i && !rope; ++j)
@@ -82,6 +79,14 @@ std::shared_ptr<const Encoder> Encoder::load(const std::string& directory, const
       if (!rope) rope = std::make_shared<RopeTable>(config.layers[i].rope);
     }
     encoder->ropes_.push_back(std::move(rope));
+  }
+  std::vector<LayerInputSizes> inputs;
+  if (dtype == DType::kI8) inputs = encoder->measure_inputs(reader);
+  encoder->layers_.clear();
+  for (size_t i = 0; i < config.layers.size(); ++i) {
+    encoder->layers_.push_back(read_layer(reader, backend, dtype, config, i, inputs.empty() ? nullptr : &inputs[i]));
+    const LayerWeights& layer = encoder->layers_.back();
+    encoder->weight_bytes_ += layer.qkv.bytes() + layer.output.bytes() + layer.up.bytes() + layer.down.bytes();
   }
   for (const TensorView& view : encoder->files_->all()) encoder->parameters_ += view.elements();
   // What was packed needs its file pages no longer; the tables' come back as they are touched.
@@ -168,7 +173,38 @@ std::vector<float> Encoder::relative_bias(int64_t reach) const {
   return bias;
 }
 
+// In float32, layer by layer: no more than one layer's float32 weights are in memory.
+std::vector<LayerInputSizes> Encoder::measure_inputs(const TensorReader& reader) {
+  const CalibrationTexts texts(config_.vocab, max_tokens());
+  const Group group{texts.ids.data(), texts.offsets.data(), texts.zeros.data(), texts.zeros.data(), static_cast<int64_t>(texts.zeros.size()), texts.longest};
+  ForwardPlan plan;
+  plan.layers = attention_plan({});
+  Scope scope{};
+  scope.parallel = [](void*, int64_t tasks, void (*body)(void*, int64_t), void* arg) {
+    for (int64_t task = 0; task < tasks; ++task) body(arg, task);
+  };
+  const DType dtype = std::exchange(dtype_, DType::kF32);
+  std::vector<LayerInputSizes> inputs(config_.layers.size());
+  layers_.resize(inputs.size());
+  Workspace workspace;
+  workspace.reset(workspace_floats(plan, group.tokens()));
+  size_t next = 0;
+  forward_watched(plan, group, workspace, scope, [&] {
+    if (next > 0) layers_[next - 1] = {};
+    layers_[next] = read_layer(reader, backend_, DType::kF32, config_, next);
+    ++next;
+    return true;
+  }, &inputs);
+  dtype_ = dtype;
+  return inputs;
+}
+
 const float* Encoder::forward(const ForwardPlan& plan, const Group& group, Workspace& workspace, Scope& scope, const std::function<bool()>& between_layers) const {
+  return forward_watched(plan, group, workspace, scope, between_layers, nullptr);
+}
+
+const float* Encoder::forward_watched(const ForwardPlan& plan, const Group& group, Workspace& workspace, Scope& scope, const std::function<bool()>& between_layers,
+                                      std::vector<LayerInputSizes>* watched) const {
   const int64_t tokens = group.tokens(), hidden_size = config_.hidden;
   LayerBuffers buffers{};
   buffers.hidden = workspace.cut(tokens * hidden_size);
@@ -189,7 +225,7 @@ const float* Encoder::forward(const ForwardPlan& plan, const Group& group, Works
   for (size_t i = 0; i < plan.layers.size(); ++i) {
     if (!between_layers()) return nullptr;
     const auto rope = ropes_[i] ? ropes_[i]->at_least(group.longest) : nullptr;
-    const LayerCall call{backend_, scope, group, hidden_size, plan.layers[i].mask, plan.layers[i].window, rope.get(), bias.empty() ? nullptr : bias.data(), reach};
+    const LayerCall call{backend_, scope, group, hidden_size, plan.layers[i].mask, plan.layers[i].window, rope.get(), bias.empty() ? nullptr : bias.data(), reach, watched ? &(*watched)[i] : nullptr};
     layer_forward(call, config_.layers[i], layers_[i], buffers);
     const auto state = static_cast<int64_t>(i) + 1;
     if (state == last && config_.final_norm) norm(final_norm_, tokens, scope, buffers.hidden);

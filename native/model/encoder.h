@@ -53,6 +53,9 @@ class Encoder {
   DType activation_dtype() const { return dtype_ == DType::kF32 ? DType::kF32 : DType::kBF16; }
   void embed(const Group& group, Workspace& workspace, Scope& scope, float* hidden) const;
   void norm(const NormWeights& weights, int64_t tokens, Scope& scope, float* hidden) const;
+  const float* forward_watched(const ForwardPlan& plan, const Group& group, Workspace& workspace, Scope& scope, const std::function<bool()>& between_layers,
+                               std::vector<LayerInputSizes>* watched) const;
+  std::vector<LayerInputSizes> measure_inputs(const TensorReader& reader);
   void keep_state(const ForwardPlan& plan, int64_t state, int64_t tokens, Scope& scope, const float* hidden, float* joined) const;
   std::vector<float> relative_bias(int64_t reach) const;
 

@@ -38,6 +38,10 @@ void run_norm(const LayerCall& call, const LayerSpec& spec, const NormWeights& w
                call.scope, "norm");
 }
 
+void watch_inputs(const LayerCall& call, InputSizes LayerInputSizes::*sizes, const View& x) {
+  if (call.watch) (call.watch->*sizes).add(static_cast<const float*>(x.data), x.stride, call.group.tokens(), call.hidden_size);
+}
+
 void attend(const LayerCall& call, const LayerSpec& spec, const LayerWeights& weights, const LayerBuffers& buffers) {
   AttentionArgs args{};
   args.qkv = buffers.qkv;
@@ -72,6 +76,7 @@ void attend(const LayerCall& call, const LayerSpec& spec, const LayerWeights& we
 // hidden += mlp(x), a block of rows at a time
 void feed_forward(const LayerCall& call, const LayerSpec& spec, const LayerWeights& weights, const View& x, const LayerBuffers& buffers) {
   const int64_t width = call.hidden_size, tokens = call.group.tokens();
+  watch_inputs(call, &LayerInputSizes::up, x);
   const int64_t up_width = spec.gated ? 2 * spec.intermediate : spec.intermediate;
   for (int64_t row = 0; row < tokens; row += buffers.middle_rows) {
     const int64_t rows = std::min(buffers.middle_rows, tokens - row);
@@ -92,6 +97,7 @@ void layer_forward(const LayerCall& call, const LayerSpec& spec, const LayerWeig
   const View hidden{buffers.hidden, width}, normed{buffers.normed, width, buffers.dtype};
   const bool norm_before = spec.norm_first && spec.attention_norm;
   if (norm_before) run_norm(call, spec, weights.attention_norm, buffers.hidden, normed);
+  watch_inputs(call, &LayerInputSizes::qkv, norm_before ? normed : hidden);
   run_linear(call, weights.qkv, norm_before ? normed : hidden, {buffers.qkv, spec.qkv_width(), buffers.dtype}, tokens);
   attend(call, spec, weights, buffers);
   run_linear(call, weights.output, {buffers.mixed, spec.heads * spec.head_dim, buffers.dtype}, hidden, tokens, Activation::kIdentity, buffers.hidden);

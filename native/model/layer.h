@@ -2,6 +2,7 @@
 #pragma once
 
 #include "model/rope.h"
+#include "model/smoothing.h"
 #include "model/weights.h"
 
 namespace embedcore {
@@ -42,6 +43,7 @@ struct LayerCall {
   const RopeTable::Values* rope;  // null = none
   const float* bias;              // relative positions, null = none
   int64_t bias_reach;
+  LayerInputSizes* watch = nullptr;  // of a float32 layer: adds what its norms give to its matrices; null = nobody asks
 };
 
 void layer_forward(const LayerCall& call, const LayerSpec& spec, const LayerWeights& weights, const LayerBuffers& buffers);

@@ -3,7 +3,6 @@
 #include <cmath>
 
 #include "base/error.h"
-#include "ops/linear.h"
 
 namespace embedcore {
 
@@ -31,11 +30,11 @@ void check_finite(std::span<const float> values, const std::string& name) {
     if (!std::isfinite(values[i])) fail(Code::kNonFinite, "tensor \"%s\" holds %g at element %zu", name.c_str(), static_cast<double>(values[i]), i);
 }
 
-Linear::Linear(const Backend& backend, const float* weight, const float* bias, int64_t in, int64_t out, DType dtype) {
-  if (dtype == DType::kI8 && in > kMostInt8Inputs)
-    fail(Code::kUnsupportedModel, "a matrix of %lld inputs cannot be summed in int8 (at most %lld): use bfloat16", static_cast<long long>(in), static_cast<long long>(kMostInt8Inputs));
-  PackedLinear* packed = backend.pack_linear(LinearWeights{weight, bias, in, out, dtype});
-  if (!packed) fail(Code::kOutOfMemory, "no memory for a packed matrix of %lld by %lld", static_cast<long long>(out), static_cast<long long>(in));
+Linear::Linear(const Backend& backend, const LinearWeights& weights) {
+  if (weights.dtype == DType::kI8 && weights.in > kMostInt8Inputs)
+    fail(Code::kUnsupportedModel, "a matrix of %lld inputs cannot be summed in int8 (at most %lld): use bfloat16", static_cast<long long>(weights.in), static_cast<long long>(kMostInt8Inputs));
+  PackedLinear* packed = backend.pack_linear(weights);
+  if (!packed) fail(Code::kOutOfMemory, "no memory for a packed matrix of %lld by %lld", static_cast<long long>(weights.out), static_cast<long long>(weights.in));
   packed_ = std::shared_ptr<PackedLinear>(packed, backend.free_linear);
 }
 
@@ -103,7 +102,7 @@ NormWeights TensorReader::norm(const std::string& name, int64_t size, bool bias)
   return norm;
 }
 
-Linear TensorReader::linear(const Backend& backend, DType dtype, const std::vector<std::string>& names, int64_t in, int64_t out, bool bias) const {
+Linear TensorReader::linear(const Backend& backend, DType dtype, const std::vector<std::string>& names, int64_t in, int64_t out, bool bias, const InputSizes* inputs) const {
   std::vector<float> weight, biases;
   int64_t rows = 0;
   for (const std::string& name : names) {
@@ -121,10 +120,12 @@ Linear TensorReader::linear(const Backend& backend, DType dtype, const std::vect
   if (rows != out)
     fail(Code::kShapeMismatch, "%s: \"%s.weight\" and its neighbours have %lld rows; config.json asks for %lld", directory_.c_str(), names.front().c_str(),
          static_cast<long long>(rows), static_cast<long long>(out));
-  return Linear(backend, weight.data(), bias ? biases.data() : nullptr, in, out, dtype);
+  std::vector<float> divisors;
+  if (inputs) divisors = smoothing(*inputs, weight);
+  return Linear(backend, {weight.data(), bias ? biases.data() : nullptr, in, out, dtype, inputs ? divisors.data() : nullptr});
 }
 
-LayerWeights read_layer(const TensorReader& reader, const Backend& backend, DType dtype, const ModelConfig& config, size_t index) {
+LayerWeights read_layer(const TensorReader& reader, const Backend& backend, DType dtype, const ModelConfig& config, size_t index, const LayerInputSizes* inputs) {
   const LayerSpec& spec = config.layers[index];
   const LayerNames& names = config.names.in_layer;
   std::string prefix = config.names.layer;
@@ -136,9 +137,9 @@ LayerWeights read_layer(const TensorReader& reader, const Backend& backend, DTyp
   };
 
   LayerWeights weights;
-  weights.qkv = reader.linear(backend, dtype, in_layer(names.qkv), config.hidden, spec.qkv_width(), spec.qkv_bias);
+  weights.qkv = reader.linear(backend, dtype, in_layer(names.qkv), config.hidden, spec.qkv_width(), spec.qkv_bias, inputs ? &inputs->qkv : nullptr);
   weights.output = reader.linear(backend, dtype, in_layer({names.output}), spec.heads * spec.head_dim, config.hidden, spec.output_bias);
-  weights.up = reader.linear(backend, dtype, in_layer(names.up), config.hidden, spec.gated ? 2 * spec.intermediate : spec.intermediate, spec.mlp_bias);
+  weights.up = reader.linear(backend, dtype, in_layer(names.up), config.hidden, spec.gated ? 2 * spec.intermediate : spec.intermediate, spec.mlp_bias, inputs ? &inputs->up : nullptr);
   weights.down = reader.linear(backend, dtype, in_layer({names.down}), spec.intermediate, config.hidden, spec.mlp_bias);
   if (spec.attention_norm) weights.attention_norm = reader.norm(prefix + names.attention_norm, config.hidden, spec.norm_bias);
   weights.mlp_norm = reader.norm(prefix + names.mlp_norm, config.hidden, spec.norm_bias);

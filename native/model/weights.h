@@ -8,7 +8,8 @@
 
 #include "base/safetensors.h"
 #include "model/config.h"
-#include "ops/backend.h"
+#include "model/smoothing.h"
+#include "ops/linear.h"
 
 namespace embedcore {
 
@@ -16,7 +17,7 @@ namespace embedcore {
 class Linear {
  public:
   Linear() = default;
-  Linear(const Backend& backend, const float* weight, const float* bias, int64_t in, int64_t out, DType dtype);
+  Linear(const Backend& backend, const LinearWeights& weights);
   const PackedLinear* get() const { return packed_.get(); }
   size_t bytes() const { return packed_ ? packed_->bytes : 0; }
 
@@ -55,8 +56,9 @@ class TensorReader {
   std::vector<float> vector(const std::string& name, int64_t size) const;
   Table table(const std::string& name, int64_t rows, int64_t columns) const;
   NormWeights norm(const std::string& name, int64_t size, bool bias) const;
-  // The matrices of `names` stacked along their outputs, which add up to `out`; bias from "<name>.bias". dtype: of the arithmetic.
-  Linear linear(const Backend& backend, DType dtype, const std::vector<std::string>& names, int64_t in, int64_t out, bool bias) const;
+  // The matrices of `names` stacked along their outputs, which add up to `out`; bias from "<name>.bias". dtype: of the arithmetic. inputs, where
+  // given: what the matrix is to be smoothed for.
+  Linear linear(const Backend& backend, DType dtype, const std::vector<std::string>& names, int64_t in, int64_t out, bool bias, const InputSizes* inputs = nullptr) const;
   const TensorView& find(const std::string& name) const;
   const TensorView* find_optional(const std::string& name) const;
 
@@ -67,7 +69,7 @@ class TensorReader {
   std::string directory_, prefix_;
 };
 
-LayerWeights read_layer(const TensorReader& reader, const Backend& backend, DType dtype, const ModelConfig& config, size_t index);
+LayerWeights read_layer(const TensorReader& reader, const Backend& backend, DType dtype, const ModelConfig& config, size_t index, const LayerInputSizes* inputs = nullptr);
 
 void check_finite(std::span<const float> values, const std::string& name);
 

@@ -4,10 +4,14 @@
 // The dtype of the weights says how the products are made; sums of a row have one fixed order whatever the call:
 //   float32   each y element is one chain of additions over in = 0, 1, 2, ... that starts from b (or 0).
 //   bfloat16  x and W are rounded to bfloat16 (to nearest even); products are exact, sums float32.
-//   int8      W: q[o, k] = round(W[o, k] / s[o]), s[o] = max_k |W[o, k]| / 127. x: one range a row, see RowRange;
-//             u[k] = clip(round(x[k] / step) + zero, 0, 255). y = activation(step s[o] sum_k (u[k] - zero) q[o, k] + b) + residual, the sum exact in
-//             int32. A row that holds a value that is not finite gives NaN. in is at most kMostInt8Inputs.
-// x and y may be float32 or bfloat16 rows; bias, residual and everything behind the sum are float32.
+//             Denormal factors may count as zeros.
+//   int8      With t[k] = smoothing[k] (1 where there is none), x' = x[k] * (1 / t[k]) and W' = W[o, k] * t[k], each rounded to float32:
+//             q[o, k] = round(W' * (127 / m[o])), m[o] = max_k |W'|, s[o] = m[o] / 127; a row of W' below 1e-30 counts as zeros.
+//             x': one range a row, see RowRange; u[k] = clip(round(x' * inverse) + zero, 0, 255).
+//             y = activation(step s[o] sum_k (u[k] - zero) q[o, k] + b) + residual, the sum exact in int32. A row that holds a value that is not
+//             finite, or whose range is not, gives NaN. W' must be finite. in is at most kMostInt8Inputs.
+// x and y may be float32 or bfloat16 rows; bias, residual and everything behind the sum are float32. Where y is bfloat16, activations may be off by
+// what its rounding hides: 2^-10 |x|.
 #pragma once
 
 #include <cmath>
@@ -22,13 +26,14 @@ struct LinearWeights {
   const float* bias;    // [out] or null
   int64_t in, out;
   DType dtype = DType::kF32;  // kF32, kBF16 or kI8: the arithmetic
+  const float* smoothing = nullptr;  // [in], all above 0, or null; int8 only: takes size from large inputs and gives it to their weights
 };
 
 struct LinearArgs {
   const PackedLinear* weights;
   const void* x;  // x_dtype
   int64_t x_stride;
-  void* y;  // y_dtype; may not overlap x; may be residual
+  void* y;  // y_dtype; may not overlap x; float32 may be residual
   int64_t y_stride;
   int64_t rows;
   Activation activation;

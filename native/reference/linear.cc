@@ -18,19 +18,22 @@ struct Packed : PackedLinear {
   float* weight;  // [out, in]; int8: whole numbers
   float* bias;    // [out]
   float* scale;   // [out]; int8 only
+  float* reciprocal;  // [in]: 1 / smoothing
 };
 
-void pack_row(const Packed& packed, const float* from, int64_t o) {
+void pack_row(const Packed& packed, const LinearWeights& w, int64_t o) {
+  const float* from = w.weight + o * w.in;
   float* to = packed.weight + o * packed.in;
   if (packed.dtype == DType::kF32) std::copy_n(from, packed.in, to);
   if (packed.dtype == DType::kBF16)
     for (int64_t k = 0; k < packed.in; ++k) to[k] = bf16_to_f32(f32_to_bf16(from[k]));
   if (packed.dtype == DType::kI8) {
+    const auto smoothed = [&](int64_t k) { return w.smoothing ? from[k] * w.smoothing[k] : from[k]; };
     float greatest = 0;
-    for (int64_t k = 0; k < packed.in; ++k) greatest = std::max(greatest, std::abs(from[k]));
+    for (int64_t k = 0; k < packed.in; ++k) greatest = std::max(greatest, std::abs(smoothed(k)));
     const float inverse = greatest > 1e-30f ? 127.0f / greatest : 0.0f;
     packed.scale[o] = greatest / 127.0f;
-    for (int64_t k = 0; k < packed.in; ++k) to[k] = std::nearbyint(from[k] * inverse);
+    for (int64_t k = 0; k < packed.in; ++k) to[k] = std::nearbyint(smoothed(k) * inverse);
   }
 }
 
@@ -41,6 +44,7 @@ double round_row(const LinearArgs& args, int64_t row, std::vector<float>& x) {
   if (packed.dtype == DType::kBF16)
     for (float& value : x) value = bf16_to_f32(f32_to_bf16(value));
   if (packed.dtype != DType::kI8) return 1.0;
+  for (int64_t k = 0; k < packed.in; ++k) x[static_cast<size_t>(k)] *= packed.reciprocal[k];
   float low = 0, high = 0;
   bool finite = true;
   for (const float value : x) {
@@ -63,7 +67,7 @@ PackedLinear* pack_linear(const LinearWeights& w) {
   packed->in = w.in;
   packed->out = w.out;
   packed->dtype = w.dtype;
-  packed->bytes = (elements + 2 * out) * sizeof(float);
+  packed->bytes = (elements + 2 * out + static_cast<size_t>(w.in)) * sizeof(float);
   packed->weight = static_cast<float*>(::operator new(packed->bytes, std::nothrow));
   if (!packed->weight) {
     delete packed;
@@ -72,9 +76,11 @@ PackedLinear* pack_linear(const LinearWeights& w) {
   packed->bias = packed->weight + elements;
   packed->scale = packed->bias + out;
   std::fill_n(packed->scale, out, 1.0f);
+  packed->reciprocal = packed->scale + out;
+  for (int64_t k = 0; k < w.in; ++k) packed->reciprocal[k] = w.smoothing ? 1.0f / w.smoothing[k] : 1.0f;
   for (int64_t o = 0; o < w.out; ++o) {
     packed->bias[o] = w.bias ? w.bias[o] : 0.0f;
-    pack_row(*packed, w.weight + o * w.in, o);
+    pack_row(*packed, w, o);
   }
   return packed;
 }

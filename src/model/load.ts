@@ -53,6 +53,12 @@ interface Opening {
   tokenizer: Promise<TextTokenizer>
 }
 
+/** The tokenizer was begun long before anybody waited for it: its error's own stack does not know the caller. */
+function madeHere(reason: unknown): EmbedCoreError {
+  const error = toEmbedCoreError(reason)
+  return new EmbedCoreError(error.code, error.message, { cause: error.cause ?? error })
+}
+
 async function open({ name, given, description, threads, tokenizer }: Opening, dtype: Dtype, dtypeChoice: DtypeChoice | null): Promise<Model> {
   const [weights, words] = await Promise.allSettled([
     openWeights({
@@ -64,7 +70,7 @@ async function open({ name, given, description, threads, tokenizer }: Opening, d
   try {
     // Made anew behind the await, so that the stack leads to the caller.
     if (weights.status === 'rejected') throw toEmbedCoreError(weights.reason)
-    if (words.status === 'rejected') throw toEmbedCoreError(words.reason)
+    if (words.status === 'rejected') throw madeHere(words.reason)
     if (given.signal?.aborted === true) throw abortError(given.signal)
     return assemble({ name, raw: weights.value, rawInfo: weights.value.info, tokenizer: words.value, description, dtypeChoice }, given.maxTokens)
   } catch (error) {
