@@ -1,4 +1,4 @@
-// ops/linear.h on packed weights (packed.h). A task is one panel times one run of rows.
+// ops/linear.h on packed weights (packed.h). A task is a few neighbouring panels times one run of rows.
 #include "ops/linear.h"
 
 #include "cpu/backend.h"
@@ -10,14 +10,17 @@ namespace embedcore::cpu::EMBEDCORE_ISA {
 namespace {
 
 constexpr int64_t kDepth = 512;     // in-block, words: 6 rows of it stay in L1, a panel of it in L2
+constexpr int64_t kMostPanels = 4;  // of a task
+constexpr int64_t kLeastTasks = 8;  // of few rows, for those who help
 constexpr int64_t kRowBlock = 240;  // rows that pass one panel block while it is in L2
 
 // Of the block of weights behind the one at work, the share that one of several tiles fetches into the cache: else the first tile to meet a
-// block would wait for the memory and the others would leave it idle.
+// block would wait for the memory and the others would leave it idle. Only where this task goes on with it: behind it another thread may be.
 struct NextBlock {
   const char* from;
   int64_t bytes_per_word;
   void step(int64_t k) const {
+    if (!from) return;
     __builtin_prefetch(from + k * bytes_per_word, 0, 2);
     __builtin_prefetch(from + k * bytes_per_word + 64, 0, 2);
   }
@@ -77,14 +80,14 @@ void finish(const LinearArgs& args, const Operand& x, const Panel& panel, int64_
   });
 }
 
-// One block of a panel's weights, words k .. k + step, by all rows.
+// One block of a panel's weights, words k .. k + step, by all rows. more: the caller goes on with the block behind it.
 template <typename Dot>
-void run_block(const LinearArgs& args, const Operand& x, const Panel& panel, int64_t row_begin, int64_t row_end, int64_t k, int64_t step, Word* sums) {
+void run_block(const LinearArgs& args, const Operand& x, const Panel& panel, int64_t row_begin, int64_t row_end, int64_t k, int64_t step, bool more, Word* sums) {
   const int64_t words = static_cast<const Packed*>(args.weights)->words, width = panel.vectors * kWidth;
   const Word* b = panel.weights + k * width;
   const bool first = k == 0, last = k + step == words;
   int64_t tiles = divide_up(row_end - row_begin, kTileRows);
-  NextBlock next{reinterpret_cast<const char*>(b + step * width), width * static_cast<int64_t>(sizeof(Word)) / tiles};
+  NextBlock next{more && tiles > 1 ? reinterpret_cast<const char*>(b + step * width) : nullptr, width * static_cast<int64_t>(sizeof(Word)) / tiles};
   for (int64_t row = row_begin; row < row_end; --tiles) {
     const int64_t rows = divide_up(row_end - row, tiles);  // tiles as equal as can be
     Word* tile_sums = first && last ? sums : sums + (row - row_begin) * kPanel;
@@ -93,16 +96,16 @@ void run_block(const LinearArgs& args, const Operand& x, const Panel& panel, int
     });
     if (last) finish(args, x, panel, row, rows, tile_sums);
     row += rows;
-    next.from += next.bytes_per_word * step;
+    if (next.from) next.from += next.bytes_per_word * step;
   }
 }
 
 // How the words are cut into blocks changes no bit: a sum goes on where the block before left it.
 template <typename Dot>
-void run_panel(const LinearArgs& args, const Operand& x, const Panel& panel, int64_t row_begin, int64_t row_end, Word* sums) {
+void run_panel(const LinearArgs& args, const Operand& x, const Panel& panel, int64_t row_begin, int64_t row_end, bool more, Word* sums) {
   const int64_t words = static_cast<const Packed*>(args.weights)->words;
   const int64_t depth = divide_up(words, std::max<int64_t>(1, divide_up(words, kDepth)));
-  for (int64_t k = 0; k < words; k += depth) run_block<Dot>(args, x, panel, row_begin, row_end, k, std::min(depth, words - k), sums);
+  for (int64_t k = 0; k < words; k += depth) run_block<Dot>(args, x, panel, row_begin, row_end, k, std::min(depth, words - k), more || k + depth < words, sums);
 }
 
 }  // namespace
@@ -116,8 +119,9 @@ Status linear(Scope& scope, const LinearArgs& args) {
   Operand x;
   if (!prepare_operand(scope, args, x)) return kOutOfMemory;
   bool out_of_memory = false;
-  run_tasks(scope, panels * row_blocks, [&](int64_t task) {
-    const int64_t row_begin = task / panels * block;
+  const int64_t together = std::clamp<int64_t>(panels / kLeastTasks, 1, kMostPanels), runs = divide_up(panels, together);
+  run_tasks(scope, runs * row_blocks, [&](int64_t task) {
+    const int64_t row_begin = task / runs * block;
     const int64_t row_end = std::min(args.rows, row_begin + block);
     auto* sums = static_cast<Word*>(thread_scratch(Scratch::kTask, static_cast<size_t>(block * kPanel) * sizeof(Word)));
     if (!sums) {
@@ -125,7 +129,10 @@ Status linear(Scope& scope, const LinearArgs& args) {
       return;
     }
     if (row_begin >= row_end) return;
-    with_dot(packed.dtype, [&]<typename Dot>() { run_panel<Dot>(args, x, panel_at(packed, task % panels), row_begin, row_end, sums); });
+    const int64_t first = task % runs * together, end = std::min(panels, first + together);
+    with_dot(packed.dtype, [&]<typename Dot>() {
+      for (int64_t panel = first; panel < end; ++panel) run_panel<Dot>(args, x, panel_at(packed, panel), row_begin, row_end, panel + 1 < end, sums);
+    });
   });
   return out_of_memory ? kOutOfMemory : kOk;
 }

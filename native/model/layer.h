@@ -31,7 +31,7 @@ struct LayerBuffers {
 };
 
 // The feed-forward runs over this many rows at a time: its middle is the widest buffer and stays in cache.
-constexpr int64_t kMiddleRows = 512;
+constexpr int64_t kMiddleRows = 128;
 
 struct LayerCall {
   const Backend& backend;

@@ -10,9 +10,8 @@ import type { ResolvedEncode } from './encode-options.js'
 import type { TextTokenizer, TokenizedBatch } from './tokenizer.js'
 
 /** The first piece is small, so that computing starts at once; later ones are larger, so that their number does not matter. */
-const FIRST_PIECE_TEXTS = 32
-const LARGEST_PIECE_TEXTS = 512
-const PIECE_UNITS = 1 << 18
+const FIRST_PIECE = { texts: 32, units: 1024 }
+const LARGEST_PIECE = { texts: 512, units: 1 << 18 }
 const PIECES_UNDER_WAY = 4
 
 export interface Run {
@@ -76,7 +75,7 @@ class TextRun {
 
   private async submitAll(): Promise<void> {
     const { tokenizer, call, maxTokens } = this.run
-    let most = FIRST_PIECE_TEXTS
+    let most = FIRST_PIECE
     for (let first = 0; first < this.texts.length && this.failure === null; ) {
       const piece = pieceFrom(this.texts, first, most)
       const batch = await tokenizer.encodeBatch(piece, { ...call.tokenize, maxTokens: call.tokenize.maxTokens ?? maxTokens, firstIndex: first })
@@ -84,7 +83,7 @@ class TextRun {
       if (this.failure !== null) return
       this.submit(first, batch)
       first += piece.length
-      most = Math.min(2 * most, LARGEST_PIECE_TEXTS)
+      most = { texts: Math.min(2 * most.texts, LARGEST_PIECE.texts), units: Math.min(4 * most.units, LARGEST_PIECE.units) }
     }
   }
 
@@ -141,9 +140,9 @@ function pending(): { promise: Promise<void>; settle: () => void } {
   return { promise, settle }
 }
 
-function pieceFrom(texts: readonly string[], first: number, most: number): string[] {
+function pieceFrom(texts: readonly string[], first: number, most: { texts: number; units: number }): string[] {
   let end = first
-  for (let units = 0; end < texts.length && end - first < most && units < PIECE_UNITS; end++) units += texts[end]!.length
+  for (let units = 0; end < texts.length && end - first < most.texts && units < most.units; end++) units += texts[end]!.length
   return texts.slice(first, end)
 }
 
