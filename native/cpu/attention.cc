@@ -107,7 +107,7 @@ void score_rows(const AttentionArgs& args, const Layout<Dot>& at, const Word* qu
 // Turns row r's scores into weights: powers of score - top over the keys it sees, zeros over the rest of the block's. Both ranges count from the
 // block's first key.
 template <typename Dot>
-void soften_row(const Layout<Dot>& at, int64_t r, KeyRange seen, KeyRange block, const float* bias) {
+void soften_row(const Layout<Dot>& at, int64_t r, KeyRange seen, KeyRange block, bool first, const float* bias) {
   using Element = ElementOf<Dot>;
   float* scores = at.scores + r * at.score_stride;
   Element* weights = reinterpret_cast<Element*>(at.weights + r * at.weight_stride);
@@ -135,11 +135,14 @@ void soften_row(const Layout<Dot>& at, int64_t r, KeyRange seen, KeyRange block,
     store(weights + whole, weight);
     total += weight;
   }
-  std::fill(weights + block.first, weights + seen.first, Element{});
-  if (seen.last < block.last) std::fill(weights + seen.last, weights + block.last, Element{});
-  const float factor = power<Dot>(broadcast(at.tops[r] - top))[0];
-  at.factors[r] = factor;
-  at.totals[r] = at.totals[r] * factor + sum_lanes(total);
+  for (int64_t j = block.first; j < seen.first; ++j) weights[j] = Element{};
+  for (int64_t j = seen.last; j < block.last; ++j) weights[j] = Element{};
+  if (first) {
+    at.totals[r] = sum_lanes(total);
+  } else {
+    at.factors[r] = power<Dot>(broadcast(at.tops[r] - top))[0];
+    at.totals[r] = at.totals[r] * at.factors[r] + sum_lanes(total);
+  }
   at.tops[r] = top;
 }
 
@@ -219,7 +222,7 @@ class Run {
       for (int64_t r = 0; r < rows; ++r) {
         const KeyRange seen = within(visible(first + r), block_key);
         const float* bias = args_.bias ? args_.bias + head * (2 * args_.bias_reach + 1) + args_.bias_reach - (first + r) + block_key : nullptr;
-        soften_row(at_, r, {seen.first - block_key, seen.last - block_key}, {words.first * Dot::kPerWord, words.last * Dot::kPerWord}, bias);
+        soften_row(at_, r, {seen.first - block_key, seen.last - block_key}, {words.first * Dot::kPerWord, words.last * Dot::kPerWord}, block_key == first_block, bias);
       }
       if (at_.value_dim <= kTallVectors * kWidth)
         weigh_values<Dot, kTallRows, kTallVectors>(at_, rows, words, block_key / Dot::kPerWord, block_key == first_block);

@@ -12,21 +12,21 @@ namespace {
 
 constexpr int64_t kRowsPerTask = 64;
 
-// sum over the row of (x - center)^power, power 1 or 2
+// sum over the row of (x - center)^power, power 1 or 2; four chains of additions, as a lone one would wait for itself
 template <int kPower>
 float row_sum(const float* x, int64_t width, float center) {
-  const Vec c = broadcast(center);
-  const int64_t whole = width / kWidth * kWidth;
-  Vec total = {};
-  for (int64_t i = 0; i < whole; i += kWidth) {
-    const Vec d = load(x + i) - c;
-    total += kPower == 1 ? d : d * d;
-  }
-  if (whole < width) {
-    const Vec d = load_part(x + whole, width - whole, center) - c;
-    total += kPower == 1 ? d : d * d;
-  }
-  return sum_lanes(total);
+  constexpr int kChains = 4;
+  Vec total[kChains] = {};
+  const auto add = [c = broadcast(center), &total](int chain, Vec value) {
+    const Vec d = value - c;
+    total[chain] += kPower == 1 ? d : d * d;
+  };
+  const int64_t whole = width / kWidth * kWidth, rounds = width / (kChains * kWidth) * (kChains * kWidth);
+  for (int64_t i = 0; i < rounds; i += kChains * kWidth)
+    for (int chain = 0; chain < kChains; ++chain) add(chain, load(x + i + chain * kWidth));
+  for (int64_t i = rounds; i < whole; i += kWidth) add(0, load(x + i));
+  if (whole < width) add(1, load_part(x + whole, width - whole, center));
+  return sum_lanes((total[0] + total[1]) + (total[2] + total[3]));
 }
 
 template <typename Element>
@@ -36,13 +36,15 @@ void norm_row(const NormArgs& args, int64_t row) {
   const float n = static_cast<float>(args.width);
   const float mean = args.kind == NormKind::kLayer ? row_sum<1>(x, args.width, 0.0f) / n : 0.0f;
   const float scale = 1.0f / std::sqrt(row_sum<2>(x, args.width, mean) / n + args.epsilon);
-  for (int64_t i = 0; i < args.width; i += kWidth) {
-    const int64_t left = args.width - i;
-    const bool whole = left >= kWidth;
-    auto take = [&](const float* from, float absent) { return !from ? broadcast(absent) : whole ? load(from + i) : load_part(from + i, left); };
-    const Vec value = (take(x, 0.0f) - broadcast(mean)) * broadcast(scale) * take(args.weight, 1.0f) + take(args.bias, 0.0f);
-    store_upto(y + i, value, left);
-  }
+  const auto write = [&](int64_t i, auto take) {
+    Vec value = (take(x + i) - broadcast(mean)) * broadcast(scale);
+    if (args.weight) value *= take(args.weight + i);
+    if (args.bias) value += take(args.bias + i);
+    return value;
+  };
+  const int64_t whole = args.width / kWidth * kWidth, rest = args.width - whole;
+  for (int64_t i = 0; i < whole; i += kWidth) store(y + i, write(i, [](const float* from) { return load(from); }));
+  if (rest) store_part(y + whole, write(whole, [rest](const float* from) { return load_part(from, rest); }), rest);
 }
 
 }  // namespace

@@ -85,6 +85,7 @@ std::shared_ptr<const Encoder> Encoder::load(const std::string& directory, const
   encoder->layers_.clear();
   for (size_t i = 0; i < config.layers.size(); ++i) {
     encoder->layers_.push_back(read_layer(reader, backend, dtype, config, i, inputs.empty() ? nullptr : &inputs[i]));
+    encoder->files_->release_pages();  // what was packed needs them no longer: file and packed weights never lie in memory together
     const LayerWeights& layer = encoder->layers_.back();
     encoder->weight_bytes_ += layer.qkv.bytes() + layer.output.bytes() + layer.up.bytes() + layer.down.bytes();
   }
@@ -192,6 +193,7 @@ std::vector<LayerInputSizes> Encoder::measure_inputs(const TensorReader& reader)
   forward_watched(plan, group, workspace, scope, [&] {
     if (next > 0) layers_[next - 1] = {};
     layers_[next] = read_layer(reader, backend_, DType::kF32, config_, next);
+    files_->release_pages();
     ++next;
     return true;
   }, &inputs);
