@@ -5,8 +5,9 @@
 // Then y_i = sum_j softmax_j(scale * q_i . k_j + bias[head][j - i]) v_j over the keys j that token i sees.
 // Query head h uses key head h / (heads / kv_heads).
 //
-// dtype float32, or bfloat16: qkv and y are bfloat16 rows, q and k are rounded again after norm and rotation, weights of the values are rounded to
-// bfloat16; scores, softmax and sums stay float32.
+// dtype float32, or bfloat16: qkv and y are bfloat16 rows. q and k are rounded again after norm and rotation, and scores are those of the q and k that
+// are left in qkv. A backend may round the weights of the values to bfloat16 before they are multiplied (their sum may be of the ones before), and
+// exp may be off by 2^-10; scores, sums and everything else are float32. head_dim may be odd.
 //
 // The keys seen by token i of a text of n tokens are one run [first, last), see visible_keys below.
 #pragma once
