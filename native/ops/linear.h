@@ -2,7 +2,7 @@
 //   x [rows, in], W [out, in], b [out], residual [rows, out], y [rows, out]
 //
 // The dtype of the weights says how the products are made; sums of a row have one fixed order whatever the call:
-//   float32   each y element is one chain of additions over in = 0, 1, 2, ... that starts from b (or 0).
+//   float32   each sum is one chain of additions over in = 0, 1, 2, ...; b comes last.
 //   bfloat16  x and W are rounded to bfloat16 (to nearest even); products are exact, sums float32.
 //             Denormal factors may count as zeros.
 //   int8      With t[k] = smoothing[k] (1 where there is none), x' = x[k] * (1 / t[k]) and W' = W[o, k] * t[k], each rounded to float32:
