@@ -4,12 +4,15 @@ export type PoolingMode = 'cls' | 'mean' | 'max' | 'mean_sqrt_len' | 'weightedme
 export type AttentionMode = 'causal' | 'bidirectional' | 'prefix'
 export type Precision = 'float32' | 'int8' | 'uint8' | 'binary' | 'ubinary'
 /**
- * What a model's arithmetic is done in. Sums, softmax, norms, pooling and the vectors that come out are float32 in each.
+ * What the arithmetic of a transformer's layers is done in. Embeddings, the sums between layers, norms, softmax, pooling, modules behind it and the
+ * vectors that come out are float32 in each.
  * - `'float32'`: all of it, as the reference computes.
- * - `'bfloat16'`: weights and activations of matrix products rounded to bfloat16, their products summed in float32. Half the memory for weights;
- *   cosine to the float32 vectors at least 0.9999.
- * - `'int8'`: weights of matrix products in int8 with one scale an output channel, their activations in 8 bits with a range of its own for every
- *   token; everything else float32. A quarter of the memory for weights; cosine to the float32 vectors at least 0.998 on real models.
+ * - `'bfloat16'`: weights and inputs of matrix products, attention's among them, rounded to bfloat16; their products summed in float32. The weights
+ *   of matrix products take half the memory; cosine to the float32 vectors at least 0.9999 on the real models tested.
+ * - `'int8'`: weights of matrix products in int8 with one scale an output channel, their inputs in 8 bits with a range of its own for every token,
+ *   their sums exact; attention and what else lies between two products as in bfloat16. The weights of matrix products take a quarter of the memory;
+ *   cosine to the float32 vectors at least 0.998 on the real models tested. Loading takes longer: it measures, in float32, how large the inputs of
+ *   each layer's matrices are.
  */
 export type Dtype = 'float32' | 'bfloat16' | 'int8'
 export type SimilarityName = 'cosine' | 'dot' | 'euclidean' | 'manhattan'
@@ -24,9 +27,15 @@ export interface LoadOptions {
   /** Where arithmetic runs. Default `'auto'`, today the CPU. */
   device?: 'auto' | 'cpu'
   /**
-   * What arithmetic is done in. Default `'float32'`; static models have no other. `'auto'` takes the fastest that keeps cosine to float32 at 0.9999 or
-   * better, found by measuring this model on this machine the first time (seconds, or a minute for a large model; never more than two copies of the
-   * weights in memory) and remembered in `EMBEDCORE_CACHE`, else `XDG_CACHE_HOME/embedcore`, else `~/.cache/embedcore`.
+   * What arithmetic is done in. Default `'float32'`; static models have no other: `'auto'` gives it, the others are ERR_EMBEDCORE_INVALID_OPTION.
+   *
+   * `'auto'` takes the fastest that keeps cosine to float32 at 0.9999 or better, and a less exact one only when it is 5 % faster. It is found by
+   * measuring this model on this machine the first time (seconds, or a minute for a large model; never more than two copies of the weights in
+   * memory) and remembered in `dtype-choices.json` in `EMBEDCORE_CACHE`, else `XDG_CACHE_HOME/embedcore`, else `~/.cache/embedcore`. When the
+   * model's files, the processor, the instruction set or the number of threads change, it is measured anew. A file that cannot be read or written
+   * is no error. `info.dtype` and `info.dtypeChoice` tell the outcome.
+   *
+   * A matrix of more than 65,536 inputs cannot be done in int8 (ERR_EMBEDCORE_UNSUPPORTED_MODEL); `'auto'` then passes over it.
    */
   dtype?: Dtype | 'auto'
   /** Worker threads. Default: the physical cores this process may use (cgroup limits honoured). */
@@ -198,11 +207,11 @@ export interface ModelInfo {
   readonly parameters: number
   /** dtype of the weights in the file. */
   readonly fileDtype: string
-  /** What its arithmetic is done in. */
+  /** What its arithmetic is done in; what `dtype: 'auto'` came to. */
   readonly dtype: Dtype
-  /** What `dtype: 'auto'` was decided by; null when the caller chose. */
+  /** What `dtype: 'auto'` was decided by; null when the caller chose or left it at the default. */
   readonly dtypeChoice: DtypeChoice | null
-  /** Bytes the weights take in memory. */
+  /** Bytes the weights take in memory: matrices of products in `dtype`, embedding tables in float32. */
   readonly weightBytes: number
   readonly pooling: readonly PoolingMode[]
   /** Whether vectors come normalised when a call does not say. */
@@ -211,7 +220,7 @@ export interface ModelInfo {
   readonly defaultPromptName: string | null
   readonly similarity: SimilarityName
   readonly attention: AttentionMode
-  /** The CPU path that runs: `cpu-avx512`, `cpu-avx2`, `cpu-plain` or `reference`. */
+  /** The CPU path that runs: `cpu-avx512bf16`, `cpu-avx512vnni`, `cpu-avx512`, `cpu-avx2vnni`, `cpu-avx2`, `cpu-plain` or `reference`. */
   readonly isa: string
   readonly threads: number
 }
@@ -219,9 +228,9 @@ export interface ModelInfo {
 /** What a dtype was found to do on this machine, over a few dozen texts of several languages and lengths. */
 export interface DtypeMeasurement {
   readonly dtype: Dtype
-  /** The least cosine of a text's vector to its vector in float32. 0 = it gave no usable numbers. */
+  /** The least cosine of a text's vector to its vector in float32. 0 = it could not be run, or gave no usable numbers. */
   readonly leastCosine: number
-  /** From strings to vectors, median of rounds in turn with float32. 0 = it could not be run. */
+  /** From strings to vectors, median of rounds in turn with float32. 0 = it could not be run, or gave no usable numbers. */
   readonly tokensPerSecond: number
 }
 
