@@ -71,7 +71,7 @@ export function measurePeak(threads) {
   const compiler = process.env.CXX ?? 'g++'
   mkdirSync(CACHE, { recursive: true })
   try {
-    execFileSync(compiler, ['-std=c++20', '-O3', '-march=native', '-ffp-contract=fast', '-pthread', join(BENCH, 'native', 'peak.cc'), '-o', binary], { stdio: 'pipe' })
+    execFileSync(compiler, ['-std=c++20', '-O3', '-march=native', '-ffp-contract=fast', '-pthread', ...['peak.cc', 'limits.cc'].map((name) => join(BENCH, 'native', name)), '-o', binary], { stdio: 'pipe' })
     return { peak: JSON.parse(execFileSync(binary, [String(threads)], { encoding: 'utf8' })) }
   } catch (error) {
     return { reason: `${compiler} could not build or run bench/native/peak.cc: ${String(error.stderr ?? error.message).trim().split('\n').at(-1)}` }
