@@ -1,20 +1,21 @@
 /**
- * `npm run bench:kernels`: the kernels of the CPU backend one by one, beside what the machine can do. Builds native/kernels with CMake
- * into build-bench/, measures the peak with native/peak.cc, prints tables. README.md explains them.
+ * `npm run bench:kernels`: the kernels of the CPU backend one by one, in turn with what the machine can do. Builds native/kernels with
+ * CMake into build-bench/, runs it, prints tables. README.md explains them.
  */
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { describeCommit, describeMachine, measurePeak, peakOf, physicalCores } from './lib/machine.mjs'
+import { describeCommit, describeMachine, physicalCores } from './lib/machine.mjs'
 import { UsageError, listOf, parseOptions, positive } from './lib/options.mjs'
 import { ROOT } from './lib/paths.mjs'
 import { reportKernels } from './lib/report-kernels.mjs'
+import { median } from './lib/stats.mjs'
 
 const GROUPS = ['linear', 'attention', 'elementwise']
 
 const OPTIONS = {
   groups: { type: 'string', value: 'A,B', default: GROUPS.join(','), help: 'what is measured' },
-  repeats: { type: 'string', value: 'N', default: '7', help: 'samples of a case, of all cases of a shape in turn; the median counts' },
+  repeats: { type: 'string', value: 'N', default: '7', help: 'samples of a case, of all cases of a shape and their limits in turn; the median counts' },
   seconds: { type: 'string', value: 'S', default: '0.004', help: 'least length of a sample; a call is never cut' },
   threads: { type: 'string', value: 'N', help: 'beside one thread (default the physical cores)' },
   out: { type: 'string', value: 'FILE', help: 'write all figures as JSON' },
@@ -35,33 +36,25 @@ function build() {
   return join(directory, 'embedcore_kernels')
 }
 
-const BYTES = { float32: 4, bfloat16: 2, int8: 1 }
+const LIMITS = { peak: 'operations', read: 'bytes', clock: 'cycles' }
 
-/** Adds rates and shares to a case as it was measured. peaks: by number of threads. */
-function judged(one, peaks) {
-  const peak = peaks[one.threads]
-  const operations = one.kernel === 'linear' ? 2 * one.in * one.out * one.rows : one.operations
-  if (!operations) return one
-  const out = { ...one, gops: operations / one.seconds / 1e9 }
-  if (!peak) return out
-  if (one.cold) out.shareOfRead = (one.in * one.out * BYTES[one.dtype]) / one.seconds / (peak.read_gb_s * 1e9)
-  else out.shareOfPeak = (out.gops * 1e9) / peakOf(peak, one.dtype)
-  return out
+/** Adds rates and shares to a case as it was measured: a share is of the limit measured in the same rounds. */
+function judged({ share, leastShare, mostShare, ...one }) {
+  const out = one.operations && one.seconds ? { ...one, gops: one.operations / one.seconds / 1e9 } : one
+  if (share === undefined) return out
+  if (one.elements) return { ...out, cyclesPerElement: 1 / share }
+  return { ...out, [one.cold ? 'shareOfRead' : 'shareOfPeak']: share, leastShare, mostShare }
 }
 
-/** By number of threads: the better of this and an earlier measurement, rate by rate. A busy moment must not lower the bar. */
-function bestPeaks(counts, before = {}) {
-  const peaks = {}
-  for (const count of counts) {
-    const { peak, reason } = measurePeak(count)
-    if (!peak) say(`no shares of the peak: ${reason}`)
-    peaks[count] = peak ?? null
-    const earlier = before[count]
-    if (!peak || !earlier) continue
-    peak.read_gb_s = Math.max(peak.read_gb_s, earlier.read_gb_s)
-    for (const [name, rate] of Object.entries(peak)) if (rate?.gops) rate.gops = Math.max(rate.gops, earlier[name].gops)
+/** What the machine could do, by number of threads: the median over the shapes, and the best sample seen. */
+function limitsOf(references, threads) {
+  const rates = (kernel, dtype) => {
+    const of = references.filter((r) => r.kernel === kernel && r.threads === threads && r.dtype === dtype && r.clean > 0)
+    if (of.length === 0) return null
+    const rate = (seconds) => (r) => r[LIMITS[kernel]] / r[seconds] / 1e9
+    return { median: median(of.map(rate('seconds'))), best: Math.max(...of.map(rate('least'))), ...(dtype && { instructions: of[0].instructions }) }
   }
-  return peaks
+  return { ...Object.fromEntries(['float32', 'bfloat16', 'int8'].map((dtype) => [dtype, rates('peak', dtype)])), read: rates('read') }
 }
 
 const say = (text) => process.stderr.write(`bench:kernels: ${text}\n`)
@@ -75,14 +68,14 @@ function main() {
   say('building (about a minute the first time)')
   const binary = build()
   const machine = describeMachine(threads)
-  say('measuring what the machine can do')
-  const counts = [...new Set([1, threads])]
-  const before = bestPeaks(counts)
-  say('measuring the kernels')
+  say('measuring')
   const lines = run(binary, [threads, repeats, seconds, groups.join(',')].map(String), ['ignore', 'pipe', 'inherit']).trim().split('\n').map((line) => JSON.parse(line))
-  const peaks = bestPeaks(counts, before)
-  const [{ backend, clockGhz }, ...cases] = lines
-  const result = { schema: 1, date: new Date().toISOString(), ...describeCommit(), machine, backend, clockGhz, peaks, settings: { threads, repeats, seconds }, cases: cases.map((one) => judged(one, peaks)) }
+  const [{ backend }, ...measured] = lines
+  const references = measured.filter((one) => LIMITS[one.kernel])
+  const cases = measured.filter((one) => !LIMITS[one.kernel]).map(judged)
+  const limits = Object.fromEntries([...new Set([1, threads])].map((count) => [count, limitsOf(references, count)]))
+  const samples = { all: repeats * measured.length, clean: measured.reduce((sum, one) => sum + one.clean, 0), repeated: measured.reduce((sum, one) => sum + one.repeated, 0) }
+  const result = { schema: 2, date: new Date().toISOString(), ...describeCommit(), machine, backend, limits, settings: { threads, repeats, seconds }, samples, references, cases }
   if (options.out) {
     mkdirSync(dirname(options.out), { recursive: true })
     writeFileSync(options.out, JSON.stringify(result, null, 1) + '\n')

@@ -1,10 +1,10 @@
 /**
  * `npm run bench`: embedcore and its peers on the same texts, threads and weights, each in its own process, in turn.
- * Order: machine peak, texts, vectors compared, then interleaved rounds. README.md explains each column.
+ * Order: machine peak, texts, vectors compared, then interleaved rounds, the peak in turn with them. README.md explains each column.
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { describeCommit, describeMachine, measurePeak, physicalCores } from './lib/machine.mjs'
+import { describeCommit, describeMachine, peakMeter, physicalCores } from './lib/machine.mjs'
 import { measure } from './lib/measure.mjs'
 import { prepareModel } from './lib/models.mjs'
 import { UsageError, listOf, parseOptions, positive } from './lib/options.mjs'
@@ -85,14 +85,15 @@ async function main() {
   const machine = describeMachine(threads)
   const commit = describeCommit()
   progress('measuring what the machine can do')
-  const { peak, reason: peakReason } = measurePeak(threads)
+  const meter = peakMeter(threads)
+  const peak = meter.best?.()
   const model = prepareModel(options.model, options['model-path'], say)
   model.packageVersion = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')).version
   const texts = await prepareTexts(model.layout, MODELS[options.model].tokenizer, seed)
-  const context = { specs, model, modelName: options.model, texts, cells, own, threads, rounds, seconds, say, progress }
+  const context = { specs, model, modelName: options.model, texts, cells, own, threads, rounds, seconds, meter, turns: new Map(), say, progress }
   const entries = await measure(context)
   const ownCells = await measureOwn(entries, context)
-  const result = buildResult({ entries, own: ownCells, context, machine, commit, peak, peakReason, date })
+  const result = buildResult({ entries, own: ownCells, context, machine, commit, peak, date })
 
   const out = options.out ?? join(RESULTS, `${date.toISOString().slice(0, 10)}-${machine.cpuSlug}-${options.model}.json`)
   mkdirSync(dirname(out), { recursive: true })

@@ -4,6 +4,7 @@ import { mkdirSync, readFileSync } from 'node:fs'
 import os from 'node:os'
 import { join } from 'node:path'
 import { BENCH, CACHE, ROOT } from './paths.mjs'
+import { median, summary } from './stats.mjs'
 
 const ISA = ['avx2', 'fma', 'avx_vnni', 'avx512f', 'avx512bw', 'avx512_vnni', 'avx512_bf16', 'amx_bf16', 'amx_int8']
 
@@ -65,21 +66,54 @@ export function describeCommit() {
   return { version, commit: git('rev-parse', 'HEAD'), dirty: changed === null ? null : changed !== '' }
 }
 
-/** Compiles and runs native/peak.cc. Returns { peak } or { reason }: without it the bench runs, and shares are blank. */
-export function measurePeak(threads) {
+/**
+ * Compiles native/peak.cc. Returns { best, inTurn } or { reason }: without it the bench runs, and shares are blank. best(): the best of
+ * several runs, with the read bandwidth. inTurn(): one short run, to be taken in turn with what is measured; null when it fails.
+ */
+export function peakMeter(threads) {
   const binary = join(CACHE, 'peak')
   const compiler = process.env.CXX ?? 'g++'
+  const sources = ['peak.cc', 'limits.cc'].map((name) => join(BENCH, 'native', name))
+  const measure = (...args) => JSON.parse(execFileSync(binary, [String(threads), ...args], { encoding: 'utf8', stdio: 'pipe' }))
   mkdirSync(CACHE, { recursive: true })
   try {
-    execFileSync(compiler, ['-std=c++20', '-O3', '-march=native', '-ffp-contract=fast', '-pthread', join(BENCH, 'native', 'peak.cc'), '-o', binary], { stdio: 'pipe' })
-    return { peak: JSON.parse(execFileSync(binary, [String(threads)], { encoding: 'utf8' })) }
+    execFileSync(compiler, ['-std=c++20', '-O3', '-march=native', '-ffp-contract=fast', '-pthread', ...sources, '-o', binary], { stdio: 'pipe' })
+    measure('turn')
   } catch (error) {
     return { reason: `${compiler} could not build or run bench/native/peak.cc: ${String(error.stderr ?? error.message).trim().split('\n').at(-1)}` }
   }
+  return {
+    best: () => measure(),
+    inTurn() {
+      try {
+        return measure('turn')
+      } catch {
+        return null
+      }
+    },
+  }
 }
 
+export const PRECISIONS = ['float32', 'bfloat16', 'int8']
+
 /** Operations a second that bound a precision. Without its instruction a precision is bounded by float32's rate. */
-export function peakOf(peak, precision) {
-  if (!peak) return null
-  return (peak[precision] ?? peak.float32).gops * 1e9
+const peakOf = (peak, precision) => (peak[precision] ?? peak.float32).gops * 1e9
+
+/**
+ * What bounded each cell: { cell: { precision: { median, min, max, rounds } } }, operations a second, from the peaks measured in turn with it.
+ * turns: Map of cell name to those peaks.
+ */
+export function peaksOfCells(turns) {
+  return Object.fromEntries([...turns].map(([cell, peaks]) => [cell, Object.fromEntries(PRECISIONS.map((p) => [p, summary(peaks.map((peak) => peakOf(peak, p)))]))]))
+}
+
+/** `peak` as measured before all cells, with the best and the median of those measured in turn too. */
+export function wholePeak(peak, turns) {
+  const all = [...turns.values()].flat()
+  const out = { ...peak }
+  for (const p of PRECISIONS) {
+    const rates = all.map((one) => one[p]?.gops).filter((rate) => rate !== undefined)
+    if (peak[p] && rates.length > 0) out[p] = { ...peak[p], gops: Math.max(peak[p].gops, ...rates), median: median(rates) }
+  }
+  return out
 }

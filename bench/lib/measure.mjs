@@ -3,7 +3,7 @@
  *
  * One child per peer stays alive with its model loaded; only one works at a time. Rounds are outermost and peers innermost, so
  * the peers of one cell and round are timed within seconds of each other: a busy neighbour hits all of them, and ratios are
- * taken within a round.
+ * taken within a round. What the machine can do is measured before and after the peers of each cell and round.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { prepareFiles } from './models.mjs'
@@ -82,6 +82,19 @@ async function inTurn(entries, round, label, context, task) {
   }
 }
 
+async function peakNow(context) {
+  context.progress('what the machine can do')
+  await sleep(SETTLE_MS)
+  return context.meter.inTurn?.() ?? null
+}
+
+/** context.turns: Map of cell name to the peaks measured before and after its rounds. */
+function addPeaks(cell, peaks, { turns }) {
+  const known = turns.get(cellName(cell)) ?? []
+  const all = [...known, ...peaks.filter((peak) => peak !== null)]
+  if (all.length > 0) turns.set(cellName(cell), all)
+}
+
 async function time(entries, context) {
   const { cells, rounds, seconds } = context
   for (const cell of cells) {
@@ -91,6 +104,7 @@ async function time(entries, context) {
   }
   for (let round = 0; round < rounds; round++) {
     const start = Date.now()
+    let before = await peakNow(context)
     for (const cell of cells) {
       await inTurn(entries, round, `round ${round + 1}/${rounds}, ${cellName(cell)}`, context, async (entry) => {
         if (!takes(entry, cell)) return
@@ -98,6 +112,9 @@ async function time(entries, context) {
         if (!entry.cells.has(cellName(cell))) entry.cells.set(cellName(cell), [])
         entry.cells.get(cellName(cell)).push(result)
       })
+      const after = await peakNow(context)
+      addPeaks(cell, [before, after], context)
+      before = after
     }
     await inTurn(entries, round, `round ${round + 1}/${rounds}, query`, context, async (entry) => {
       entry.latency.push((await entry.peer.send('latency', { seconds })).samples)
@@ -107,7 +124,7 @@ async function time(entries, context) {
   await inTurn(entries, 0, 'memory', context, async (entry) => (entry.stats = await entry.peer.send('stats')))
 }
 
-/** context: { specs, model, texts, cells, threads, rounds, seconds, say, progress }. Returns one entry a peer, in order. */
+/** context: { specs, model, texts, cells, threads, rounds, seconds, meter, turns, say, progress }. Returns one entry a peer, in order. */
 export async function measure(context) {
   const entries = []
   context.reasons = {}

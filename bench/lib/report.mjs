@@ -11,11 +11,9 @@ function header(r) {
     `${m.cpu} (${m.device}), ${m.physicalCores} cores${m.virtualised ? ', virtual' : ''}, ${number(m.memoryBytes / 2 ** 30)} GiB, Node ${m.node}, ${r.settings.threads} threads for everyone`,
   ]
   if (r.peak) {
-    const rate = (p, unit) => (r.peak[p] ? `${number(r.peak[p].gops)} ${unit} ${p} (${r.peak[p].instructions})` : `no ${p}`)
-    out.push(`measured peak: ${rate('float32', 'GFLOP/s')}, ${rate('bfloat16', 'GFLOP/s')}, ${rate('int8', 'GOP/s')}; read ${number(r.peak.read_gb_s)} GB/s`)
-    for (const [set, limit] of Object.entries(r.limitsTokensPerSecond)) {
-      out.push(`limit, ${set} texts: ${Object.entries(limit).map(([p, rate]) => `${number(rate)} ${p}`).join(', ')} tokens/s (${number(r.model.flopsPerToken[set] / 1e6, 1)} MFLOP a token)`)
-    }
+    const rate = (p, unit) => (r.peak[p] ? `${number(r.peak[p].median ?? r.peak[p].gops)} ${unit} ${p} (best ${number(r.peak[p].gops)}, ${r.peak[p].instructions})` : `no ${p}`)
+    out.push(`peak in turn, median: ${rate('float32', 'GFLOP/s')}, ${rate('bfloat16', 'GFLOP/s')}, ${rate('int8', 'GOP/s')}; read at best ${number(r.peak.read_gb_s)} GB/s`)
+    out.push(`operations: ${Object.entries(r.model.flopsPerToken).map(([set, flops]) => `${number(flops / 1e6, 1)} MFLOP a token of ${set} texts`).join(', ')}`)
   } else out.push(`measured peak: none (${r.peakReason})`)
   if (m.loadAverageBefore > 0.3) out.push(`note: the machine was busy before the start (load ${m.loadAverageBefore.toFixed(2)}): expect spread`)
   const sets = [...new Set(r.settings.cells.map((cell) => cell.set))].map((name) => [name, r.texts.sets[name]])
@@ -40,7 +38,9 @@ function cellTable(r, cell) {
     })
   const head = ['peer', 'precision', 'tokens/s', 'min - max', 'of limit', 'loop p99 ms', 'ours is', 'ours']
   const missing = r.peers.filter((p) => p.notMeasured?.[cell]).map((p) => `\n  ${p.id}: ${p.notMeasured[cell]}`)
-  return `${cell.replace('/', ' texts, batch ')}\n${table(head, rows)}${missing.join('')}`
+  const limits = r.limitsTokensPerSecond?.[cell]
+  const limit = limits ? `; limit ${Object.entries(limits).map(([p, rate]) => `${number(rate)} ${p}`).join(', ')} tokens/s` : ''
+  return `${cell.replace('/', ' texts, batch ')}${limit}\n${table(head, rows)}${missing.join('')}`
 }
 
 function queryTable(r) {

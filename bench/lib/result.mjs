@@ -1,28 +1,28 @@
 /** Turns what was measured into the result that is printed, drawn, written and compared: plain data, described in README.md. */
 import { flopsPerToken, linearFlops } from './flops.mjs'
-import { peakOf } from './machine.mjs'
+import { PRECISIONS, peaksOfCells, wholePeak } from './machine.mjs'
 import { MODELS, cellName } from './specs.mjs'
 import { median, quantile, summary } from './stats.mjs'
 
-export const SCHEMA = 1
+/** 2: limits by cell, from peaks measured in turn; 1: by set, from the best peak before all cells. */
+export const SCHEMA = 2
 
 const setOf = (cell) => cell.slice(0, cell.indexOf('/'))
 
-function peerResult(entry, context, flops, peak) {
+function peerResult(entry, context, limits) {
   const { spec, status, reason } = entry
   const result = { id: spec.id, precision: spec.precision, ours: spec.ours ?? false, status: status === 'loaded' ? 'ranked' : status }
   if (reason) result.reason = reason
   if (entry.loaded) Object.assign(result, { version: entry.loaded.version, loadMs: entry.loaded.loadMs, firstVectorMs: entry.loaded.firstVectorMs })
   if (entry.agreement) result.agreement = entry.agreement
   if (status !== 'loaded') return result
-  const limit = peakOf(peak, spec.precision)
   result.cells = {}
   for (const [cell, rounds] of entry.cells) {
     const tokensPerSecond = summary(rounds.map((r) => r.tokens / r.seconds))
     const delays = rounds.map((r) => r.eventLoopDelayP99Ms).filter((d) => d !== null)
     result.cells[cell] = {
       tokensPerSecond,
-      shareOfLimit: limit && (tokensPerSecond.median * flops[setOf(cell)]) / limit,
+      shareOfLimit: limits?.[cell] ? tokensPerSecond.median / limits[cell][spec.precision] : null,
       eventLoopDelayP99Ms: delays.length ? median(delays) : null,
     }
   }
@@ -49,17 +49,18 @@ function ratio(ours, peer) {
   return out
 }
 
-export function buildResult({ entries, own, context, machine, commit, peak, peakReason, date }) {
+export function buildResult({ entries, own, context, machine, commit, peak, date }) {
   const { model, modelName, texts } = context
   const used = [...new Set(context.cells.map((cell) => cell.set))]
   const flops = Object.fromEntries(used.map((set) => [set, flopsPerToken(model.config, texts.sets[set].tokens)]))
-  const peers = entries.map((entry) => peerResult(entry, context, flops, peak))
+  const peakInTurn = peaksOfCells(context.turns)
+  const limits = peak && Object.fromEntries(Object.entries(peakInTurn).map(([cell, peaks]) => [cell, Object.fromEntries(PRECISIONS.map((p) => [p, peaks[p].median / flops[setOf(cell)]]))]))
+  const peers = entries.map((entry) => peerResult(entry, context, limits))
   const ranked = peers.filter((p) => p.status === 'ranked')
   const ratios = {}
   for (const ours of ranked.filter((p) => p.ours)) {
     ratios[ours.id] = Object.fromEntries(ranked.filter((peer) => comparable(ours, peer)).map((peer) => [peer.id, ratio(ours, peer)]))
   }
-  const limits = peak && Object.fromEntries(used.map((set) => [set, Object.fromEntries(['float32', 'bfloat16', 'int8'].map((p) => [p, peakOf(peak, p) / flops[set]]))]))
   const stat = (set) => ({ texts: set.texts.length, tokens: set.tokens.reduce((a, b) => a + b, 0), longest: Math.max(...set.tokens), shortest: Math.min(...set.tokens) })
   return {
     schema: SCHEMA,
@@ -67,9 +68,10 @@ export function buildResult({ entries, own, context, machine, commit, peak, peak
     ...commit,
     model: { name: modelName, title: MODELS[modelName].title, linearFlopsPerToken: linearFlops(model.config), flopsPerToken: flops },
     machine,
-    peak: peak ?? null,
-    ...(peakReason && { peakReason }),
-    limitsTokensPerSecond: limits,
+    peak: peak ? wholePeak(peak, context.turns) : null,
+    ...(context.meter.reason && { peakReason: context.meter.reason }),
+    peakInTurn,
+    limitsTokensPerSecond: limits ?? null,
     texts: { source: texts.source, seed: texts.seed, sha256: texts.sha256, sets: Object.fromEntries(Object.entries(texts.sets).map(([k, v]) => [k, stat(v)])) },
     settings: { threads: context.threads, rounds: context.rounds, seconds: context.seconds, cells: context.cells },
     peers,

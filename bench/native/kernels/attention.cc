@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <memory>
 
-#include "cases.h"
+#include "limit_cases.h"
 #include "shapes.h"
 
 namespace embedcore::bench {
@@ -62,14 +62,17 @@ void attention_cases(const Context& context) {
   for (const DType dtype : context.dtypes) {
     if (dtype == DType::kI8) continue;  // attention of an int8 model is float32 or bfloat16
     for (const auto& model : kModels) {
-      for (const int64_t length : kLengths) {
-        const int64_t texts = std::max<int64_t>(1, kTokens / length);
-        const auto input = std::make_shared<Input>(model, texts, length, dtype);
-        const int64_t pairs = model.causal ? length * (length + 1) / 2 : length * length;
-        for (const bool all : thread_choices(context)) {
+      for (const bool all : thread_choices(context)) {
+        const int peak = add_peak(cases, context, dtype, all);
+        for (const int64_t length : kLengths) {
+          const int64_t texts = std::max<int64_t>(1, kTokens / length);
+          const auto input = std::make_shared<Input>(model, texts, length, dtype);
+          const int64_t pairs = model.causal ? length * (length + 1) / 2 : length * length;
+          const int64_t operations = 4 * texts * pairs * model.heads * model.head_dim;
           const auto fields = Fields().text("kernel", "attention").text("dtype", precision_name(dtype)).text("model", model.name).number("heads", model.heads);
-          cases.push_back({Fields(fields).number("headDim", model.head_dim).number("texts", texts).number("length", length).number("operations", 4 * texts * pairs * model.heads * model.head_dim), all,
-                           [&context, input, args = arguments(model, *input)](Scope& scope) { must(context.backend.attention(scope, args), scope); }});
+          cases.push_back({Fields(fields).number("headDim", model.head_dim).number("texts", texts).number("length", length).number("operations", operations), all,
+                           [&context, input, args = arguments(model, *input)](Scope& scope) { must(context.backend.attention(scope, args), scope); },
+                           static_cast<double>(operations), peak});
         }
       }
     }

@@ -1,7 +1,7 @@
 // Work by element, on one thread and a group's worth of rows: norms, gates, and what an activation adds to a linear layer.
 #include <memory>
 
-#include "cases.h"
+#include "limit_cases.h"
 #include "ops/gate.h"
 #include "ops/linear.h"
 #include "ops/norm.h"
@@ -24,7 +24,7 @@ Fields fields(const char* kernel, const char* kind, DType dtype, int64_t width) 
 }
 
 // From float32 rows, the stream of residuals, to rows of the arithmetic's type.
-void add_norms(std::vector<Case>& cases, const Context& context, DType dtype) {
+void add_norms(std::vector<Case>& cases, const Context& context, DType dtype, int clock) {
   for (const auto& model : kModels) {
     const auto x = std::make_shared<Rows>(kRows, model.width, DType::kF32);
     const auto y = std::make_shared<Rows>(kRows, model.width, dtype);
@@ -39,11 +39,11 @@ void add_norms(std::vector<Case>& cases, const Context& context, DType dtype) {
     args.weight = weight->data();
     args.bias = model.causal ? nullptr : weight->data();
     args.epsilon = 1e-6f;
-    cases.push_back({fields("norm", model.causal ? "rms" : "layer", dtype, model.width), false, [&context, x, y, weight, args](Scope& scope) { must(context.backend.norm(scope, args), scope); }});
+    cases.push_back({fields("norm", model.causal ? "rms" : "layer", dtype, model.width), false, [&context, x, y, weight, args](Scope& scope) { must(context.backend.norm(scope, args), scope); }, static_cast<double>(kRows * model.width), clock});
   }
 }
 
-void add_gates(std::vector<Case>& cases, const Context& context, DType dtype) {
+void add_gates(std::vector<Case>& cases, const Context& context, DType dtype, int clock) {
   const int64_t width = kModels[2].intermediate;
   const auto x = std::make_shared<Rows>(kRows, 2 * width, dtype);
   const auto y = std::make_shared<Rows>(kRows, width, dtype);
@@ -56,12 +56,12 @@ void add_gates(std::vector<Case>& cases, const Context& context, DType dtype) {
     args.y_stride = args.width = width;
     args.rows = kRows;
     args.activation = activation;
-    cases.push_back({fields("gate", name, dtype, width), false, [&context, x, y, args](Scope& scope) { must(context.backend.gate(scope, args), scope); }});
+    cases.push_back({fields("gate", name, dtype, width), false, [&context, x, y, args](Scope& scope) { must(context.backend.gate(scope, args), scope); }, static_cast<double>(kRows * width), clock});
   }
 }
 
 // MiniLM's layer up with each activation; the reader takes the difference to none.
-void add_activations(std::vector<Case>& cases, const Context& context, DType dtype) {
+void add_activations(std::vector<Case>& cases, const Context& context, DType dtype, int clock) {
   const auto& shape = kModels[0].linears[2];
   const auto numbers = normal_numbers(shape.in * shape.out, 0.05f);
   PackedLinear* packed = context.backend.pack_linear({numbers.data(), nullptr, shape.in, shape.out, dtype});
@@ -79,7 +79,7 @@ void add_activations(std::vector<Case>& cases, const Context& context, DType dty
     args.y_stride = shape.out;
     args.rows = kRows;
     args.activation = activation;
-    cases.push_back({fields("activation", name, dtype, shape.out), false, [&context, weights, x, y, args](Scope& scope) { must(context.backend.linear(scope, args), scope); }});
+    cases.push_back({fields("activation", name, dtype, shape.out), false, [&context, weights, x, y, args](Scope& scope) { must(context.backend.linear(scope, args), scope); }, static_cast<double>(kRows * shape.out), clock});
   }
 }
 
@@ -88,10 +88,11 @@ void add_activations(std::vector<Case>& cases, const Context& context, DType dty
 void elementwise_cases(const Context& context) {
   std::vector<Case> cases;
   for (const DType dtype : context.dtypes) {
-    add_activations(cases, context, dtype);
+    const int clock = add_clock(cases);
+    add_activations(cases, context, dtype, clock);
     if (dtype == DType::kI8) continue;
-    add_norms(cases, context, dtype);
-    add_gates(cases, context, dtype);
+    add_norms(cases, context, dtype, clock);
+    add_gates(cases, context, dtype, clock);
   }
   run(cases, context.team, context.settings);
 }

@@ -4,7 +4,7 @@
 
 #include <memory>
 
-#include "cases.h"
+#include "limit_cases.h"
 #include "shapes.h"
 
 namespace embedcore::bench {
@@ -56,8 +56,10 @@ void linear_cases(const Context& context) {
         const auto x = std::make_shared<Rows>(most, shape.in, shape.adds || model.causal ? activation_dtype(dtype) : DType::kF32);
         const auto y = std::make_shared<Rows>(most, shape.out, shape.adds ? DType::kF32 : activation_dtype(dtype));
         const auto residual = std::make_shared<Rows>(most, shape.out, DType::kF32);
-        for (const int64_t rows : kRowCounts) {
-          for (const bool all : thread_choices(context)) {
+        for (const bool all : thread_choices(context)) {
+          // Each limit just before the cases that it bounds.
+          int read = -1, peak = -1;
+          for (const int64_t rows : kRowCounts) {
             LinearArgs args{};
             args.x = x->data();
             args.x_stride = shape.in;
@@ -70,12 +72,17 @@ void linear_cases(const Context& context) {
             args.rows = rows;
             args.activation = Activation::kIdentity;
             const bool cold = rows <= kMemoryBoundRows;
+            int& limit = cold ? read : peak;
+            if (limit < 0) limit = cold ? add_read(cases, context, all) : add_peak(cases, context, dtype, all);
+            const int64_t weight_bytes = shape.in * shape.out * (dtype == DType::kF32 ? 4 : dtype == DType::kBF16 ? 2 : 1);
+            const int64_t operations = 2 * shape.in * shape.out * rows;
             const auto fields = Fields().text("kernel", "linear").text("dtype", precision_name(dtype)).text("model", model.name).text("layer", shape.layer);
-            cases.push_back({Fields(fields).number("in", shape.in).number("out", shape.out).number("rows", rows).number("cold", cold), all,
+            cases.push_back({Fields(fields).number("in", shape.in).number("out", shape.out).number("rows", rows).number("cold", cold).number("operations", operations), all,
                              [&context, weights, x, y, residual, args, cold](Scope& scope) mutable {
                                args.weights = cold ? weights->cold() : weights->warm();
                                must(context.backend.linear(scope, args), scope);
-                             }});
+                             },
+                             static_cast<double>(cold ? weight_bytes : operations), limit});
           }
         }
       }

@@ -1,6 +1,8 @@
 // The Scope of the kernel bench: helpers that spin while a measurement with several threads runs and sleep otherwise.
 //
 // The engine's own team (native/engine/team.h) is not used: its helpers come and go, and here every call must meet the same number.
+// A helper that spins and loses its core to another process holds up the whole call; who measures asks before and after for how long each
+// thread had no core, and throws such a sample away.
 #pragma once
 
 #include <atomic>
@@ -11,6 +13,8 @@
 #include <thread>
 #include <vector>
 
+#include <time.h>
+
 #include "ops/backend.h"
 
 namespace embedcore::bench {
@@ -18,7 +22,8 @@ namespace embedcore::bench {
 class Team {
  public:
   explicit Team(int threads) {
-    for (int i = 1; i < threads; ++i) helpers_.emplace_back([this] { help(); });
+    absent_.resize(static_cast<size_t>(threads));
+    for (int i = 1; i < threads; ++i) helpers_.emplace_back([this, i] { help(i); });
   }
   ~Team() {
     state_ = kEnding;
@@ -30,6 +35,18 @@ class Team {
   int threads() const { return static_cast<int>(helpers_.size()) + 1; }
   void wake() { state_ = kSpinning, state_.notify_all(); }
   void sleep() { state_ = kAsleep; }
+
+  // For how many seconds, from some moment on, the caller and, with `all`, every helper had no core; helpers must be awake. Each thread reads
+  // both its clocks at once, so that a wait between two threads' readings counts for neither.
+  const std::vector<double>& absent(bool all) {
+    absent_[0] = own_absence();
+    if (all && !helpers_.empty()) {
+      asking_ = true;
+      run_on_all(this, 0, nullptr, nullptr);
+      asking_ = false;
+    }
+    return absent_;
+  }
 
   // A scope of all threads, or of the caller alone.
   Scope scope(bool all) {
@@ -57,6 +74,13 @@ class Team {
     while (team.done_.load() != static_cast<int>(team.helpers_.size())) pause();
   }
 
+  static double seconds(clockid_t clock) {
+    timespec now;
+    clock_gettime(clock, &now);
+    return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+  }
+  static double own_absence() { return seconds(CLOCK_MONOTONIC) - seconds(CLOCK_THREAD_CPUTIME_ID); }
+
   static void pause() {
 #if defined(__x86_64__)
     __builtin_ia32_pause();
@@ -69,7 +93,7 @@ class Team {
     for (int64_t task; (task = next_.fetch_add(1, std::memory_order_relaxed)) < tasks_;) body_(arg_, task);
   }
 
-  void help() {
+  void help(int self) {
     for (uint64_t seen = 0;;) {
       state_.wait(kAsleep);
       if (state_ == kEnding) return;
@@ -79,6 +103,7 @@ class Team {
         continue;
       }
       seen = round;
+      if (asking_) absent_[static_cast<size_t>(self)] = own_absence();
       take_tasks();
       done_.fetch_add(1);
     }
@@ -91,6 +116,8 @@ class Team {
   int64_t tasks_ = 0;
   Body body_ = nullptr;
   void* arg_ = nullptr;
+  bool asking_ = false;
+  std::vector<double> absent_;
   std::vector<std::thread> helpers_;  // last: they use all of the above
 };
 

@@ -1,4 +1,5 @@
-// Cases and their timing: every repeat runs all cases of a group in turn, so that a busy moment of the machine hits all of them.
+// Cases and their timing: every repeat runs all cases of a group in turn, so that a busy moment of the machine hits all of them, and among
+// them what shows the machine's limit (limit_cases.h), so that a share compares what was measured within milliseconds.
 #pragma once
 
 #include <cstdint>
@@ -25,11 +26,21 @@ class Fields {
   std::string json_;
 };
 
+struct Sample {
+  double seconds;  // a call
+  double lost;     // part of the sample in which the thread worst off had no core
+
+  bool clean() const { return lost < 0.01; }
+};
+
 struct Case {
   Fields fields;
   bool all_threads;
   std::function<void(Scope&)> call;
-  std::vector<double> seconds_per_call{};  // one a repeat
+  double work = 0;     // of a call, counted as its reference counts
+  int reference = -1;  // place in the list of the case whose rate of work is the limit of this one's; -1: none
+  int repeated = 0;    // samples thrown away
+  std::vector<Sample> samples{};  // one a repeat
 };
 
 struct Settings {
@@ -38,9 +49,6 @@ struct Settings {
 };
 
 double now();
-
-// Median clock of the calling core in GHz, by a chain of additions that take one cycle each.
-double measure_clock();
 
 // Times the cases and prints a line of JSON for each.
 void run(std::vector<Case>& cases, Team& team, const Settings& settings);
