@@ -88,8 +88,8 @@ const Backend& default_cpu_backend() {
       return *entry.table;
     }
     std::string names;
-    for (const CpuIsa& entry : cpu_isas()) names += (names.empty() ? "" : ", ") + std::string(entry.name);
-    fail(Code::kInvalidOption, "EMBEDCORE_CPU_ISA=%s is unknown; expected one of %s", forced, names.c_str());
+    for (const CpuIsa& entry : cpu_isas()) names += std::string(entry.name) + ", ";
+    fail(Code::kInvalidOption, "EMBEDCORE_CPU_ISA=%s is unknown; expected one of %sreference", forced, names.c_str());
   }
   for (const CpuIsa& entry : cpu_isas())
     if (entry.table) return *entry.table;

@@ -42,7 +42,7 @@ template <int kVectors = kPanelVectors, int kRows = kTileRows, typename Visitor>
   visit.template operator()<kRows, kVectors>();
 }
 
-// A tall tile: few vectors across, as many sums. For narrow matrices, and for few rows: they meet every vector of b once.
+// A tall tile for narrow matrices: few vectors across, as many sums.
 constexpr int kTallRows = 2 * kTileRows, kTallVectors = kPanelVectors / 2;
 
 // A growing block of memory that belongs to the calling thread, 64-byte aligned; null when memory ran out. An op owns it until it

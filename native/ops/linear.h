@@ -11,7 +11,7 @@
 //             y = activation(step s[o] sum_k (u[k] - zero) q[o, k] + b) + residual, the sum exact in int32. A row that holds a value that is not
 //             finite, or whose range is not, gives NaN. W' must be finite. in is at most kMostInt8Inputs.
 // x and y may be float32 or bfloat16 rows; bias, residual and everything behind the sum are float32. Where y is bfloat16, activations may be off by
-// what its rounding hides: 2^-10 |x|.
+// what its rounding hides: GELU and SiLU by 2^-10 |x|, tanh and sigmoid by 2^-10.
 #pragma once
 
 #include <cmath>

@@ -11,7 +11,7 @@ import { cgroupCpuLimit, glibcVersion, packageVersionOf } from './machine.js'
 import { StreamSink } from './output/sink.js'
 import { withSession } from './session.js'
 import { bytes, pairs } from './text.js'
-import { packageVersion } from './version.js'
+import { packageVersion } from '../version.js'
 
 export const DOCTOR_COMMAND_FLAGS = {
   json: { type: 'boolean', help: 'for machines: one JSON object' },

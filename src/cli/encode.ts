@@ -11,7 +11,7 @@ import { parseFloat32Npy } from './output/npy.js'
 import { FORMATS, openWriter, type Format } from './output/writer.js'
 import { withSession, type Session } from './session.js'
 import { compactNumber } from './text.js'
-import { packageVersion } from './version.js'
+import { packageVersion } from '../version.js'
 
 export const ENCODE_COMMAND_FLAGS = {
   ...MODEL_FLAGS,

@@ -4,6 +4,7 @@ import { EmbedCoreError, toEmbedCoreError } from '../errors.js'
 import { native } from '../native.js'
 import { invalidOption } from '../options.js'
 import type { Dtype, DtypeChoice, LoadOptions } from '../types.js'
+import { packageVersion } from '../version.js'
 import { type ModelDescription, readModelDirectory } from './directory.js'
 import { chooseDtype } from './dtype-choice.js'
 import { choiceKey } from './dtype-memory.js'
@@ -36,7 +37,7 @@ export async function loadModel(pathOrHubId: string, options?: LoadOptions): Pro
   opening.tokenizer.catch(() => undefined) // Looked at in `open`, which may never be reached.
   if (given.dtype !== 'auto') return open(opening, given.dtype, null)
   if (description.kind === 'static') return open(opening, 'float32', { measured: [], remembered: false })
-  const key = await choiceKey({ version: addon.version, isa: addon.cpu().isa, threads: opening.threads }, description)
+  const key = await choiceKey({ version: packageVersion(), isa: addon.cpu().isa, threads: opening.threads }, description)
   // Without this caller's signal, because others may wait for the same measurement, and with room in the queue for its texts.
   const measuring: Opening = { ...opening, given: { ...given, signal: null, maxQueueTokens: Math.max(given.maxQueueTokens, MEASURING_QUEUE_TOKENS) } }
   const { dtype, ...choice } = await chooseDtype(key, (candidate) => open(measuring, candidate, null), given.signal)
