@@ -130,6 +130,21 @@ describe('weights', () => {
     }
     await Promise.all([model.dispose(), clean.dispose()])
   })
+  it('that overflow leave int8 nothing to be smoothed by, but load', async () => {
+    const clean = await embedCore.load(path.join(GOLDEN, 'stack/mean-normalize'))
+    // All words but those of one text, so that the texts on which inputs are measured at load are sure to meet some.
+    const { ids } = (await clean.encode('The fox', { output: 'token' })).text(0)
+    await editHeader(() => {}, (data, header) => {
+      const { shape: [words, width], data_offsets: [start] } = header[WORDS]!
+      for (let id = 0; id < words!; id++) if (!ids.includes(id)) for (const d of [0, 1]) data.writeFloatLE(3e38, start + 4 * (width! * id + d))
+    })
+    const model = await embedCore.load(directory, { dtype: 'int8' })
+    await expect(model.encode('phone')).rejects.toMatchObject({ code: 'ERR_EMBEDCORE_NON_FINITE' })
+    const rows = [await clean.encode('The fox'), await model.encode('The fox')]
+    const cosine = await embedCore.similarity(rows[0]!.data, rows[1]!.data, { dimension: rows[0]!.row(0).length })
+    expect(cosine.row(0)[0]).toBeGreaterThan(0.99)
+    await Promise.all([model.dispose(), clean.dispose()])
+  })
 })
 
 describe('settings', () => {

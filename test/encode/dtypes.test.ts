@@ -3,7 +3,7 @@
  * Real models and texts lie beside the checkout, in ../shared; without them that part is skipped, and says so.
  */
 import { existsSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { cp, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
@@ -96,6 +96,21 @@ describe.each(['mean-normalize', 'decoder', 'cls-dense-tanh'])('%s', (name) => {
     vi.stubEnv('EMBEDCORE_CPU_ISA', isa)
     try {
       for (const dtype of DTYPES) expect(await strays(directory, dtype, texts), dtype).toEqual([])
+    } finally {
+      vi.stubEnv('EMBEDCORE_CPU_ISA', undefined)
+    }
+  })
+
+  // What int8 is smoothed by is measured at load. Handles of one directory share weights, so the second load is of a copy; and on more threads.
+  test.each(PATHS)('int8 loaded twice is the same to the last bit, on %s', async (isa) => {
+    vi.stubEnv('EMBEDCORE_CPU_ISA', isa)
+    const copy = await mkdtemp(path.join(cache, 'copy-'))
+    try {
+      await cp(directory, copy, { recursive: true })
+      const models = await Promise.all([embedCore.load(directory, { dtype: 'int8', threads: 1 }), embedCore.load(copy, { dtype: 'int8', threads: 3 })])
+      const [first, second] = await Promise.all(models.map(async (model) => bits((await model.encode(texts)).data)))
+      expect(second === first).toBe(true)
+      await Promise.all(models.map((model) => model.dispose()))
     } finally {
       vi.stubEnv('EMBEDCORE_CPU_ISA', undefined)
     }

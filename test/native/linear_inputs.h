@@ -51,7 +51,9 @@ struct LinearInputs {
     residual.fill(random);
   }
 
-  LinearWeights weights(DType dtype) const { return {weight.data(), spec.bias ? bias.data() : nullptr, spec.in, spec.out, dtype}; }
+  LinearWeights weights(DType dtype) const {
+    return {weight.data(), spec.bias ? bias.data() : nullptr, spec.in, spec.out, dtype, smoothing.empty() ? nullptr : smoothing.data()};
+  }
 
   // Rows begin .. end of the result.
   Rows run(const Backend& backend, const PackedLinear* packed, const LinearTypes& types, int64_t begin, int64_t end, Order order = Order::kAscending) const {
@@ -72,6 +74,7 @@ struct LinearInputs {
 
   LinearCase spec;
   Rows x, weight, bias, residual;
+  std::vector<float> smoothing;  // [in], or empty for none
 };
 
 // What the reference gives in float32 rows, its sums before the activation, and the sizes that the errors of sums are measured by.

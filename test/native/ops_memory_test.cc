@@ -3,18 +3,24 @@
 #include <new>
 #include <thread>
 
+#include "no_memory.h"
 #include "op_cases.h"
 #include "op_support.h"
 #include "ops/linear.h"
 
 namespace {
 
-// While it is set on a thread, that thread gets no over-aligned memory: the kind that backends take.
-thread_local bool refuse_memory = false;
-
 void* aligned(std::size_t size, std::align_val_t alignment) noexcept {
+  if (embedcore::test::refuse_memory) return nullptr;
   const auto step = static_cast<std::size_t>(alignment);
-  return refuse_memory ? nullptr : std::aligned_alloc(step, (size + step - 1) / step * step);
+  void* memory = std::aligned_alloc(step, (size + step - 1) / step * step);
+  if (memory) ++embedcore::test::aligned_blocks;
+  return memory;
+}
+
+void give_back(void* memory) noexcept {
+  if (memory) --embedcore::test::aligned_blocks;
+  std::free(memory);
 }
 
 }  // namespace
@@ -24,8 +30,8 @@ void* operator new(std::size_t size, std::align_val_t alignment) {
   if (void* memory = aligned(size, alignment)) return memory;
   throw std::bad_alloc();
 }
-void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
+void operator delete(void* memory, std::align_val_t) noexcept { give_back(memory); }
+void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { give_back(memory); }
 
 namespace embedcore::test {
 namespace {

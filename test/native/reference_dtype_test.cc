@@ -90,6 +90,26 @@ TEST(Reference, LinearInInt8) {
   EXPECT_EQ(reference_backend().pack_linear({weight.data(), nullptr, kMostInt8Inputs + 1, 1, DType::kI8}), nullptr);
 }
 
+// Halved, doubled and times 7, W is 127, -62.5, 7 -> 127, -62, 7 and 0.5, 0.25, -0.125 with a step of 1/254 -> 127, 64, -32.
+TEST(Reference, LinearInInt8Smoothed) {
+  const Floats weight = {254, -31.25f, 1, /**/ 1, 0.125f, -0.125f / 7}, smoothing = {0.5f, 2, 7};
+  const LinearWeights weights{weight.data(), nullptr, 3, 2, DType::kI8, smoothing.data()};
+  PackedLinear* packed = reference_backend().pack_linear(weights);
+  ASSERT_NE(packed, nullptr);
+  Floats y(2);
+  TestScope scope;
+  const auto run = [&](const Floats& x) {
+    expect_ok(reference_backend().linear(scope, {packed, x.data(), 3, y.data(), 2, 1, Activation::kIdentity, nullptr, 0}), scope);
+    return y;
+  };
+  const double step = static_cast<double>(0.5f / 127.0f);
+  // x' is -55, 200 and 3, levels with a step of 1: -55 * 127 - 200 * 62 + 3 * 7 = -19364 and -55 * 127 + 200 * 64 - 3 * 32 = 5719.
+  expect_rounded(run({-27.5f, 400, 21}), {-19364, 5719 * step});
+  // 45.5 is 6.5 sevenths, which would go to 6; but the float32 seventh is 4.5e-8 of itself too large, and 45.5 of it are 6.5000005: 7.
+  expect_rounded(run({-27.5f, 400, 45.5f}), {-19385 + 49, (5815 - 7 * 32) * step});
+  reference_backend().free_linear(packed);
+}
+
 // The mean of 1, 2 and 4 is 149.33 / 64: bfloat16 between 2 and 4 counts in 1/64.
 TEST(Reference, AttentionInBfloat16RoundsItsResults) {
   Halves qkv = halves({0, 1, 1, /**/ 0, 3, 2, /**/ 0, -5, 4}), y(3);
