@@ -8,7 +8,7 @@ namespace embedcore {
 namespace {
 constexpr int64_t kTexts = 8, kTokens = 32;
 // Channels that hardly ever speak are not blown up, nor weights that are hardly there.
-constexpr float kLeastShare = 1e-3f, kMost = 1e3f;
+constexpr float kLeastShare = 1e-3f;
 }  // namespace
 
 void InputSizes::add(const float* x, int64_t stride, int64_t rows, int64_t width) {
@@ -38,7 +38,7 @@ std::vector<float> smoothing(const InputSizes& inputs, const std::vector<float>&
   }
   const double mean = std::exp(logarithms / static_cast<double>(in));
   if (!std::isfinite(mean) || mean == 0) return std::vector<float>(in, 1.0f);
-  for (float& size : sizes) size = std::clamp(static_cast<float>(size / mean), 1 / kMost, kMost);
+  for (float& size : sizes) size = static_cast<float>(size / mean);
   return sizes;
 }
 

@@ -29,7 +29,7 @@ struct LayerInputSizes {
 };
 
 // What to divide the inputs by and multiply the weights [out, in] with: sqrt(size of the channel / greatest of its weights), finite and above 0,
-// their geometric mean 1. Ones where the sizes are not finite.
+// their geometric mean 1. Ones where the sizes are not finite or all zero. The inputs must have been seen.
 std::vector<float> smoothing(const InputSizes& inputs, const std::vector<float>& weight);
 
 // Texts of tokens drawn from a vocabulary, the same every time.
