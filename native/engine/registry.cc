@@ -4,6 +4,10 @@
 #include <filesystem>
 #include <map>
 
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
 namespace embedcore {
 
 namespace {
@@ -59,7 +63,12 @@ std::shared_ptr<Engine> open_engine(const ModelSource& source, const Backend& ba
   auto& held = slot->engines[std::to_string(options.threads) + "/" + std::to_string(options.max_batch_tokens) + "/" + std::to_string(options.max_queue_tokens)];
   if (auto engine = held.lock()) return engine;
   auto model = slot->model.lock();
-  if (!model) slot->model = model = Model::load(source, backend);
+  if (!model) {
+    slot->model = model = Model::load(source, backend);
+#if defined(__GLIBC__)
+    malloc_trim(0);  // what loading put aside goes back at once and not with the next model
+#endif
+  }
   // The engine keeps the slot, and so the slot is found for as long as one of its engines lives.
   auto* engine = new Engine(model, options);
   std::shared_ptr<Engine> shared(engine, [slot](Engine* owned) { delete owned; });
