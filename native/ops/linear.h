@@ -15,6 +15,7 @@
 #pragma once
 
 #include <cmath>
+#include <limits>
 
 #include "base/dtype.h"
 #include "ops/backend.h"
@@ -51,10 +52,11 @@ struct RowRange {
   int32_t zero;
 };
 
-// low <= 0 <= high: the least and the greatest of the row and 0. Ranges too small to invert count as zeros.
+// low <= 0 <= high: the least and the greatest of the row and 0. Ranges too small to invert count as zeros; what is not finite gives a step of NaN.
 static inline RowRange row_range(float low, float high) {
   const float range = high - low;
-  if (!(range > 1e-30f)) return {range == range ? 0.0f : range, 0.0f, 0};
+  if (!std::isfinite(range)) return {std::numeric_limits<float>::quiet_NaN(), 0.0f, 0};
+  if (range <= 1e-30f) return {0.0f, 0.0f, 0};
   const float inverse = 255.0f / range;
   return {range / 255.0f, inverse, static_cast<int32_t>(std::nearbyint(-low * inverse))};
 }
