@@ -5,8 +5,6 @@
 // GELU 8e-5 |x|, the others 1.5e-4 |x| (SiLU, GELU by tanh) or 1.5e-4 (tanh, sigmoid).
 #pragma once
 
-#include <bit>
-
 #include "cpu/simd.h"
 
 namespace embedcore::cpu::EMBEDCORE_ISA {
@@ -26,8 +24,8 @@ inline Vec exp(Vec x) {
   p = p * r + broadcast(1.6666665459e-1f);
   p = p * r + broadcast(5.0000001201e-1f);
   p = p * (r * r) + r + broadcast(1.0f);
-  const IntVec exponent = std::bit_cast<IntVec>(shifted) - std::bit_cast<IntVec>(magic);
-  return p * std::bit_cast<Vec>((exponent + 127) << 23);
+  const WordVec exponent = reinterpret_cast<WordVec>(shifted) - reinterpret_cast<WordVec>(magic);
+  return p * reinterpret_cast<Vec>((exponent + 127) << 23);
 }
 
 // A quotient of odd and even polynomials on |x| <= 4, where erf is 1 within float32.
@@ -67,14 +65,14 @@ inline Vec sigmoid(Vec x) { return broadcast(1.0f) / (broadcast(1.0f) + exp(-x))
 // 2^x as 2^n times a minimax polynomial of degree 3 on the rest, |rest| <= 1/2. Clamped: below -126 gives about 1e-38.
 inline Vec rough_exp2(Vec x) {
   x = minimum(broadcast(127.0f), maximum(broadcast(-126.0f), x));
-  const Vec magic = broadcast(12582912.0f);  // see exp
+  const Vec magic = broadcast(12582912.0f + 127.0f);  // see exp; the lowest bits are the exponent as floats write it
   const Vec shifted = x + magic;
   const Vec r = x - (shifted - magic);
   Vec p = broadcast(0.0551717746f);
   p = p * r + broadcast(0.242611372f);
   p = p * r + broadcast(0.69326097f);
   p = p * r + broadcast(0.999928027f);
-  return reinterpret_cast<Vec>(reinterpret_cast<IntVec>(p) + (reinterpret_cast<IntVec>(shifted) << 23));
+  return p * reinterpret_cast<Vec>(reinterpret_cast<WordVec>(shifted) << 23);
 }
 
 constexpr float kLog2E = 1.44269504f;
