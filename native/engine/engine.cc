@@ -188,8 +188,8 @@ bool Engine::take_work(Work& work, bool only_short) {
   drop_finished(first);
   for (size_t i = 0; i < waiting_.size() && static_cast<int64_t>(work.ids.size()) < budget;) {
     const std::shared_ptr<Job> job = waiting_[i];
-    // A short call shares its group with others like it alone: among a long call's texts it would wait for all of them.
-    if (job != first && job->plan.key == first->plan.key && (!is_short(*first) || is_short(*job))) {
+    // Short calls share groups with each other alone: among a long call's texts they would wait for all of them.
+    if (job != first && job->plan.key == first->plan.key && is_short(*first) == is_short(*job)) {
       add_texts(work, job, budget);
       drop_finished(job);
     }
