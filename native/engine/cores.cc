@@ -9,6 +9,7 @@
 
 #ifdef __linux__
 #include <sched.h>
+#include <sys/resource.h>
 #endif
 
 namespace embedcore {
@@ -63,6 +64,12 @@ int usable_cores() {
   if (const double quota = cgroup_quota(); quota > 0) cores = std::min(cores, std::max(1, static_cast<int>(std::ceil(quota))));
 #endif
   return cores;
+}
+
+void give_way() {
+#if defined(__linux__)
+  setpriority(PRIO_PROCESS, 0, 5);  // 0: on Linux the thread, not the process
+#endif
 }
 
 }  // namespace embedcore

@@ -5,6 +5,8 @@
 #include <cstring>
 #include <new>
 
+#include "engine/cores.h"
+
 namespace embedcore {
 
 namespace {
@@ -202,6 +204,7 @@ bool Engine::take_work(Work& work, bool only_short) {
 // --- working ---
 
 void Engine::work_loop(Worker& self) {
+  give_way();
   std::unique_lock lock(mutex_);
   while (!closing_) {
     if (take_work(self.work[0], false)) {
