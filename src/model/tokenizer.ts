@@ -47,8 +47,6 @@ export interface TokenizedBatch {
 /** A large call is tokenised in pieces, so that the event loop and other calls get their turn and memory stays bounded. */
 const PIECE_TEXTS = 4096
 const PIECE_UNITS = 1 << 19
-/** Up to so many go to the library one by one: its batches share one queue, in which a lone query would wait for every text of a large call. */
-const FEW_TEXTS = 4
 /** Prompts are few; a caller who makes one up per call must not fill the memory. */
 const REMEMBERED_PROMPTS = 64
 
@@ -123,9 +121,7 @@ export class TextTokenizer {
 
   private async run(inputs: string[], addSpecialTokens: boolean): Promise<Encoding[]> {
     try {
-      const { tokenizer } = this.loaded
-      if (inputs.length > FEW_TEXTS) return await tokenizer.encodeBatch(inputs, { addSpecialTokens })
-      return await Promise.all(inputs.map((input) => tokenizer.encode(input, null, { addSpecialTokens })))
+      return await this.loaded.tokenizer.encodeBatch(inputs, { addSpecialTokens })
     } catch (error) {
       throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_FILE', `The tokenizer in ${this.loaded.file} cannot encode the texts: ${reason(error)}`, { cause: error })
     }
