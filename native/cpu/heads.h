@@ -1,6 +1,8 @@
 // The parts of attention that touch q, k and v before they are multiplied.
 #pragma once
 
+#include <type_traits>
+
 #include "cpu/tile.h"
 #include "ops/attention.h"
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <type_traits>
 
 #include "cpu/packed.h"
 
@@ -50,31 +51,36 @@ RowScale quantize_row(const Element* x, const float* reciprocals, int64_t n, Wor
   return {range.step, range.zero};
 }
 
-void to_bfloat16(const uint16_t* x, int64_t n, Word* to) {
-  clear_last_word(to, n, 2);
-  std::memcpy(to, x, static_cast<size_t>(n) * sizeof(uint16_t));
+void to_float32(const uint16_t* x, int64_t n, Word* to) {
+  auto* floats = reinterpret_cast<float*>(to);
+  for (int64_t k = 0; k < n; k += kWidth) store_upto(floats + k, load_upto(x + k, n - k), n - k);
 }
-
-void to_bfloat16(const float* x, int64_t n, Word* to) { round_row(x, n, to); }
 
 template <typename Element>
 void prepare_rows(const LinearArgs& args, int64_t begin, int64_t end, Word* words, int64_t stride, RowScale* scales) {
   const int64_t in = args.weights->in;
   for (int64_t row = begin; row < end; ++row) {
     const Element* x = static_cast<const Element*>(args.x) + row * args.x_stride;
-    if (args.weights->dtype == DType::kI8)
-      scales[row] = quantize_row(x, static_cast<const Packed*>(args.weights)->reciprocals, in, words + row * stride);
-    else
-      to_bfloat16(x, in, words + row * stride);
+    Word* to = words + row * stride;
+    if (args.weights->dtype == DType::kI8) scales[row] = quantize_row(x, static_cast<const Packed*>(args.weights)->reciprocals, in, to);
+    if (args.weights->dtype == DType::kBF16) to_bfloat16(x, in, to);
+    if constexpr (std::is_same_v<Element, uint16_t>) {  // rows of floats are float32 weights' operands as they are
+      if (args.weights->dtype == DType::kF32) to_float32(x, in, to);
+    }
   }
 }
 
 }  // namespace
 
-void round_row(const float* x, int64_t n, Word* to) {
+void to_bfloat16(const float* x, int64_t n, Word* to) {
   clear_last_word(to, n, 2);
   auto* halves = reinterpret_cast<uint16_t*>(to);
   for (int64_t k = 0; k < n; k += kWidth) store_upto(halves + k, load_upto(x + k, n - k), n - k);
+}
+
+void to_bfloat16(const uint16_t* x, int64_t n, Word* to) {
+  clear_last_word(to, n, 2);
+  std::memcpy(to, x, static_cast<size_t>(n) * sizeof(uint16_t));
 }
 
 float quantize_weights(const float* x, const float* smoothing, int64_t n, Word* to, int32_t& sum) {
@@ -106,17 +112,6 @@ bool prepare_operand(Scope& scope, const LinearArgs& args, Operand& operand) {
   const int64_t per_word = elements_per_word(weights.dtype);
   if (weights.dtype == args.x_dtype && weights.in % per_word == 0 && (args.x_stride % per_word == 0 || args.rows == 1)) {
     operand = {static_cast<const Word*>(args.x), args.x_stride / per_word, nullptr};
-    return true;
-  }
-  if (weights.dtype == DType::kF32) {  // a bfloat16 row for float32 weights: exact
-    const int64_t stride = round_up(weights.in, kWidth);
-    auto* floats = static_cast<float*>(thread_scratch(Scratch::kShared, static_cast<size_t>(args.rows * stride) * sizeof(float)));
-    if (!floats) return false;
-    for (int64_t row = 0; row < args.rows; ++row) {
-      const uint16_t* x = static_cast<const uint16_t*>(args.x) + row * args.x_stride;
-      for (int64_t k = 0; k < weights.in; k += kWidth) store(floats + row * stride + k, load_upto(x + k, weights.in - k));
-    }
-    operand = {reinterpret_cast<const Word*>(floats), stride, nullptr};
     return true;
   }
   const int64_t stride = round_up(divide_up(weights.in, per_word), kWidth);

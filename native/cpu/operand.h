@@ -21,8 +21,9 @@ struct Operand {
 // Elements of the dtype in a word.
 constexpr int64_t elements_per_word(DType dtype) { return dtype == DType::kI8 ? 4 : dtype == DType::kBF16 ? 2 : 1; }
 
-// to [words of n elements] = x rounded to bfloat16; a last half word is zero.
-void round_row(const float* x, int64_t n, Word* to);
+// to [words of n elements] = x in bfloat16; a last half word is zero.
+void to_bfloat16(const float* x, int64_t n, Word* to);
+void to_bfloat16(const uint16_t* x, int64_t n, Word* to);
 // to = signed bytes round(x smoothing / scale), scale = max |x smoothing| / 127; smoothing may be null; the rest of the last word is zero. Returns the
 // scale; sum gets the sum of the bytes.
 float quantize_weights(const float* x, const float* smoothing, int64_t n, Word* to, int32_t& sum);

@@ -13,7 +13,7 @@ const Word* make_words(const LinearWeights& w, const Packed& packed, int64_t o, 
   const float* row = w.weight + o * w.in;
   if (w.dtype == DType::kF32) return reinterpret_cast<const Word*>(row);
   if (w.dtype == DType::kBF16)
-    round_row(row, w.in, scratch);
+    to_bfloat16(row, w.in, scratch);
   else
     packed.scale[o] = quantize_weights(row, w.smoothing, w.in, scratch, packed.column_sums[o]);
   return scratch;

@@ -85,14 +85,13 @@ std::shared_ptr<const Encoder> Encoder::load(const std::string& directory, const
   encoder->layers_.clear();
   for (size_t i = 0; i < config.layers.size(); ++i) {
     encoder->layers_.push_back(read_layer(reader, backend, dtype, config, i, inputs.empty() ? nullptr : &inputs[i]));
-    encoder->files_->release_pages();  // what was packed needs them no longer: file and packed weights never lie in memory together
+    // What was packed needs its file pages no longer: file and packed weights never lie in memory together. The tables' come back as they are touched.
+    encoder->files_->release_pages();
     const LayerWeights& layer = encoder->layers_.back();
     encoder->weight_bytes_ += layer.qkv.bytes() + layer.output.bytes() + layer.up.bytes() + layer.down.bytes();
   }
   for (const TensorView& view : encoder->files_->all()) encoder->parameters_ += view.elements();
-  // What was packed needs its file pages no longer; the tables' come back as they are touched.
   if (!encoder->files_->intact()) fail(Code::kInvalidFile, "%s: a weight file was cut short while it was read", directory.c_str());
-  encoder->files_->release_pages();
   return encoder;
 }
 
