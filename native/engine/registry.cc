@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <map>
+#include <mutex>
 
 #if defined(__GLIBC__)
 #include <malloc.h>
@@ -55,6 +56,17 @@ std::shared_ptr<Slot> slot_of(const std::string& key) {
   return slot;
 }
 
+// What loading put aside goes back to the system at once and not with the next model. One thread at a time: where another allocator
+// stands in for glibc's (a preloaded jemalloc, a sanitizer), this call is the first glibc's own sees, its set-up takes no lock, and two
+// threads that both make it end the process when they exit.
+void give_back_freed() {
+#if defined(__GLIBC__)
+  static std::mutex one;
+  std::lock_guard lock(one);
+  malloc_trim(0);
+#endif
+}
+
 }  // namespace
 
 std::shared_ptr<Engine> open_engine(const ModelSource& source, const Backend& backend, const EngineOptions& options) {
@@ -65,9 +77,7 @@ std::shared_ptr<Engine> open_engine(const ModelSource& source, const Backend& ba
   auto model = slot->model.lock();
   if (!model) {
     slot->model = model = Model::load(source, backend);
-#if defined(__GLIBC__)
-    malloc_trim(0);  // what loading put aside goes back at once and not with the next model
-#endif
+    give_back_freed();
   }
   // The engine keeps the slot, and so the slot is found for as long as one of its engines lives.
   auto* engine = new Engine(model, options);
