@@ -1,12 +1,12 @@
 /** The addon without the package around it: for what starts from token ids. */
-import type { RawAttention, RawModel } from '../../src/binding.js'
+import type { RawAttention, RawDtype, RawModel, RawPlanOptions } from '../../src/binding.js'
 import { native } from '../../src/native.js'
 
 export type Attention = 'causal' | 'bidirectional' | { prefix: number }
 
-export function loadDirectory(directory: string, threads = 1): Promise<RawModel> {
+export function loadDirectory(directory: string, threads = 1, dtype: RawDtype = 'float32'): Promise<RawModel> {
   return new Promise((resolve, reject) => {
-    native().load({ kind: 'transformer', directory, modules: [], layerWeights: null, dtype: 'float32', threads, maxBatchTokens: 4096, maxQueueTokens: 1 << 20 }, (error, model) => {
+    native().load({ kind: 'transformer', directory, modules: [], layerWeights: null, dtype, threads, maxBatchTokens: 4096, maxQueueTokens: 1 << 20 }, (error, model) => {
       if (error) reject(error)
       else resolve(model!)
     })
@@ -28,5 +28,18 @@ export function hiddenStates(
       if (error) reject(error)
       else resolve(out)
     })
+  })
+}
+
+/** The rows of one plan for texts given as token ids. A prefix mask sees half of each text in both directions. */
+export function encodeIds(model: RawModel, options: RawPlanOptions, texts: readonly Int32Array[]): Promise<Float32Array> {
+  const plan = model.plan(options)
+  const offsets = new Int32Array(texts.length + 1)
+  for (const [i, ids] of texts.entries()) offsets[i + 1] = offsets[i]! + ids.length
+  const ids = Int32Array.from(texts.flatMap((text) => [...text]))
+  const prefix = Int32Array.from(texts, (text) => text.length >> 1)
+  const out = new Float32Array((options.output === 'token' ? ids.length : texts.length) * plan.dimension)
+  return new Promise((resolve, reject) => {
+    model.encode(plan, { ids, offsets, skip: null, prefix }, out, (error) => (error ? reject(error) : resolve(out)))
   })
 }
