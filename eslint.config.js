@@ -2,7 +2,27 @@ import js from '@eslint/js'
 import tseslint from 'typescript-eslint'
 
 const nodeGlobals = Object.fromEntries(
-  ['AbortController', 'Buffer', 'URL', 'console', 'fetch', 'module', 'performance', 'process', 'require', 'setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', '__dirname', 'exports', 'TextDecoder', 'TextEncoder', 'structuredClone', 'setImmediate'].map((name) => [name, 'readonly']),
+  [
+    'AbortController',
+    'Buffer',
+    'URL',
+    'console',
+    'fetch',
+    'module',
+    'performance',
+    'process',
+    'require',
+    'setTimeout',
+    'clearTimeout',
+    'setInterval',
+    'clearInterval',
+    '__dirname',
+    'exports',
+    'TextDecoder',
+    'TextEncoder',
+    'structuredClone',
+    'setImmediate',
+  ].map((name) => [name, 'readonly']),
 )
 
 export default tseslint.config(

@@ -1,6 +1,7 @@
 /**
- * `npm run bench:check`: fails when embedcore lost ground against its peers. Compares the ratios of a result (of a short bench
- * run here, or of --result) with those of baselines/. Exit codes: 0 held, 1 went backwards, 2 cannot be compared.
+ * `npm run bench:check`: fails when embedcore lost ground against its peers. Compares the ratios of a result (of a
+ * short bench run here, or of --result) with those of baselines/. Exit codes: 0 held, 1 went backwards, 2 cannot be
+ * compared.
  */
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
@@ -17,7 +18,12 @@ const OPTIONS = {
   write: { type: 'boolean', default: false, help: 'write the baseline from --result instead of comparing with it' },
   model: { type: 'string', value: 'NAME', default: 'minilm', help: Object.keys(MODELS).join(' | ') },
   'model-path': { type: 'string', value: 'DIR', help: 'as of npm run bench' },
-  peers: { type: 'string', value: 'A,B', default: 'embedcore,embedcore-bf16,embedcore-int8,transformers.js,transformers.js-q8,llama.cpp-q8_0', help: 'who is measured' },
+  peers: {
+    type: 'string',
+    value: 'A,B',
+    default: 'embedcore,embedcore-bf16,embedcore-int8,transformers.js,transformers.js-q8,llama.cpp-q8_0',
+    help: 'who is measured',
+  },
   rounds: { type: 'string', value: 'N', default: '3', help: 'rounds a measurement' },
   seconds: { type: 'string', value: 'S', default: '0.3', help: 'least length of a measurement' },
 }
@@ -35,7 +41,21 @@ function readJson(name, path) {
 /** A short bench in a process of its own; its tables go to stderr, its result comes back. */
 function measure(options, rounds) {
   const file = join(CACHE, 'check.json')
-  const args = [join(BENCH, 'run.mjs'), '--model', options.model, '--peers', options.peers, '--own', 'none', '--rounds', String(rounds), '--seconds', options.seconds, '--out', file]
+  const args = [
+    join(BENCH, 'run.mjs'),
+    '--model',
+    options.model,
+    '--peers',
+    options.peers,
+    '--own',
+    'none',
+    '--rounds',
+    String(rounds),
+    '--seconds',
+    options.seconds,
+    '--out',
+    file,
+  ]
   if (options['model-path']) args.push('--model-path', options['model-path'])
   rmSync(file, { force: true })
   const { status } = spawnSync(process.execPath, args, { stdio: ['ignore', process.stderr, 'inherit'] })
@@ -48,7 +68,9 @@ function loadBaseline(options, result) {
   const path = options.baseline ?? baselineFile(result)
   if (options.baseline || existsSync(path)) return readJson('baseline', path)
   const known = existsSync(BASELINES) ? readdirSync(BASELINES).filter((name) => name.endsWith('.json')) : []
-  throw new Incomparable(`no baseline for this machine (${path}); there ${known.length ? `are ${known.join(', ')}` : 'are none'}. Write one: npm run bench, then node bench/check.mjs --write --result FILE`)
+  throw new Incomparable(
+    `no baseline for this machine (${path}); there ${known.length ? `are ${known.join(', ')}` : 'are none'}. Write one: npm run bench, then node bench/check.mjs --write --result FILE`,
+  )
 }
 
 function write(options) {
@@ -56,12 +78,18 @@ function write(options) {
   const result = readJson('result', options.result)
   const baseline = baselineOf(result)
   const lost = result.peers.filter((p) => p.ours && p.status !== 'ranked')
-  if (lost.length > 0) throw new Incomparable(`${lost.map((p) => p.id).join(', ')} was not measured in the result: leave it out with --peers, or it would not be watched`)
-  if (Object.keys(baseline.versions).length === 0) throw new Incomparable('the result has no ratios of ours to a peer: it cannot be a baseline')
+  if (lost.length > 0)
+    throw new Incomparable(
+      `${lost.map((p) => p.id).join(', ')} was not measured in the result: leave it out with --peers, or it would not be watched`,
+    )
+  if (Object.keys(baseline.versions).length === 0)
+    throw new Incomparable('the result has no ratios of ours to a peer: it cannot be a baseline')
   const path = options.baseline ?? baselineFile(result)
   mkdirSync(dirname(path), { recursive: true })
   writeFileSync(path, JSON.stringify(baseline, null, 1) + '\n')
-  process.stdout.write(`bench:check: wrote ${path}${result.dirty ? ' (from a checkout with uncommitted changes)' : ''}\n`)
+  process.stdout.write(
+    `bench:check: wrote ${path}${result.dirty ? ' (from a checkout with uncommitted changes)' : ''}\n`,
+  )
 }
 
 function judge(baseline, result) {
@@ -73,14 +101,30 @@ function judge(baseline, result) {
 }
 
 function print(rows) {
-  const lines = rows.map((r) => [r.peer, metricName(r.metric), `${r.then.toFixed(2)}x`, `${r.now.toFixed(2)}x`, `${r.change < 0 ? '' : '+'}${(100 * r.change).toFixed(0)} %`, `${(-100 * r.tolerance).toFixed(0)} %`, r.backwards ? 'backwards' : -r.change > r.tolerance ? 'uncertain' : ''])
+  const lines = rows.map((r) => [
+    r.peer,
+    metricName(r.metric),
+    `${r.then.toFixed(2)}x`,
+    `${r.now.toFixed(2)}x`,
+    `${r.change < 0 ? '' : '+'}${(100 * r.change).toFixed(0)} %`,
+    `${(-100 * r.tolerance).toFixed(0)} %`,
+    r.backwards ? 'backwards' : -r.change > r.tolerance ? 'uncertain' : '',
+  ])
   process.stdout.write(table(['ours over', 'of', 'baseline', 'now', 'change', 'tolerated', ''], lines) + '\n')
 }
 
 function main() {
-  const options = parseOptions(process.argv.slice(2), OPTIONS, 'node bench/check.mjs [options]   fails when embedcore lost ground against its peers')
+  const options = parseOptions(
+    process.argv.slice(2),
+    OPTIONS,
+    'node bench/check.mjs [options]   fails when embedcore lost ground against its peers',
+  )
   if (options.write) return write(options)
-  listOf('peers', options.peers, PEERS.map((p) => p.id))
+  listOf(
+    'peers',
+    options.peers,
+    PEERS.map((p) => p.id),
+  )
   const rounds = positive('rounds', options.rounds)
   let result = options.result ? readJson('result', options.result) : measure(options, rounds)
   const baseline = loadBaseline(options, result)
@@ -96,7 +140,10 @@ function main() {
   print(rows)
   const backwards = rows.filter((r) => r.backwards)
   for (const row of backwards) process.stdout.write(`bench:check: ${sentence(row)}\n`)
-  if (backwards.length === 0) process.stdout.write(`bench:check: ${rows.length} ratios held against ${baseline.commit?.slice(0, 9) ?? baseline.version} of ${baseline.date.slice(0, 10)}\n`)
+  if (backwards.length === 0)
+    process.stdout.write(
+      `bench:check: ${rows.length} ratios held against ${baseline.commit?.slice(0, 9) ?? baseline.version} of ${baseline.date.slice(0, 10)}\n`,
+    )
   process.exitCode = backwards.length > 0 ? 1 : 0
 }
 

@@ -1,6 +1,6 @@
 /**
- * `npm run bench:kernels`: the kernels of the CPU backend one by one, in turn with what the machine can do. Builds native/kernels with
- * CMake into build-bench/, runs it, prints tables. README.md explains them.
+ * `npm run bench:kernels`: the kernels of the CPU backend one by one, in turn with what the machine can do. Builds
+ * native/kernels with CMake into build-bench/, runs it, prints tables. README.md explains them.
  */
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
@@ -15,7 +15,12 @@ const GROUPS = ['linear', 'attention', 'elementwise']
 
 const OPTIONS = {
   groups: { type: 'string', value: 'A,B', default: GROUPS.join(','), help: 'what is measured' },
-  repeats: { type: 'string', value: 'N', default: '7', help: 'samples of a case, of all cases of a shape and their limits in turn; the median counts' },
+  repeats: {
+    type: 'string',
+    value: 'N',
+    default: '7',
+    help: 'samples of a case, of all cases of a shape and their limits in turn; the median counts',
+  },
   seconds: { type: 'string', value: 'S', default: '0.004', help: 'least length of a sample; a call is never cut' },
   threads: { type: 'string', value: 'N', help: 'beside one thread (default the physical cores)' },
   out: { type: 'string', value: 'FILE', help: 'write all figures as JSON' },
@@ -23,9 +28,22 @@ const OPTIONS = {
 }
 
 function run(command, args, stdio) {
-  const { status, signal, error, stdout, stderr } = spawnSync(command, args, { cwd: ROOT, encoding: 'utf8', maxBuffer: 1 << 26, stdio })
-  if (error) throw new UsageError(error.code === 'ENOENT' ? `"${command}" was not found. Debian/Ubuntu: apt-get install -y g++ cmake ninja-build` : `${command}: ${error.message}`)
-  if (status !== 0) throw new UsageError(`${command} failed (${signal ?? `exit code ${status}`})\n${stdout ?? ''}${stderr ?? ''}`.trimEnd())
+  const { status, signal, error, stdout, stderr } = spawnSync(command, args, {
+    cwd: ROOT,
+    encoding: 'utf8',
+    maxBuffer: 1 << 26,
+    stdio,
+  })
+  if (error)
+    throw new UsageError(
+      error.code === 'ENOENT'
+        ? `"${command}" was not found. Debian/Ubuntu: apt-get install -y g++ cmake ninja-build`
+        : `${command}: ${error.message}`,
+    )
+  if (status !== 0)
+    throw new UsageError(
+      `${command} failed (${signal ?? `exit code ${status}`})\n${stdout ?? ''}${stderr ?? ''}`.trimEnd(),
+    )
   return stdout
 }
 
@@ -49,18 +67,31 @@ function judged({ share, leastShare, mostShare, ...one }) {
 /** What the machine could do, by number of threads: the median over the shapes, and the best sample seen. */
 function limitsOf(references, threads) {
   const rates = (kernel, dtype) => {
-    const of = references.filter((r) => r.kernel === kernel && r.threads === threads && r.dtype === dtype && r.clean > 0)
+    const of = references.filter(
+      (r) => r.kernel === kernel && r.threads === threads && r.dtype === dtype && r.clean > 0,
+    )
     if (of.length === 0) return null
     const rate = (seconds) => (r) => r[LIMITS[kernel]] / r[seconds] / 1e9
-    return { median: median(of.map(rate('seconds'))), best: Math.max(...of.map(rate('least'))), ...(dtype && { instructions: of[0].instructions }) }
+    return {
+      median: median(of.map(rate('seconds'))),
+      best: Math.max(...of.map(rate('least'))),
+      ...(dtype && { instructions: of[0].instructions }),
+    }
   }
-  return { ...Object.fromEntries(['float32', 'bfloat16', 'int8'].map((dtype) => [dtype, rates('peak', dtype)])), read: rates('read') }
+  return {
+    ...Object.fromEntries(['float32', 'bfloat16', 'int8'].map((dtype) => [dtype, rates('peak', dtype)])),
+    read: rates('read'),
+  }
 }
 
 const say = (text) => process.stderr.write(`bench:kernels: ${text}\n`)
 
 function main() {
-  const options = parseOptions(process.argv.slice(2), OPTIONS, 'node bench/kernels.mjs [options]   times the kernels of the CPU backend')
+  const options = parseOptions(
+    process.argv.slice(2),
+    OPTIONS,
+    'node bench/kernels.mjs [options]   times the kernels of the CPU backend',
+  )
   const groups = listOf('groups', options.groups, GROUPS)
   const repeats = positive('repeats', options.repeats)
   const seconds = positive('seconds', options.seconds, { integer: false, least: 0.0001 })
@@ -69,13 +100,31 @@ function main() {
   const binary = build()
   const machine = describeMachine(threads)
   say('measuring')
-  const lines = run(binary, [threads, repeats, seconds, groups.join(',')].map(String), ['ignore', 'pipe', 'inherit']).trim().split('\n').map((line) => JSON.parse(line))
+  const lines = run(binary, [threads, repeats, seconds, groups.join(',')].map(String), ['ignore', 'pipe', 'inherit'])
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line))
   const [{ backend }, ...measured] = lines
   const references = measured.filter((one) => LIMITS[one.kernel])
   const cases = measured.filter((one) => !LIMITS[one.kernel]).map(judged)
   const limits = Object.fromEntries([...new Set([1, threads])].map((count) => [count, limitsOf(references, count)]))
-  const samples = { all: repeats * measured.length, clean: measured.reduce((sum, one) => sum + one.clean, 0), repeated: measured.reduce((sum, one) => sum + one.repeated, 0) }
-  const result = { schema: 2, date: new Date().toISOString(), ...describeCommit(), machine, backend, limits, settings: { threads, repeats, seconds }, samples, references, cases }
+  const samples = {
+    all: repeats * measured.length,
+    clean: measured.reduce((sum, one) => sum + one.clean, 0),
+    repeated: measured.reduce((sum, one) => sum + one.repeated, 0),
+  }
+  const result = {
+    schema: 2,
+    date: new Date().toISOString(),
+    ...describeCommit(),
+    machine,
+    backend,
+    limits,
+    settings: { threads, repeats, seconds },
+    samples,
+    references,
+    cases,
+  }
   if (options.out) {
     mkdirSync(dirname(options.out), { recursive: true })
     writeFileSync(options.out, JSON.stringify(result, null, 1) + '\n')

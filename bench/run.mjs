@@ -1,6 +1,7 @@
 /**
  * `npm run bench`: embedcore and its peers on the same texts, threads and weights, each in its own process, in turn.
- * Order: machine peak, texts, vectors compared, then interleaved rounds, the peak in turn with them. README.md explains each column.
+ * Order: machine peak, texts, vectors compared, then interleaved rounds, the peak in turn with them. README.md explains
+ * each column.
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -19,17 +20,37 @@ import { prepareTexts } from './lib/texts.mjs'
 
 const OPTIONS = {
   model: { type: 'string', value: 'NAME', default: 'minilm', help: Object.keys(MODELS).join(' | ') },
-  'model-path': { type: 'string', value: 'DIR', help: 'where the weights of --model minilm lie (default ../shared/models/all-MiniLM-L6-v2)' },
-  peers: { type: 'string', value: 'A,B', help: `some of ${PEERS.map((p) => p.id).join(', ')} (default all that run here)` },
-  python: { type: 'boolean', default: false, help: 'also sentence-transformers, from the Python named by EMBEDCORE_BENCH_PYTHON' },
+  'model-path': {
+    type: 'string',
+    value: 'DIR',
+    help: 'where the weights of --model minilm lie (default ../shared/models/all-MiniLM-L6-v2)',
+  },
+  peers: {
+    type: 'string',
+    value: 'A,B',
+    help: `some of ${PEERS.map((p) => p.id).join(', ')} (default all that run here)`,
+  },
+  python: {
+    type: 'boolean',
+    default: false,
+    help: 'also sentence-transformers, from the Python named by EMBEDCORE_BENCH_PYTHON',
+  },
   sets: { type: 'string', value: 'A,B', help: 'mixed, uniform (default as the model says)' },
   batches: { type: 'string', value: '1,32', help: 'texts a call (default as the model says)' },
-  own: { type: 'string', value: 'A,B', help: `cells of our rows alone: ${OWN_CELLS.join(', ')}, or none (default as the model says)` },
+  own: {
+    type: 'string',
+    value: 'A,B',
+    help: `cells of our rows alone: ${OWN_CELLS.join(', ')}, or none (default as the model says)`,
+  },
   rounds: { type: 'string', value: 'N', default: '5', help: 'rounds a measurement' },
   seconds: { type: 'string', value: 'S', default: '0.5', help: 'least length of a measurement; a batch is never cut' },
   threads: { type: 'string', value: 'N', help: 'threads of every peer (default the physical cores)' },
   seed: { type: 'string', value: 'N', default: '1', help: 'of the texts' },
-  out: { type: 'string', value: 'FILE', help: 'JSON result (default bench/results/<date>-<cpu>-<model>.json); a chart goes beside it' },
+  out: {
+    type: 'string',
+    value: 'FILE',
+    help: 'JSON result (default bench/results/<date>-<cpu>-<model>.json); a chart goes beside it',
+  },
   json: { type: 'boolean', default: false, help: 'print the JSON result instead of tables' },
 }
 
@@ -38,7 +59,9 @@ function chosenCells(options) {
   const batches = options.batches?.split(',').map((b) => positive('batches', b))
   const defaults = MODELS[options.model].cells
   if (!batches) return defaults.filter((cell) => !sets || sets.includes(cell.set))
-  return (sets ?? [...new Set(defaults.map((cell) => cell.set))]).flatMap((set) => batches.map((batch) => ({ set, batch })))
+  return (sets ?? [...new Set(defaults.map((cell) => cell.set))]).flatMap((set) =>
+    batches.map((batch) => ({ set, batch })),
+  )
 }
 
 function chosenOwn(options) {
@@ -48,7 +71,11 @@ function chosenOwn(options) {
 
 function chosenPeers(options) {
   if (!options.peers) return PEERS.filter((peer) => !peer.python || options.python)
-  const ids = listOf('peers', options.peers, PEERS.map((p) => p.id))
+  const ids = listOf(
+    'peers',
+    options.peers,
+    PEERS.map((p) => p.id),
+  )
   return PEERS.filter((peer) => ids.includes(peer.id))
 }
 
@@ -64,9 +91,15 @@ function progressLine() {
 }
 
 async function main() {
-  const options = parseOptions(process.argv.slice(2), OPTIONS, 'node bench/run.mjs [options]   measures embedcore against its peers')
-  if (!MODELS[options.model]) throw new UsageError(`--model is one of ${Object.keys(MODELS).join(', ')}, not "${options.model}"`)
-  if (options['model-path'] && !existsSync(join(options['model-path'], 'model.safetensors'))) throw new UsageError(`--model-path: no model.safetensors in ${options['model-path']}`)
+  const options = parseOptions(
+    process.argv.slice(2),
+    OPTIONS,
+    'node bench/run.mjs [options]   measures embedcore against its peers',
+  )
+  if (!MODELS[options.model])
+    throw new UsageError(`--model is one of ${Object.keys(MODELS).join(', ')}, not "${options.model}"`)
+  if (options['model-path'] && !existsSync(join(options['model-path'], 'model.safetensors')))
+    throw new UsageError(`--model-path: no model.safetensors in ${options['model-path']}`)
   const progress = progressLine()
   const say = (text) => {
     progress('')
@@ -90,12 +123,27 @@ async function main() {
   const model = prepareModel(options.model, options['model-path'], say)
   model.packageVersion = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')).version
   const texts = await prepareTexts(model.layout, MODELS[options.model].tokenizer, seed)
-  const context = { specs, model, modelName: options.model, texts, cells, own, threads, rounds, seconds, meter, turns: new Map(), say, progress }
+  const context = {
+    specs,
+    model,
+    modelName: options.model,
+    texts,
+    cells,
+    own,
+    threads,
+    rounds,
+    seconds,
+    meter,
+    turns: new Map(),
+    say,
+    progress,
+  }
   const entries = await measure(context)
   const ownCells = await measureOwn(entries, context)
   const result = buildResult({ entries, own: ownCells, context, machine, commit, peak, date })
 
-  const out = options.out ?? join(RESULTS, `${date.toISOString().slice(0, 10)}-${machine.cpuSlug}-${options.model}.json`)
+  const out =
+    options.out ?? join(RESULTS, `${date.toISOString().slice(0, 10)}-${machine.cpuSlug}-${options.model}.json`)
   mkdirSync(dirname(out), { recursive: true })
   writeFileSync(out, JSON.stringify(result, null, 1) + '\n')
   const picture = out.replace(/(\.json)?$/, '.svg')

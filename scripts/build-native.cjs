@@ -12,7 +12,9 @@ function need(command) {
   try {
     execFileSync(command, ['--version'], { stdio: 'ignore' })
   } catch {
-    console.error(`embedcore: "${command}" was not found, and no prebuilt addon fits this machine.\n  Debian/Ubuntu: apt-get install -y g++ cmake ninja-build\n  then: npm run build:native`)
+    console.error(
+      `embedcore: "${command}" was not found, and no prebuilt addon fits this machine.\n  Debian/Ubuntu: apt-get install -y g++ cmake ninja-build\n  then: npm run build:native`,
+    )
     process.exit(1)
   }
 }
@@ -26,7 +28,17 @@ function build({ directory = buildDirectory, options = [] } = {}) {
   need('ninja')
   const nodeApi = resolve(require('node-api-headers').include_dir)
   const addonApi = resolve(require('node-addon-api').include_dir) // It is given relative to the folder node was started in.
-  run('cmake', ['-S', root, '-B', directory, '-G', 'Ninja', `-DEMBEDCORE_NODE_API_INCLUDE=${nodeApi}`, `-DEMBEDCORE_NODE_ADDON_API_INCLUDE=${addonApi}`, ...options])
+  run('cmake', [
+    '-S',
+    root,
+    '-B',
+    directory,
+    '-G',
+    'Ninja',
+    `-DEMBEDCORE_NODE_API_INCLUDE=${nodeApi}`,
+    `-DEMBEDCORE_NODE_ADDON_API_INCLUDE=${addonApi}`,
+    ...options,
+  ])
   run('cmake', ['--build', directory])
 }
 

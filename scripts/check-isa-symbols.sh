@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Objects compiled for AVX2 or AVX-512 may define nothing outside their own namespace: the linker keeps one copy of an inline function such as
-# std::min, and were it theirs, an older processor would die of an illegal instruction on the plain path.
+# Objects compiled for AVX2 or AVX-512 may define nothing outside their own namespace: the linker keeps one copy of an
+# inline function such as std::min, and were it theirs, an older processor would die of an illegal instruction on the
+# plain path.
 #   scripts/check-isa-symbols.sh [BUILD-DIRECTORY]     a CMake build that exists, or build-isa, which is made
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What a user gets: packs the package with a prebuilt addon, installs the archive elsewhere without install scripts, and uses it as ESM, CommonJS, from
-# TypeScript and by its command. Nothing may be compiled on the way.
+# What a user gets: packs the package with a prebuilt addon, installs the archive elsewhere without install scripts, and
+# uses it as ESM, CommonJS, from TypeScript and by its command. Nothing may be compiled on the way.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Builds the fuzz targets with the address and undefined-behaviour sanitizers in build-fuzz and runs each for some seconds over its seeds.
+# Builds the fuzz targets with the address and undefined-behaviour sanitizers in build-fuzz and runs each for some
+# seconds over its seeds.
 #   scripts/fuzz.sh [SECONDS-PER-TARGET=10] [SEED=1] [TARGET...]
 # An input that crashes is left in build-fuzz/artifacts; run it again with build-fuzz/<target> <file>.
 set -euo pipefail

@@ -6,5 +6,7 @@ const root = join(__dirname, '..')
 try {
   require('node-gyp-build')(root)
 } catch {
-  require('node:child_process').execFileSync(process.execPath, [join(__dirname, 'build-native.cjs')], { stdio: 'inherit' })
+  require('node:child_process').execFileSync(process.execPath, [join(__dirname, 'build-native.cjs')], {
+    stdio: 'inherit',
+  })
 }

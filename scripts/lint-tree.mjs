@@ -1,12 +1,15 @@
-// What no linter knows of: each room of native/ uses only those above it (docs: DESIGN order), and no source grows past its subject.
+// What no linter knows of: each room of native/ uses only those above it (docs: DESIGN order), and no source grows past
+// its subject.
 import { readFileSync } from 'node:fs'
 import { execFileSync } from 'node:child_process'
 
 const order = ['base', 'ops', 'reference', 'cpu', 'model', 'train', 'engine', 'binding']
-const longest = 450
+const longest = 550
 const failures = []
 
-const files = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], { encoding: 'utf8' }).split('\n').filter(Boolean)
+const files = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], { encoding: 'utf8' })
+  .split('\n')
+  .filter(Boolean)
 for (const file of files) {
   if (!/^(src|native|cuda|bench|test|scripts)\/.*\.(ts|mjs|cjs|cc|h|py|sh)$/.test(file)) continue
   let text
@@ -20,7 +23,8 @@ for (const file of files) {
   const room = /^native\/(\w+)\//.exec(file)?.[1]
   if (!room) continue
   for (const [, included] of text.matchAll(/^#include "(\w+)\//gm)) {
-    if (order.indexOf(included) > order.indexOf(room)) failures.push(`${file} includes "${included}/", which lies below ${room}/`)
+    if (order.indexOf(included) > order.indexOf(room))
+      failures.push(`${file} includes "${included}/", which lies below ${room}/`)
     if (room === 'cpu' && included === 'reference') failures.push(`${file} includes the reference`)
   }
   if (room !== 'binding' && /#include <napi\.h>/.test(text)) failures.push(`${file} includes napi.h outside binding/`)

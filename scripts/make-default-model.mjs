@@ -1,7 +1,9 @@
-// Makes models/embedcore-static-en, the built-in default model: all-MiniLM-L6-v2 distilled into one vector a token, in the manner of
-// model2vec (https://github.com/MinishLab/model2vec): one forward pass per vocabulary entry, principal components, frequency weights.
+// Makes models/embedcore-static-en, the built-in default model: all-MiniLM-L6-v2 distilled into one vector a token, in
+// the manner of model2vec (https://github.com/MinishLab/model2vec): one forward pass per vocabulary entry, principal
+// components, frequency weights.
 //
-//   node scripts/make-default-model.mjs [--source ../shared/models/all-MiniLM-L6-v2] [--data ../shared/data] [--out models/embedcore-static-en]
+//   node scripts/make-default-model.mjs [--source ../shared/models/all-MiniLM-L6-v2] [--data ../shared/data] [--out
+//   models/embedcore-static-en]
 //
 // Prints Spearman's correlation on STS-B dev (en) of each step. Needs a built package (npm run build)
 // and the folders named by --source and --data.
@@ -52,14 +54,34 @@ await checkSaved()
 /** [CLS] token [SEP] through the source model, mean pooled: [vocabulary, width]. */
 async function encodeVocabulary() {
   const addon = require('../native/binding/load.cjs')
-  const load = { kind: 'transformer', directory: resolve(args.source), modules: [], layerWeights: null, threads: addon.cpu().cores, maxBatchTokens: 4096, maxQueueTokens: 1 << 24 }
-  const model = await new Promise((done, failed) => addon.load(load, (error, loaded) => (error ? failed(error) : done(loaded))))
-  const plan = model.plan({ pooling: ['mean'], layers: [], fusion: 'mean', attention: [], output: 'sentence', normalize: null, dimensions: 0 })
+  const load = {
+    kind: 'transformer',
+    directory: resolve(args.source),
+    modules: [],
+    layerWeights: null,
+    threads: addon.cpu().cores,
+    maxBatchTokens: 4096,
+    maxQueueTokens: 1 << 24,
+  }
+  const model = await new Promise((done, failed) =>
+    addon.load(load, (error, loaded) => (error ? failed(error) : done(loaded))),
+  )
+  const plan = model.plan({
+    pooling: ['mean'],
+    layers: [],
+    fusion: 'mean',
+    attention: [],
+    output: 'sentence',
+    normalize: null,
+    dimensions: 0,
+  })
   const [cls, sep] = [tokenizer.tokenToId('[CLS]'), tokenizer.tokenToId('[SEP]')]
   const ids = Int32Array.from({ length: vocabulary * 3 }, (_, i) => [cls, Math.floor(i / 3), sep][i % 3])
   const offsets = Int32Array.from({ length: vocabulary + 1 }, (_, i) => i * 3)
   const data = new Float32Array(vocabulary * plan.dimension)
-  await new Promise((done, failed) => model.encode(plan, { ids, offsets, skip: null, prefix: null }, data, (error) => (error ? failed(error) : done())))
+  await new Promise((done, failed) =>
+    model.encode(plan, { ids, offsets, skip: null, prefix: null }, data, (error) => (error ? failed(error) : done())),
+  )
   model.dispose()
   return { data, width: plan.dimension }
 }
@@ -116,7 +138,11 @@ function safetensors(tensors, metadata) {
   text += ' '.repeat((8 - (text.length % 8)) % 8)
   const size = Buffer.alloc(8)
   size.writeBigUInt64LE(BigInt(text.length))
-  return Buffer.concat([size, Buffer.from(text), ...tensors.map(({ data }) => Buffer.from(data.buffer, data.byteOffset, data.byteLength))])
+  return Buffer.concat([
+    size,
+    Buffer.from(text),
+    ...tensors.map(({ data }) => Buffer.from(data.buffer, data.byteOffset, data.byteLength)),
+  ])
 }
 
 function save({ levels, scales }) {
@@ -133,13 +159,22 @@ function save({ levels, scales }) {
     ),
   )
   const tokens = JSON.parse(readFileSync(join(args.source, 'tokenizer.json'), 'utf8'))
-  writeFileSync(join(args.out, 'tokenizer.json'), JSON.stringify({ ...tokens, padding: null, truncation: null, post_processor: null }))
+  writeFileSync(
+    join(args.out, 'tokenizer.json'),
+    JSON.stringify({ ...tokens, padding: null, truncation: null, post_processor: null }),
+  )
   writeJson('modules.json', [
     { idx: 0, name: '0', path: '', type: 'static_embedding_int8.Int8StaticEmbedding' },
     { idx: 1, name: '1', path: '1_Normalize', type: 'sentence_transformers.models.Normalize' },
   ])
-  writeJson('config_sentence_transformers.json', { model_type: 'SentenceTransformer', prompts: {}, default_prompt_name: null, similarity_fn_name: 'cosine' })
-  for (const name of ['static_embedding_int8.py', 'NOTICE', 'README.md']) copyFileSync(join(root, 'scripts/default-model', name), join(args.out, name))
+  writeJson('config_sentence_transformers.json', {
+    model_type: 'SentenceTransformer',
+    prompts: {},
+    default_prompt_name: null,
+    similarity_fn_name: 'cosine',
+  })
+  for (const name of ['static_embedding_int8.py', 'NOTICE', 'README.md'])
+    copyFileSync(join(root, 'scripts/default-model', name), join(args.out, name))
   mkdirSync(join(args.out, '1_Normalize'), { recursive: true })
   writeFileSync(join(args.out, '1_Normalize/config.json'), '{}\n')
 }
@@ -148,9 +183,18 @@ function save({ levels, scales }) {
 async function checkSaved() {
   const { embedCore } = await import('../dist/index.js')
   const model = await embedCore.load(args.out)
-  const [a, b] = await Promise.all([model.encode(pairs.map((pair) => pair.a)), model.encode(pairs.map((pair) => pair.b))])
+  const [a, b] = await Promise.all([
+    model.encode(pairs.map((pair) => pair.a)),
+    model.encode(pairs.map((pair) => pair.b)),
+  ])
   const scores = pairs.map((_, i) => a.row(i).reduce((sum, value, d) => sum + value * b.row(i)[d], 0))
-  print('saved, through embedCore.encode()', spearman(scores, pairs.map((pair) => pair.score)))
+  print(
+    'saved, through embedCore.encode()',
+    spearman(
+      scores,
+      pairs.map((pair) => pair.score),
+    ),
+  )
   await model.dispose()
 }
 
@@ -165,7 +209,13 @@ async function report(step, table, width) {
   const [a, b] = [await vectors(pairs.map((pair) => pair.a)), await vectors(pairs.map((pair) => pair.b))]
   const dot = (x, y) => x.reduce((sum, value, d) => sum + value * y[d], 0)
   const scores = pairs.map((_, i) => dot(a[i], b[i]) / Math.sqrt(dot(a[i], a[i]) * dot(b[i], b[i]) + 1e-30))
-  print(step, spearman(scores, pairs.map((pair) => pair.score)))
+  print(
+    step,
+    spearman(
+      scores,
+      pairs.map((pair) => pair.score),
+    ),
+  )
 }
 
 function print(step, correlation) {

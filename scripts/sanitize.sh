@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Builds core, tests and addon with a sanitizer and runs what can run under it.
 #   scripts/sanitize.sh address|thread [GTEST-FILTER]
-# Needs libgtest-dev. The addon is built where node_modules has the Node headers; then every test/abuse/*.mjs runs in plain node
-# with the sanitizer's library preloaded and EMBEDCORE_ADDON naming the sanitized addon.
+# Needs libgtest-dev. The addon is built where node_modules has the Node headers; then every test/abuse/*.mjs runs in
+# plain node with the sanitizer's library preloaded and EMBEDCORE_ADDON naming the sanitized addon.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,7 +14,8 @@ case ${1:-} in
     exit 2
     ;;
 esac
-# Without threads of their own the C++ tests say nothing about races and are slow there: `thread` runs them only by a filter.
+# Without threads of their own the C++ tests say nothing about races and are slow there: `thread` runs them only by a
+# filter.
 filter=${2:-}
 [[ $1 == address && -z $filter ]] && filter="*"
 
@@ -29,7 +30,8 @@ cmake -S . -B "$directory" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo "-DCMAKE_C
 export UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1${UBSAN_OPTIONS:+:$UBSAN_OPTIONS}"
 if [[ -n $filter ]]; then
   cmake --build "$directory" --target embedcore_native_tests -- --quiet
-  # What the C++ tests do on purpose, such as asking for more memory than there is, must come back as bad_alloc, not end the process.
+  # What the C++ tests do on purpose, such as asking for more memory than there is, must come back as bad_alloc, not end
+  # the process.
   ASAN_OPTIONS="allocator_may_return_null=1${ASAN_OPTIONS:+:$ASAN_OPTIONS}" \
   TSAN_OPTIONS="halt_on_error=1:allocator_may_return_null=1${TSAN_OPTIONS:+:$TSAN_OPTIONS}" \
     "$directory/embedcore_native_tests" --gtest_brief=1 "--gtest_filter=$filter"
@@ -51,8 +53,8 @@ preload=$("$compiler" -print-file-name=$library)
 failed=()
 for script in "${scripts[@]}"; do
   echo "sanitize: $script"
-  # GCC 12's thread sanitizer takes what lies before a thread-local block for glibc 2.19's header whenever the block begins 16 bytes into
-  # a page, and dies of the garbage there; it sees the blocks' malloc and free anyway.
+  # GCC 12's thread sanitizer takes what lies before a thread-local block for glibc 2.19's header whenever the block
+  # begins 16 bytes into a page, and dies of the garbage there; it sees the blocks' malloc and free anyway.
   # node and V8 keep memory until the process ends, so their own leaks are silenced by name; ours are not.
   EMBEDCORE_ADDON="$PWD/$directory/embedcore.node" LD_PRELOAD="$preload" \
   ASAN_OPTIONS="detect_leaks=1:allocator_may_return_null=1${ASAN_OPTIONS:+:$ASAN_OPTIONS}" LSAN_OPTIONS="suppressions=$PWD/test/abuse/lsan.supp:print_suppressions=0" \

@@ -13,12 +13,17 @@ function stop(sentence) {
 
 function run(command, args, quiet = false) {
   const result = spawnSync(command, args, { cwd: root, stdio: quiet ? 'pipe' : 'inherit', encoding: 'utf8' })
-  if (result.error?.code === 'ENOENT') stop(`"${command}" was not found.\n  Debian/Ubuntu: apt-get install -y g++ cmake ninja-build libgtest-dev`)
+  if (result.error?.code === 'ENOENT')
+    stop(`"${command}" was not found.\n  Debian/Ubuntu: apt-get install -y g++ cmake ninja-build libgtest-dev`)
   if (result.error) stop(`${command}: ${result.error.message}`)
   return result
 }
 
-const configured = run('cmake', ['-S', root, '-B', directory, '-G', 'Ninja', '-DEMBEDCORE_TESTS=ON', '-DEMBEDCORE_ADDON=OFF'], true)
+const configured = run(
+  'cmake',
+  ['-S', root, '-B', directory, '-G', 'Ninja', '-DEMBEDCORE_TESTS=ON', '-DEMBEDCORE_ADDON=OFF'],
+  true,
+)
 if (configured.status !== 0) {
   const output = configured.stdout + configured.stderr
   if (/GTest/.test(output)) stop('googletest was not found.\n  Debian/Ubuntu: apt-get install -y libgtest-dev')

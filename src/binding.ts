@@ -1,12 +1,18 @@
 /** The types of the raw addon (native/binding). Only `native.ts` loads it; everything else gets it typed from here. */
 
-/** How many numbers one text of a packed batch takes: offsets has `texts + 1` entries, text i is ids[offsets[i]..offsets[i+1]). */
+/**
+ * How many numbers one text of a packed batch takes: offsets has `texts + 1` entries, text i is
+ * ids[offsets[i]..offsets[i+1]).
+ */
 export interface RawBatch {
   ids: Int32Array
   offsets: Int32Array
   /** Leading tokens of each text left out of pooling (prompt tokens when the model says so); null = none. */
   skip: Int32Array | null
-  /** Leading tokens of each text that see each other in both directions, for `attention: 'prefix'`; null = the skip counts. */
+  /**
+   * Leading tokens of each text that see each other in both directions, for `attention: 'prefix'`; null = the skip
+   * counts.
+   */
   prefix: Int32Array | null
   /** What errors call the first text. Default 0. */
   first?: number
@@ -19,12 +25,25 @@ export type RawActivation = 'identity' | 'tanh' | 'relu' | 'gelu' | 'sigmoid' | 
 
 /** A module behind the pooling, in order. Weights are read natively from `<directory>/model.safetensors`. */
 export type RawModule =
-  | { type: 'dense'; directory: string; inFeatures: number; outFeatures: number; bias: boolean; activation: RawActivation; residual: boolean }
+  | {
+      type: 'dense'
+      directory: string
+      inFeatures: number
+      outFeatures: number
+      bias: boolean
+      activation: RawActivation
+      residual: boolean
+    }
   | { type: 'layernorm'; directory: string; dimension: number }
   | { type: 'normalize' }
 
 /** ST's WeightedLayerPooling, which sits between the transformer and the pooling. */
-export interface RawLayerWeights { directory: string; layerStart: number; layerCount: number; dimension: number }
+export interface RawLayerWeights {
+  directory: string
+  layerStart: number
+  layerCount: number
+  dimension: number
+}
 
 export interface RawLoadOptions {
   /** `transformer`: config.json + model.safetensors in `directory`. `static`: one embedding table in `directory`. */
@@ -56,9 +75,13 @@ export interface RawPlanOptions {
   dimensions: number
 }
 
-export interface RawPlan { readonly dimension: number }
+export interface RawPlan {
+  readonly dimension: number
+}
 
-export interface RawJob { abort(): void }
+export interface RawJob {
+  abort(): void
+}
 
 export interface RawModelInfo {
   family: string
@@ -84,7 +107,10 @@ export interface RawModelInfo {
 export interface RawModel {
   readonly info: RawModelInfo
   plan(options: RawPlanOptions): RawPlan
-  /** Writes rows into `out` (length rows * plan.dimension) off the event loop, then calls back once with null or a coded error. */
+  /**
+   * Writes rows into `out` (length rows * plan.dimension) off the event loop, then calls back once with null or a coded
+   * error.
+   */
   encode(plan: RawPlan, batch: RawBatch, out: Float32Array, done: (error: Error | null) => void): RawJob
   dispose(): void
 }
@@ -97,10 +123,27 @@ export interface RawAddon {
   /** What the CPU backend would run and why the others would not. */
   cpu(): { isa: string; forced: boolean; features: string[]; cores: number; refused: { isa: string; reason: string }[] }
   load(options: RawLoadOptions, done: (error: Error | null, model?: RawModel) => void): void
-  /** ranges: [2, dimension] minimum then maximum, for int8/uint8. out: rows*dimension bytes, or rows*ceil(dimension/8) for binary. */
-  quantize(data: Float32Array, dimension: number, precision: RawPrecision, ranges: Float32Array | null, out: Int8Array | Uint8Array, done: (error: Error | null) => void): void
+  /**
+   * ranges: [2, dimension] minimum then maximum, for int8/uint8. out: rows*dimension bytes, or rows*ceil(dimension/8)
+   * for binary.
+   */
+  quantize(
+    data: Float32Array,
+    dimension: number,
+    precision: RawPrecision,
+    ranges: Float32Array | null,
+    out: Int8Array | Uint8Array,
+    done: (error: Error | null) => void,
+  ): void
   /** Minimum row then maximum row of data, [2, dimension]. */
   ranges(data: Float32Array, dimension: number, out: Float32Array, done: (error: Error | null) => void): void
   /** out[i * rowsB + j] = similarity(a_i, b_j); distances are negated, as sentence-transformers does. */
-  similarity(a: Float32Array, b: Float32Array, dimension: number, kind: RawSimilarity, out: Float32Array, done: (error: Error | null) => void): void
+  similarity(
+    a: Float32Array,
+    b: Float32Array,
+    dimension: number,
+    kind: RawSimilarity,
+    out: Float32Array,
+    done: (error: Error | null) => void,
+  ): void
 }

@@ -4,7 +4,10 @@ import { native } from './native.js'
 import type { DeviceInfo } from './types.js'
 
 export function devices(): DeviceInfo[] {
-  return [cpu(), { device: 'cuda', available: false, reason: 'this version of embedcore has no CUDA backend', detail: {} }]
+  return [
+    cpu(),
+    { device: 'cuda', available: false, reason: 'this version of embedcore has no CUDA backend', detail: {} },
+  ]
 }
 
 function cpu(): DeviceInfo {

@@ -1,4 +1,7 @@
-/** Coded errors: every failure a caller can meet is an `EmbedCoreError` with a stable `code` and the value in its sentence. */
+/**
+ * Coded errors: every failure a caller can meet is an `EmbedCoreError` with a stable `code` and the value in its
+ * sentence.
+ */
 
 export const ERROR_CODES = [
   'ERR_EMBEDCORE_ABORTED',
@@ -45,7 +48,10 @@ export class EmbedCoreError extends Error {
  */
 export function toEmbedCoreError(error: unknown, fallback: ErrorCode = 'ERR_EMBEDCORE_INTERNAL'): EmbedCoreError {
   if (error instanceof EmbedCoreError) return error
-  const { code, message } = (typeof error === 'object' && error !== null ? error : {}) as { code?: unknown; message?: unknown }
+  const { code, message } = (typeof error === 'object' && error !== null ? error : {}) as {
+    code?: unknown
+    message?: unknown
+  }
   const known = ERROR_CODES.find((candidate) => candidate === code)
   return new EmbedCoreError(known ?? fallback, typeof message === 'string' ? message : String(error), { cause: error })
 }

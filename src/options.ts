@@ -1,5 +1,6 @@
 /**
- * Options of public calls: read once, checked, copied. An unknown name is refused with the nearest known one, a wrong value with what was expected.
+ * Options of public calls: read once, checked, copied. An unknown name is refused with the nearest known one, a wrong
+ * value with what was expected.
  * undefined counts as absent, null does not; only own properties count; a getter that throws ends in a coded error.
  */
 import { EmbedCoreError } from './errors.js'
@@ -20,7 +21,10 @@ export type Checked<R extends Rules> = { [K in keyof R]?: R[K] extends Rule<infe
 export function checkOptions<R extends Rules>(given: unknown, rules: R): Checked<R> {
   if (given === undefined) return {}
   if (typeof given !== 'object' || given === null || Array.isArray(given) || ArrayBuffer.isView(given)) {
-    throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_OPTION', `Expected an object of options but received ${show(given)}`)
+    throw new EmbedCoreError(
+      'ERR_EMBEDCORE_INVALID_OPTION',
+      `Expected an object of options but received ${show(given)}`,
+    )
   }
   const known = Object.keys(rules)
   const checked: Record<string, unknown> = {}
@@ -36,21 +40,34 @@ export function checkOptions<R extends Rules>(given: unknown, rules: R): Checked
   return checked as Checked<R>
 }
 
-export function invalidOption(name: string, expected: string, value: unknown, names: readonly string[] = []): EmbedCoreError {
+export function invalidOption(
+  name: string,
+  expected: string,
+  value: unknown,
+  names: readonly string[] = [],
+): EmbedCoreError {
   const near = typeof value === 'string' ? nearest(value, names) : null
-  return new EmbedCoreError('ERR_EMBEDCORE_INVALID_OPTION', `Expected ${expected} for ${name} but received ${show(value)}${near === null ? '' : `; did you mean '${near}'?`}`)
+  return new EmbedCoreError(
+    'ERR_EMBEDCORE_INVALID_OPTION',
+    `Expected ${expected} for ${name} but received ${show(value)}${near === null ? '' : `; did you mean '${near}'?`}`,
+  )
 }
 
 function unknownOption(name: string, known: readonly string[]): EmbedCoreError {
   const near = nearest(name, known)
-  return new EmbedCoreError('ERR_EMBEDCORE_UNKNOWN_OPTION', `unknown option ${show(name)}; ${near === null ? `known are ${known.join(', ')}` : `did you mean ${show(near)}?`}`)
+  return new EmbedCoreError(
+    'ERR_EMBEDCORE_UNKNOWN_OPTION',
+    `unknown option ${show(name)}; ${near === null ? `known are ${known.join(', ')}` : `did you mean ${show(near)}?`}`,
+  )
 }
 
 function reading<T>(what: string, read: () => T): T {
   try {
     return read()
   } catch (error) {
-    throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_OPTION', `Reading ${what} failed: ${reason(error)}`, { cause: error })
+    throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_OPTION', `Reading ${what} failed: ${reason(error)}`, {
+      cause: error,
+    })
   }
 }
 
@@ -64,22 +81,36 @@ function only<T>(expected: string, accepts: (value: unknown) => boolean): Rule<T
 
 export const flag = only<boolean>('true or false', (value) => typeof value === 'boolean')
 export const text = only<string>('a string', (value) => typeof value === 'string')
-export const filledText = only<string>('a string that is not empty', (value) => typeof value === 'string' && value !== '')
+export const filledText = only<string>(
+  'a string that is not empty',
+  (value) => typeof value === 'string' && value !== '',
+)
 export const callback = <F>() => only<F>('a function', (value) => typeof value === 'function')
 
 /** By shape, not class: signals of other realms and polyfills are signals. */
 export const abortSignal = only<AbortSignal>('an AbortSignal', (value) => {
   const signal = value as Partial<AbortSignal> | null
-  return typeof signal === 'object' && signal !== null && typeof signal.aborted === 'boolean' && typeof signal.addEventListener === 'function'
+  return (
+    typeof signal === 'object' &&
+    signal !== null &&
+    typeof signal.aborted === 'boolean' &&
+    typeof signal.addEventListener === 'function'
+  )
 })
 
 export function integer(minimum: number, maximum = 2 ** 31 - 1): Rule<number> {
-  return only(`an integer from ${minimum} to ${maximum}`, (value) => Number.isInteger(value) && (value as number) >= minimum && (value as number) <= maximum)
+  return only(
+    `an integer from ${minimum} to ${maximum}`,
+    (value) => Number.isInteger(value) && (value as number) >= minimum && (value as number) <= maximum,
+  )
 }
 
 export function oneOf<const T extends readonly (string | boolean)[]>(...values: T): Rule<T[number]> {
   const expected = `one of ${values.map((value) => (typeof value === 'string' ? `'${value}'` : String(value))).join(', ')}`
-  return { ...only<T[number]>(expected, (value) => values.includes(value as T[number])), names: values.filter((value) => typeof value === 'string') }
+  return {
+    ...only<T[number]>(expected, (value) => values.includes(value as T[number])),
+    names: values.filter((value) => typeof value === 'string'),
+  }
 }
 
 /** One value or a list of them that is not empty; kept as a list. */
@@ -114,9 +145,14 @@ export function listOf<T>(item: Rule<T>): Rule<T[]> {
 }
 
 /** Quantisation ranges: the minimum of every dimension, then the maximum. */
-export const quantizationRanges = rule<Float32Array>('a Float32Array of finite minimums and then maximums, none of which lies below its minimum', (value) => {
-  if (!(value instanceof Float32Array) || value.length === 0 || value.length % 2 !== 0) return REFUSED
-  const half = value.length / 2
-  for (let i = 0; i < half; i++) if (!(Number.isFinite(value[i]) && Number.isFinite(value[half + i]) && value[i]! <= value[half + i]!)) return REFUSED
-  return value.slice()
-})
+export const quantizationRanges = rule<Float32Array>(
+  'a Float32Array of finite minimums and then maximums, none of which lies below its minimum',
+  (value) => {
+    if (!(value instanceof Float32Array) || value.length === 0 || value.length % 2 !== 0) return REFUSED
+    const half = value.length / 2
+    for (let i = 0; i < half; i++)
+      if (!(Number.isFinite(value[i]) && Number.isFinite(value[half + i]) && value[i]! <= value[half + i]!))
+        return REFUSED
+    return value.slice()
+  },
+)

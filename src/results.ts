@@ -43,7 +43,11 @@ export interface TokenChunk {
 }
 
 /** Joins chunks into one result. `names` turns ids into token strings when asked for. */
-export function tokenEmbeddings(chunks: readonly TokenChunk[], dimension: number, names: (ids: Int32Array) => string[]): TokenEmbeddings {
+export function tokenEmbeddings(
+  chunks: readonly TokenChunk[],
+  dimension: number,
+  names: (ids: Int32Array) => string[],
+): TokenEmbeddings {
   const tokens = chunks.reduce((sum, chunk) => sum + chunk.ids.length, 0)
   const texts = chunks.reduce((sum, chunk) => sum + chunk.omitted.length, 0)
   const data = new Float32Array(tokens * dimension)
@@ -78,7 +82,10 @@ export function tokenEmbeddings(chunks: readonly TokenChunk[], dimension: number
         shape: [end - begin, dimension],
         ids: own,
         tokens: names(own),
-        offsets: Array.from({ length: end - begin }, (_, t) => [charOffsets[(begin + t) * 2] as number, charOffsets[(begin + t) * 2 + 1] as number] as const),
+        offsets: Array.from(
+          { length: end - begin },
+          (_, t) => [charOffsets[(begin + t) * 2] as number, charOffsets[(begin + t) * 2 + 1] as number] as const,
+        ),
         row(t: number) {
           checkIndex(t, end - begin, 'row')
           return data.subarray((begin + t) * dimension, (begin + t + 1) * dimension)
@@ -97,6 +104,10 @@ export function allocate(values: number): Float32Array {
   try {
     return new Float32Array(values)
   } catch (error) {
-    throw new EmbedCoreError('ERR_EMBEDCORE_OUT_OF_MEMORY', `No memory for a result of ${values} numbers (${Math.ceil((values * 4) / 2 ** 20)} MiB); encode fewer texts a call, or use encodeStream`, { cause: error })
+    throw new EmbedCoreError(
+      'ERR_EMBEDCORE_OUT_OF_MEMORY',
+      `No memory for a result of ${values} numbers (${Math.ceil((values * 4) / 2 ** 20)} MiB); encode fewer texts a call, or use encodeStream`,
+      { cause: error },
+    )
   }
 }

@@ -1,16 +1,25 @@
-/** Values and names as error sentences show them: short whatever their size, and never throwing, whatever the object does. */
+/**
+ * Values and names as error sentences show them: short whatever their size, and never throwing, whatever the object
+ * does.
+ */
 
 const LONGEST = 60
 
 /** A value as it appears in a message: `"text"`, `12`, `an array of 3`, `a Float32Array of 8`, `an object`. */
 export function show(value: unknown): string {
   switch (typeof value) {
-    case 'string': return showText(value)
-    case 'bigint': return `${clip(String(value))}n`
-    case 'symbol': return clip(String(value))
-    case 'function': return 'a function'
-    case 'object': return value === null ? 'null' : showObject(value)
-    default: return String(value)
+    case 'string':
+      return showText(value)
+    case 'bigint':
+      return `${clip(String(value))}n`
+    case 'symbol':
+      return clip(String(value))
+    case 'function':
+      return 'a function'
+    case 'object':
+      return value === null ? 'null' : showObject(value)
+    default:
+      return String(value)
   }
 }
 
@@ -27,7 +36,9 @@ function showObject(value: object): string {
       return length === undefined ? 'a DataView' : `a ${constructor.name} of ${length}`
     }
     const name = value.constructor?.name
-    return typeof name === 'string' && name !== '' && name !== 'Object' ? `an object of class ${clip(name)}` : 'an object'
+    return typeof name === 'string' && name !== '' && name !== 'Object'
+      ? `an object of class ${clip(name)}`
+      : 'an object'
   } catch {
     return 'an object'
   }

@@ -4,21 +4,23 @@ export type PoolingMode = 'cls' | 'mean' | 'max' | 'mean_sqrt_len' | 'weightedme
 export type AttentionMode = 'causal' | 'bidirectional' | 'prefix'
 export type Precision = 'float32' | 'int8' | 'uint8' | 'binary' | 'ubinary'
 /**
- * What the arithmetic of a transformer's layers is done in. Embeddings, the sums between layers, norms, softmax, pooling, modules behind it and the
- * vectors that come out are float32 in each.
+ * What the arithmetic of a transformer's layers is done in. Embeddings, the sums between layers, norms, softmax,
+ * pooling, modules behind it and the vectors that come out are float32 in each.
  * - `'float32'`: all of it, as the reference computes.
- * - `'bfloat16'`: weights and inputs of matrix products, attention's among them, rounded to bfloat16; their products summed in float32. The weights
- *   of matrix products take half the memory; cosine to the float32 vectors at least 0.9999 on the real models tested.
- * - `'int8'`: weights of matrix products in int8 with one scale an output channel, their inputs in 8 bits with a range of its own for every token,
- *   their sums exact; attention and what else lies between two products as in bfloat16. The weights of matrix products take a quarter of the memory;
- *   cosine to the float32 vectors at least 0.998 on the real models tested. Loading takes longer: it measures, in float32, how large the inputs of
- *   each layer's matrices are.
+ * - `'bfloat16'`: weights and inputs of matrix products, attention's among them, rounded to bfloat16; their products
+ *   summed in float32. The weights of matrix products take half the memory; cosine to the float32 vectors at least
+ *   0.9999 on the real models tested.
+ * - `'int8'`: weights of matrix products in int8 with one scale an output channel, their inputs in 8 bits with a range
+ *   of its own for every token, their sums exact; attention and what else lies between two products as in bfloat16. The
+ *   weights of matrix products take a quarter of the memory; cosine to the float32 vectors at least 0.998 on the real
+ *   models tested. Loading takes longer: it measures, in float32, how large the inputs of each layer's matrices are.
  */
 export type Dtype = 'float32' | 'bfloat16' | 'int8'
 export type SimilarityName = 'cosine' | 'dot' | 'euclidean' | 'manhattan'
 
 /**
- * Which hidden states to use. Numbering is that of `hidden_states` in transformers: 0 = embeddings, 1 = first layer, -1 = last.
+ * Which hidden states to use. Numbering is that of `hidden_states` in transformers: 0 = embeddings, 1 = first layer, -1
+ * = last.
  * `'first-last'` = layer 1 and the last; `'last:4'` = the last four; `'4-8'` = layers 4 to 8 inclusive.
  */
 export type LayerSelection = number | readonly number[] | string
@@ -27,22 +29,27 @@ export interface LoadOptions {
   /** Where arithmetic runs. Default `'auto'`, today the CPU. */
   device?: 'auto' | 'cpu'
   /**
-   * What arithmetic is done in. Default `'float32'`; static models have no other: `'auto'` gives it, the others are ERR_EMBEDCORE_INVALID_OPTION.
+   * What arithmetic is done in. Default `'float32'`; static models have no other: `'auto'` gives it, the others are
+   * ERR_EMBEDCORE_INVALID_OPTION.
    *
-   * `'auto'` takes the fastest that keeps cosine to float32 at 0.9999 or better, and a less exact one only when it is 5 % faster. It is found by
-   * measuring this model on this machine the first time (seconds, or a minute for a large model; never more than two copies of the weights in
-   * memory) and remembered in `dtype-choices.json` in `EMBEDCORE_CACHE`, else `XDG_CACHE_HOME/embedcore`, else `~/.cache/embedcore`. When the
-   * model's files, the processor, the instruction set or the number of threads change, it is measured anew. A file that cannot be read or written
-   * is no error. `info.dtype` and `info.dtypeChoice` tell the outcome.
+   * `'auto'` takes the fastest that keeps cosine to float32 at 0.9999 or better, and a less exact one only when it is 5
+   * % faster. It is found by measuring this model on this machine the first time (seconds, or a minute for a large
+   * model; never more than two copies of the weights in memory) and remembered in `dtype-choices.json` in
+   * `EMBEDCORE_CACHE`, else `XDG_CACHE_HOME/embedcore`, else `~/.cache/embedcore`. When the model's files, the
+   * processor, the instruction set or the number of threads change, it is measured anew. A file that cannot be read or
+   * written is no error. `info.dtype` and `info.dtypeChoice` tell the outcome.
    *
-   * A matrix of more than 65,536 inputs cannot be done in int8 (ERR_EMBEDCORE_UNSUPPORTED_MODEL); `'auto'` then passes over it.
+   * A matrix of more than 65,536 inputs cannot be done in int8 (ERR_EMBEDCORE_UNSUPPORTED_MODEL); `'auto'` then passes
+   * over it.
    */
   dtype?: Dtype | 'auto'
   /** Worker threads. Default: the physical cores this process may use (cgroup limits honoured). */
   threads?: number
   /** Tokens per piece of work and the size of the activation arena. Default 4096. */
   maxBatchTokens?: number
-  /** Tokens that may wait in the queue before calls are rejected with ERR_EMBEDCORE_QUEUE_FULL. Default 16 Mi tokens. */
+  /**
+   * Tokens that may wait in the queue before calls are rejected with ERR_EMBEDCORE_QUEUE_FULL. Default 16 Mi tokens.
+   */
   maxQueueTokens?: number
   /** Tokens a text is cut to. Default: the model's own `max_seq_length`. */
   maxTokens?: number
@@ -75,7 +82,10 @@ export interface EncodeOptions {
   layerFusion?: 'mean' | 'concat'
   /** Whole model, or one entry per layer. Default: the model's own. */
   attention?: AttentionMode | readonly AttentionMode[]
-  /** For `attention: 'prefix'`: tokens that see each other in both directions. Default: the prompt's tokens. One number, or one per text. */
+  /**
+   * For `attention: 'prefix'`: tokens that see each other in both directions. Default: the prompt's tokens. One number,
+   * or one per text.
+   */
   prefixTokens?: number | readonly number[]
   /** `'sentence'` (default): one vector a text. `'token'`: one a token, with its place in the text. */
   output?: 'sentence' | 'token'
@@ -83,7 +93,10 @@ export interface EncodeOptions {
   normalize?: boolean
   /** Keep the first n dimensions, then normalise again if normalised. */
   dimensions?: number
-  /** Default `'float32'`. int8/uint8 need `ranges`, else they are taken from this call's own vectors as sentence-transformers does. */
+  /**
+   * Default `'float32'`. int8/uint8 need `ranges`, else they are taken from this call's own vectors as
+   * sentence-transformers does.
+   */
   precision?: Precision
   /** [2, dimensions] minimum then maximum a dimension, from `embedCore.quantizationRanges()`. */
   ranges?: Float32Array
@@ -113,7 +126,11 @@ export interface EncodeProgress {
 }
 
 /** Typed array of the chosen precision. */
-export type VectorData<P extends Precision = Precision> = P extends 'float32' ? Float32Array : P extends 'int8' | 'binary' ? Int8Array : Uint8Array
+export type VectorData<P extends Precision = Precision> = P extends 'float32'
+  ? Float32Array
+  : P extends 'int8' | 'binary'
+    ? Int8Array
+    : Uint8Array
 
 /** One vector a text. */
 export interface SentenceEmbeddings<P extends Precision = Precision> {
@@ -151,14 +168,20 @@ export interface TextTokens {
   readonly shape: readonly [number, number]
   readonly ids: Int32Array
   readonly tokens: readonly string[]
-  /** [start, end) of each token in UTF-16 units of the text as given (the prompt excluded); special and prompt tokens have [0, 0). */
+  /**
+   * [start, end) of each token in UTF-16 units of the text as given (the prompt excluded); special and prompt tokens
+   * have [0, 0).
+   */
   readonly offsets: readonly (readonly [number, number])[]
   /** View of the vector of token t. */
   row(t: number): Float32Array
 }
 
 /** Options of encodeStream: those of encode for one vector a text, and how much is read ahead. */
-export interface StreamOptions<P extends Precision = Precision> extends Omit<EncodeOptions, 'output' | 'prefixTokens' | 'onProgress'> {
+export interface StreamOptions<P extends Precision = Precision> extends Omit<
+  EncodeOptions,
+  'output' | 'prefixTokens' | 'onProgress'
+> {
   /** int8 and uint8 need `ranges` here, so that all vectors of the stream have the same. */
   precision?: P
   /** For `attention: 'prefix'`: one number for all texts. */
@@ -220,7 +243,10 @@ export interface ModelInfo {
   readonly defaultPromptName: string | null
   readonly similarity: SimilarityName
   readonly attention: AttentionMode
-  /** The CPU path that runs: `cpu-avx512bf16`, `cpu-avx512vnni`, `cpu-avx512`, `cpu-avx2vnni`, `cpu-avx2`, `cpu-plain` or `reference`. */
+  /**
+   * The CPU path that runs: `cpu-avx512bf16`, `cpu-avx512vnni`, `cpu-avx512`, `cpu-avx2vnni`, `cpu-avx2`, `cpu-plain`
+   * or `reference`.
+   */
   readonly isa: string
   readonly threads: number
 }
@@ -228,9 +254,13 @@ export interface ModelInfo {
 /** What a dtype was found to do on this machine, over a few dozen texts of several languages and lengths. */
 export interface DtypeMeasurement {
   readonly dtype: Dtype
-  /** The least cosine of a text's vector to its vector in float32. 0 = it could not be run, or gave no usable numbers. */
+  /**
+   * The least cosine of a text's vector to its vector in float32. 0 = it could not be run, or gave no usable numbers.
+   */
   readonly leastCosine: number
-  /** From strings to vectors, median of rounds in turn with float32. 0 = it could not be run, or gave no usable numbers. */
+  /**
+   * From strings to vectors, median of rounds in turn with float32. 0 = it could not be run, or gave no usable numbers.
+   */
   readonly tokensPerSecond: number
 }
 

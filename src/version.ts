@@ -1,4 +1,7 @@
-/** The package's own version, read from the package.json that this file lies under, whether it runs from dist/ or from src/. */
+/**
+ * The package's own version, read from the package.json that this file lies under, whether it runs from dist/ or from
+ * src/.
+ */
 import { readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -7,7 +10,8 @@ export function packageVersion(): string {
   for (let folder = dirname(fileURLToPath(import.meta.url)); ; folder = dirname(folder)) {
     const manifest = read(join(folder, 'package.json'))
     if (manifest?.name === 'embedcore') return manifest.version
-    if (folder === dirname(folder)) throw new Error('the package.json of embedcore is missing: the installation is broken')
+    if (folder === dirname(folder))
+      throw new Error('the package.json of embedcore is missing: the installation is broken')
   }
 }
 

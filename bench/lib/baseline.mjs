@@ -1,6 +1,8 @@
 /**
- * Baselines: the ratios of a result, kept in baselines/<device>-<model>.json, and the comparison of a later result with them.
- * Only ratios are kept and compared, ours over a peer's in the same rounds: they do not move with the clock of the machine.
+ * Baselines: the ratios of a result, kept in baselines/<device>-<model>.json, and the comparison of a later result with
+ * them.
+ * Only ratios are kept and compared, ours over a peer's in the same rounds: they do not move with the clock of the
+ * machine.
  */
 import { join } from 'node:path'
 import { BASELINES } from './paths.mjs'
@@ -10,7 +12,10 @@ const SCHEMA = 1
 
 /** How much of a ratio may be lost before it counts; README.md says where the numbers come from. */
 const TOLERANCE = { throughput: 0.2, latency: 0.3, memory: 0.15 }
-/** A ratio that is below the tolerated one by less than this many of its own standard errors is not known to be below it. */
+/**
+ * A ratio that is below the tolerated one by less than this many of its own standard errors is not known to be below
+ * it.
+ */
 const ERRORS = 2
 
 export const baselineFile = (result) => join(BASELINES, `${result.machine.device}-${result.model.name}.json`)
@@ -22,28 +27,50 @@ export function baselineOf(result) {
   const ratios = Object.fromEntries(
     Object.entries(result.ratios).map(([ours, peers]) => [
       ours,
-      Object.fromEntries(Object.entries(peers).map(([peer, metrics]) => [peer, Object.fromEntries(Object.entries(metrics).map(([metric, { median }]) => [metric, rounded(median)]))])),
+      Object.fromEntries(
+        Object.entries(peers).map(([peer, metrics]) => [
+          peer,
+          Object.fromEntries(Object.entries(metrics).map(([metric, { median }]) => [metric, rounded(median)])),
+        ]),
+      ),
     ]),
   )
   const { cpu, device, isa, node } = result.machine
   const { threads, cells, rounds } = result.settings
-  const versions = Object.fromEntries(result.peers.filter((p) => p.status === 'ranked' && !p.ours).map((p) => [p.id, p.version]))
+  const versions = Object.fromEntries(
+    result.peers.filter((p) => p.status === 'ranked' && !p.ours).map((p) => [p.id, p.version]),
+  )
   return {
-    schema: SCHEMA, date: result.date, version: result.version, commit: result.commit, dirty: result.dirty, device, machine: { cpu, isa, node },
-    model: result.model.name, settings: { threads, rounds, cells }, texts: result.texts.sha256, versions, tolerance: TOLERANCE, ratios,
+    schema: SCHEMA,
+    date: result.date,
+    version: result.version,
+    commit: result.commit,
+    dirty: result.dirty,
+    device,
+    machine: { cpu, isa, node },
+    model: result.model.name,
+    settings: { threads, rounds, cells },
+    texts: result.texts.sha256,
+    versions,
+    tolerance: TOLERANCE,
+    ratios,
   }
 }
 
 /** Why the two cannot be compared, or null. */
 export function incomparable(baseline, result) {
   if (baseline.schema !== SCHEMA) return `the baseline has schema ${baseline.schema}, this check reads ${SCHEMA}`
-  if (baseline.model !== result.model.name) return `the baseline is of model ${baseline.model}, the result of ${result.model.name}`
-  if (baseline.device !== result.machine.device) return `the baseline is of device ${baseline.device}, the result of ${result.machine.device}`
+  if (baseline.model !== result.model.name)
+    return `the baseline is of model ${baseline.model}, the result of ${result.model.name}`
+  if (baseline.device !== result.machine.device)
+    return `the baseline is of device ${baseline.device}, the result of ${result.machine.device}`
   if (baseline.texts !== result.texts.sha256) return 'baseline and result were measured on different texts'
   for (const peer of result.peers) {
     const known = baseline.versions[peer.id] !== undefined || baseline.ratios[peer.id] !== undefined
-    if (known && peer.status !== 'ranked') return `${peer.id}, which the baseline knows, was not measured this time: ${peer.status}: ${peer.reason}`
-    if (known && !peer.ours && peer.version !== baseline.versions[peer.id]) return `the baseline was measured against ${peer.id} ${baseline.versions[peer.id]}, the result against ${peer.version}`
+    if (known && peer.status !== 'ranked')
+      return `${peer.id}, which the baseline knows, was not measured this time: ${peer.status}: ${peer.reason}`
+    if (known && !peer.ours && peer.version !== baseline.versions[peer.id])
+      return `the baseline was measured against ${peer.id} ${baseline.versions[peer.id]}, the result against ${peer.version}`
   }
   return null
 }

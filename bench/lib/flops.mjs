@@ -1,6 +1,7 @@
 /**
- * Operations of a forward pass that a matrix unit must do: linear layers and attention products, a multiply and an add counted
- * as two. Norms, activations, softmax, lookups and tokenising are left out: the share of the limit pays for them.
+ * Operations of a forward pass that a matrix unit must do: linear layers and attention products, a multiply and an add
+ * counted as two. Norms, activations, softmax, lookups and tokenising are left out: the share of the limit pays for
+ * them.
  */
 
 /** Of one token in all linear layers. */
@@ -11,7 +12,9 @@ export function linearFlops(config) {
   return 2 * layers * (2 * h * h + 2 * h * kv + 3 * h * i)
 }
 
-/** Of one text of n tokens in attention: n^2 scores and n^2 weighted sums; a causal mask needs only the pairs it allows. */
+/**
+ * Of one text of n tokens in attention: n^2 scores and n^2 weighted sums; a causal mask needs only the pairs it allows.
+ */
 export function attentionFlops(config, n) {
   const pairs = config.model_type === 'bert' ? n * n : (n * (n + 1)) / 2
   return 4 * config.num_hidden_layers * config.hidden_size * pairs

@@ -27,7 +27,11 @@ function tryRun(command, args, options) {
 /** Physical cores this process may use: two hardware threads of a core share its arithmetic. */
 export function physicalCores() {
   const blocks = cpuinfo().split('\n\n')
-  const cores = new Set(blocks.map((b) => `${/^physical id\s*: (\d+)/m.exec(b)?.[1]}/${/^core id\s*: (\d+)/m.exec(b)?.[1]}`).filter((c) => !c.includes('undefined')))
+  const cores = new Set(
+    blocks
+      .map((b) => `${/^physical id\s*: (\d+)/m.exec(b)?.[1]}/${/^core id\s*: (\d+)/m.exec(b)?.[1]}`)
+      .filter((c) => !c.includes('undefined')),
+  )
   return Math.max(1, Math.min(cores.size || os.availableParallelism(), os.availableParallelism()))
 }
 
@@ -36,7 +40,11 @@ export function describeMachine(threads) {
   const field = (name) => new RegExp(`^${name}\\s*: (.*)$`, 'm').exec(info)?.[1] ?? null
   const flags = new Set((field('flags') ?? '').split(' '))
   const model = os.cpus()[0]?.model.trim() ?? os.arch()
-  const slug = model.toLowerCase().replace(/\((r|tm)\)|\b(cpu|processor)\b|@.*$/g, ' ').replace(/[^a-z0-9]+/g, '-').replace(/^-+|-+$/g, '')
+  const slug = model
+    .toLowerCase()
+    .replace(/\((r|tm)\)|\b(cpu|processor)\b|@.*$/g, ' ')
+    .replace(/[^a-z0-9]+/g, '-')
+    .replace(/^-+|-+$/g, '')
   // Cloud machines often say no more than the brand: family and model tell the generation.
   const generation = field('cpu family') ? `-f${field('cpu family')}m${field('model')}` : ''
   return {
@@ -62,25 +70,44 @@ export function describeMachine(threads) {
 export function describeCommit() {
   const git = (...args) => tryRun('git', args, { cwd: ROOT })
   const version = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')).version
-  const changed = git('status', '--porcelain', '--untracked-files=no', '--', '.', ':!bench/results', ':!bench/baselines')
+  const changed = git(
+    'status',
+    '--porcelain',
+    '--untracked-files=no',
+    '--',
+    '.',
+    ':!bench/results',
+    ':!bench/baselines',
+  )
   return { version, commit: git('rev-parse', 'HEAD'), dirty: changed === null ? null : changed !== '' }
 }
 
 /**
- * Compiles native/peak.cc. Returns { best, inTurn } or { reason }: without it the bench runs, and shares are blank. best(): the best of
- * several runs, with the read bandwidth. inTurn(): one short run, to be taken in turn with what is measured; null when it fails.
+ * Compiles native/peak.cc. Returns { best, inTurn } or { reason }: without it the bench runs, and shares are blank.
+ * best(): the best of several runs, with the read bandwidth. inTurn(): one short run, to be taken in turn with what is
+ * measured; null when it fails.
  */
 export function peakMeter(threads) {
   const binary = join(CACHE, 'peak')
   const compiler = process.env.CXX ?? 'g++'
   const sources = ['peak.cc', 'limits.cc'].map((name) => join(BENCH, 'native', name))
-  const measure = (...args) => JSON.parse(execFileSync(binary, [String(threads), ...args], { encoding: 'utf8', stdio: 'pipe' }))
+  const measure = (...args) =>
+    JSON.parse(execFileSync(binary, [String(threads), ...args], { encoding: 'utf8', stdio: 'pipe' }))
   mkdirSync(CACHE, { recursive: true })
   try {
-    execFileSync(compiler, ['-std=c++20', '-O3', '-march=native', '-ffp-contract=fast', '-pthread', ...sources, '-o', binary], { stdio: 'pipe' })
+    execFileSync(
+      compiler,
+      ['-std=c++20', '-O3', '-march=native', '-ffp-contract=fast', '-pthread', ...sources, '-o', binary],
+      { stdio: 'pipe' },
+    )
     measure('turn')
   } catch (error) {
-    return { reason: `${compiler} could not build or run bench/native/peak.cc: ${String(error.stderr ?? error.message).trim().split('\n').at(-1)}` }
+    return {
+      reason: `${compiler} could not build or run bench/native/peak.cc: ${String(error.stderr ?? error.message)
+        .trim()
+        .split('\n')
+        .at(-1)}`,
+    }
   }
   return {
     best: () => measure(),
@@ -100,11 +127,17 @@ export const PRECISIONS = ['float32', 'bfloat16', 'int8']
 const peakOf = (peak, precision) => (peak[precision] ?? peak.float32).gops * 1e9
 
 /**
- * What bounded each cell: { cell: { precision: { median, min, max, rounds } } }, operations a second, from the peaks measured in turn with it.
+ * What bounded each cell: { cell: { precision: { median, min, max, rounds } } }, operations a second, from the peaks
+ * measured in turn with it.
  * turns: Map of cell name to those peaks.
  */
 export function peaksOfCells(turns) {
-  return Object.fromEntries([...turns].map(([cell, peaks]) => [cell, Object.fromEntries(PRECISIONS.map((p) => [p, summary(peaks.map((peak) => peakOf(peak, p)))]))]))
+  return Object.fromEntries(
+    [...turns].map(([cell, peaks]) => [
+      cell,
+      Object.fromEntries(PRECISIONS.map((p) => [p, summary(peaks.map((peak) => peakOf(peak, p)))])),
+    ]),
+  )
 }
 
 /** `peak` as measured before all cells, with the best and the median of those measured in turn too. */
@@ -113,7 +146,8 @@ export function wholePeak(peak, turns) {
   const out = { ...peak }
   for (const p of PRECISIONS) {
     const rates = all.map((one) => one[p]?.gops).filter((rate) => rate !== undefined)
-    if (peak[p] && rates.length > 0) out[p] = { ...peak[p], gops: Math.max(peak[p].gops, ...rates), median: median(rates) }
+    if (peak[p] && rates.length > 0)
+      out[p] = { ...peak[p], gops: Math.max(peak[p].gops, ...rates), median: median(rates) }
   }
   return out
 }

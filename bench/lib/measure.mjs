@@ -1,9 +1,10 @@
 /**
  * The measurement itself: starts the peers, compares their vectors, then times them in turn.
  *
- * One child per peer stays alive with its model loaded; only one works at a time. Rounds are outermost and peers innermost, so
- * the peers of one cell and round are timed within seconds of each other: a busy neighbour hits all of them, and ratios are
- * taken within a round. What the machine can do is measured before and after the peers of each cell and round.
+ * One child per peer stays alive with its model loaded; only one works at a time. Rounds are outermost and peers
+ * innermost, so the peers of one cell and round are timed within seconds of each other: a busy neighbour hits all of
+ * them, and ratios are taken within a round. What the machine can do is measured before and after the peers of each
+ * cell and round.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { prepareFiles } from './models.mjs'
@@ -14,9 +15,13 @@ import { cosine } from './stats.mjs'
 /** Starts one peer. Returns { spec, peer, loaded } or { spec, status: 'skipped', reason }. */
 async function start(spec, context) {
   const skipped = (reason) => ({ spec, status: 'skipped', reason })
-  if (!spec.families.includes(context.model.config.model_type)) return skipped(`set up for ${spec.families.join(' and ')} models, and this one is ${context.model.config.model_type}`)
+  if (!spec.families.includes(context.model.config.model_type))
+    return skipped(
+      `set up for ${spec.families.join(' and ')} models, and this one is ${context.model.config.model_type}`,
+    )
   if (spec.needs) {
-    const reason = (context.reasons[spec.needs] ??= { value: prepareFiles(spec.needs, context.model, context.say) }).value
+    const reason = (context.reasons[spec.needs] ??= { value: prepareFiles(spec.needs, context.model, context.say) })
+      .value
     if (reason) return skipped(reason)
   }
   try {
@@ -26,7 +31,10 @@ async function start(spec, context) {
   }
 }
 
-/** The vectors that others must agree with: a float32 peer that is not ours, so that our own mistake cannot be the measure. */
+/**
+ * The vectors that others must agree with: a float32 peer that is not ours, so that our own mistake cannot be the
+ * measure.
+ */
 function chooseReference(entries) {
   const float32 = entries.filter((e) => e.spec.precision === 'float32')
   return float32.find((e) => !e.spec.ours) ?? float32[0] ?? entries[0]
@@ -52,10 +60,16 @@ async function agree(entries, context) {
   for (const entry of alive) {
     const least = leastCosine(entry.vectors, reference.vectors)
     const differ = entry.tokenCounts ? entry.tokenCounts.filter((n, i) => n !== expected[i]).length : null
-    entry.agreement = { reference: reference.spec.id, leastCosine: least, asked: asked[entry.spec.precision], textsTokenisedDifferently: differ }
+    entry.agreement = {
+      reference: reference.spec.id,
+      leastCosine: least,
+      asked: asked[entry.spec.precision],
+      textsTokenisedDifferently: differ,
+    }
     if (entry.spec.ours && ours) entry.agreement.leastCosineToOurFloat32 = leastCosine(entry.vectors, ours.vectors)
     // `!(>=)` and not `<`: NaN vectors disagree too.
-    if (!(least >= entry.agreement.asked)) drop(entry, 'disagrees', `cosine ${least.toFixed(5)} to ${reference.spec.id}, asked ${entry.agreement.asked}`)
+    if (!(least >= entry.agreement.asked))
+      drop(entry, 'disagrees', `cosine ${least.toFixed(5)} to ${reference.spec.id}, asked ${entry.agreement.asked}`)
   }
 }
 
@@ -124,7 +138,10 @@ async function time(entries, context) {
   await inTurn(entries, 0, 'memory', context, async (entry) => (entry.stats = await entry.peer.send('stats')))
 }
 
-/** context: { specs, model, texts, cells, threads, rounds, seconds, meter, turns, say, progress }. Returns one entry a peer, in order. */
+/**
+ * context: { specs, model, texts, cells, threads, rounds, seconds, meter, turns, say, progress }. Returns one entry a
+ * peer, in order.
+ */
 export async function measure(context) {
   const entries = []
   context.reasons = {}

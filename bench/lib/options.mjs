@@ -14,7 +14,10 @@ export function parseOptions(argv, spec, intro) {
     throw new UsageError(`${error.message.split('. ')[0]}; --help lists the options`)
   }
   if (values.help) {
-    const lines = Object.entries(options).map(([name, o]) => `  ${`--${name}${o.value ? ` ${o.value}` : ''}`.padEnd(26)}${o.help}${o.default === undefined ? '' : ` (default ${o.default})`}`)
+    const lines = Object.entries(options).map(
+      ([name, o]) =>
+        `  ${`--${name}${o.value ? ` ${o.value}` : ''}`.padEnd(26)}${o.help}${o.default === undefined ? '' : ` (default ${o.default})`}`,
+    )
     process.stdout.write(`${intro}\n\n${lines.join('\n')}\n`)
     process.exit(0)
   }
@@ -24,15 +27,21 @@ export function parseOptions(argv, spec, intro) {
 export function positive(name, text, { integer = true, least = integer ? 1 : 0.01 } = {}) {
   const value = Number(text)
   if (!Number.isFinite(value) || value < least || (integer && !Number.isInteger(value))) {
-    throw new UsageError(`--${name} must be ${integer ? 'a whole number' : 'a number'} of at least ${least}, not "${text}"`)
+    throw new UsageError(
+      `--${name} must be ${integer ? 'a whole number' : 'a number'} of at least ${least}, not "${text}"`,
+    )
   }
   return value
 }
 
 /** Comma-separated names, each one of `known`. */
 export function listOf(name, text, known) {
-  const chosen = text.split(',').map((part) => part.trim()).filter(Boolean)
+  const chosen = text
+    .split(',')
+    .map((part) => part.trim())
+    .filter(Boolean)
   const wrong = chosen.find((part) => !known.includes(part))
-  if (wrong !== undefined || chosen.length === 0) throw new UsageError(`--${name} takes some of ${known.join(', ')}, not "${wrong ?? text}"`)
+  if (wrong !== undefined || chosen.length === 0)
+    throw new UsageError(`--${name} takes some of ${known.join(', ')}, not "${wrong ?? text}"`)
   return chosen
 }

@@ -24,7 +24,11 @@ const BUSY_SECONDS_FACTOR = 3
 const GROUP_TOKENS = 256
 
 const rate = ({ tokens, seconds }) => tokens / seconds
-const percentiles = (samples) => ({ p50: quantile(samples, 0.5), p99: quantile(samples, 0.99), samples: samples.length })
+const percentiles = (samples) => ({
+  p50: quantile(samples, 0.5),
+  p99: quantile(samples, 0.99),
+  samples: samples.length,
+})
 
 async function withPeers(starters, task) {
   const peers = []
@@ -36,7 +40,10 @@ async function withPeers(starters, task) {
   }
 }
 
-/** Tokens a second of two choices, turn about, each first in every other round; `share` is that of the first over the second. */
+/**
+ * Tokens a second of two choices, turn about, each first in every other round; `share` is that of the first over the
+ * second.
+ */
 async function duel(context, choices) {
   const rounds = choices.map(() => [])
   for (const { peer, cell } of choices) await peer.send('warm', cell)
@@ -54,13 +61,25 @@ async function threads(spec, context) {
   const cell = MODELS[context.modelName].threadsCell
   const start = (count) => () => startPeer(spec, { ...context, threads: count })
   return withPeers([start(context.threads), start(1)], async (all, one) => {
-    const { rates, share } = await duel(context, [{ peer: all, cell }, { peer: one, cell }])
-    return { cell: cellName(cell), threads: context.threads, allTokensPerSecond: rates[0], oneTokensPerSecond: rates[1], ratio: share }
+    const { rates, share } = await duel(context, [
+      { peer: all, cell },
+      { peer: one, cell },
+    ])
+    return {
+      cell: cellName(cell),
+      threads: context.threads,
+      allTokensPerSecond: rates[0],
+      oneTokensPerSecond: rates[1],
+      ratio: share,
+    }
   })
 }
 
 async function long(spec, context) {
-  const model = { ...prepareModel(LONG.name, undefined, context.say, LONG), packageVersion: context.model.packageVersion }
+  const model = {
+    ...prepareModel(LONG.name, undefined, context.say, LONG),
+    packageVersion: context.model.packageVersion,
+  }
   const start = () => startPeer(spec, { ...context, model, texts: { path: prepareLongTexts(context.texts) } })
   return withPeers([start], async (peer) => {
     const cell = (batch) => ({ peer, cell: { set: 'long', batch } })
@@ -78,14 +97,23 @@ async function load(spec, context) {
     for (let round = 0; round < context.rounds; round++) {
       await sleep(SETTLE_MS)
       idle.push(...(await peer.send('latency', { seconds: context.seconds })).samples)
-      const { samples, backgroundTokensPerSecond } = await peer.send('load_latency', { seconds: BUSY_SECONDS_FACTOR * context.seconds, ...BUSY })
+      const { samples, backgroundTokensPerSecond } = await peer.send('load_latency', {
+        seconds: BUSY_SECONDS_FACTOR * context.seconds,
+        ...BUSY,
+      })
       busy.push(...samples)
       background.push(backgroundTokensPerSecond)
     }
     // A thread carries a group by itself: it gets its share of the threads' rate.
     const groupMs = (1000 * GROUP_TOKENS * context.threads) / median(background)
     const [idleMs, busyMs] = [percentiles(idle), percentiles(busy)]
-    return { idleMs, busyMs, backgroundTokensPerSecond: summary(background), layerMs: groupMs / layers, p99OverBound: busyMs.p99 / (4 * idleMs.p50 + groupMs / layers) }
+    return {
+      idleMs,
+      busyMs,
+      backgroundTokensPerSecond: summary(background),
+      layerMs: groupMs / layers,
+      p99OverBound: busyMs.p99 / (4 * idleMs.p50 + groupMs / layers),
+    }
   })
 }
 
@@ -100,10 +128,15 @@ async function start(specs, context) {
       await sleep(SETTLE_MS)
     }
   }
-  return Object.fromEntries(specs.map((spec, at) => [spec.id, {
-    withImportMs: summary(times[at].map((t) => t.firstVectorMs)),
-    withoutImportMs: summary(times[at].map((t) => t.firstVectorMs - t.importMs)),
-  }]))
+  return Object.fromEntries(
+    specs.map((spec, at) => [
+      spec.id,
+      {
+        withImportMs: summary(times[at].map((t) => t.firstVectorMs)),
+        withoutImportMs: summary(times[at].map((t) => t.firstVectorMs - t.importMs)),
+      },
+    ]),
+  )
 }
 
 const BY_ROW = { threads, long, load }
@@ -123,7 +156,10 @@ export async function measureOwn(entries, context) {
   }
   if (context.own.includes('start') && rows.length > 0) {
     context.progress('start')
-    out.start = await start([...rows, ...ranked.map((e) => e.spec).filter((s) => s.runner === 'transformers-js.mjs')], context)
+    out.start = await start(
+      [...rows, ...ranked.map((e) => e.spec).filter((s) => s.runner === 'transformers-js.mjs')],
+      context,
+    )
   }
   context.progress('')
   return out

@@ -1,4 +1,7 @@
-/** The parent's side of a peer: one child process, one command at a time. A child that dies or refuses rejects with a reason. */
+/**
+ * The parent's side of a peer: one child process, one command at a time. A child that dies or refuses rejects with a
+ * reason.
+ */
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -8,7 +11,10 @@ import { preparePython } from './setup.mjs'
 /** Longer than any sensible command takes; a hung library must not hang the bench. */
 const COMMAND_SECONDS = 180
 
-/** Thread pools of some libraries spin for a while after their last job: let them fall asleep before the next one is timed. */
+/**
+ * Thread pools of some libraries spin for a while after their last job: let them fall asleep before the next one is
+ * timed.
+ */
 export const SETTLE_MS = 60
 
 export class Peer {
@@ -25,7 +31,11 @@ export class Peer {
     this.#child.stdin.on('error', () => {}) // reported by 'close'
     this.#child.on('error', (error) => this.#settle({ error: `${command} could not be started: ${error.message}` }))
     // 'close' and not 'exit': only then has all of stderr been read.
-    this.#child.on('close', (code, signal) => this.#settle({ error: `its process ended (${signal ?? `exit code ${code}`}) ${this.#noise.trim().split('\n').at(-1)}`.trim() }))
+    this.#child.on('close', (code, signal) =>
+      this.#settle({
+        error: `its process ended (${signal ?? `exit code ${code}`}) ${this.#noise.trim().split('\n').at(-1)}`.trim(),
+      }),
+    )
     createInterface({ input: this.#child.stdio[3] }).on('line', (line) => this.#settle(JSON.parse(line)))
   }
 
@@ -41,7 +51,8 @@ export class Peer {
   /** Sends one command and waits for its answer. */
   send(cmd, fields = {}) {
     return new Promise((resolve, reject) => {
-      if (this.#child.exitCode !== null || this.#child.signalCode !== null) return reject(new Error('its process has ended'))
+      if (this.#child.exitCode !== null || this.#child.signalCode !== null)
+        return reject(new Error('its process has ended'))
       const timer = setTimeout(() => {
         this.#child.kill('SIGKILL')
         this.#settle({ error: `no answer to "${cmd}" in ${COMMAND_SECONDS} s` })
@@ -65,7 +76,10 @@ export async function startPeer(spec, { model, threads, texts, say }) {
   const peer = new Peer(spec, say)
   try {
     const { directory, folder, layout, packageVersion } = model
-    const loaded = await peer.send('load', { options: { ...spec.options, model: { directory, folder, layout, packageVersion }, threads }, texts: texts.path })
+    const loaded = await peer.send('load', {
+      options: { ...spec.options, model: { directory, folder, layout, packageVersion }, threads },
+      texts: texts.path,
+    })
     return { peer, loaded }
   } catch (error) {
     peer.stop()

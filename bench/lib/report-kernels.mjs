@@ -7,23 +7,40 @@ const unique = (values) => [...new Set(values)]
 const threadsText = (count) => `${count} thread${count === 1 ? '' : 's'}`
 
 function header(r) {
-  const out = [`kernels of ${r.backend}, embedcore ${r.version} (${r.commit?.slice(0, 9) ?? 'no commit'}${r.dirty ? ', changed since' : ''}), ${r.date.slice(0, 10)}`, `${r.machine.cpu} (${r.machine.device})`]
-  const clocks = r.references.filter((one) => one.kernel === 'clock' && one.clean > 0).map((one) => one.cycles / one.seconds / 1e9)
+  const out = [
+    `kernels of ${r.backend}, embedcore ${r.version} (${r.commit?.slice(0, 9) ?? 'no commit'}${r.dirty ? ', changed since' : ''}), ${r.date.slice(0, 10)}`,
+    `${r.machine.cpu} (${r.machine.device})`,
+  ]
+  const clocks = r.references
+    .filter((one) => one.kernel === 'clock' && one.clean > 0)
+    .map((one) => one.cycles / one.seconds / 1e9)
   if (clocks.length > 0) out[1] += `, ${median(clocks).toFixed(2)} GHz`
   for (const [threads, limits] of Object.entries(r.limits)) {
-    const rates = ['float32', 'bfloat16', 'int8'].filter((p) => limits[p]).map((p) => `${number(limits[p].median)} ${unit(p)} ${p} (${number(limits[p].best)})`)
+    const rates = ['float32', 'bfloat16', 'int8']
+      .filter((p) => limits[p])
+      .map((p) => `${number(limits[p].median)} ${unit(p)} ${p} (${number(limits[p].best)})`)
     if (limits.read) rates.push(`read ${number(limits.read.median)} GB/s (${number(limits.read.best)})`)
-    if (rates.length > 0) out.push(`limits in turn, ${threadsText(Number(threads))}, median (best seen): ${rates.join(', ')}`)
+    if (rates.length > 0)
+      out.push(`limits in turn, ${threadsText(Number(threads))}, median (best seen): ${rates.join(', ')}`)
   }
-  if (r.machine.loadAverageBefore > 0.3) out.push(`note: the machine was busy before the start (load ${r.machine.loadAverageBefore.toFixed(2)})`)
+  if (r.machine.loadAverageBefore > 0.3)
+    out.push(`note: the machine was busy before the start (load ${r.machine.loadAverageBefore.toFixed(2)})`)
   const { all, clean, repeated } = r.samples
-  out.push(`medians of ${r.settings.repeats} samples, all cases of a shape and their limits in turn; ${number(repeated)} samples in which a thread lost its core were repeated`)
-  if (clean < all) out.push(`note: ${number(all - clean)} of ${number(all)} samples stayed disturbed and were left out; "?" marks figures of less than half of the samples, "-" none`)
+  out.push(
+    `medians of ${r.settings.repeats} samples, all cases of a shape and their limits in turn; ${number(repeated)} samples in which a thread lost its core were repeated`,
+  )
+  if (clean < all)
+    out.push(
+      `note: ${number(all - clean)} of ${number(all)} samples stayed disturbed and were left out; "?" marks figures of less than half of the samples, "-" none`,
+    )
   return out.join('\n')
 }
 
 const doubt = (one, r) => (2 * one.clean < r.settings.repeats ? '?' : '')
-const cell = (one, r) => (one?.clean > 0 ? `${number(one.gops)} ${one.cold ? 'r' : ''}${percent(one.shareOfRead ?? one.shareOfPeak)}${doubt(one, r)}` : '-')
+const cell = (one, r) =>
+  one?.clean > 0
+    ? `${number(one.gops)} ${one.cold ? 'r' : ''}${percent(one.shareOfRead ?? one.shareOfPeak)}${doubt(one, r)}`
+    : '-'
 
 function linearTable(r, dtype, threads) {
   const of = r.cases.filter((c) => c.kernel === 'linear' && c.dtype === dtype && c.threads === threads)
@@ -31,13 +48,22 @@ function linearTable(r, dtype, threads) {
   const counts = unique(of.map((c) => c.rows))
   const rows = unique(of.map((c) => `${c.model} ${c.layer} ${c.in}x${c.out}`)).map((name) => {
     const mine = of.filter((c) => `${c.model} ${c.layer} ${c.in}x${c.out}` === name)
-    return [name, ...counts.map((count) => cell(mine.find((c) => c.rows === count), r))]
+    return [
+      name,
+      ...counts.map((count) =>
+        cell(
+          mine.find((c) => c.rows === count),
+          r,
+        ),
+      ),
+    ]
   })
   const large = of.filter((c) => c.rows >= 128 && c.shareOfPeak !== undefined).map((c) => c.shareOfPeak)
   const small = of.filter((c) => c.cold && c.shareOfRead !== undefined).map((c) => c.shareOfRead)
   const summary = [
     large.length && `M >= 128: median ${percent(median(large))} of the peak, least ${percent(Math.min(...large))}`,
-    small.length && `M <= 8: median ${percent(median(small))} of the read bandwidth, least ${percent(Math.min(...small))}`,
+    small.length &&
+      `M <= 8: median ${percent(median(small))} of the read bandwidth, least ${percent(Math.min(...small))}`,
   ].filter(Boolean)
   return `linear, ${dtype}, ${threadsText(threads)}: ${unit(dtype)} and share of the peak, r: of the read bandwidth\n${table(['in x out', ...counts.map((m) => `M ${m}`)], rows)}\n  ${summary.join('; ')}`
 }
@@ -49,8 +75,14 @@ function attentionTable(r, dtype) {
   const rows = of
     .filter((c) => c.threads === threads[0])
     .map((c) => {
-      const same = threads.map((count) => of.find((o) => o.threads === count && o.model === c.model && o.length === c.length))
-      return [`${c.model} ${c.heads}x${c.headDim}`, `${c.texts} x ${number(c.length)}`, ...same.flatMap((o) => [cell(o, r), o.clean > 0 ? number(o.seconds * 1e6) : '-'])]
+      const same = threads.map((count) =>
+        of.find((o) => o.threads === count && o.model === c.model && o.length === c.length),
+      )
+      return [
+        `${c.model} ${c.heads}x${c.headDim}`,
+        `${c.texts} x ${number(c.length)}`,
+        ...same.flatMap((o) => [cell(o, r), o.clean > 0 ? number(o.seconds * 1e6) : '-']),
+      ]
     })
   return `attention, ${dtype}: GFLOP/s and share of the peak, microseconds a call\n${table(['heads', 'texts x tokens', ...threads.flatMap((count) => [threadsText(count), 'us'])], rows)}`
 }
@@ -65,7 +97,13 @@ function elementwiseTable(r) {
       const own = c.cyclesPerElement - (without ? without.cyclesPerElement : 0)
       const us = (c.seconds - (without ? without.seconds : 0)) * 1e6
       // Not a number: a case without a clean sample.
-      return [`${c.kernel} ${c.kind}`, c.dtype, number(c.width), own >= -Infinity ? `${own.toFixed(2)}${doubt(c, r)}` : '-', us >= -Infinity ? number(us, 1) : '-']
+      return [
+        `${c.kernel} ${c.kind}`,
+        c.dtype,
+        number(c.width),
+        own >= -Infinity ? `${own.toFixed(2)}${doubt(c, r)}` : '-',
+        us >= -Infinity ? number(us, 1) : '-',
+      ]
     })
   return `by element, 256 rows, 1 thread; activations: what they add to a linear layer\n${table(['op', 'dtype', 'width', 'cycles', 'us'], rows)}`
 }
@@ -73,6 +111,11 @@ function elementwiseTable(r) {
 export function reportKernels(r) {
   const dtypes = unique(r.cases.map((c) => c.dtype))
   const threads = unique(r.cases.filter((c) => c.kernel === 'linear').map((c) => c.threads)).sort((a, b) => b - a)
-  const parts = [header(r), ...dtypes.flatMap((dtype) => threads.map((count) => linearTable(r, dtype, count))), ...dtypes.map((dtype) => attentionTable(r, dtype)), elementwiseTable(r)]
+  const parts = [
+    header(r),
+    ...dtypes.flatMap((dtype) => threads.map((count) => linearTable(r, dtype, count))),
+    ...dtypes.map((dtype) => attentionTable(r, dtype)),
+    elementwiseTable(r),
+  ]
   return parts.filter(Boolean).join('\n\n') + '\n'
 }

@@ -11,13 +11,25 @@ function header(r) {
     `${m.cpu} (${m.device}), ${m.physicalCores} cores${m.virtualised ? ', virtual' : ''}, ${number(m.memoryBytes / 2 ** 30)} GiB, Node ${m.node}, ${r.settings.threads} threads for everyone`,
   ]
   if (r.peak) {
-    const rate = (p, unit) => (r.peak[p] ? `${number(r.peak[p].median ?? r.peak[p].gops)} ${unit} ${p} (best ${number(r.peak[p].gops)}, ${r.peak[p].instructions})` : `no ${p}`)
-    out.push(`peak in turn, median: ${rate('float32', 'GFLOP/s')}, ${rate('bfloat16', 'GFLOP/s')}, ${rate('int8', 'GOP/s')}; read at best ${number(r.peak.read_gb_s)} GB/s`)
-    out.push(`operations: ${Object.entries(r.model.flopsPerToken).map(([set, flops]) => `${number(flops / 1e6, 1)} MFLOP a token of ${set} texts`).join(', ')}`)
+    const rate = (p, unit) =>
+      r.peak[p]
+        ? `${number(r.peak[p].median ?? r.peak[p].gops)} ${unit} ${p} (best ${number(r.peak[p].gops)}, ${r.peak[p].instructions})`
+        : `no ${p}`
+    out.push(
+      `peak in turn, median: ${rate('float32', 'GFLOP/s')}, ${rate('bfloat16', 'GFLOP/s')}, ${rate('int8', 'GOP/s')}; read at best ${number(r.peak.read_gb_s)} GB/s`,
+    )
+    out.push(
+      `operations: ${Object.entries(r.model.flopsPerToken)
+        .map(([set, flops]) => `${number(flops / 1e6, 1)} MFLOP a token of ${set} texts`)
+        .join(', ')}`,
+    )
   } else out.push(`measured peak: none (${r.peakReason})`)
-  if (m.loadAverageBefore > 0.3) out.push(`note: the machine was busy before the start (load ${m.loadAverageBefore.toFixed(2)}): expect spread`)
+  if (m.loadAverageBefore > 0.3)
+    out.push(`note: the machine was busy before the start (load ${m.loadAverageBefore.toFixed(2)}): expect spread`)
   const sets = [...new Set(r.settings.cells.map((cell) => cell.set))].map((name) => [name, r.texts.sets[name]])
-  out.push(`texts: ${r.texts.source}, seed ${r.texts.seed}; ${sets.map(([name, s]) => `${name}: ${s.texts} of ${s.shortest} to ${s.longest} tokens, mean ${number(s.tokens / s.texts)}`).join('; ')}`)
+  out.push(
+    `texts: ${r.texts.source}, seed ${r.texts.seed}; ${sets.map(([name, s]) => `${name}: ${s.texts} of ${s.shortest} to ${s.longest} tokens, mean ${number(s.tokens / s.texts)}`).join('; ')}`,
+  )
   out.push(`measured: ${r.settings.rounds} rounds of ${r.settings.seconds} s or one batch, peers in turn`)
   return out.join('\n')
 }
@@ -34,12 +46,24 @@ function cellTable(r, cell) {
     .filter((p) => p.cells?.[cell])
     .map((p) => {
       const { tokensPerSecond: t, shareOfLimit, eventLoopDelayP99Ms } = p.cells[cell]
-      return [p.id, p.precision, number(t.median), `${number(t.min)} - ${number(t.max)}`, percent(shareOfLimit), eventLoopDelayP99Ms === null ? '-' : number(eventLoopDelayP99Ms, 1), ...against(r, p, cell)]
+      return [
+        p.id,
+        p.precision,
+        number(t.median),
+        `${number(t.min)} - ${number(t.max)}`,
+        percent(shareOfLimit),
+        eventLoopDelayP99Ms === null ? '-' : number(eventLoopDelayP99Ms, 1),
+        ...against(r, p, cell),
+      ]
     })
   const head = ['peer', 'precision', 'tokens/s', 'min - max', 'of limit', 'loop p99 ms', 'ours is', 'ours']
   const missing = r.peers.filter((p) => p.notMeasured?.[cell]).map((p) => `\n  ${p.id}: ${p.notMeasured[cell]}`)
   const limits = r.limitsTokensPerSecond?.[cell]
-  const limit = limits ? `; limit ${Object.entries(limits).map(([p, rate]) => `${number(rate)} ${p}`).join(', ')} tokens/s` : ''
+  const limit = limits
+    ? `; limit ${Object.entries(limits)
+        .map(([p, rate]) => `${number(rate)} ${p}`)
+        .join(', ')} tokens/s`
+    : ''
   return `${cell.replace('/', ' texts, batch ')}${limit}\n${table(head, rows)}${missing.join('')}`
 }
 
@@ -47,8 +71,15 @@ function queryTable(r) {
   const rows = r.peers
     .filter((p) => p.latencyMs)
     .map((p) => [
-      p.id, number(p.latencyMs.p50, 2), number(p.latencyMs.p99, 2), ...against(r, p, 'latency'),
-      mebibytes(p.peakRssBytes), number(p.firstVectorMs), p.idleCpuShare === null ? '-' : `${(100 * p.idleCpuShare).toFixed(2)} %`, p.agreement.leastCosine.toFixed(5), p.version,
+      p.id,
+      number(p.latencyMs.p50, 2),
+      number(p.latencyMs.p99, 2),
+      ...against(r, p, 'latency'),
+      mebibytes(p.peakRssBytes),
+      number(p.firstVectorMs),
+      p.idleCpuShare === null ? '-' : `${(100 * p.idleCpuShare).toFixed(2)} %`,
+      p.agreement.leastCosine.toFixed(5),
+      p.version,
     ])
   const head = ['peer', 'p50 ms', 'p99 ms', 'ours is', 'ours', 'peak MiB', 'start ms', 'idle cpu', 'cosine', 'version']
   return `ten-token query, memory, start\n${table(head, rows)}`
@@ -59,13 +90,19 @@ function precisionTable(r, cells) {
   const float32 = r.peers.find((p) => p.ours && p.precision === 'float32')
   const rows = r.peers
     .filter((p) => p.ours && p !== float32 && r.ratios[p.id]?.[float32?.id])
-    .map((p) => [p.id, p.agreement.leastCosineToOurFloat32.toFixed(6), ...[...cells, 'latency', 'memory'].map((metric) => times(r.ratios[p.id][float32.id][metric].median))])
+    .map((p) => [
+      p.id,
+      p.agreement.leastCosineToOurFloat32.toFixed(6),
+      ...[...cells, 'latency', 'memory'].map((metric) => times(r.ratios[p.id][float32.id][metric].median)),
+    ])
   if (rows.length === 0) return null
   return `our rows against our float32: least cosine, times as fast, times less memory\n${table(['row', 'cosine', ...cells, 'query', 'memory'], rows)}`
 }
 
 export function report(r) {
-  const cells = r.settings.cells.map(({ set, batch }) => `${set}/${batch}`).filter((cell) => r.peers.some((p) => p.cells?.[cell]))
+  const cells = r.settings.cells
+    .map(({ set, batch }) => `${set}/${batch}`)
+    .filter((cell) => r.peers.some((p) => p.cells?.[cell]))
   const parts = [header(r), ...cells.map((cell) => cellTable(r, cell)), precisionTable(r, cells)].filter(Boolean)
   if (cells.length > 0) parts.push(queryTable(r))
   parts.push(...ownTables(r))

@@ -1,4 +1,7 @@
-/** Installs what the bench needs beyond the package, once, and says so: the peers from npm, Python packages that write their files. */
+/**
+ * Installs what the bench needs beyond the package, once, and says so: the peers from npm, Python packages that write
+ * their files.
+ */
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -11,8 +14,15 @@ export function installPeers(say) {
   say('bench: installing the peers into bench/node_modules (npm ci, about 1.3 GB, once)')
   // The install scripts of both would fetch GPU parts; the CPU binaries are in the packages themselves.
   const env = { ...process.env, ONNXRUNTIME_NODE_INSTALL: 'skip', NODE_LLAMA_CPP_SKIP_DOWNLOAD: 'true' }
-  const { status, error } = spawnSync('npm', ['ci', '--no-audit', '--no-fund'], { cwd: BENCH, env, stdio: ['ignore', process.stderr, 'inherit'] })
-  if (status !== 0) throw new Error(`npm ci in bench/ failed (${error?.message ?? `exit code ${status}`}): the peers cannot be measured without it`)
+  const { status, error } = spawnSync('npm', ['ci', '--no-audit', '--no-fund'], {
+    cwd: BENCH,
+    env,
+    stdio: ['ignore', process.stderr, 'inherit'],
+  })
+  if (status !== 0)
+    throw new Error(
+      `npm ci in bench/ failed (${error?.message ?? `exit code ${status}`}): the peers cannot be measured without it`,
+    )
 }
 
 function run(command, args) {
@@ -22,8 +32,9 @@ function run(command, args) {
 }
 
 /**
- * The Python that has the packages of requirements.txt: the one EMBEDCORE_BENCH_PYTHON names, else a virtual environment under
- * .cache/, made here when it is missing or older than its requirements. Throws a reason when there is none to be had.
+ * The Python that has the packages of requirements.txt: the one EMBEDCORE_BENCH_PYTHON names, else a virtual
+ * environment under .cache/, made here when it is missing or older than its requirements. Throws a reason when there is
+ * none to be had.
  */
 export function preparePython(say) {
   if (process.env.EMBEDCORE_BENCH_PYTHON) return process.env.EMBEDCORE_BENCH_PYTHON

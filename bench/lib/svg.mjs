@@ -8,7 +8,8 @@ const STEP = 23
 const TITLE = 34
 const COLOURS = { ours: '#1f6f5c', float32: '#8fa3b5', bfloat16: '#b39ac0', int8: '#d0a06b' }
 
-const escape = (text) => String(text).replace(/[&<>"]/g, (c) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' })[c])
+const escape = (text) =>
+  String(text).replace(/[&<>"]/g, (c) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' })[c])
 const text = (x, y, content, attributes = '') => `<text x="${x}" y="${y}" ${attributes}>${escape(content)}</text>`
 
 /** A tick step of 1, 2 or 5 times a power of ten that gives at most five ticks. */
@@ -25,7 +26,10 @@ function panel(r, cell, top) {
   const parts = [text(LEFT, top + 18, `${cell.replace('/', ' texts, batch ')}: tokens a second`, 'class="title"')]
   for (let tick = 0; tick <= most; tick += tickStep(most)) {
     const x = LEFT + tick * scale
-    parts.push(`<line x1="${x}" y1="${top + TITLE - 6}" x2="${x}" y2="${bottom}" class="grid"/>`, text(x, bottom + 12, tick.toLocaleString('en-US'), 'class="tick" text-anchor="middle"'))
+    parts.push(
+      `<line x1="${x}" y1="${top + TITLE - 6}" x2="${x}" y2="${bottom}" class="grid"/>`,
+      text(x, bottom + 12, tick.toLocaleString('en-US'), 'class="tick" text-anchor="middle"'),
+    )
   }
   peers.forEach((p, i) => {
     const y = top + TITLE + i * STEP
@@ -35,22 +39,34 @@ function panel(r, cell, top) {
       text(LEFT - 8, y + 12, p.id, `text-anchor="end"${p.ours ? ' font-weight="bold"' : ''}`),
       `<rect x="${LEFT}" y="${y}" width="${Math.max(1, t.median * scale)}" height="${BAR}" fill="${p.ours ? COLOURS.ours : COLOURS[p.precision]}"/>`,
       `<line x1="${LEFT + t.min * scale}" y1="${middle}" x2="${LEFT + t.max * scale}" y2="${middle}" class="whisker"/>`,
-      text(LEFT + t.max * scale + 6, y + 12, Math.round(t.median).toLocaleString('en-US') + (shareOfLimit ? `  (${(100 * shareOfLimit).toFixed(0)} % of limit)` : '')),
+      text(
+        LEFT + t.max * scale + 6,
+        y + 12,
+        Math.round(t.median).toLocaleString('en-US') +
+          (shareOfLimit ? `  (${(100 * shareOfLimit).toFixed(0)} % of limit)` : ''),
+      ),
     )
   })
   return { svg: parts.join('\n'), bottom: bottom + 22 }
 }
 
 export function chart(r) {
-  const cells = r.settings.cells.map(({ set, batch }) => `${set}/${batch}`).filter((cell) => r.peers.some((p) => p.cells?.[cell]))
+  const cells = r.settings.cells
+    .map(({ set, batch }) => `${set}/${batch}`)
+    .filter((cell) => r.peers.some((p) => p.cells?.[cell]))
   let y = 62
   const panels = cells.map((cell) => {
     const { svg, bottom } = panel(r, cell, y)
     y = bottom
     return svg
   })
-  const legend = ['float32', 'bfloat16', 'int8'].map((p, i) => `<rect x="${LEFT + i * 110}" y="${y + 4}" width="12" height="12" fill="${COLOURS[p]}"/>${text(LEFT + 18 + i * 110, y + 14, p)}`)
-  legend.push(`<rect x="${LEFT + 330}" y="${y + 4}" width="12" height="12" fill="${COLOURS.ours}"/>${text(LEFT + 348, y + 14, 'embedcore')}`)
+  const legend = ['float32', 'bfloat16', 'int8'].map(
+    (p, i) =>
+      `<rect x="${LEFT + i * 110}" y="${y + 4}" width="12" height="12" fill="${COLOURS[p]}"/>${text(LEFT + 18 + i * 110, y + 14, p)}`,
+  )
+  legend.push(
+    `<rect x="${LEFT + 330}" y="${y + 4}" width="12" height="12" fill="${COLOURS.ours}"/>${text(LEFT + 348, y + 14, 'embedcore')}`,
+  )
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${y + 28}" viewBox="0 0 ${WIDTH} ${y + 28}" font-family="sans-serif" font-size="12">
 <style>.title{font-size:13px;font-weight:bold}.grid{stroke:#dddddd}.tick{fill:#666666;font-size:10px}.whisker{stroke:#222222;stroke-width:1.5}</style>
 <rect width="100%" height="100%" fill="white"/>

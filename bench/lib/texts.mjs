@@ -35,7 +35,9 @@ function realSentences() {
   const packages = ['en-fr-short.tsv', 'en-fr-long.tsv'].map((name) => join(SHARED, 'data', 'ddtp', name))
   if (![stsb, ...packages].every(existsSync)) return null
   const lines = (path) => readFileSync(path, 'utf8').split('\n').filter(Boolean)
-  const csv = lines(stsb).flatMap((line) => [...line.matchAll(/"((?:[^"]|"")*)"|([^,]+)/g)].slice(0, 2).map((m) => (m[1] ?? m[2]).replaceAll('""', '"')))
+  const csv = lines(stsb).flatMap((line) =>
+    [...line.matchAll(/"((?:[^"]|"")*)"|([^,]+)/g)].slice(0, 2).map((m) => (m[1] ?? m[2]).replaceAll('""', '"')),
+  )
   const tsv = packages.flatMap((path) => lines(path).map((line) => line.split('\t')[1] ?? ''))
   const sentences = [...csv, ...tsv].flatMap((text) => text.split(/(?<=[.!?])\s+/)).map((s) => s.trim())
   return sentences.filter((s) => /^[\x20-\x7e]+$/.test(s) && s.split(' ').length >= 3)
@@ -52,7 +54,8 @@ function madeSentences(next) {
 function textOf(target, exact, sentences, next, count) {
   for (;;) {
     let words = []
-    while (count(words.join(' ')) < target) words = words.concat(sentences[Math.floor(next() * sentences.length)].split(' '))
+    while (count(words.join(' ')) < target)
+      words = words.concat(sentences[Math.floor(next() * sentences.length)].split(' '))
     while (words.length > 1 && count(words.join(' ')) > target) words.pop()
     // The last words may have left a gap; a word of one token fills it.
     for (let tries = 0; exact && tries < 8 && count(words.join(' ')) < target; tries++) words.push('the')
@@ -66,7 +69,9 @@ function mixedTargets(next) {
   const median = Math.log(MIXED.mean) - MIXED.deviation ** 2 / 2
   const draw = () => Math.round(Math.exp(median + MIXED.deviation * gauss()))
   // Every 32nd of many draws in order: the whole distribution, long tail included, whatever the seed.
-  const draws = Array.from({ length: MIXED.texts * 32 }, draw).sort((a, b) => a - b).filter((_, i) => i % 32 === 16)
+  const draws = Array.from({ length: MIXED.texts * 32 }, draw)
+    .sort((a, b) => a - b)
+    .filter((_, i) => i % 32 === 16)
   const targets = draws.map((n) => Math.min(MIXED.most, Math.max(MIXED.least, n)))
   // Dealt out so that every run of `deal` texts has the same spread of lengths, then shuffled within it.
   const hands = Array.from({ length: MIXED.texts / MIXED.deal }, () => [])
@@ -86,16 +91,24 @@ function make(count, seed) {
   const uniform = set(Array(UNIFORM.texts).fill(UNIFORM.tokens), true)
   const query = set(Array(QUERY.texts).fill(QUERY.tokens), true)
   const byLength = mixed.texts.map((_, i) => i).sort((a, b) => mixed.tokens[a] - mixed.tokens[b])
-  const chosen = Array.from({ length: CHECK }, (_, i) => byLength[Math.round((i * (byLength.length - 1)) / (CHECK - 1))])
+  const chosen = Array.from(
+    { length: CHECK },
+    (_, i) => byLength[Math.round((i * (byLength.length - 1)) / (CHECK - 1))],
+  )
   const check = { texts: chosen.map((i) => mixed.texts[i]), tokens: chosen.map((i) => mixed.tokens[i]) }
-  return { version: VERSION, seed, source: real ? 'stsb and ddtp, English' : 'made of a list of words', sets: { mixed, uniform, query, check } }
+  return {
+    version: VERSION,
+    seed,
+    source: real ? 'stsb and ddtp, English' : 'made of a list of words',
+    sets: { mixed, uniform, query, check },
+  }
 }
 
 const LONG_PARTS = 32
 
 /**
- * Set `long`: four texts of about 4,000 tokens, each of 32 uniform ones. Returns the path of its file. Only for a tokenizer that splits
- * at spaces and puts two special tokens around a text.
+ * Set `long`: four texts of about 4,000 tokens, each of 32 uniform ones. Returns the path of its file. Only for a
+ * tokenizer that splits at spaces and puts two special tokens around a text.
  */
 export function prepareLongTexts(texts) {
   const { uniform, query } = texts.sets
@@ -105,7 +118,12 @@ export function prepareLongTexts(texts) {
     tokens: starts.map((at) => uniform.tokens.slice(at, at + LONG_PARTS).reduce((sum, n) => sum + n - 2, 2)),
   }
   const path = texts.path.replace(/\.json$/, '-long.json')
-  writeFileSync(path, JSON.stringify({ sets: { long, query, check: { texts: long.texts.slice(0, 1), tokens: long.tokens.slice(0, 1) } } }))
+  writeFileSync(
+    path,
+    JSON.stringify({
+      sets: { long, query, check: { texts: long.texts.slice(0, 1), tokens: long.tokens.slice(0, 1) } },
+    }),
+  )
   return path
 }
 

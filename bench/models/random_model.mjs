@@ -1,6 +1,6 @@
 /**
- * Makes a sentence-transformers directory of a known shape with random weights: speed depends on the shape alone, and the
- * shapes are those of models too large to keep. Weights are normal with the usual deviation of 0.02; norms near 1.
+ * Makes a sentence-transformers directory of a known shape with random weights: speed depends on the shape alone, and
+ * the shapes are those of models too large to keep. Weights are normal with the usual deviation of 0.02; norms near 1.
  */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -1,6 +1,7 @@
-// Arithmetic: enough independent sums to hide the latency of a fused multiply-add, each the product of other operands, as in a
-// tile of a matrix product. Operands are normal numbers, other ones for each instruction: ones or zeros would switch fewer
-// transistors than a matrix product does, and a processor that is short of power then runs faster than it ever could at work.
+// Arithmetic: enough independent sums to hide the latency of a fused multiply-add, each the product of other operands,
+// as in a tile of a matrix product. Operands are normal numbers, other ones for each instruction: ones or zeros would
+// switch fewer transistors than a matrix product does, and a processor that is short of power then runs faster than it
+// ever could at work.
 #include "limits.h"
 
 #include <cmath>
@@ -16,7 +17,8 @@
 namespace embedcore::bench {
 namespace {
 
-// Hides a value from the optimiser, so that no operand is a known constant, no product is taken out of the loop and no sum is dropped.
+// Hides a value from the optimiser, so that no operand is a known constant, no product is taken out of the loop and no
+// sum is dropped.
 template <class V>
 inline void opaque(V& v) {
 #if defined(__AVX512F__)
@@ -39,7 +41,8 @@ constexpr int kSums = 10, kOperands = 2;  // 14 of 16 registers
 // S: vector of sums, V: vector of operands, step(sum, a, b): the instruction.
 // The indices are packs, not loops: only then does the compiler keep each sum in its own register from the start.
 template <class S, class V, class Step, size_t... i, size_t... j>
-inline void register_loop(int64_t rounds, const V* numbers, Step step, std::index_sequence<i...>, std::index_sequence<j...>) {
+inline void register_loop(int64_t rounds, const V* numbers, Step step, std::index_sequence<i...>,
+                          std::index_sequence<j...>) {
   S sums[] = {((void)i, S{})...};
   V a[] = {numbers[j]...}, b[] = {numbers[kOperands + j]...};
   (opaque(sums[i]), ...);  // else equal sums are computed once
@@ -79,7 +82,8 @@ const V* operands(Make make) {
 template <int bytes>
 void float32_loop(int64_t rounds) {
   typedef float Lanes __attribute__((vector_size(bytes)));
-  register_loop<Lanes>(rounds, operands<Lanes, float>([](float x) { return x; }), [](Lanes& s, const Lanes& x, const Lanes& y) { s = x * y + s; });
+  register_loop<Lanes>(rounds, operands<Lanes, float>([](float x) { return x; }),
+                       [](Lanes& s, const Lanes& x, const Lanes& y) { s = x * y + s; });
 }
 
 #if defined(__AVX512F__)
@@ -101,7 +105,9 @@ void bfloat16_loop(int64_t rounds) {
     std::memcpy(&bits, &x, 4);
     return static_cast<uint16_t>(bits >> 16);
   });
-  register_loop<__m512>(rounds, numbers, [](__m512& s, const __m512i& x, const __m512i& y) { asm volatile("vdpbf16ps %2, %1, %0" : "+v"(s) : "v"(x), "v"(y)); });
+  register_loop<__m512>(rounds, numbers, [](__m512& s, const __m512i& x, const __m512i& y) {
+    asm volatile("vdpbf16ps %2, %1, %0" : "+v"(s) : "v"(x), "v"(y));
+  });
 }
 #endif
 
@@ -111,7 +117,7 @@ int8_t byte_of(float x) { return static_cast<int8_t>(std::lrint(std::fmax(-127, 
 
 }  // namespace
 
-const Loop kFloat32Loop{"float32", kFloatName, 2.0 * kSums * kFloatBytes / 4, float32_loop<kFloatBytes>};
+const Loop kFloat32Loop{"float32", kFloatName, 2.0 * kSums* kFloatBytes / 4, float32_loop<kFloatBytes>};
 
 #if defined(__AVX512F__)
 const Loop kFloat32Loop256{"float32_256bit", "256-bit", 2.0 * kSums * 8, float32_loop<32>};
@@ -127,12 +133,18 @@ const Loop kBfloat16Loop{"bfloat16", "none", 0, nullptr};
 
 #if defined(__AVX512VNNI__)
 const Loop kInt8Loop{"int8", "avx512_vnni", 2.0 * kSums * 64, [](int64_t rounds) {
-  register_loop<__m512i>(rounds, operands<__m512i, int8_t>(byte_of), [](__m512i& s, const __m512i& x, const __m512i& y) { asm volatile("vpdpbusd %2, %1, %0" : "+v"(s) : "v"(x), "v"(y)); });
-}};
+                       register_loop<__m512i>(rounds, operands<__m512i, int8_t>(byte_of),
+                                              [](__m512i& s, const __m512i& x, const __m512i& y) {
+                                                asm volatile("vpdpbusd %2, %1, %0" : "+v"(s) : "v"(x), "v"(y));
+                                              });
+                     }};
 #elif defined(__AVXVNNI__)
 const Loop kInt8Loop{"int8", "avx_vnni", 2.0 * kSums * 32, [](int64_t rounds) {
-  register_loop<__m256i>(rounds, operands<__m256i, int8_t>(byte_of), [](__m256i& s, const __m256i& x, const __m256i& y) { asm volatile("%{vex%} vpdpbusd %2, %1, %0" : "+x"(s) : "x"(x), "x"(y)); });
-}};
+                       register_loop<__m256i>(rounds, operands<__m256i, int8_t>(byte_of),
+                                              [](__m256i& s, const __m256i& x, const __m256i& y) {
+                                                asm volatile("%{vex%} vpdpbusd %2, %1, %0" : "+x"(s) : "x"(x), "x"(y));
+                                              });
+                     }};
 #else
 const Loop kInt8Loop{"int8", "none", 0, nullptr};
 #endif

@@ -1,4 +1,5 @@
-// Loops that show what the machine can do: arithmetic on registers alone, and reading. limits.cc is compiled for the very machine
+// Loops that show what the machine can do: arithmetic on registers alone, and reading. limits.cc is compiled for the
+// very machine
 // (-march=native), whatever the code around it is compiled for. Nothing here is part of the package.
 #pragma once
 

@@ -1,11 +1,13 @@
 // What this machine can do at most: prints one line of JSON.
 //
 //   peak THREADS         the best of several short runs: what the machine has been seen to do
-//   peak THREADS turn    one run of each precision: what it does right now, for a bench that takes it in turn with what it measures
+//   peak THREADS turn    one run of each precision: what it does right now, for a bench that takes it in turn with what
+//   it measures
 //
-// The loops are those of limits.cc, on all threads at once. Arithmetic goes by the threads' own processor time, so that another process
-// on the same core does not count; null = the processor has no such instruction. Bandwidth: every thread reads its own 256 MiB, by the
-// clock on the wall, since waiting for memory is what it measures. Compiled on the spot; nothing here is part of the package.
+// The loops are those of limits.cc, on all threads at once. Arithmetic goes by the threads' own processor time, so that
+// another process on the same core does not count; null = the processor has no such instruction. Bandwidth: every
+// thread reads its own 256 MiB, by the clock on the wall, since waiting for memory is what it measures. Compiled on the
+// spot; nothing here is part of the package.
 #include <algorithm>
 #include <atomic>
 #include <cstdint>

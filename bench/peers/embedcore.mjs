@@ -5,7 +5,8 @@ import { PACKAGE_ENTRY } from '../lib/paths.mjs'
 import { serve } from './protocol.mjs'
 
 serve(async ({ model, threads, dtype }) => {
-  if (!existsSync(PACKAGE_ENTRY)) throw new Error('the package is not built (dist/index.js is missing): run npm run build')
+  if (!existsSync(PACKAGE_ENTRY))
+    throw new Error('the package is not built (dist/index.js is missing): run npm run build')
   const { embedCore } = await import(pathToFileURL(PACKAGE_ENTRY).href)
   const importedAt = performance.now()
   const handle = await embedCore.load(model.directory, { threads, dtype })

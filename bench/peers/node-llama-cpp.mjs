@@ -1,4 +1,7 @@
-/** node-llama-cpp's embedding context. It evaluates one text at a time; its vectors are normalised here, as its users do. */
+/**
+ * node-llama-cpp's embedding context. It evaluates one text at a time; its vectors are normalised here, as its users
+ * do.
+ */
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
@@ -6,7 +9,13 @@ import { serve } from './protocol.mjs'
 
 serve(async ({ model, threads, file }) => {
   const { LlamaLogLevel, getLlama } = await import('node-llama-cpp')
-  const llama = await getLlama({ gpu: false, build: 'never', skipDownload: true, maxThreads: threads, logLevel: LlamaLogLevel.error })
+  const llama = await getLlama({
+    gpu: false,
+    build: 'never',
+    skipDownload: true,
+    maxThreads: threads,
+    logLevel: LlamaLogLevel.error,
+  })
   const handle = await llama.loadModel({ modelPath: join(model.folder, 'gguf', file) })
   const context = await handle.createEmbeddingContext({ contextSize: 512, batchSize: 512, threads })
   const root = createRequire(import.meta.url).resolve('node-llama-cpp')

@@ -1,6 +1,7 @@
 /**
- * A bare onnxruntime-node session on the fused graph, texts sorted by length before they are cut into batches: what a careful
- * user gets. Tokenising and sorting are done beforehand and not timed; padding, the run, pooling and normalising are.
+ * A bare onnxruntime-node session on the fused graph, texts sorted by length before they are cut into batches: what a
+ * careful user gets. Tokenising and sorting are done beforehand and not timed; padding, the run, pooling and
+ * normalising are.
  */
 import { basename, dirname, join } from 'node:path'
 import { createRequire } from 'node:module'
@@ -29,7 +30,12 @@ serve(async ({ model, threads, file }) => {
   env.localModelPath = dirname(model.layout)
   const tokenizer = await AutoTokenizer.from_pretrained(basename(model.layout))
   const path = join(model.layout, 'onnx', file)
-  const session = await ort.InferenceSession.create(path, { executionProviders: ['cpu'], graphOptimizationLevel: 'all', intraOpNumThreads: threads, interOpNumThreads: 1 })
+  const session = await ort.InferenceSession.create(path, {
+    executionProviders: ['cpu'],
+    graphOptimizationLevel: 'all',
+    intraOpNumThreads: threads,
+    interOpNumThreads: 1,
+  })
   return {
     version: ort.env.versions.node,
     items(texts, size) {
@@ -48,12 +54,18 @@ serve(async ({ model, threads, file }) => {
       const cells = batch.length * width
       const ids = new BigInt64Array(cells)
       const mask = new BigInt64Array(cells)
-      batch.forEach((row, r) => row.forEach((id, t) => {
-        ids[r * width + t] = BigInt(id)
-        mask[r * width + t] = 1n
-      }))
+      batch.forEach((row, r) =>
+        row.forEach((id, t) => {
+          ids[r * width + t] = BigInt(id)
+          mask[r * width + t] = 1n
+        }),
+      )
       const tensor = (data) => new ort.Tensor('int64', data, [batch.length, width])
-      const out = await session.run({ input_ids: tensor(ids), attention_mask: tensor(mask), token_type_ids: tensor(new BigInt64Array(cells)) })
+      const out = await session.run({
+        input_ids: tensor(ids),
+        attention_mask: tensor(mask),
+        token_type_ids: tensor(new BigInt64Array(cells)),
+      })
       const hidden = out.last_hidden_state
       return meanPool(hidden.data, lengths, width, hidden.dims[2])
     },

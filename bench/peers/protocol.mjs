@@ -1,17 +1,19 @@
 /**
- * The child's side of a peer: reads one JSON command a line from stdin, answers one JSON line on file descriptor 3 (stdout and
- * stderr belong to the libraries). sentence_transformers_peer.py speaks the same. A runner calls `serve` with
+ * The child's side of a peer: reads one JSON command a line from stdin, answers one JSON line on file descriptor 3
+ * (stdout and stderr belong to the libraries). sentence_transformers_peer.py speaks the same. A runner calls `serve`
+ * with
  *
  *   load({ model, threads, ...options }) -> {
  *     version             of the library
  *     importedAt          performance.now() when the library had been imported (optional)
  *     run(input)          -> Float32Array, one row a text of the item
  *     tokenCounts(texts)  -> number[] (optional), as the library itself counts
- *     items(texts, size)  -> [{ input, order }] (optional): batches ready for run; order = indices of their texts. Not timed.
+ *     items(texts, size)  -> [{ input, order }] (optional): batches ready for run; order = indices of their texts. Not
+ *     timed.
  *   }
  *
- * Commands: load, vectors, warm, round, latency, load_latency, stats, exit. Between commands the child sleeps, and its own processor time
- * while it does is counted.
+ * Commands: load, vectors, warm, round, latency, load_latency, stats, exit. Between commands the child sleeps, and its
+ * own processor time while it does is counted.
  */
 import { readFileSync, writeSync } from 'node:fs'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
@@ -25,7 +27,7 @@ const LATENCY_SAMPLES = { least: 20, most: 5000 }
 
 function reply(message) {
   const line = Buffer.from(JSON.stringify(message) + '\n')
-  for (let written = 0; written < line.length; ) {
+  for (let written = 0; written < line.length;) {
     try {
       written += writeSync(ANSWERS, line, written)
     } catch (error) {
@@ -34,7 +36,10 @@ function reply(message) {
   }
 }
 
-/** Most memory resident so far. Linux' own maxRSS starts at the parent's, whose pages were shared until the program was started. */
+/**
+ * Most memory resident so far. Linux' own maxRSS starts at the parent's, whose pages were shared until the program was
+ * started.
+ */
 function peakRss() {
   if (process.platform !== 'linux') return process.resourceUsage().maxRSS * 1024
   return Number(/^VmHWM:\s*(\d+) kB/m.exec(readFileSync('/proc/self/status', 'utf8'))[1]) * 1024
@@ -88,10 +93,15 @@ class Child {
     const key = `${set}/${batch}`
     if (!this.#cells.has(key)) {
       const { texts, tokens } = this.#sets[set]
-      const items = this.#items(texts, batch).map(({ input, order }) => ({ input, texts: order.length, tokens: order.reduce((sum, i) => sum + tokens[i], 0) }))
+      const items = this.#items(texts, batch).map(({ input, order }) => ({
+        input,
+        texts: order.length,
+        tokens: order.reduce((sum, i) => sum + tokens[i], 0),
+      }))
       // A runner that sorts by length has batches that differ: where they are few, only a whole pass is a fair sample.
       const sizes = items.map((item) => item.tokens)
-      const unit = this.#runner.items && items.length <= 16 && Math.max(...sizes) > 1.5 * Math.min(...sizes) ? items.length : 1
+      const unit =
+        this.#runner.items && items.length <= 16 && Math.max(...sizes) > 1.5 * Math.min(...sizes) ? items.length : 1
       this.#cells.set(key, { items: shuffle(items, random(1)), unit, next: 0 })
     }
     return this.#cells.get(key)
@@ -110,7 +120,8 @@ class Child {
     let texts = 0
     let elapsed
     delay.enable()
-    // Delays are counted from one tick to the next: one before the work and one after it, or a loop that stands still shows none.
+    // Delays are counted from one tick to the next: one before the work and one after it, or a loop that stands still
+    // shows none.
     await sleep(5)
     const start = performance.now()
     do {
@@ -172,10 +183,13 @@ export async function serve(load) {
     const command = JSON.parse(line)
     if (command.cmd === 'exit') break
     try {
-      if (!['load', 'vectors', 'warm', 'round', 'latency', 'load_latency', 'stats'].includes(command.cmd)) throw new Error(`unknown command ${command.cmd}`)
+      if (!['load', 'vectors', 'warm', 'round', 'latency', 'load_latency', 'stats'].includes(command.cmd))
+        throw new Error(`unknown command ${command.cmd}`)
       reply({ ok: await child[command.cmd](command, load) })
     } catch (error) {
-      reply({ error: error.code && !error.message.includes(error.code) ? `${error.code}: ${error.message}` : error.message })
+      reply({
+        error: error.code && !error.message.includes(error.code) ? `${error.code}: ${error.message}` : error.message,
+      })
     }
     child.sleep()
   }

@@ -1,7 +1,8 @@
-// One word, two meanings: the vector of 苹果 ("apple") depends on its sentence. Token vectors of a Chinese BERT tell the fruit from the company;
-// a static vector could not.
+// One word, two meanings: the vector of 苹果 ("apple") depends on its sentence. Token vectors of a Chinese BERT tell the
+// fruit from the company; a static vector could not.
 //
-//   node examples/polysemy/polysemy.mjs [MODEL]      a directory or hub id; default ../shared/models/bge-small-zh-v1.5, else BAAI/bge-small-zh-v1.5
+//   node examples/polysemy/polysemy.mjs [MODEL]      a directory or hub id; default ../shared/models/bge-small-zh-v1.5,
+//   else BAAI/bge-small-zh-v1.5
 import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { embedCore } from 'embedcore'
@@ -15,14 +16,22 @@ const USES = [
 
 const beside = fileURLToPath(new URL('../../../shared/models/bge-small-zh-v1.5', import.meta.url))
 const model = await embedCore.load(process.argv[2] ?? (existsSync(beside) ? beside : 'BAAI/bge-small-zh-v1.5'))
-const tokens = await model.encode(USES.map(([, sentence]) => sentence), { output: 'token' })
+const tokens = await model.encode(
+  USES.map(([, sentence]) => sentence),
+  { output: 'token' },
+)
 
 /** Mean of the vectors of the tokens that lie inside the word, found by their offsets. */
 function wordVector(i) {
   const text = tokens.text(i)
   const start = USES[i][1].indexOf(WORD)
-  const inside = text.offsets.flatMap(([from, to], t) => (to > from && from >= start && to <= start + WORD.length ? [t] : []))
-  return Float32Array.from({ length: text.shape[1] }, (_, d) => inside.reduce((sum, t) => sum + text.row(t)[d], 0) / inside.length)
+  const inside = text.offsets.flatMap(([from, to], t) =>
+    to > from && from >= start && to <= start + WORD.length ? [t] : [],
+  )
+  return Float32Array.from(
+    { length: text.shape[1] },
+    (_, d) => inside.reduce((sum, t) => sum + text.row(t)[d], 0) / inside.length,
+  )
 }
 
 const vectors = Float32Array.from(USES.flatMap((_, i) => [...wordVector(i)]))
@@ -31,7 +40,14 @@ const cosine = (i, j) => cosines.row(i)[j]
 await model.dispose()
 
 for (const [i, [meaning, sentence]] of USES.entries()) console.log(`${i + 1}  ${meaning.padEnd(8)} ${sentence}`)
-for (const [i, j] of [[0, 1], [0, 2], [1, 2]]) console.log(`cosine of ${WORD} in ${i + 1} and ${j + 1}: ${cosine(i, j).toFixed(3)}  (${USES[i][0]}, ${USES[j][0]})`)
+for (const [i, j] of [
+  [0, 1],
+  [0, 2],
+  [1, 2],
+])
+  console.log(`cosine of ${WORD} in ${i + 1} and ${j + 1}: ${cosine(i, j).toFixed(3)}  (${USES[i][0]}, ${USES[j][0]})`)
 const told = cosine(0, 1) > cosine(0, 2) && cosine(0, 1) > cosine(1, 2)
-console.log(told ? 'The two fruits are closer to each other than to the company.' : 'This model does not tell them apart.')
+console.log(
+  told ? 'The two fruits are closer to each other than to the company.' : 'This model does not tell them apart.',
+)
 process.exitCode = told ? 0 : 1

@@ -57,7 +57,8 @@ float f16_to_f32(uint16_t bits);
 // Rounds to nearest, ties to even; beyond 65504 rounds to infinity, below 2^-24 to a subnormal or zero.
 uint16_t f32_to_f16(float value);
 
-// Reads n elements at `from`, which need not be aligned. Throws kInternal where !is_float_kind(dtype). float64 rounds to nearest.
+// Reads n elements at `from`, which need not be aligned. Throws kInternal where !is_float_kind(dtype). float64 rounds
+// to nearest.
 void to_float32(const std::byte* from, DType dtype, float* to, size_t n);
 
 }  // namespace embedcore

@@ -11,7 +11,8 @@ namespace {
 
 constexpr size_t kMaxMessage = 4096;
 
-// Control characters and ill-formed bytes as \x0a, a backslash before the characters of `escaped`, cut at a character's end.
+// Control characters and ill-formed bytes as \x0a, a backslash before the characters of `escaped`, cut at a character's
+// end.
 std::string printable(std::string_view text, size_t limit, std::string_view escaped) {
   std::string out;
   size_t i = 0;
@@ -37,8 +38,7 @@ std::string printable(std::string_view text, size_t limit, std::string_view esca
 const char* code_name(Code code) {
   switch (code) {
 #define EMBEDCORE_CODE(name, text) \
-  case Code::name:                 \
-    return "ERR_EMBEDCORE_" text;
+  case Code::name: return "ERR_EMBEDCORE_" text;
     EMBEDCORE_CODES(EMBEDCORE_CODE)
 #undef EMBEDCORE_CODE
   }
@@ -62,7 +62,8 @@ void fail(Code code, const char* format, ...) {
     // The middle goes, where the value that is too long stands; what the sentence says of it stays.
     size_t tail = message.size() - kMaxMessage / 2;
     while (tail < message.size() && (static_cast<unsigned char>(message[tail]) & 0xc0) == 0x80) ++tail;
-    throw Error(code, printable(message, kMaxMessage / 2, "") + printable(std::string_view(message).substr(tail), kMaxMessage, ""));
+    throw Error(code, printable(message, kMaxMessage / 2, "") +
+                          printable(std::string_view(message).substr(tail), kMaxMessage, ""));
   }
   throw Error(code, printable(message, 4 * kMaxMessage, ""));
 }

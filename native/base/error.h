@@ -1,5 +1,5 @@
-// Coded errors of the core. Each Code has the name of one ERR_EMBEDCORE_* code of src/errors.ts; the binding turns an Error
-// into a JavaScript error with that code. Messages are sentences with the offending value in them.
+// Coded errors of the core. Each Code has the name of one ERR_EMBEDCORE_* code of src/errors.ts; the binding turns an
+// Error into a JavaScript error with that code. Messages are sentences with the offending value in them.
 #pragma once
 
 #include <stdexcept>
@@ -8,29 +8,29 @@
 
 namespace embedcore {
 
-#define EMBEDCORE_CODES(X)                          \
-  X(kAborted, "ABORTED")                            \
-  X(kDisposed, "DISPOSED")                          \
-  X(kHub, "HUB")                                    \
-  X(kHubChecksum, "HUB_CHECKSUM")                   \
-  X(kHubOffline, "HUB_OFFLINE")                     \
-  X(kInternal, "INTERNAL")                          \
-  X(kInvalidConfig, "INVALID_CONFIG")               \
-  X(kInvalidFile, "INVALID_FILE")                   \
-  X(kInvalidOption, "INVALID_OPTION")               \
-  X(kInvalidText, "INVALID_TEXT")                   \
-  X(kMissingTensor, "MISSING_TENSOR")               \
-  X(kNativeLoad, "NATIVE_LOAD")                     \
-  X(kNonFinite, "NON_FINITE")                       \
-  X(kNotFound, "NOT_FOUND")                         \
-  X(kNoRanges, "NO_RANGES")                         \
-  X(kOutOfMemory, "OUT_OF_MEMORY")                  \
-  X(kQueueFull, "QUEUE_FULL")                       \
-  X(kShapeMismatch, "SHAPE_MISMATCH")               \
-  X(kTextTooLong, "TEXT_TOO_LONG")                  \
-  X(kTokenizerMismatch, "TOKENIZER_MISMATCH")       \
-  X(kUnknownOption, "UNKNOWN_OPTION")               \
-  X(kUnsupportedModel, "UNSUPPORTED_MODEL")         \
+#define EMBEDCORE_CODES(X)                    \
+  X(kAborted, "ABORTED")                      \
+  X(kDisposed, "DISPOSED")                    \
+  X(kHub, "HUB")                              \
+  X(kHubChecksum, "HUB_CHECKSUM")             \
+  X(kHubOffline, "HUB_OFFLINE")               \
+  X(kInternal, "INTERNAL")                    \
+  X(kInvalidConfig, "INVALID_CONFIG")         \
+  X(kInvalidFile, "INVALID_FILE")             \
+  X(kInvalidOption, "INVALID_OPTION")         \
+  X(kInvalidText, "INVALID_TEXT")             \
+  X(kMissingTensor, "MISSING_TENSOR")         \
+  X(kNativeLoad, "NATIVE_LOAD")               \
+  X(kNonFinite, "NON_FINITE")                 \
+  X(kNotFound, "NOT_FOUND")                   \
+  X(kNoRanges, "NO_RANGES")                   \
+  X(kOutOfMemory, "OUT_OF_MEMORY")            \
+  X(kQueueFull, "QUEUE_FULL")                 \
+  X(kShapeMismatch, "SHAPE_MISMATCH")         \
+  X(kTextTooLong, "TEXT_TOO_LONG")            \
+  X(kTokenizerMismatch, "TOKENIZER_MISMATCH") \
+  X(kUnknownOption, "UNKNOWN_OPTION")         \
+  X(kUnsupportedModel, "UNSUPPORTED_MODEL")   \
   X(kUnsupportedModule, "UNSUPPORTED_MODULE")
 
 enum class Code {
@@ -48,12 +48,12 @@ class Error : public std::runtime_error {
   Code code;
 };
 
-// Throws Error with the formatted sentence. Whatever a file or a caller put into the values, the sentence is one line of printable
-// UTF-8 of a few KB at most; values that can be long or odd read better through quote().
+// Throws Error with the formatted sentence. Whatever a file or a caller put into the values, the sentence is one line
+// of printable UTF-8 of a few KB at most; values that can be long or odd read better through quote().
 [[noreturn, gnu::format(printf, 2, 3)]] void fail(Code code, const char* format, ...);
 
-// Text from outside made fit for a sentence: in double quotes, control characters and bytes that are not UTF-8 escaped, cut
-// to about `limit` bytes at a character's end.
+// Text from outside made fit for a sentence: in double quotes, control characters and bytes that are not UTF-8 escaped,
+// cut to about `limit` bytes at a character's end.
 std::string quote(std::string_view text, size_t limit = 80);
 
 }  // namespace embedcore

@@ -70,8 +70,9 @@ const Json* Json::find(std::string_view key) const {
       if (name == key) return &value;
     return nullptr;
   }
-  const auto found = std::lower_bound(container.by_key.begin(), container.by_key.end(), key,
-                                      [&](uint32_t index, std::string_view wanted) { return members[index].first < wanted; });
+  const auto found =
+      std::lower_bound(container.by_key.begin(), container.by_key.end(), key,
+                       [&](uint32_t index, std::string_view wanted) { return members[index].first < wanted; });
   if (found == container.by_key.end() || members[*found].first != key) return nullptr;
   return &members[*found].second;
 }

@@ -1,7 +1,7 @@
-// An immutable JSON document. The parser is strict RFC 8259 with one liberty, the tokens NaN, Infinity and -Infinity that
-// Python writes, and four limits: 64 levels of nesting, 4 Mi values, no duplicate keys, and text that is UTF-8 (a lone
-// surrogate escape is refused). Parse errors are Code::kInvalidFile "<where>: line L column C: ..."; accessors of a value of
-// the wrong type throw Code::kInvalidConfig with the path of the value.
+// An immutable JSON document. The parser is strict RFC 8259 with one liberty, the tokens NaN, Infinity and -Infinity
+// that Python writes, and four limits: 64 levels of nesting, 4 Mi values, no duplicate keys, and text that is UTF-8 (a
+// lone surrogate escape is refused). Parse errors are Code::kInvalidFile "<where>: line L column C: ..."; accessors of
+// a value of the wrong type throw Code::kInvalidConfig with the path of the value.
 #pragma once
 
 #include <cstdint>

@@ -42,7 +42,8 @@ void JsonParser::refuse(size_t at, const std::string& what) const {
 }
 
 void JsonParser::skip_space() {
-  while (at_ < text_.size() && (text_[at_] == ' ' || text_[at_] == '\n' || text_[at_] == '\r' || text_[at_] == '\t')) ++at_;
+  while (at_ < text_.size() && (text_[at_] == ' ' || text_[at_] == '\n' || text_[at_] == '\r' || text_[at_] == '\t'))
+    ++at_;
 }
 
 bool JsonParser::take(char wanted) {
@@ -150,8 +151,10 @@ void JsonParser::index_keys(Json::Container& container, const std::vector<size_t
     const int by_key = members[a].first.compare(members[b].first);
     return by_key != 0 ? by_key < 0 : a < b;
   });
-  const auto twin = std::adjacent_find(order.begin(), order.end(), [&](uint32_t a, uint32_t b) { return members[a].first == members[b].first; });
-  if (twin != order.end()) refuse(positions[*(twin + 1)], "the key " + quote(members[*twin].first) + " appears twice in one object");
+  const auto twin = std::adjacent_find(order.begin(), order.end(),
+                                       [&](uint32_t a, uint32_t b) { return members[a].first == members[b].first; });
+  if (twin != order.end())
+    refuse(positions[*(twin + 1)], "the key " + quote(members[*twin].first) + " appears twice in one object");
   if (members.size() > kLinearKeys) container.by_key = std::move(order);
 }
 
@@ -223,11 +226,13 @@ std::string JsonParser::string() {
     }
     ++at_;
     uint32_t point = escaped_unit();
-    if (point >= 0xdc00 && point <= 0xdfff) refuse(escape, "the escape is the second half of a surrogate pair without its first");
+    if (point >= 0xdc00 && point <= 0xdfff)
+      refuse(escape, "the escape is the second half of a surrogate pair without its first");
     if (point >= 0xd800 && point <= 0xdbff) {
       if (!take_word("\\u")) refuse(escape, "the escape is the first half of a surrogate pair without its second");
       const uint32_t low = escaped_unit();
-      if (low < 0xdc00 || low > 0xdfff) refuse(escape, "the escape is the first half of a surrogate pair without its second");
+      if (low < 0xdc00 || low > 0xdfff)
+        refuse(escape, "the escape is the first half of a surrogate pair without its second");
       point = 0x10000 + ((point - 0xd800) << 10) + (low - 0xdc00);
     }
     append_utf8(out, point);

@@ -1,4 +1,5 @@
-// The parser behind Json::parse: one pass, recursive, bounded by kMaxDepth. Included by json.cc and json_parser.cc only.
+// The parser behind Json::parse: one pass, recursive, bounded by kMaxDepth. Included by json.cc and json_parser.cc
+// only.
 #pragma once
 
 #include "base/json.h"

@@ -38,12 +38,16 @@ Identity identity_of(const struct stat& status) {
 #else
   const timespec& changed = status.st_mtim;
 #endif
-  return {status.st_dev, status.st_ino, status.st_size, static_cast<int64_t>(changed.tv_sec), static_cast<int64_t>(changed.tv_nsec)};
+  return {status.st_dev, status.st_ino, status.st_size, static_cast<int64_t>(changed.tv_sec),
+          static_cast<int64_t>(changed.tv_nsec)};
 }
 
 [[noreturn]] void fail_errno(const std::string& path, const char* action, int error) {
-  const Code code = error == ENOENT || error == ENOTDIR ? Code::kNotFound : error == ENOMEM ? Code::kOutOfMemory : Code::kInvalidFile;
-  fail(code, "%s: cannot %s: %s (errno %d)", path.c_str(), action, std::generic_category().message(error).c_str(), error);
+  const Code code = error == ENOENT || error == ENOTDIR ? Code::kNotFound
+                    : error == ENOMEM                   ? Code::kOutOfMemory
+                                                        : Code::kInvalidFile;
+  fail(code, "%s: cannot %s: %s (errno %d)", path.c_str(), action, std::generic_category().message(error).c_str(),
+       error);
 }
 
 void require_regular(const std::string& path, const struct stat& status) {
@@ -77,9 +81,11 @@ class Descriptor {
 }  // namespace
 
 std::shared_ptr<const MappedFile> MappedFile::open(const std::string& path) {
-  if (path.find('\0') != std::string::npos) fail(Code::kInvalidFile, "the path %s holds a zero byte", quote(path, 400).c_str());
+  if (path.find('\0') != std::string::npos)
+    fail(Code::kInvalidFile, "the path %s holds a zero byte", quote(path, 400).c_str());
   struct stat status;
-  // Looked at before it is opened, since opening a device can do things; and again after, since it may have been exchanged.
+  // Looked at before it is opened, since opening a device can do things; and again after, since it may have been
+  // exchanged.
   if (::stat(path.c_str(), &status) != 0) fail_errno(path, "open", errno);
   require_regular(path, status);
   Descriptor descriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
@@ -87,7 +93,8 @@ std::shared_ptr<const MappedFile> MappedFile::open(const std::string& path) {
   if (::fstat(descriptor.get(), &status) != 0) fail_errno(path, "open", errno);
   require_regular(path, status);
   if (static_cast<uint64_t>(status.st_size) > std::numeric_limits<size_t>::max() / 2)
-    fail(Code::kInvalidFile, "%s: %lld bytes cannot be mapped on this machine", path.c_str(), static_cast<long long>(status.st_size));
+    fail(Code::kInvalidFile, "%s: %lld bytes cannot be mapped on this machine", path.c_str(),
+         static_cast<long long>(status.st_size));
 
   const Identity identity = identity_of(status);
   const auto forget = [identity](const MappedFile* ending) {

@@ -1,10 +1,11 @@
-// A file mapped read-only. Opening the same file twice in the process (device, inode, size and time of change equal) gives
-// the same mapping; it ends with its last owner. Any thread may open, read and let go.
+// A file mapped read-only. Opening the same file twice in the process (device, inode, size and time of change equal)
+// gives the same mapping; it ends with its last owner. Any thread may open, read and let go.
 //
 // A file that somebody truncates in place while it is mapped cannot be read safely: touching a page behind the new end
 // raises SIGBUS, for any program. What is done about it:
 // - Only regular files are mapped, and only as many bytes as the file had when it was opened.
-// - Matrices are converted into packed memory once, right after open; afterwards only embedding tables are read from the
+// - Matrices are converted into packed memory once, right after open; afterwards only embedding tables are read from
+// the
 //   mapping. intact() tells cheaply (one fstat) whether the file still has its bytes; ask it before a run of reads.
 // - Replacing a file by rename, as downloaders and savers do, leaves the mapping whole: it keeps the old inode.
 // A process that must live beside writers who truncate in place should load a copy of the directory.
@@ -20,8 +21,8 @@ namespace embedcore {
 
 class MappedFile {
  public:
-  // Throws kNotFound where nothing is there; kInvalidFile for directories, pipes, sockets and devices (never waits for one), and
-  // where the system refuses; kOutOfMemory where no address space is left.
+  // Throws kNotFound where nothing is there; kInvalidFile for directories, pipes, sockets and devices (never waits for
+  // one), and where the system refuses; kOutOfMemory where no address space is left.
   static std::shared_ptr<const MappedFile> open(const std::string& path);
 
   MappedFile(const MappedFile&) = delete;

@@ -1,6 +1,7 @@
-// Tensors in safetensors files, read where they lie in the mapping. Every claim of a header (offsets, shapes, dtypes) is checked
-// against the file before a view is made, so a TensorView can be read without further checks. Errors name file, tensor and
-// value: kNotFound for absent files, kMissingTensor for a tensor that an index lists and its shard lacks, else kInvalidFile.
+// Tensors in safetensors files, read where they lie in the mapping. Every claim of a header (offsets, shapes, dtypes)
+// is checked against the file before a view is made, so a TensorView can be read without further checks. Errors name
+// file, tensor and value: kNotFound for absent files, kMissingTensor for a tensor that an index lists and its shard
+// lacks, else kInvalidFile.
 #pragma once
 
 #include <cstddef>

@@ -17,9 +17,13 @@ constexpr const char* kSingle = "model.safetensors";
 constexpr const char* kIndex = "model.safetensors.index.json";
 
 // Weights in formats that need other programs; the first that is there is named in the advice.
-constexpr const char* kForeign[] = {"pytorch_model.bin", "pytorch_model.bin.index.json", "tf_model.h5", "flax_model.msgpack", "model.onnx", "onnx/model.onnx"};
+constexpr const char* kForeign[] = {"pytorch_model.bin", "pytorch_model.bin.index.json",
+                                    "tf_model.h5",       "flax_model.msgpack",
+                                    "model.onnx",        "onnx/model.onnx"};
 
-std::string beside(const std::string& directory, const std::string& name) { return directory.ends_with('/') ? directory + name : directory + "/" + name; }
+std::string beside(const std::string& directory, const std::string& name) {
+  return directory.ends_with('/') ? directory + name : directory + "/" + name;
+}
 
 // Present in any form: a dangling link or a directory of that name is an error to tell, not a reason to look elsewhere.
 bool is_there(const std::string& path) {
@@ -28,14 +32,17 @@ bool is_there(const std::string& path) {
 }
 
 void require_directory(const std::string& directory) {
-  if (directory.find('\0') != std::string::npos) fail(Code::kInvalidFile, "the path %s holds a zero byte", quote(directory, 400).c_str());
+  if (directory.find('\0') != std::string::npos)
+    fail(Code::kInvalidFile, "the path %s holds a zero byte", quote(directory, 400).c_str());
   struct stat status;
   if (::stat(directory.c_str(), &status) != 0) {
     const int error = errno;
-    fail(error == ENOENT || error == ENOTDIR ? Code::kNotFound : Code::kInvalidFile, "%s: cannot open the model's directory: %s (errno %d)", directory.c_str(),
+    fail(error == ENOENT || error == ENOTDIR ? Code::kNotFound : Code::kInvalidFile,
+         "%s: cannot open the model's directory: %s (errno %d)", directory.c_str(),
          std::generic_category().message(error).c_str(), error);
   }
-  if (!S_ISDIR(status.st_mode)) fail(Code::kInvalidFile, "%s is no directory; expected a model's directory", directory.c_str());
+  if (!S_ISDIR(status.st_mode))
+    fail(Code::kInvalidFile, "%s is no directory; expected a model's directory", directory.c_str());
 }
 
 [[noreturn]] void fail_without_weights(const std::string& directory) {
@@ -50,7 +57,8 @@ void require_directory(const std::string& directory) {
 
 void require_plain_name(const std::string& shard, const std::string& tensor, const std::string& where) {
   auto refuse = [&](const char* why) {
-    fail(Code::kInvalidFile, "%s: tensor %s is said to lie in %s, %s", where.c_str(), quote(tensor).c_str(), quote(shard).c_str(), why);
+    fail(Code::kInvalidFile, "%s: tensor %s is said to lie in %s, %s", where.c_str(), quote(tensor).c_str(),
+         quote(shard).c_str(), why);
   };
   if (shard.empty()) refuse("which is no file name");
   if (shard.find_first_of(std::string_view("/\\\0", 3)) != std::string::npos || shard == "." || shard == "..")
@@ -63,13 +71,17 @@ void require_plain_name(const std::string& shard, const std::string& tensor, con
 std::map<std::string, std::string> parse_shard_index(std::string_view text, const std::string& where) {
   const Json index = Json::parse(text, where);
   const Json* map = index.find("weight_map");
-  if (!map) fail(Code::kInvalidFile, "%s must be an object with \"weight_map\", got %s", where.c_str(), index.is_object() ? "an object without" : index.describe().c_str());
+  if (!map)
+    fail(Code::kInvalidFile, "%s must be an object with \"weight_map\", got %s", where.c_str(),
+         index.is_object() ? "an object without" : index.describe().c_str());
   if (!map->is_object() || map->as_object().empty())
-    fail(Code::kInvalidFile, "%s: \"weight_map\" must be an object that names tensors, got %s", where.c_str(), map->is_object() ? "an empty one" : map->describe().c_str());
+    fail(Code::kInvalidFile, "%s: \"weight_map\" must be an object that names tensors, got %s", where.c_str(),
+         map->is_object() ? "an empty one" : map->describe().c_str());
   std::map<std::string, std::string> shards;
   for (const auto& [tensor, shard] : map->as_object()) {
     if (!shard.is_string())
-      fail(Code::kInvalidFile, "%s: the shard of tensor %s must be a file name, got %s", where.c_str(), quote(tensor).c_str(), shard.describe().c_str());
+      fail(Code::kInvalidFile, "%s: the shard of tensor %s must be a file name, got %s", where.c_str(),
+           quote(tensor).c_str(), shard.describe().c_str());
     require_plain_name(shard.as_string(), tensor, where);
     shards.emplace(tensor, shard.as_string());
   }
@@ -92,12 +104,15 @@ std::shared_ptr<const WeightFiles> WeightFiles::open(const std::string& director
       if (!holder) {
         const std::string path = beside(directory, shard);
         if (!is_there(path))
-          fail(Code::kNotFound, "%s: the shard %s, which should hold tensor %s, is missing", index.c_str(), quote(shard).c_str(), quote(tensor).c_str());
+          fail(Code::kNotFound, "%s: the shard %s, which should hold tensor %s, is missing", index.c_str(),
+               quote(shard).c_str(), quote(tensor).c_str());
         result->files_.push_back(SafeTensors::open(path));
         holder = result->files_.back().get();
       }
       const TensorView* view = holder->find(tensor);
-      if (!view) fail(Code::kMissingTensor, "%s: tensor %s is not in its shard %s", index.c_str(), quote(tensor).c_str(), quote(shard).c_str());
+      if (!view)
+        fail(Code::kMissingTensor, "%s: tensor %s is not in its shard %s", index.c_str(), quote(tensor).c_str(),
+             quote(shard).c_str());
       result->add(*view);
     }
   } else {

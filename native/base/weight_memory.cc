@@ -16,12 +16,13 @@ constexpr size_t kChunk = 4 * kPage;  // what is not used of the last chunk is n
 }  // namespace
 
 struct WeightChunk {
-  explicit WeightChunk(size_t size) : bytes(size), data(static_cast<std::byte*>(::operator new(size, std::align_val_t{kPage}, std::nothrow))) {
+  explicit WeightChunk(size_t size)
+      : bytes(size), data(static_cast<std::byte*>(::operator new (size, std::align_val_t{kPage}, std::nothrow))) {
 #if defined(__linux__)
     if (data) madvise(data, bytes, MADV_HUGEPAGE);  // a wish: refused, the weights are as right and a little slower
 #endif
   }
-  ~WeightChunk() { ::operator delete(data, std::align_val_t{kPage}); }
+  ~WeightChunk() { ::operator delete (data, std::align_val_t{kPage}); }
   WeightChunk(const WeightChunk&) = delete;
   WeightChunk& operator=(const WeightChunk&) = delete;
 

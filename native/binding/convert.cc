@@ -27,14 +27,20 @@ constexpr Named<Pooling> kPoolings[] = {{"cls", Pooling::kCls},
                                         {"mean_sqrt_len", Pooling::kMeanSqrtLen},
                                         {"weightedmean", Pooling::kWeightedMean},
                                         {"lasttoken", Pooling::kLastToken}};
-constexpr Named<Mask> kMasks[] = {{"causal", Mask::kCausal}, {"bidirectional", Mask::kBidirectional}, {"prefix", Mask::kPrefix}};
+constexpr Named<Mask> kMasks[] = {
+    {"causal", Mask::kCausal}, {"bidirectional", Mask::kBidirectional}, {"prefix", Mask::kPrefix}};
 constexpr Named<DType> kDTypes[] = {{"float32", DType::kF32}, {"bfloat16", DType::kBF16}, {"int8", DType::kI8}};
-constexpr Named<Activation> kActivations[] = {{"identity", Activation::kIdentity}, {"tanh", Activation::kTanh}, {"relu", Activation::kRelu},
-                                              {"gelu", Activation::kGelu},         {"sigmoid", Activation::kSigmoid}, {"silu", Activation::kSilu}};
-constexpr Named<Similarity> kSimilarities[] = {
-    {"cosine", Similarity::kCosine}, {"dot", Similarity::kDot}, {"euclidean", Similarity::kEuclidean}, {"manhattan", Similarity::kManhattan}};
-constexpr Named<Precision> kPrecisions[] = {
-    {"int8", Precision::kInt8}, {"uint8", Precision::kUint8}, {"binary", Precision::kBinary}, {"ubinary", Precision::kUbinary}};
+constexpr Named<Activation> kActivations[] = {{"identity", Activation::kIdentity}, {"tanh", Activation::kTanh},
+                                              {"relu", Activation::kRelu},         {"gelu", Activation::kGelu},
+                                              {"sigmoid", Activation::kSigmoid},   {"silu", Activation::kSilu}};
+constexpr Named<Similarity> kSimilarities[] = {{"cosine", Similarity::kCosine},
+                                               {"dot", Similarity::kDot},
+                                               {"euclidean", Similarity::kEuclidean},
+                                               {"manhattan", Similarity::kManhattan}};
+constexpr Named<Precision> kPrecisions[] = {{"int8", Precision::kInt8},
+                                            {"uint8", Precision::kUint8},
+                                            {"binary", Precision::kBinary},
+                                            {"ubinary", Precision::kUbinary}};
 
 template <typename Visitor>
 void each(Napi::Object from, const char* key, Visitor&& visit) {
@@ -92,19 +98,24 @@ ModelSource to_source(Napi::Object options) {
   });
   if (const Napi::Value value = get(options, "layerWeights"); value.IsObject()) {
     const auto from = value.As<Napi::Object>();
-    source.layer_weighting = LayerWeighting{get_string(from, "directory"), get_int(from, "layerStart"), get_int(from, "layerCount")};
+    source.layer_weighting =
+        LayerWeighting{get_string(from, "directory"), get_int(from, "layerStart"), get_int(from, "layerCount")};
   }
   return source;
 }
 
 PlanOptions to_plan_options(Napi::Object options) {
   PlanOptions plan;
-  each(options, "pooling", [&](Napi::Value value) { plan.pooling.push_back(by_name(kPoolings, value.ToString().Utf8Value(), "pooling")); });
+  each(options, "pooling",
+       [&](Napi::Value value) { plan.pooling.push_back(by_name(kPoolings, value.ToString().Utf8Value(), "pooling")); });
   each(options, "layers", [&](Napi::Value value) { plan.states.push_back(value.ToNumber().Int64Value()); });
-  each(options, "attention", [&](Napi::Value value) { plan.attention.push_back(by_name(kMasks, value.ToString().Utf8Value(), "attention")); });
+  each(options, "attention", [&](Napi::Value value) {
+    plan.attention.push_back(by_name(kMasks, value.ToString().Utf8Value(), "attention"));
+  });
   plan.concat = get_string(options, "fusion") == "concat";
   plan.token_output = get_string(options, "output") == "token";
-  if (const Napi::Value value = get(options, "normalize"); value.IsBoolean()) plan.normalize = value.As<Napi::Boolean>().Value();
+  if (const Napi::Value value = get(options, "normalize"); value.IsBoolean())
+    plan.normalize = value.As<Napi::Boolean>().Value();
   plan.dimensions = get_int(options, "dimensions");
   return plan;
 }
@@ -120,7 +131,8 @@ const char* mask_name(Mask mask) {
 
 std::vector<int32_t> to_ints(Napi::Value value, const char* what, bool optional) {
   if (optional && (value.IsNull() || value.IsUndefined())) return {};
-  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_int32_array) fail(Code::kInternal, "%s must be an Int32Array", what);
+  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_int32_array)
+    fail(Code::kInternal, "%s must be an Int32Array", what);
   const auto list = value.As<Napi::Int32Array>();
   return std::vector<int32_t>(list.Data(), list.Data() + list.ElementLength());
 }

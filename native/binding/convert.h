@@ -1,5 +1,5 @@
-// JavaScript values of src/binding.ts to C++ and back. The TypeScript side has validated what users give; here a wrong type is a
-// fault of ours and ends in ERR_EMBEDCORE_INTERNAL, never in undefined behaviour.
+// JavaScript values of src/binding.ts to C++ and back. The TypeScript side has validated what users give; here a wrong
+// type is a fault of ours and ends in ERR_EMBEDCORE_INTERNAL, never in undefined behaviour.
 #pragma once
 
 #include <napi.h>

@@ -22,7 +22,8 @@ void deliver(napi_env env, napi_value, void*, void* data) {
 
 void ReturnPath::open(Napi::Env env) {
   const auto name = Napi::String::New(env, "embedcore");
-  if (napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, nullptr, deliver, &function_) != napi_ok)
+  if (napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, nullptr, deliver,
+                                      &function_) != napi_ok)
     throw Napi::Error::New(env, "could not create a thread-safe function");
   napi_unref_threadsafe_function(env, function_);
 }
@@ -30,7 +31,8 @@ void ReturnPath::open(Napi::Env env) {
 void ReturnPath::post(Message message) {
   auto owned = std::make_unique<Message>(std::move(message));
   std::lock_guard lock(mutex_);
-  if (function_ && napi_call_threadsafe_function(function_, owned.get(), napi_tsfn_nonblocking) == napi_ok) owned.release();
+  if (function_ && napi_call_threadsafe_function(function_, owned.get(), napi_tsfn_nonblocking) == napi_ok)
+    owned.release();
 }
 
 void ReturnPath::hold(Napi::Env env, bool alive) {
@@ -57,7 +59,8 @@ Environment::~Environment() {
   clean_up(this);
 }
 
-// Before the environment's memory goes: no thread may still write to it or call into it. Running calls end at their next layer.
+// Before the environment's memory goes: no thread may still write to it or call into it. Running calls end at their
+// next layer.
 void Environment::clean_up(void* data) {
   auto* self = static_cast<Environment*>(data);
   if (self->closed_) return;
@@ -75,7 +78,8 @@ uint64_t Environment::begin_call(Napi::Env env, Napi::Function done, Napi::Objec
   return call;
 }
 
-void Environment::finish_call(Napi::Env env, uint64_t call, const Error* error, const std::function<Napi::Value(Napi::Env, PendingCall&)>& result) {
+void Environment::finish_call(Napi::Env env, uint64_t call, const Error* error,
+                              const std::function<Napi::Value(Napi::Env, PendingCall&)>& result) {
   const auto found = calls_.find(call);
   if (found == calls_.end()) return;
   PendingCall pending = std::move(found->second);
@@ -88,7 +92,8 @@ void Environment::finish_call(Napi::Env env, uint64_t call, const Error* error, 
     done.MakeCallback(env.Global(), {env.Null(), result ? result(env, pending) : env.Undefined()});
 }
 
-void Environment::run_in_background(Napi::Env env, Napi::Function done, Napi::Object kept, std::function<std::function<Napi::Value(Napi::Env, PendingCall&)>()> work) {
+void Environment::run_in_background(Napi::Env env, Napi::Function done, Napi::Object kept,
+                                    std::function<std::function<Napi::Value(Napi::Env, PendingCall&)>()> work) {
   const uint64_t call = begin_call(env, done, kept);
   background_->post([call, path = path, work = std::move(work)] {
     std::shared_ptr<Error> error;

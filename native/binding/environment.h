@@ -1,5 +1,5 @@
-// What one JavaScript environment (the main thread or a worker_thread) keeps: its calls in flight, its way back from other
-// threads, its background threads, its class constructors.
+// What one JavaScript environment (the main thread or a worker_thread) keeps: its calls in flight, its way back from
+// other threads, its background threads, its class constructors.
 #pragma once
 
 #include <napi.h>
@@ -18,8 +18,9 @@ namespace embedcore {
 
 class ModelHandle;
 
-// Runs closures on the environment's thread. Safe to use from any thread, also after the environment has gone (then it drops them).
-// A closure holds no JavaScript value: what it needs of those lies in Environment::calls under the call's number.
+// Runs closures on the environment's thread. Safe to use from any thread, also after the environment has gone (then it
+// drops them). A closure holds no JavaScript value: what it needs of those lies in Environment::calls under the call's
+// number.
 class ReturnPath {
  public:
   using Message = std::function<void(Napi::Env)>;
@@ -48,9 +49,11 @@ class Environment {
   // Registers a call; the event loop stays alive until it is finished.
   uint64_t begin_call(Napi::Env env, Napi::Function done, Napi::Object kept);
   // Calls back with (error) or (null, result) on the environment's thread; a call that is gone is ignored.
-  void finish_call(Napi::Env env, uint64_t call, const Error* error, const std::function<Napi::Value(Napi::Env, PendingCall&)>& result);
+  void finish_call(Napi::Env env, uint64_t call, const Error* error,
+                   const std::function<Napi::Value(Napi::Env, PendingCall&)>& result);
   // Runs `work` in the background, then calls back on the environment's thread. The result maker may be empty.
-  void run_in_background(Napi::Env env, Napi::Function done, Napi::Object kept, std::function<std::function<Napi::Value(Napi::Env, PendingCall&)>()> work);
+  void run_in_background(Napi::Env env, Napi::Function done, Napi::Object kept,
+                         std::function<std::function<Napi::Value(Napi::Env, PendingCall&)>()> work);
 
   std::shared_ptr<ReturnPath> path = std::make_shared<ReturnPath>();
   Napi::FunctionReference model_class, plan_class;

@@ -19,12 +19,15 @@ Napi::Function PlanHandle::define(Napi::Env env) {
   return DefineClass(env, "Plan", {InstanceAccessor<&PlanHandle::dimension>("dimension")});
 }
 
-Napi::Value PlanHandle::dimension(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), static_cast<double>(plan.dimension)); }
+Napi::Value PlanHandle::dimension(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), static_cast<double>(plan.dimension));
+}
 
 Napi::Function ModelHandle::define(Napi::Env env) {
-  return DefineClass(env, "Model",
-                     {InstanceAccessor<&ModelHandle::info>("info"), InstanceMethod<&ModelHandle::plan>("plan"), InstanceMethod<&ModelHandle::encode>("encode"),
-                      InstanceMethod<&ModelHandle::dispose>("dispose")});
+  return DefineClass(
+      env, "Model",
+      {InstanceAccessor<&ModelHandle::info>("info"), InstanceMethod<&ModelHandle::plan>("plan"),
+       InstanceMethod<&ModelHandle::encode>("encode"), InstanceMethod<&ModelHandle::dispose>("dispose")});
 }
 
 void ModelHandle::load(const Napi::CallbackInfo& info) {
@@ -32,21 +35,24 @@ void ModelHandle::load(const Napi::CallbackInfo& info) {
   guarded(env, [&] {
     const auto options = info[0].As<Napi::Object>();
     const ModelSource source = to_source(options);
-    const EngineOptions engine{static_cast<int>(get_int(options, "threads")), get_int(options, "maxBatchTokens"), get_int(options, "maxQueueTokens")};
-    Environment::of(env).run_in_background(env, info[1].As<Napi::Function>(), options, [source, engine]() -> std::function<Napi::Value(Napi::Env, PendingCall&)> {
-      const auto opened = open_engine(source, chosen_backend(), engine);
-      return [opened](Napi::Env to, PendingCall&) -> Napi::Value {
-        Environment& environment = Environment::of(to);
-        const Napi::Object object = environment.model_class.New({});
-        ModelHandle* handle = ModelHandle::Unwrap(object);
-        handle->engine_ = opened;
-        handle->accounted_ = static_cast<int64_t>(opened->model().weight_bytes());
-        Napi::MemoryManagement::AdjustExternalMemory(to, handle->accounted_);
-        handle->environment_ = &environment;
-        environment.models.insert(handle);
-        return object;
-      };
-    });
+    const EngineOptions engine{static_cast<int>(get_int(options, "threads")), get_int(options, "maxBatchTokens"),
+                               get_int(options, "maxQueueTokens")};
+    Environment::of(env).run_in_background(env, info[1].As<Napi::Function>(), options,
+                                           [source, engine]() -> std::function<Napi::Value(Napi::Env, PendingCall&)> {
+                                             const auto opened = open_engine(source, chosen_backend(), engine);
+                                             return [opened](Napi::Env to, PendingCall&) -> Napi::Value {
+                                               Environment& environment = Environment::of(to);
+                                               const Napi::Object object = environment.model_class.New({});
+                                               ModelHandle* handle = ModelHandle::Unwrap(object);
+                                               handle->engine_ = opened;
+                                               handle->accounted_ =
+                                                   static_cast<int64_t>(opened->model().weight_bytes());
+                                               Napi::MemoryManagement::AdjustExternalMemory(to, handle->accounted_);
+                                               handle->environment_ = &environment;
+                                               environment.models.insert(handle);
+                                               return object;
+                                             };
+                                           });
   });
 }
 
@@ -66,7 +72,8 @@ void ModelHandle::release() {
   if (!engine) return;
   const auto running = std::move(running_);
   running_.clear();
-  for (const auto& [call, job] : running) engine->cancel(job, Error(Code::kDisposed, "the model was disposed while the call ran"));
+  for (const auto& [call, job] : running)
+    engine->cancel(job, Error(Code::kDisposed, "the model was disposed while the call ran"));
 }
 
 Engine& ModelHandle::engine(Napi::Env env) {
@@ -79,7 +86,9 @@ Napi::Value ModelHandle::info(const Napi::CallbackInfo& info) {
   Engine& held = engine(env);
   const Model& model = held.model();
   Napi::Object object = Napi::Object::New(env);
-  auto number = [&](const char* key, int64_t value) { object.Set(key, Napi::Number::New(env, static_cast<double>(value))); };
+  auto number = [&](const char* key, int64_t value) {
+    object.Set(key, Napi::Number::New(env, static_cast<double>(value)));
+  };
   if (const Encoder* encoder = model.encoder()) {
     const ModelConfig& config = encoder->config();
     object.Set("family", config.family);
@@ -125,7 +134,8 @@ Napi::Value ModelHandle::encode(const Napi::CallbackInfo& info) {
   return guarded(env, [&]() -> Napi::Value {
     Engine& held = engine(env);
     Environment& environment = Environment::of(env);
-    if (!info[0].IsObject() || !info[0].As<Napi::Object>().InstanceOf(environment.plan_class.Value())) fail(Code::kInternal, "encode needs a plan");
+    if (!info[0].IsObject() || !info[0].As<Napi::Object>().InstanceOf(environment.plan_class.Value()))
+      fail(Code::kInternal, "encode needs a plan");
     const auto batch = info[1].As<Napi::Object>();
     auto job = std::make_shared<Job>();
     job->plan = PlanHandle::Unwrap(info[0].As<Napi::Object>())->plan;
@@ -138,16 +148,20 @@ Napi::Value ModelHandle::encode(const Napi::CallbackInfo& info) {
     job->prefix = to_ints(batch.Get("prefix"), "prefix", true);
     if (job->skip.empty()) job->skip.assign(texts, 0);
     if (job->prefix.empty()) job->prefix = job->skip;
-    if (job->skip.size() != texts || job->prefix.size() != texts) fail(Code::kInternal, "skip and prefix must have one entry a text");
+    if (job->skip.size() != texts || job->prefix.size() != texts)
+      fail(Code::kInternal, "skip and prefix must have one entry a text");
     for (size_t i = 0; i < texts; ++i)
       if (job->skip[i] < 0 || job->prefix[i] < 0) fail(Code::kInternal, "skip and prefix may not be negative");
     const auto out = info[2].As<Napi::Float32Array>();
     const int64_t rows = job->plan.token_output ? job->tokens() : job->texts();
-    if (!info[2].IsTypedArray() || out.TypedArrayType() != napi_float32_array || static_cast<int64_t>(out.ElementLength()) != rows * job->plan.dimension)
-      fail(Code::kInternal, "out must be a Float32Array of %lld values", static_cast<long long>(rows * job->plan.dimension));
+    if (!info[2].IsTypedArray() || out.TypedArrayType() != napi_float32_array ||
+        static_cast<int64_t>(out.ElementLength()) != rows * job->plan.dimension)
+      fail(Code::kInternal, "out must be a Float32Array of %lld values",
+           static_cast<long long>(rows * job->plan.dimension));
 
     const uint64_t call = environment.begin_call(env, info[3].As<Napi::Function>(), out);
-    // The finished rows go to JavaScript's memory on JavaScript's thread: a worker never touches a buffer that the environment may free.
+    // The finished rows go to JavaScript's memory on JavaScript's thread: a worker never touches a buffer that the
+    // environment may free.
     job->on_settled = [call, path = environment.path, handle = this](Job& settled) {
       path->post([call, handle, kept = settled.shared_from_this()](Napi::Env to) {
         Environment& home = Environment::of(to);
@@ -160,7 +174,8 @@ Napi::Value ModelHandle::encode(const Napi::CallbackInfo& info) {
         }
         home.finish_call(to, call, error.get(), [&kept](Napi::Env, PendingCall& pending) -> Napi::Value {
           auto target = pending.kept.Value().As<Napi::Float32Array>();
-          if (target.ElementLength() == kept->rows.size() && !kept->rows.empty()) std::memcpy(target.Data(), kept->rows.data(), kept->rows.size() * sizeof(float));
+          if (target.ElementLength() == kept->rows.size() && !kept->rows.empty())
+            std::memcpy(target.Data(), kept->rows.data(), kept->rows.size() * sizeof(float));
           return pending.kept.Env().Undefined();
         });
       });
@@ -174,7 +189,9 @@ Napi::Value ModelHandle::encode(const Napi::CallbackInfo& info) {
     }
 
     Napi::Object raw = Napi::Object::New(env);
-    raw.Set("abort", Napi::Function::New(env, [weak_job = std::weak_ptr<Job>(job), weak_engine = std::weak_ptr<Engine>(engine_)](const Napi::CallbackInfo&) {
+    raw.Set("abort",
+            Napi::Function::New(env, [weak_job = std::weak_ptr<Job>(job),
+                                      weak_engine = std::weak_ptr<Engine>(engine_)](const Napi::CallbackInfo&) {
               const auto to_abort = weak_job.lock();
               const auto on = weak_engine.lock();
               if (to_abort && on) on->cancel(to_abort, Error(Code::kAborted, "the call was aborted"));

@@ -11,7 +11,8 @@
 
 namespace embedcore {
 
-// The CPU's, or with EMBEDCORE_CPU_ISA=reference the plain loops that define what is right. Throws Error when it names no backend.
+// The CPU's, or with EMBEDCORE_CPU_ISA=reference the plain loops that define what is right. Throws Error when it names
+// no backend.
 const Backend& chosen_backend();
 
 class PlanHandle : public Napi::ObjectWrap<PlanHandle> {

@@ -1,6 +1,6 @@
-// ops/attention.h with an online softmax: a task is one text, one key head and one run of its queries. The keys are packed
-// transposed and the values beside them; then a few query rows at a time meet one block of keys after another: scores -> softmax ->
-// values, the scores never leaving the cache. Blocks lie at fixed places of the text.
+// ops/attention.h with an online softmax: a task is one text, one key head and one run of its queries. The keys are
+// packed transposed and the values beside them; then a few query rows at a time meet one block of keys after another:
+// scores -> softmax -> values, the scores never leaving the cache. Blocks lie at fixed places of the text.
 #include "ops/attention.h"
 
 #include <algorithm>
@@ -25,33 +25,38 @@ template <typename Dot>
 constexpr float kScoreUnit = Dot::kPerWord == 1 ? 1.0f : kLog2E;
 template <typename Dot>
 Vec power(Vec x) {
-  if constexpr (Dot::kPerWord == 1) return exp(x);
-  else return rough_exp2(x);
+  if constexpr (Dot::kPerWord == 1)
+    return exp(x);
+  else
+    return rough_exp2(x);
 }
 
 // Where the pieces of one task lie in the thread's scratch.
 template <typename Dot>
 struct Layout {
   using Element = ElementOf<Dot>;
-  int64_t head_words;    // words of a query or key
-  int64_t value_dim;     // head_dim rounded up to vectors
-  int64_t query_rows;    // rows of a query block
-  int64_t score_stride;  // floats; a row's last vector may run over its keys
+  int64_t head_words;     // words of a query or key
+  int64_t value_dim;      // head_dim rounded up to vectors
+  int64_t query_rows;     // rows of a query block
+  int64_t score_stride;   // floats; a row's last vector may run over its keys
   int64_t weight_stride;  // words
   bool copies_queries;    // where rows or heads do not begin and end with a word
-  Word* keys;      // heads.h
+  Word* keys;             // heads.h
   Word* values;
-  float* scores;   // [query_rows, keys of a block]
-  Word* weights;   // [query_rows, keys of a block]: their softmax, in words for the product with the values; float32: the scores themselves
-  Word* queries;   // [query_rows, head_words], only where they are copied
-  float* sums;     // [query_rows, value_dim]
-  float *tops, *totals, *factors;  // [query_rows]: greatest score so far, sum of powers so far, what this block multiplies earlier sums with
+  float* scores;  // [query_rows, keys of a block]
+  Word* weights;  // [query_rows, keys of a block]: their softmax, in words for the product with the values; float32:
+                  // the scores themselves
+  Word* queries;  // [query_rows, head_words], only where they are copied
+  float* sums;    // [query_rows, value_dim]
+  float *tops, *totals, *factors;  // [query_rows]: greatest score so far, sum of powers so far, what this block
+                                   // multiplies earlier sums with
 
   Layout(const AttentionArgs& args, int64_t n) {
     const int64_t keys_held = round_up(std::min(n, kKeyBlock), kWidth);
     head_words = divide_up(args.head_dim, Dot::kPerWord);
     value_dim = round_up(args.head_dim, kWidth);
-    query_rows = std::clamp(kScoreFloats / keys_held / kTileRows * kTileRows, static_cast<int64_t>(kTileRows), kQueryBlock);
+    query_rows =
+        std::clamp(kScoreFloats / keys_held / kTileRows * kTileRows, static_cast<int64_t>(kTileRows), kQueryBlock);
     score_stride = keys_held + kWidth;
     weight_stride = divide_up(score_stride, Dot::kPerWord);
     copies_queries = args.head_dim % Dot::kPerWord != 0 || args.qkv_stride % Dot::kPerWord != 0;
@@ -67,8 +72,10 @@ struct Layout {
     cut(keys, round_up(n, kWidth) * head_words);
     cut(values, divide_up(n, Dot::kPerWord) * value_dim);
     cut(scores, query_rows * score_stride);
-    if (Dot::kPerWord > 1) cut(weights, query_rows * weight_stride);
-    else weights = reinterpret_cast<Word*>(scores);
+    if (Dot::kPerWord > 1)
+      cut(weights, query_rows * weight_stride);
+    else
+      weights = reinterpret_cast<Word*>(scores);
     cut(queries, copies_queries ? query_rows * head_words : 0);
     cut(sums, query_rows * value_dim);
     for (float** piece : {&tops, &totals, &factors}) cut(*piece, query_rows);
@@ -84,7 +91,8 @@ struct Block {
 
 // scores[r, j] = scale * q_r . k_j, for whole panels around the block's keys.
 template <typename Dot>
-void score_rows(const AttentionArgs& args, const Layout<Dot>& at, const Word* queries, int64_t query_stride, int64_t rows, int64_t n, const Block& block) {
+void score_rows(const AttentionArgs& args, const Layout<Dot>& at, const Word* queries, int64_t query_stride,
+                int64_t rows, int64_t n, const Block& block) {
   const Vec scale = broadcast(args.scale * kScoreUnit<Dot>);
   for (int64_t first = block.keys.first / kPanel * kPanel; first < block.keys.last; first += kPanel) {
     const int64_t width = std::min<int64_t>(kPanel, round_up(n, kWidth) - first);
@@ -104,8 +112,8 @@ void score_rows(const AttentionArgs& args, const Layout<Dot>& at, const Word* qu
   }
 }
 
-// Turns row r's scores into weights: powers of score - top over the keys it sees, zeros over the rest of the block's. Both ranges count from the
-// block's first key.
+// Turns row r's scores into weights: powers of score - top over the keys it sees, zeros over the rest of the block's.
+// Both ranges count from the block's first key.
 template <typename Dot>
 void soften_row(const Layout<Dot>& at, int64_t r, KeyRange seen, KeyRange block, bool first, const float* bias) {
   using Element = ElementOf<Dot>;
@@ -161,7 +169,8 @@ void weigh_values(const Layout<Dot>& at, int64_t rows, KeyRange words, int64_t f
         Vec sum[kRows][kVectors] = {};
         if (!first)
           for (int i = 0; i < kRows; ++i)
-            for (int v = 0; v < kVectors; ++v) sum[i][v] = load(sums + i * at.value_dim + v * kWidth) * broadcast(at.factors[r + i]);
+            for (int v = 0; v < kVectors; ++v)
+              sum[i][v] = load(sums + i * at.value_dim + v * kWidth) * broadcast(at.factors[r + i]);
         multiply<Dot>(sum, weights, at.weight_stride, values + column, at.value_dim, words.last - words.first);
         for (int i = 0; i < kRows; ++i)
           for (int v = 0; v < kVectors; ++v) store(sums + i * at.value_dim + v * kWidth, sum[i][v]);
@@ -185,8 +194,12 @@ class Run {
  public:
   using Element = ElementOf<Dot>;
   Run(const AttentionArgs& args, const Task& task)
-      : args_(args), task_(task), begin_(args.offsets[task.text]), n_(args.offsets[task.text + 1] - begin_),
-        prefix_(args.mask == Mask::kPrefix ? args.prefix[task.text] : 0), at_(args, n_) {}
+      : args_(args),
+        task_(task),
+        begin_(args.offsets[task.text]),
+        n_(args.offsets[task.text + 1] - begin_),
+        prefix_(args.mask == Mask::kPrefix ? args.prefix[task.text] : 0),
+        at_(args, n_) {}
 
   // False when memory ran out.
   bool run() {
@@ -197,7 +210,8 @@ class Run {
     pack_values<Dot>(args_, begin_, n_, task_.kv_head, at_.values);
     const int64_t group = args_.heads / args_.kv_heads;
     for (int64_t head = task_.kv_head * group; head < (task_.kv_head + 1) * group; ++head)
-      for (int64_t first = task_.query_begin; first < task_.query_end; first += at_.query_rows) run_queries(head, first, std::min(at_.query_rows, task_.query_end - first));
+      for (int64_t first = task_.query_begin; first < task_.query_end; first += at_.query_rows)
+        run_queries(head, first, std::min(at_.query_rows, task_.query_end - first));
     return true;
   }
 
@@ -218,25 +232,34 @@ class Run {
       const Block block{block_key, within(keys, block_key)};
       score_rows(args_, at_, queries.words, queries.stride, rows, n_, block);
       // In whole words, whose keys beyond the seen ones get the weight 0 and, beyond the text, the value 0.
-      const KeyRange words{(block.keys.first - block_key) / Dot::kPerWord, divide_up(block.keys.last - block_key, Dot::kPerWord)};
+      const KeyRange words{(block.keys.first - block_key) / Dot::kPerWord,
+                           divide_up(block.keys.last - block_key, Dot::kPerWord)};
       for (int64_t r = 0; r < rows; ++r) {
         const KeyRange seen = within(visible(first + r), block_key);
-        const float* bias = args_.bias ? args_.bias + head * (2 * args_.bias_reach + 1) + args_.bias_reach - (first + r) + block_key : nullptr;
-        soften_row(at_, r, {seen.first - block_key, seen.last - block_key}, {words.first * Dot::kPerWord, words.last * Dot::kPerWord}, block_key == first_block, bias);
+        const float* bias =
+            args_.bias ? args_.bias + head * (2 * args_.bias_reach + 1) + args_.bias_reach - (first + r) + block_key
+                       : nullptr;
+        soften_row(at_, r, {seen.first - block_key, seen.last - block_key},
+                   {words.first * Dot::kPerWord, words.last * Dot::kPerWord}, block_key == first_block, bias);
       }
       if (at_.value_dim <= kTallVectors * kWidth)
-        weigh_values<Dot, kTallRows, kTallVectors>(at_, rows, words, block_key / Dot::kPerWord, block_key == first_block);
+        weigh_values<Dot, kTallRows, kTallVectors>(at_, rows, words, block_key / Dot::kPerWord,
+                                                   block_key == first_block);
       else
-        weigh_values<Dot, kTileRows, kPanelVectors>(at_, rows, words, block_key / Dot::kPerWord, block_key == first_block);
+        weigh_values<Dot, kTileRows, kPanelVectors>(at_, rows, words, block_key / Dot::kPerWord,
+                                                    block_key == first_block);
     }
     write(head, first, rows);
   }
 
-  static KeyRange within(KeyRange keys, int64_t block_key) { return {std::max(keys.first, block_key), std::min(keys.last, block_key + kKeyBlock)}; }
+  static KeyRange within(KeyRange keys, int64_t block_key) {
+    return {std::max(keys.first, block_key), std::min(keys.last, block_key + kKeyBlock)};
+  }
 
   // The rows themselves, or a copy where a head's last word would hold a stranger's element.
   Queries queries_at(int64_t head, int64_t first, int64_t rows) const {
-    const Element* from = static_cast<const Element*>(args_.qkv) + (begin_ + first) * args_.qkv_stride + head * args_.head_dim;
+    const Element* from =
+        static_cast<const Element*>(args_.qkv) + (begin_ + first) * args_.qkv_stride + head * args_.head_dim;
     if (!at_.copies_queries) return {reinterpret_cast<const Word*>(from), args_.qkv_stride / Dot::kPerWord};
     for (int64_t r = 0; r < rows; ++r) {
       Word* to = at_.queries + r * at_.head_words;
@@ -251,7 +274,8 @@ class Run {
     Element* y = static_cast<Element*>(args_.y) + (begin_ + first) * args_.y_stride + head * args_.head_dim;
     for (int64_t r = 0; r < rows; ++r, y += args_.y_stride) {
       const Vec factor = broadcast(1.0f / at_.totals[r]);
-      for (int64_t d = 0; d < args_.head_dim; d += kWidth) store_upto(y + d, load(at_.sums + r * at_.value_dim + d) * factor, args_.head_dim - d);
+      for (int64_t d = 0; d < args_.head_dim; d += kWidth)
+        store_upto(y + d, load(at_.sums + r * at_.value_dim + d) * factor, args_.head_dim - d);
     }
   }
 
@@ -266,7 +290,8 @@ class Run {
 Status attention(Scope& scope, const AttentionArgs& args) {
   const bool half = args.dtype == DType::kBF16;
   if (args.q_norm || args.k_norm || args.rope_cos)
-    run_tasks(scope, args.texts, [&](int64_t text) { half ? prepare_text<uint16_t>(args, text) : prepare_text<float>(args, text); });
+    run_tasks(scope, args.texts,
+              [&](int64_t text) { half ? prepare_text<uint16_t>(args, text) : prepare_text<float>(args, text); });
   int64_t longest = 0;
   for (int64_t i = 0; i < args.texts; ++i) longest = std::max<int64_t>(longest, args.offsets[i + 1] - args.offsets[i]);
   if (longest == 0) return kOk;
@@ -278,7 +303,8 @@ Status attention(Scope& scope, const AttentionArgs& args) {
     const int64_t query_begin = index % runs * kQueryRun;
     if (query_begin >= n) return;
     const Task task{text, index / runs % args.kv_heads, query_begin, std::min(n, query_begin + kQueryRun)};
-    if (!(half ? Run<Bfloat16Dot>(args, task).run() : Run<FloatDot>(args, task).run())) __atomic_store_n(&out_of_memory, true, __ATOMIC_RELAXED);
+    if (!(half ? Run<Bfloat16Dot>(args, task).run() : Run<FloatDot>(args, task).run()))
+      __atomic_store_n(&out_of_memory, true, __ATOMIC_RELAXED);
   });
   return out_of_memory ? kOutOfMemory : kOk;
 }

@@ -16,7 +16,7 @@ namespace {
 struct Block {
   void* data = nullptr;
   size_t bytes = 0;
-  ~Block() { ::operator delete(data, std::align_val_t{64}); }
+  ~Block() { ::operator delete (data, std::align_val_t{64}); }
 };
 
 }  // namespace
@@ -25,9 +25,9 @@ void* thread_scratch(Scratch which, size_t bytes) {
   thread_local Block blocks[2];
   Block& block = blocks[static_cast<int>(which)];
   if (block.bytes < bytes) {
-    ::operator delete(block.data, std::align_val_t{64});
+    ::operator delete (block.data, std::align_val_t{64});
     block.bytes = 0;
-    block.data = ::operator new(bytes, std::align_val_t{64}, std::nothrow);
+    block.data = ::operator new (bytes, std::align_val_t{64}, std::nothrow);
     if (!block.data) return nullptr;
     block.bytes = bytes;
   }
@@ -36,8 +36,21 @@ void* thread_scratch(Scratch which, size_t bytes) {
 
 extern const Backend kBackend;
 const Backend kBackend = {
-    kBackendVersion, "cpu-" EMBEDCORE_TEXT(EMBEDCORE_ISA),
-    pack_linear, free_linear, linear, attention, norm, embed, gate, pool, bag, combine, normalize, similarity, quantize,
+    kBackendVersion,
+    "cpu-" EMBEDCORE_TEXT(EMBEDCORE_ISA),
+    pack_linear,
+    free_linear,
+    linear,
+    attention,
+    norm,
+    embed,
+    gate,
+    pool,
+    bag,
+    combine,
+    normalize,
+    similarity,
+    quantize,
 };
 
 }  // namespace embedcore::cpu::EMBEDCORE_ISA

@@ -38,7 +38,8 @@ namespace {
 // __builtin_cpu_supports wants literals, hence the macro. It looks at the operating system's part (xgetbv) too.
 #define EMBEDCORE_LACKS(feature) (__builtin_cpu_supports(feature) ? "" : " " feature)
 
-// Newer than what __builtin_cpu_supports of GCC 12 knows; its registers are those of AVX2, whose support is asked for beside it.
+// Newer than what __builtin_cpu_supports of GCC 12 knows; its registers are those of AVX2, whose support is asked for
+// beside it.
 bool has_avxvnni() {
   unsigned a = 0, b = 0, c = 0, d = 0;
   return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & (1u << 4)) != 0;
@@ -53,7 +54,8 @@ std::vector<CpuIsa> find_isas() {
   };
   const std::string avx2 = std::string() + EMBEDCORE_LACKS("avx2") + EMBEDCORE_LACKS("fma") + EMBEDCORE_LACKS("f16c");
   const std::string avx2vnni = avx2 + (has_avxvnni() ? "" : " avxvnni");
-  const std::string avx512 = avx2 + EMBEDCORE_LACKS("avx512f") + EMBEDCORE_LACKS("avx512bw") + EMBEDCORE_LACKS("avx512vl") + EMBEDCORE_LACKS("avx512dq");
+  const std::string avx512 = avx2 + EMBEDCORE_LACKS("avx512f") + EMBEDCORE_LACKS("avx512bw") +
+                             EMBEDCORE_LACKS("avx512vl") + EMBEDCORE_LACKS("avx512dq");
   const std::string avx512vnni = avx512 + EMBEDCORE_LACKS("avx512vnni");
   add("avx512bf16", avx512vnni + EMBEDCORE_LACKS("avx512bf16"), cpu::avx512bf16::kBackend);
   add("avx512vnni", avx512vnni, cpu::avx512vnni::kBackend);
@@ -61,7 +63,8 @@ std::vector<CpuIsa> find_isas() {
   add("avx2vnni", avx2vnni, cpu::avx2vnni::kBackend);
   add("avx2", avx2, cpu::avx2::kBackend);
 #else
-  for (const char* name : {"avx512bf16", "avx512vnni", "avx512", "avx2vnni", "avx2"}) isas.push_back({name, "not an x86-64 processor", nullptr});
+  for (const char* name : {"avx512bf16", "avx512vnni", "avx512", "avx2vnni", "avx2"})
+    isas.push_back({name, "not an x86-64 processor", nullptr});
 #endif
   isas.push_back({"plain", "", &cpu::plain::kBackend});
   return isas;
@@ -84,7 +87,8 @@ const Backend& default_cpu_backend() {
   if (const char* forced = std::getenv("EMBEDCORE_CPU_ISA"); forced && *forced) {
     for (const CpuIsa& entry : cpu_isas()) {
       if (std::strcmp(entry.name, forced) != 0) continue;
-      if (!entry.table) fail(Code::kInvalidOption, "EMBEDCORE_CPU_ISA=%s cannot run here: %s", forced, entry.reason.c_str());
+      if (!entry.table)
+        fail(Code::kInvalidOption, "EMBEDCORE_CPU_ISA=%s cannot run here: %s", forced, entry.reason.c_str());
       return *entry.table;
     }
     std::string names;

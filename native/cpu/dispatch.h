@@ -9,9 +9,9 @@
 namespace embedcore {
 
 struct CpuIsa {
-  const char* name;       // "avx512bf16", "avx2", "plain", ...
-  std::string reason;     // why it cannot run here; empty = it can
-  const Backend* table;   // null when it cannot, or was not compiled in
+  const char* name;      // "avx512bf16", "avx2", "plain", ...
+  std::string reason;    // why it cannot run here; empty = it can
+  const Backend* table;  // null when it cannot, or was not compiled in
 };
 
 // Best first; "plain" is last and always runs.
@@ -20,7 +20,8 @@ const std::vector<CpuIsa>& cpu_isas();
 // The backend by name, or null. "reference" is not among them.
 const Backend* cpu_backend(const char* isa);
 
-// The best one, or the one that the environment variable EMBEDCORE_CPU_ISA names. An unknown or impossible name throws Error.
+// The best one, or the one that the environment variable EMBEDCORE_CPU_ISA names. An unknown or impossible name throws
+// Error.
 const Backend& default_cpu_backend();
 
 }  // namespace embedcore

@@ -1,6 +1,6 @@
-// What a matrix product adds up, by the dtype of its operands. All of them go through memory in words of 32 bits: one float, two
-// bfloat16 or four bytes, so that one tile (tile.h) serves all. Lane i of a sum gets the products of the elements of a's word with
-// those of b's word i.
+// What a matrix product adds up, by the dtype of its operands. All of them go through memory in words of 32 bits: one
+// float, two bfloat16 or four bytes, so that one tile (tile.h) serves all. Lane i of a sum gets the products of the
+// elements of a's word with those of b's word i.
 #pragma once
 
 #include "base/dtype.h"
@@ -12,7 +12,9 @@ struct FloatDot {
   static constexpr DType kDType = DType::kF32;
   static constexpr int kPerWord = 1;
   using Sum = Vec;
-  [[gnu::always_inline]] static inline Sum add(Sum sum, IntVec a, IntVec b) { return sum + reinterpret_cast<Vec>(a) * reinterpret_cast<Vec>(b); }
+  [[gnu::always_inline]] static inline Sum add(Sum sum, IntVec a, IntVec b) {
+    return sum + reinterpret_cast<Vec>(a) * reinterpret_cast<Vec>(b);
+  }
 };
 
 struct Bfloat16Dot {
@@ -38,14 +40,18 @@ struct Int8Dot {
   using Sum = IntVec;
   [[gnu::always_inline]] static inline Sum add(Sum sum, IntVec a, IntVec b) {
 #if defined(__AVX512VNNI__)
-    return reinterpret_cast<IntVec>(_mm512_dpbusd_epi32(reinterpret_cast<__m512i>(sum), reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(b)));
+    return reinterpret_cast<IntVec>(_mm512_dpbusd_epi32(reinterpret_cast<__m512i>(sum), reinterpret_cast<__m512i>(a),
+                                                        reinterpret_cast<__m512i>(b)));
 #elif defined(__AVXVNNI__)
-    return reinterpret_cast<IntVec>(_mm256_dpbusd_avx_epi32(reinterpret_cast<__m256i>(sum), reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b)));
+    return reinterpret_cast<IntVec>(_mm256_dpbusd_avx_epi32(
+        reinterpret_cast<__m256i>(sum), reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b)));
 #else
     // Not pmaddubsw, which saturates at 16 bits: even and odd bytes as 16-bit numbers, whose products are added in 32.
-    const IntVec a_even = a & broadcast(0x00ff00ff), a_odd = reinterpret_cast<IntVec>(reinterpret_cast<WordVec>(a) >> 8) & broadcast(0x00ff00ff);
+    const IntVec a_even = a & broadcast(0x00ff00ff),
+                 a_odd = reinterpret_cast<IntVec>(reinterpret_cast<WordVec>(a) >> 8) & broadcast(0x00ff00ff);
     const ShortVec b_odd = reinterpret_cast<ShortVec>(b) >> 8, b_even = reinterpret_cast<ShortVec>(b << 8) >> 8;
-    return sum + multiply_pairs(a_even, reinterpret_cast<IntVec>(b_even)) + multiply_pairs(a_odd, reinterpret_cast<IntVec>(b_odd));
+    return sum + multiply_pairs(a_even, reinterpret_cast<IntVec>(b_even)) +
+           multiply_pairs(a_odd, reinterpret_cast<IntVec>(b_odd));
 #endif
   }
 

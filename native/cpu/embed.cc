@@ -72,8 +72,10 @@ Status embed(Scope& scope, const EmbedArgs& args) {
 }
 
 Status bag(Scope& scope, const BagArgs& args) {
-  if (args.dtype != DType::kF32 && args.dtype != DType::kF16 && args.dtype != DType::kBF16 && args.dtype != DType::kI8) {
-    std::snprintf(scope.message, sizeof scope.message, "a table of %s is not supported (float32, float16, bfloat16, int8 are)", dtype_name(args.dtype));
+  if (args.dtype != DType::kF32 && args.dtype != DType::kF16 && args.dtype != DType::kBF16 &&
+      args.dtype != DType::kI8) {
+    std::snprintf(scope.message, sizeof scope.message,
+                  "a table of %s is not supported (float32, float16, bfloat16, int8 are)", dtype_name(args.dtype));
     return kBadArgument;
   }
   run_tasks(scope, args.texts, [&](int64_t text) {

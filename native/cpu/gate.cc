@@ -17,7 +17,8 @@ void gate_row(const GateArgs& args, int64_t row) {
   Element* y = static_cast<Element*>(args.y) + row * args.y_stride;
   for (int64_t i = 0; i < args.width; i += kWidth) {
     const int64_t left = args.width - i;
-    store_upto(y + i, activate_for<kActivation, Element>(load_upto(x + i, left)) * load_upto(x + args.width + i, left), left);
+    store_upto(y + i, activate_for<kActivation, Element>(load_upto(x + i, left)) * load_upto(x + args.width + i, left),
+               left);
   }
 }
 
@@ -27,7 +28,9 @@ Status gate(Scope& scope, const GateArgs& args) {
   run_tasks(scope, divide_up(args.rows, kRowsPerTask), [&](int64_t task) {
     const int64_t end = std::min(args.rows, (task + 1) * kRowsPerTask);
     with_activation(args.activation, [&]<Activation kActivation>() {
-      for (int64_t row = task * kRowsPerTask; row < end; ++row) args.dtype == DType::kBF16 ? gate_row<kActivation, uint16_t>(args, row) : gate_row<kActivation, float>(args, row);
+      for (int64_t row = task * kRowsPerTask; row < end; ++row)
+        args.dtype == DType::kBF16 ? gate_row<kActivation, uint16_t>(args, row)
+                                   : gate_row<kActivation, float>(args, row);
     });
   });
   return kOk;

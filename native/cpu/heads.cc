@@ -31,7 +31,8 @@ void prepare_head(const AttentionArgs& args, Element* x, const float* norm, int6
     store_upto(x + half + i, b * c + a * s, n);
   }
   if (norm)
-    for (int64_t i = 2 * half; i < args.head_dim; i += kWidth) store_upto(x + i, value(i, args.head_dim - i), args.head_dim - i);
+    for (int64_t i = 2 * half; i < args.head_dim; i += kWidth)
+      store_upto(x + i, value(i, args.head_dim - i), args.head_dim - i);
 }
 
 // Word k of a row of n elements, zero beyond them.
@@ -51,15 +52,18 @@ void prepare_text(const AttentionArgs& args, int64_t text) {
   for (int64_t t = begin; t < end; ++t) {
     Element* row = static_cast<Element*>(args.qkv) + t * args.qkv_stride;
     for (int64_t h = 0; h < args.heads; ++h) prepare_head(args, row + h * args.head_dim, args.q_norm, t - begin);
-    for (int64_t h = 0; h < args.kv_heads; ++h) prepare_head(args, row + (args.heads + h) * args.head_dim, args.k_norm, t - begin);
+    for (int64_t h = 0; h < args.kv_heads; ++h)
+      prepare_head(args, row + (args.heads + h) * args.head_dim, args.k_norm, t - begin);
   }
 }
 
 template <typename Dot>
 void pack_keys(const AttentionArgs& args, int64_t begin, int64_t n, int64_t kv_head, Word* panels) {
   using Element = ElementOf<Dot>;
-  const int64_t words = divide_up(args.head_dim, Dot::kPerWord), whole = args.head_dim / Dot::kPerWord / kWidth * kWidth;
-  const Element* keys = static_cast<const Element*>(args.qkv) + begin * args.qkv_stride + (args.heads + kv_head) * args.head_dim;
+  const int64_t words = divide_up(args.head_dim, Dot::kPerWord),
+                whole = args.head_dim / Dot::kPerWord / kWidth * kWidth;
+  const Element* keys =
+      static_cast<const Element*>(args.qkv) + begin * args.qkv_stride + (args.heads + kv_head) * args.head_dim;
   for (int64_t first = 0; first < n; first += kWidth) {
     const int64_t panel = first / kPanel * kPanel, count = std::min<int64_t>(kWidth, n - first);
     const int64_t width = std::min<int64_t>(kPanel, round_up(n, kWidth) - panel);
@@ -67,12 +71,14 @@ void pack_keys(const AttentionArgs& args, int64_t begin, int64_t n, int64_t kv_h
     const Element* from = keys + first * args.qkv_stride;
     for (int64_t k = 0; k < whole; k += kWidth) {
       IntVec square[kWidth] = {};
-      for (int64_t i = 0; i < count; ++i) square[i] = load_words(reinterpret_cast<const Word*>(from + i * args.qkv_stride) + k);
+      for (int64_t i = 0; i < count; ++i)
+        square[i] = load_words(reinterpret_cast<const Word*>(from + i * args.qkv_stride) + k);
       transpose_words(square);
       for (int64_t i = 0; i < kWidth; ++i) store_words(to + (k + i) * width, square[i]);
     }
     for (int64_t k = whole; k < words; ++k)
-      for (int64_t i = 0; i < kWidth; ++i) to[k * width + i] = i < count ? word_at(from + i * args.qkv_stride, args.head_dim, k) : 0;
+      for (int64_t i = 0; i < kWidth; ++i)
+        to[k * width + i] = i < count ? word_at(from + i * args.qkv_stride, args.head_dim, k) : 0;
   }
 }
 
@@ -80,14 +86,16 @@ template <typename Dot>
 void pack_values(const AttentionArgs& args, int64_t begin, int64_t n, int64_t kv_head, Word* to) {
   using Element = ElementOf<Dot>;
   const int64_t width = round_up(args.head_dim, kWidth);
-  const Element* values = static_cast<const Element*>(args.qkv) + begin * args.qkv_stride + (args.heads + args.kv_heads + kv_head) * args.head_dim;
+  const Element* values = static_cast<const Element*>(args.qkv) + begin * args.qkv_stride +
+                          (args.heads + args.kv_heads + kv_head) * args.head_dim;
   for (int64_t j = 0; j < n; j += Dot::kPerWord, to += width) {
     const Element* row = values + j * args.qkv_stride;
     for (int64_t d = 0; d < width; d += kWidth) {
       const int64_t left = args.head_dim - d;
       IntVec word = reinterpret_cast<IntVec>(load_upto(row + d, left));
       if constexpr (Dot::kPerWord == 2) {  // a bfloat16 widened is the upper half of its word
-        const WordVec second = j + 1 < n ? reinterpret_cast<WordVec>(load_upto(row + args.qkv_stride + d, left)) : WordVec{};
+        const WordVec second =
+            j + 1 < n ? reinterpret_cast<WordVec>(load_upto(row + args.qkv_stride + d, left)) : WordVec{};
         word = reinterpret_cast<IntVec>(reinterpret_cast<WordVec>(word) >> 16 | second);
       }
       store_words(to + d, word);

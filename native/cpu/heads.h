@@ -16,12 +16,13 @@ using ElementOf = std::conditional_t<Dot::kPerWord == 1, float, uint16_t>;
 template <typename Element>
 void prepare_text(const AttentionArgs& args, int64_t text);
 
-// Keys begin .. begin + n of a key head as panels of [words of head_dim][kPanel keys], the last one as many vectors wide as it needs. Keys and
-// dimensions that do not exist are zero.
+// Keys begin .. begin + n of a key head as panels of [words of head_dim][kPanel keys], the last one as many vectors
+// wide as it needs. Keys and dimensions that do not exist are zero.
 template <typename Dot>
 void pack_keys(const AttentionArgs& args, int64_t begin, int64_t n, int64_t kv_head, Word* panels);
 
-// Their values as [words of keys][head_dim rounded up to kWidth]: a word holds one dimension of as many keys as fit in it.
+// Their values as [words of keys][head_dim rounded up to kWidth]: a word holds one dimension of as many keys as fit in
+// it.
 template <typename Dot>
 void pack_values(const AttentionArgs& args, int64_t begin, int64_t n, int64_t kv_head, Word* to);
 

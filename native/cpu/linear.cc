@@ -14,8 +14,9 @@ constexpr int64_t kMostPanels = 4;  // of a task
 constexpr int64_t kLeastTasks = 8;  // of few rows, for those who help
 constexpr int64_t kRowBlock = 240;  // rows that pass one panel block while it is in L2
 
-// Of the block of weights behind the one at work, the share that one of several tiles fetches into the cache: else the first tile to meet a
-// block would wait for the memory and the others would leave it idle. Only where this task goes on with it: behind it another thread may be.
+// Of the block of weights behind the one at work, the share that one of several tiles fetches into the cache: else the
+// first tile to meet a block would wait for the memory and the others would leave it idle. Only where this task goes on
+// with it: behind it another thread may be.
 struct NextBlock {
   const char* from;
   int64_t bytes_per_word;
@@ -28,11 +29,13 @@ struct NextBlock {
 
 // sums [kRows, kPanel] (+)= a times the panel's block
 template <typename Dot, int kRows, int kVectors>
-void run_tile(const Word* a, int64_t a_stride, const Word* b, int64_t words, bool first, Word* sums, const NextBlock& next) {
+void run_tile(const Word* a, int64_t a_stride, const Word* b, int64_t words, bool first, Word* sums,
+              const NextBlock& next) {
   using Sum = typename Dot::Sum;
   Sum sum[kRows][kVectors];
   for (int r = 0; r < kRows; ++r)
-    for (int v = 0; v < kVectors; ++v) sum[r][v] = first ? Sum{} : reinterpret_cast<Sum>(load_words(sums + r * kPanel + v * kWidth));
+    for (int v = 0; v < kVectors; ++v)
+      sum[r][v] = first ? Sum{} : reinterpret_cast<Sum>(load_words(sums + r * kPanel + v * kWidth));
   multiply<Dot>(sum, a, a_stride, b, kVectors * kWidth, words, next);
   for (int r = 0; r < kRows; ++r)
     for (int v = 0; v < kVectors; ++v) store_words(sums + r * kPanel + v * kWidth, reinterpret_cast<IntVec>(sum[r][v]));
@@ -50,20 +53,26 @@ struct Columns {
     }
   }
   Vec value(const Word* sums, const RowScale* row) const {
-    if constexpr (!kInt8) return load(reinterpret_cast<const float*>(sums)) + bias;
-    else return __builtin_convertvector(load_words(sums) - column_sums * row->zero, Vec) * (scale * broadcast(row->step)) + bias;
+    if constexpr (!kInt8)
+      return load(reinterpret_cast<const float*>(sums)) + bias;
+    else
+      return __builtin_convertvector(load_words(sums) - column_sums * row->zero, Vec) * (scale * broadcast(row->step)) +
+             bias;
   }
 };
 
-// y = activation(sums + bias) + residual for one tile. Not part of the tile's own template: 24 shapes times 7 activations took minutes to compile.
+// y = activation(sums + bias) + residual for one tile. Not part of the tile's own template: 24 shapes times 7
+// activations took minutes to compile.
 template <Activation kActivation, typename Element, bool kInt8>
-void finish_tile(const LinearArgs& args, const Operand& x, const Panel& panel, int64_t row, int64_t rows, const Word* sums) {
+void finish_tile(const LinearArgs& args, const Operand& x, const Panel& panel, int64_t row, int64_t rows,
+                 const Word* sums) {
   const Packed& packed = *static_cast<const Packed*>(args.weights);
   for (int64_t v = 0; v < panel.vectors; ++v) {
     const int64_t column = panel.column + v * kWidth, left = packed.out - column;
     const Columns<kInt8> columns(packed, column);
     for (int64_t r = row; r < row + rows; ++r) {
-      Vec value = activate_for<kActivation, Element>(columns.value(sums + (r - row) * kPanel + v * kWidth, x.scales + r));
+      Vec value =
+          activate_for<kActivation, Element>(columns.value(sums + (r - row) * kPanel + v * kWidth, x.scales + r));
       if (args.residual) value += load_upto(args.residual + r * args.residual_stride + column, left);
       store_upto(static_cast<Element*>(args.y) + r * args.y_stride + column, value, left);
     }
@@ -74,20 +83,24 @@ void finish(const LinearArgs& args, const Operand& x, const Panel& panel, int64_
   with_activation(args.activation, [&]<Activation kActivation>() {
     const bool bytes = args.weights->dtype == DType::kI8;
     if (args.y_dtype == DType::kBF16)
-      bytes ? finish_tile<kActivation, uint16_t, true>(args, x, panel, row, rows, sums) : finish_tile<kActivation, uint16_t, false>(args, x, panel, row, rows, sums);
+      bytes ? finish_tile<kActivation, uint16_t, true>(args, x, panel, row, rows, sums)
+            : finish_tile<kActivation, uint16_t, false>(args, x, panel, row, rows, sums);
     else
-      bytes ? finish_tile<kActivation, float, true>(args, x, panel, row, rows, sums) : finish_tile<kActivation, float, false>(args, x, panel, row, rows, sums);
+      bytes ? finish_tile<kActivation, float, true>(args, x, panel, row, rows, sums)
+            : finish_tile<kActivation, float, false>(args, x, panel, row, rows, sums);
   });
 }
 
 // One block of a panel's weights, words k .. k + step, by all rows. more: the caller goes on with the block behind it.
 template <typename Dot>
-void run_block(const LinearArgs& args, const Operand& x, const Panel& panel, int64_t row_begin, int64_t row_end, int64_t k, int64_t step, bool more, Word* sums) {
+void run_block(const LinearArgs& args, const Operand& x, const Panel& panel, int64_t row_begin, int64_t row_end,
+               int64_t k, int64_t step, bool more, Word* sums) {
   const int64_t words = static_cast<const Packed*>(args.weights)->words, width = panel.vectors * kWidth;
   const Word* b = panel.weights + k * width;
   const bool first = k == 0, last = k + step == words;
   int64_t tiles = divide_up(row_end - row_begin, kTileRows);
-  NextBlock next{more && tiles > 1 ? reinterpret_cast<const char*>(b + step * width) : nullptr, width * static_cast<int64_t>(sizeof(Word)) / tiles};
+  NextBlock next{more && tiles > 1 ? reinterpret_cast<const char*>(b + step * width) : nullptr,
+                 width * static_cast<int64_t>(sizeof(Word)) / tiles};
   for (int64_t row = row_begin; row < row_end; --tiles) {
     const int64_t rows = divide_up(row_end - row, tiles);  // tiles as equal as can be
     Word* tile_sums = first && last ? sums : sums + (row - row_begin) * kPanel;
@@ -102,10 +115,12 @@ void run_block(const LinearArgs& args, const Operand& x, const Panel& panel, int
 
 // How the words are cut into blocks changes no bit: a sum goes on where the block before left it.
 template <typename Dot>
-void run_panel(const LinearArgs& args, const Operand& x, const Panel& panel, int64_t row_begin, int64_t row_end, bool more, Word* sums) {
+void run_panel(const LinearArgs& args, const Operand& x, const Panel& panel, int64_t row_begin, int64_t row_end,
+               bool more, Word* sums) {
   const int64_t words = static_cast<const Packed*>(args.weights)->words;
   const int64_t depth = divide_up(words, std::max<int64_t>(1, divide_up(words, kDepth)));
-  for (int64_t k = 0; k < words; k += depth) run_block<Dot>(args, x, panel, row_begin, row_end, k, std::min(depth, words - k), more || k + depth < words, sums);
+  for (int64_t k = 0; k < words; k += depth)
+    run_block<Dot>(args, x, panel, row_begin, row_end, k, std::min(depth, words - k), more || k + depth < words, sums);
 }
 
 }  // namespace
@@ -119,7 +134,8 @@ Status linear(Scope& scope, const LinearArgs& args) {
   Operand x;
   if (!prepare_operand(scope, args, x)) return kOutOfMemory;
   bool out_of_memory = false;
-  const int64_t together = std::clamp<int64_t>(panels / kLeastTasks, 1, kMostPanels), runs = divide_up(panels, together);
+  const int64_t together = std::clamp<int64_t>(panels / kLeastTasks, 1, kMostPanels),
+                runs = divide_up(panels, together);
   run_tasks(scope, runs * row_blocks, [&](int64_t task) {
     const int64_t row_begin = task / runs * block;
     const int64_t row_end = std::min(args.rows, row_begin + block);
@@ -131,7 +147,8 @@ Status linear(Scope& scope, const LinearArgs& args) {
     if (row_begin >= row_end) return;
     const int64_t first = task % runs * together, end = std::min(panels, first + together);
     with_dot(packed.dtype, [&]<typename Dot>() {
-      for (int64_t panel = first; panel < end; ++panel) run_panel<Dot>(args, x, panel_at(packed, panel), row_begin, row_end, panel + 1 < end, sums);
+      for (int64_t panel = first; panel < end; ++panel)
+        run_panel<Dot>(args, x, panel_at(packed, panel), row_begin, row_end, panel + 1 < end, sums);
     });
   });
   return out_of_memory ? kOutOfMemory : kOk;

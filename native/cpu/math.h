@@ -1,15 +1,16 @@
-// Vectorised exp, tanh, erf and the activations made of them. Error bounds are those that test/native/math_test.cc measures
-// against float64 over a dense grid: exp 1.5 ulp, tanh 2 ulp, erf 5e-7 absolute. A NaN gives a NaN.
+// Vectorised exp, tanh, erf and the activations made of them. Error bounds are those that test/native/math_test.cc
+// measures against float64 over a dense grid: exp 1.5 ulp, tanh 2 ulp, erf 5e-7 absolute. A NaN gives a NaN.
 //
-// The `rough` ones are for results that are rounded to bfloat16, whose half unit is 2^-9 of the value: rough_exp2 8e-5 relative,
-// GELU 8e-5 |x|, the others 1.5e-4 |x| (SiLU, GELU by tanh) or 1.5e-4 (tanh, sigmoid).
+// The `rough` ones are for results that are rounded to bfloat16, whose half unit is 2^-9 of the value: rough_exp2 8e-5
+// relative, GELU 8e-5 |x|, the others 1.5e-4 |x| (SiLU, GELU by tanh) or 1.5e-4 (tanh, sigmoid).
 #pragma once
 
 #include "cpu/simd.h"
 
 namespace embedcore::cpu::EMBEDCORE_ISA {
 
-// 2^n by the exponent bits times a polynomial on the rest, |rest| <= ln(2) / 2. Clamped: below -87.3 gives about 1e-38, above 88.3 about 2e38.
+// 2^n by the exponent bits times a polynomial on the rest, |rest| <= ln(2) / 2. Clamped: below -87.3 gives about 1e-38,
+// above 88.3 about 2e38.
 inline Vec exp(Vec x) {
   x = minimum(broadcast(88.37f), maximum(broadcast(-87.33f), x));
   const Vec magic = broadcast(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer
@@ -79,7 +80,8 @@ constexpr float kLog2E = 1.44269504f;
 
 inline Vec rough_sigmoid(Vec x) { return broadcast(1.0f) / (broadcast(1.0f) + rough_exp2(x * broadcast(-kLog2E))); }
 
-// x times an odd minimax polynomial for the normal distribution's area up to x, less a half; it is a half at 3.8, where x is cut.
+// x times an odd minimax polynomial for the normal distribution's area up to x, less a half; it is a half at 3.8, where
+// x is cut.
 inline Vec rough_gelu(Vec x) {
   const Vec cut = minimum(broadcast(3.8f), maximum(broadcast(-3.8f), x));
   const Vec s = cut * cut;
@@ -95,7 +97,8 @@ inline Vec rough_gelu(Vec x) {
 
 template <Activation kind>
 inline Vec activate(Vec x) {
-  if constexpr (kind == Activation::kGelu) return broadcast(0.5f) * x * (broadcast(1.0f) + erf(x * broadcast(0.70710678f)));
+  if constexpr (kind == Activation::kGelu)
+    return broadcast(0.5f) * x * (broadcast(1.0f) + erf(x * broadcast(0.70710678f)));
   if constexpr (kind == Activation::kGeluTanh) {
     const Vec inner = broadcast(0.79788456f) * (x + broadcast(0.044715f) * x * x * x);
     return broadcast(0.5f) * x * (broadcast(1.0f) + tanh(inner));
@@ -110,7 +113,8 @@ inline Vec activate(Vec x) {
 template <Activation kind>
 inline Vec rough_activate(Vec x) {
   if constexpr (kind == Activation::kGelu) return rough_gelu(x);
-  if constexpr (kind == Activation::kGeluTanh) return x * rough_sigmoid(broadcast(1.59576912f) * (x + broadcast(0.044715f) * x * x * x));
+  if constexpr (kind == Activation::kGeluTanh)
+    return x * rough_sigmoid(broadcast(1.59576912f) * (x + broadcast(0.044715f) * x * x * x));
   if constexpr (kind == Activation::kSilu) return x * rough_sigmoid(x);
   if constexpr (kind == Activation::kTanh) return broadcast(2.0f) * rough_sigmoid(x + x) - broadcast(1.0f);
   if constexpr (kind == Activation::kSigmoid) return rough_sigmoid(x);
@@ -120,11 +124,14 @@ inline Vec rough_activate(Vec x) {
 // As exact as rows of Element can tell.
 template <Activation kind, typename Element>
 inline Vec activate_for(Vec x) {
-  if constexpr (sizeof(Element) < sizeof(float)) return rough_activate<kind>(x);
-  else return activate<kind>(x);
+  if constexpr (sizeof(Element) < sizeof(float))
+    return rough_activate<kind>(x);
+  else
+    return activate<kind>(x);
 }
 
-// Calls visit with the activation as a compile-time constant, so that loops are specialised and the choice is made once.
+// Calls visit with the activation as a compile-time constant, so that loops are specialised and the choice is made
+// once.
 template <typename Visitor>
 inline void with_activation(Activation kind, Visitor&& visit) {
   switch (kind) {

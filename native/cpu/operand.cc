@@ -12,7 +12,9 @@ namespace {
 
 constexpr int64_t kRowsPerTask = 32;
 
-void store_bytes(uint8_t* to, ByteVec bytes, int64_t n) { std::memcpy(to, &bytes, static_cast<size_t>(std::min<int64_t>(n, kWidth))); }
+void store_bytes(uint8_t* to, ByteVec bytes, int64_t n) {
+  std::memcpy(to, &bytes, static_cast<size_t>(std::min<int64_t>(n, kWidth)));
+}
 
 void clear_last_word(Word* to, int64_t n, int64_t per_word) {
   if (n % per_word) to[n / per_word] = 0;
@@ -30,7 +32,9 @@ RowScale quantize_row(const Element* x, const float* reciprocals, int64_t n, Wor
   };
   const int64_t pairs = n / (2 * kWidth) * (2 * kWidth), whole = n / kWidth * kWidth;
   const auto smoothed = [&](int64_t k) { return load(x + k) * load(reciprocals + k); };
-  const auto smoothed_rest = [&] { return load_part(x + whole, n - whole) * load_part(reciprocals + whole, n - whole); };
+  const auto smoothed_rest = [&] {
+    return load_part(x + whole, n - whole) * load_part(reciprocals + whole, n - whole);
+  };
   for (int64_t k = 0; k < pairs; k += 2 * kWidth) {
     look(0, smoothed(k));
     look(1, smoothed(k + kWidth));
@@ -38,7 +42,8 @@ RowScale quantize_row(const Element* x, const float* reciprocals, int64_t n, Wor
   if (pairs < whole) look(0, smoothed(pairs));
   if (whole < n) look(1, smoothed_rest());
   const bool finite = sum_lanes(spoiled[0] + spoiled[1]) == 0.0f;
-  const RowRange range = finite ? row_range(min_lanes(minimum(low[0], low[1])), max_lanes(maximum(high[0], high[1]))) : RowRange{std::numeric_limits<float>::quiet_NaN(), 0.0f, 0};
+  const RowRange range = finite ? row_range(min_lanes(minimum(low[0], low[1])), max_lanes(maximum(high[0], high[1])))
+                                : RowRange{std::numeric_limits<float>::quiet_NaN(), 0.0f, 0};
 
   auto* bytes = reinterpret_cast<uint8_t*>(to);
   const Vec inverse = broadcast(range.inverse);
@@ -62,7 +67,8 @@ void prepare_rows(const LinearArgs& args, int64_t begin, int64_t end, Word* word
   for (int64_t row = begin; row < end; ++row) {
     const Element* x = static_cast<const Element*>(args.x) + row * args.x_stride;
     Word* to = words + row * stride;
-    if (args.weights->dtype == DType::kI8) scales[row] = quantize_row(x, static_cast<const Packed*>(args.weights)->reciprocals, in, to);
+    if (args.weights->dtype == DType::kI8)
+      scales[row] = quantize_row(x, static_cast<const Packed*>(args.weights)->reciprocals, in, to);
     if (args.weights->dtype == DType::kBF16) to_bfloat16(x, in, to);
     if constexpr (std::is_same_v<Element, uint16_t>) {  // rows of floats are float32 weights' operands as they are
       if (args.weights->dtype == DType::kF32) to_float32(x, in, to);
@@ -110,12 +116,15 @@ float quantize_weights(const float* x, const float* smoothing, int64_t n, Word* 
 bool prepare_operand(Scope& scope, const LinearArgs& args, Operand& operand) {
   const PackedLinear& weights = *args.weights;
   const int64_t per_word = elements_per_word(weights.dtype);
-  if (weights.dtype == args.x_dtype && weights.in % per_word == 0 && (args.x_stride % per_word == 0 || args.rows == 1)) {
+  if (weights.dtype == args.x_dtype && weights.in % per_word == 0 &&
+      (args.x_stride % per_word == 0 || args.rows == 1)) {
     operand = {static_cast<const Word*>(args.x), args.x_stride / per_word, nullptr};
     return true;
   }
   const int64_t stride = round_up(divide_up(weights.in, per_word), kWidth);
-  auto* words = static_cast<Word*>(thread_scratch(Scratch::kShared, static_cast<size_t>(args.rows) * (static_cast<size_t>(stride) * sizeof(Word) + sizeof(RowScale))));
+  auto* words = static_cast<Word*>(
+      thread_scratch(Scratch::kShared,
+                     static_cast<size_t>(args.rows) * (static_cast<size_t>(stride) * sizeof(Word) + sizeof(RowScale))));
   if (!words) return false;
   auto* scales = reinterpret_cast<RowScale*>(words + args.rows * stride);
   run_tasks(scope, divide_up(args.rows, kRowsPerTask), [&](int64_t task) {

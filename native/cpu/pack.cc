@@ -52,7 +52,9 @@ PackedLinear* pack_linear(const LinearWeights& w) {
   packed->bytes = static_cast<size_t>(padded * (packed->words + (bytes ? 3 : 1)) + (bytes ? w.in : 0)) * sizeof(Word);
   packed->memory = WeightMemory(packed->bytes);
   packed->panels = reinterpret_cast<Word*>(packed->memory.data());
-  void* scratch = packed->panels ? thread_scratch(Scratch::kTask, static_cast<size_t>(kWidth * packed->words) * sizeof(Word)) : nullptr;
+  void* scratch = packed->panels
+                      ? thread_scratch(Scratch::kTask, static_cast<size_t>(kWidth * packed->words) * sizeof(Word))
+                      : nullptr;
   if (!scratch) {
     free_linear(packed);
     return nullptr;

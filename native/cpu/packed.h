@@ -1,5 +1,5 @@
-// Weights of a linear as the tiles read them: W^T cut into panels of kPanel columns, [words][kPanel] each, so that the inner loop
-// reads one stream; the last panel is as many vectors wide as it needs.
+// Weights of a linear as the tiles read them: W^T cut into panels of kPanel columns, [words][kPanel] each, so that the
+// inner loop reads one stream; the last panel is as many vectors wide as it needs.
 #pragma once
 
 #include <algorithm>

@@ -10,7 +10,9 @@
 namespace embedcore::cpu::EMBEDCORE_ISA {
 namespace {
 
-void copy_row(const float* x, float* y, int64_t width) { std::memcpy(y, x, static_cast<size_t>(width) * sizeof(float)); }
+void copy_row(const float* x, float* y, int64_t width) {
+  std::memcpy(y, x, static_cast<size_t>(width) * sizeof(float));
+}
 
 void pool_text(const PoolArgs& args, int64_t text) {
   const int64_t start = args.offsets[text], end = args.offsets[text + 1];

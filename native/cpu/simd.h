@@ -1,10 +1,11 @@
-// One vector type for all instruction sets. Every source of this folder but dispatch.cc is compiled once per instruction set
-// with -DEMBEDCORE_ISA=<name> and that set's compiler flags; the code is the same, only kWidth, the register tile and the dot
-// products (dot.h) differ.
+// One vector type for all instruction sets. Every source of this folder but dispatch.cc is compiled once per
+// instruction set with -DEMBEDCORE_ISA=<name> and that set's compiler flags; the code is the same, only kWidth, the
+// register tile and the dot products (dot.h) differ.
 //
-// The vectors are the compiler's own (GCC and Clang vector extensions), so a plain build gets SSE2 or NEON without a line more.
-// a * b + c is contracted to a fused multiply-add where the set has one (-ffp-contract=fast): within one set every row of a
-// result takes the same instructions, which is what bit-identity needs; across sets the last bits may differ.
+// The vectors are the compiler's own (GCC and Clang vector extensions), so a plain build gets SSE2 or NEON without a
+// line more. a * b + c is contracted to a fused multiply-add where the set has one (-ffp-contract=fast): within one set
+// every row of a result takes the same instructions, which is what bit-identity needs; across sets the last bits may
+// differ.
 #pragma once
 
 #include <bit>
@@ -37,8 +38,8 @@ constexpr int kPanelVectors = 2;
 constexpr int kWidth = 4;
 constexpr int kPanelVectors = 2;
 #endif
-constexpr int kTileRows = 6;                          // rows down a register tile
-constexpr int kPanel = kWidth * kPanelVectors;        // columns across it
+constexpr int kTileRows = 6;                    // rows down a register tile
+constexpr int kPanel = kWidth * kPanelVectors;  // columns across it
 constexpr int kVectorBytes = kWidth * static_cast<int>(sizeof(float));
 
 constexpr int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -52,7 +53,8 @@ typedef uint8_t ByteVec __attribute__((vector_size(kVectorBytes / 4)));
 typedef float UnalignedVec __attribute__((vector_size(kVectorBytes), aligned(1), may_alias));
 typedef int32_t UnalignedIntVec __attribute__((vector_size(kVectorBytes), aligned(1), may_alias));
 typedef uint16_t UnalignedHalfVec __attribute__((vector_size(kVectorBytes / 2), aligned(1), may_alias));
-typedef int32_t Word __attribute__((aligned(1), may_alias));  // 32 bits of whatever elements a matrix product multiplies
+typedef int32_t Word
+    __attribute__((aligned(1), may_alias));  // 32 bits of whatever elements a matrix product multiplies
 
 inline Vec broadcast(float value) { return Vec{} + value; }
 inline IntVec broadcast(int32_t value) { return IntVec{} + value; }
@@ -65,16 +67,23 @@ inline IntVec broadcast(int32_t value) { return IntVec{} + value; }
 #if defined(__AVX512F__)
 inline Vec maximum(Vec a, Vec b) { return _mm512_max_ps(a, b); }
 inline Vec minimum(Vec a, Vec b) { return _mm512_min_ps(a, b); }
-inline Vec widen(HalfVec value) { return reinterpret_cast<Vec>(_mm512_slli_epi32(_mm512_cvtepu16_epi32(reinterpret_cast<__m256i>(value)), 16)); }
+inline Vec widen(HalfVec value) {
+  return reinterpret_cast<Vec>(_mm512_slli_epi32(_mm512_cvtepu16_epi32(reinterpret_cast<__m256i>(value)), 16));
+}
 inline IntVec nearest(Vec x) { return reinterpret_cast<IntVec>(_mm512_cvtps_epi32(x)); }
-inline ByteVec to_bytes(IntVec x) { return reinterpret_cast<ByteVec>(_mm512_cvtusepi32_epi8(_mm512_max_epi32(reinterpret_cast<__m512i>(x), __m512i{}))); }
+inline ByteVec to_bytes(IntVec x) {
+  return reinterpret_cast<ByteVec>(_mm512_cvtusepi32_epi8(_mm512_max_epi32(reinterpret_cast<__m512i>(x), __m512i{})));
+}
 #elif defined(__AVX2__)
 inline Vec maximum(Vec a, Vec b) { return _mm256_max_ps(a, b); }
 inline Vec minimum(Vec a, Vec b) { return _mm256_min_ps(a, b); }
-inline Vec widen(HalfVec value) { return reinterpret_cast<Vec>(_mm256_slli_epi32(_mm256_cvtepu16_epi32(reinterpret_cast<__m128i>(value)), 16)); }
+inline Vec widen(HalfVec value) {
+  return reinterpret_cast<Vec>(_mm256_slli_epi32(_mm256_cvtepu16_epi32(reinterpret_cast<__m128i>(value)), 16));
+}
 inline IntVec nearest(Vec x) { return reinterpret_cast<IntVec>(_mm256_cvtps_epi32(x)); }
 inline ByteVec to_bytes(IntVec x) {
-  const __m128i shorts = _mm_packs_epi32(_mm256_castsi256_si128(reinterpret_cast<__m256i>(x)), _mm256_extracti128_si256(reinterpret_cast<__m256i>(x), 1));
+  const __m128i shorts = _mm_packs_epi32(_mm256_castsi256_si128(reinterpret_cast<__m256i>(x)),
+                                         _mm256_extracti128_si256(reinterpret_cast<__m256i>(x), 1));
   const int64_t bytes = _mm_cvtsi128_si64(_mm_packus_epi16(shorts, shorts));
   return std::bit_cast<ByteVec>(bytes);
 }
@@ -87,7 +96,8 @@ inline IntVec nearest(Vec x) {
   return reinterpret_cast<IntVec>(_mm_cvtps_epi32(x));
 #else
   IntVec result;
-  for (int i = 0; i < kWidth; ++i) result[i] = static_cast<int32_t>(std::nearbyint(std::min(std::max(x[i], -2e9f), 2e9f)));
+  for (int i = 0; i < kWidth; ++i)
+    result[i] = static_cast<int32_t>(std::nearbyint(std::min(std::max(x[i], -2e9f), 2e9f)));
   return result;
 #endif
 }
@@ -128,7 +138,9 @@ inline Vec load_part(const uint16_t* from, int64_t n) {
   for (int i = 0; i < kWidth; ++i) lanes[i] = i < n ? from[i] : uint16_t{0};
   return load(lanes);
 }
-inline void store_part(float* to, Vec value, int64_t n) { std::memcpy(to, &value, static_cast<size_t>(n) * sizeof(float)); }
+inline void store_part(float* to, Vec value, int64_t n) {
+  std::memcpy(to, &value, static_cast<size_t>(n) * sizeof(float));
+}
 inline void store_part(uint16_t* to, Vec value, int64_t n) {
   const HalfVec halves = narrow(value);
   std::memcpy(to, &halves, static_cast<size_t>(n) * sizeof(uint16_t));
@@ -156,21 +168,26 @@ auto fold_halves(Vector value, Join join, std::integer_sequence<int, kLane...>) 
   if constexpr (kHalf == 1) {
     return join(value[0], value[1]);
   } else {
-    const auto low = __builtin_shufflevector(value, value, kLane...), high = __builtin_shufflevector(value, value, (kLane + kHalf)...);
+    const auto low = __builtin_shufflevector(value, value, kLane...),
+               high = __builtin_shufflevector(value, value, (kLane + kHalf)...);
     return fold_halves(join(low, high), join, std::make_integer_sequence<int, kHalf / 2>());
   }
 }
 inline float sum_lanes(Vec value) {
-  return fold_halves(value, [](auto a, auto b) { return a + b; }, std::make_integer_sequence<int, kWidth / 2>());
+  return fold_halves(
+      value, [](auto a, auto b) { return a + b; }, std::make_integer_sequence<int, kWidth / 2>());
 }
 inline float max_lanes(Vec value) {
-  return fold_halves(value, [](auto a, auto b) { return a > b ? a : b; }, std::make_integer_sequence<int, kWidth / 2>());
+  return fold_halves(
+      value, [](auto a, auto b) { return a > b ? a : b; }, std::make_integer_sequence<int, kWidth / 2>());
 }
 inline float min_lanes(Vec value) {
-  return fold_halves(value, [](auto a, auto b) { return a < b ? a : b; }, std::make_integer_sequence<int, kWidth / 2>());
+  return fold_halves(
+      value, [](auto a, auto b) { return a < b ? a : b; }, std::make_integer_sequence<int, kWidth / 2>());
 }
 
-// kWidth vectors of kWidth words, transposed: log2(kWidth) rounds in which row i and row i + kWidth / 2 are zipped into rows 2i and 2i + 1.
+// kWidth vectors of kWidth words, transposed: log2(kWidth) rounds in which row i and row i + kWidth / 2 are zipped into
+// rows 2i and 2i + 1.
 template <int... kLane>
 void transpose_words(IntVec (&rows)[kWidth], std::integer_sequence<int, kLane...>) {
   constexpr int kHalf = kWidth / 2;
@@ -185,7 +202,9 @@ void transpose_words(IntVec (&rows)[kWidth], std::integer_sequence<int, kLane...
     for (int i = 0; i < kWidth; ++i) rows[i] = next[i];
   }
 }
-inline void transpose_words(IntVec (&rows)[kWidth]) { transpose_words(rows, std::make_integer_sequence<int, kWidth>()); }
+inline void transpose_words(IntVec (&rows)[kWidth]) {
+  transpose_words(rows, std::make_integer_sequence<int, kWidth>());
+}
 
 // Calls body(task) for each task through the scope's team.
 template <typename Body>
@@ -195,7 +214,9 @@ void run_tasks(Scope& scope, int64_t tasks, Body&& body) {
     body(0);
     return;
   }
-  scope.parallel(scope.team, tasks, [](void* arg, int64_t task) { (*static_cast<Body*>(arg))(task); }, const_cast<void*>(static_cast<const void*>(&body)));
+  scope.parallel(
+      scope.team, tasks, [](void* arg, int64_t task) { (*static_cast<Body*>(arg))(task); },
+      const_cast<void*>(static_cast<const void*>(&body)));
 }
 
 }  // namespace embedcore::cpu::EMBEDCORE_ISA

@@ -5,7 +5,8 @@
 
 namespace embedcore::cpu::EMBEDCORE_ISA {
 
-// sum[r][:] += a[r, k] * b[k, :] for the words k = 0 .. words-1, one addition after the other: the order never depends on kRows.
+// sum[r][:] += a[r, k] * b[k, :] for the words k = 0 .. words-1, one addition after the other: the order never depends
+// on kRows.
 //   a [kRows, words] with a row stride; b [words, kVectors * kWidth] with a row stride; strides in words.
 // Ahead::step(k) is called beside every word: what is to be fetched meanwhile.
 struct NothingAhead {
@@ -13,8 +14,8 @@ struct NothingAhead {
 };
 
 template <typename Dot, int kRows, int kVectors, typename Ahead = NothingAhead>
-[[gnu::always_inline]] inline void multiply(typename Dot::Sum (&sum)[kRows][kVectors], const Word* a, int64_t a_stride, const Word* b, int64_t b_stride, int64_t words,
-                                            const Ahead& ahead = {}) {
+[[gnu::always_inline]] inline void multiply(typename Dot::Sum (&sum)[kRows][kVectors], const Word* a, int64_t a_stride,
+                                            const Word* b, int64_t b_stride, int64_t words, const Ahead& ahead = {}) {
   for (int64_t k = 0; k < words; ++k) {
     ahead.step(k);
     IntVec column[kVectors];
@@ -45,8 +46,8 @@ template <int kVectors = kPanelVectors, int kRows = kTileRows, typename Visitor>
 // A tall tile for narrow matrices: few vectors across, as many sums.
 constexpr int kTallRows = 2 * kTileRows, kTallVectors = kPanelVectors / 2;
 
-// A growing block of memory that belongs to the calling thread, 64-byte aligned; null when memory ran out. An op owns it until it
-// returns. The blocks are for: operands that all threads of an op read, and what one task works on.
+// A growing block of memory that belongs to the calling thread, 64-byte aligned; null when memory ran out. An op owns
+// it until it returns. The blocks are for: operands that all threads of an op read, and what one task works on.
 enum class Scratch { kShared, kTask };
 void* thread_scratch(Scratch which, size_t bytes);
 

@@ -28,11 +28,14 @@ float sum_terms(const float* a, const float* b, int64_t width) {
   return sum_lanes(total);
 }
 
-float length_of(const float* x, int64_t width) { return std::max(std::sqrt(sum_terms<Similarity::kDot>(x, x, width)), 1e-12f); }
+float length_of(const float* x, int64_t width) {
+  return std::max(std::sqrt(sum_terms<Similarity::kDot>(x, x, width)), 1e-12f);
+}
 
 float compare(Similarity kind, const float* a, const float* b, int64_t width) {
   switch (kind) {
-    case Similarity::kCosine: return sum_terms<Similarity::kDot>(a, b, width) / length_of(a, width) / length_of(b, width);
+    case Similarity::kCosine:
+      return sum_terms<Similarity::kDot>(a, b, width) / length_of(a, width) / length_of(b, width);
     case Similarity::kDot: return sum_terms<Similarity::kDot>(a, b, width);
     case Similarity::kEuclidean: return -std::sqrt(sum_terms<Similarity::kEuclidean>(a, b, width));
     case Similarity::kManhattan: return -sum_terms<Similarity::kManhattan>(a, b, width);

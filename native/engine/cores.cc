@@ -61,7 +61,8 @@ int usable_cores() {
     }
     if (!physical.empty()) cores = static_cast<int>(physical.size());
   }
-  if (const double quota = cgroup_quota(); quota > 0) cores = std::min(cores, std::max(1, static_cast<int>(std::ceil(quota))));
+  if (const double quota = cgroup_quota(); quota > 0)
+    cores = std::min(cores, std::max(1, static_cast<int>(std::ceil(quota))));
 #endif
   return cores;
 }

@@ -13,7 +13,7 @@ namespace {
 
 constexpr int64_t kGroupTokens = 256;  // activations of a group fit a core's L2
 constexpr int64_t kLeastGroupTokens = 64;
-constexpr int64_t kShortTokens = 64;   // a call this short may be taken between two layers of another group
+constexpr int64_t kShortTokens = 64;  // a call this short may be taken between two layers of another group
 
 bool is_short(const Job& job) { return job.tokens() <= kShortTokens; }
 
@@ -68,7 +68,8 @@ Engine::~Engine() {
     work_waiting_ = false;
   }
   wake_.notify_all();
-  for (const auto& job : left) settle(job, std::make_exception_ptr(Error(Code::kDisposed, "the model was disposed while the call waited")));
+  for (const auto& job : left)
+    settle(job, std::make_exception_ptr(Error(Code::kDisposed, "the model was disposed while the call waited")));
   for (auto& worker : workers_) worker->thread.join();
 }
 
@@ -82,12 +83,14 @@ void Engine::check(const Job& job) const {
     const auto number = static_cast<long long>(job.first_number + i);
     if (n < 0) fail(Code::kInternal, "offsets of text %lld fall", number);
     if (limit > 0 && n > limit)
-      fail(Code::kTextTooLong, "text %lld has %lld tokens; the model's positions end at %lld", number, static_cast<long long>(n), static_cast<long long>(limit));
+      fail(Code::kTextTooLong, "text %lld has %lld tokens; the model's positions end at %lld", number,
+           static_cast<long long>(n), static_cast<long long>(limit));
   }
   const int64_t vocab = model_->vocab();
   for (size_t t = 0; t < job.ids.size(); ++t)
     if (job.ids[t] < 0 || job.ids[t] >= vocab)
-      fail(Code::kTokenizerMismatch, "token id %d is outside the model's vocabulary of %lld", job.ids[t], static_cast<long long>(vocab));
+      fail(Code::kTokenizerMismatch, "token id %d is outside the model's vocabulary of %lld", job.ids[t],
+           static_cast<long long>(vocab));
 }
 
 void Engine::submit(const std::shared_ptr<Job>& job) {
@@ -98,8 +101,9 @@ void Engine::submit(const std::shared_ptr<Job>& job) {
     std::lock_guard lock(mutex_);
     if (closing_) fail(Code::kDisposed, "the model was disposed");
     if (waiting_tokens_ > 0 && waiting_tokens_ + job->tokens() > options_.max_queue_tokens)
-      fail(Code::kQueueFull, "%lld tokens wait already and this call has %lld; maxQueueTokens is %lld", static_cast<long long>(waiting_tokens_),
-           static_cast<long long>(job->tokens()), static_cast<long long>(options_.max_queue_tokens));
+      fail(Code::kQueueFull, "%lld tokens wait already and this call has %lld; maxQueueTokens is %lld",
+           static_cast<long long>(waiting_tokens_), static_cast<long long>(job->tokens()),
+           static_cast<long long>(options_.max_queue_tokens));
     waiting_.push_back(job);
     waiting_tokens_ += job->tokens();
     if (is_short(*job)) ++short_waiting_;
@@ -223,7 +227,9 @@ void Engine::work_loop(Worker& self) {
 bool Engine::help_others(std::unique_lock<std::mutex>& lock) {
   for (auto& worker : workers_) {
     Team& team = worker->team;
-    if (!team.wants_help.load() || team.helpers.load() >= most_helpers(static_cast<int64_t>(worker->work[0].ids.size()))) continue;
+    if (!team.wants_help.load() ||
+        team.helpers.load() >= most_helpers(static_cast<int64_t>(worker->work[0].ids.size())))
+      continue;
     team.helpers.fetch_add(1);
     lock.unlock();
     int quiet = 0;
@@ -256,10 +262,13 @@ void Engine::run_work(Worker& self, int level) {
   }
   Scope scope{};
   scope.team = &self.team;
-  scope.parallel = [](void* team, int64_t tasks, void (*body)(void*, int64_t), void* arg) { static_cast<Team*>(team)->run(tasks, body, arg); };
+  scope.parallel = [](void* team, int64_t tasks, void (*body)(void*, int64_t), void* arg) {
+    static_cast<Team*>(team)->run(tasks, body, arg);
+  };
 
   const auto between_layers = [&] {
-    if (level == 0 && short_waiting_.load(std::memory_order_relaxed) > 0 && static_cast<int64_t>(work.ids.size()) > kShortTokens) {
+    if (level == 0 && short_waiting_.load(std::memory_order_relaxed) > 0 &&
+        static_cast<int64_t>(work.ids.size()) > kShortTokens) {
       bool taken = false;
       {
         std::lock_guard lock(mutex_);
@@ -267,16 +276,24 @@ void Engine::run_work(Worker& self, int level) {
       }
       if (taken) run_work(self, 1);
     }
-    return std::any_of(work.pieces.begin(), work.pieces.end(), [](const Piece& piece) { return !piece.job->settled_.load(std::memory_order_relaxed); });
+    return std::any_of(work.pieces.begin(), work.pieces.end(),
+                       [](const Piece& piece) { return !piece.job->settled_.load(std::memory_order_relaxed); });
   };
 
   const EncodePlan& plan = work.pieces.front().job->plan;
   std::exception_ptr error;
   try {
-    const Group group{work.ids.data(), work.offsets.data(), work.skip.data(), work.prefix.data(), static_cast<int64_t>(work.skip.size()), work.longest};
-    if (const float* rows = model_->run(plan, group, self.workspace[level], scope, between_layers)) deliver(work, plan, rows);
+    const Group group{work.ids.data(),
+                      work.offsets.data(),
+                      work.skip.data(),
+                      work.prefix.data(),
+                      static_cast<int64_t>(work.skip.size()),
+                      work.longest};
+    if (const float* rows = model_->run(plan, group, self.workspace[level], scope, between_layers))
+      deliver(work, plan, rows);
   } catch (const std::bad_alloc&) {
-    error = std::make_exception_ptr(Error(Code::kOutOfMemory, "no memory for the activations of " + std::to_string(work.ids.size()) + " tokens"));
+    error = std::make_exception_ptr(
+        Error(Code::kOutOfMemory, "no memory for the activations of " + std::to_string(work.ids.size()) + " tokens"));
   } catch (...) {
     error = std::current_exception();
   }
@@ -303,16 +320,21 @@ void Engine::deliver(const Work& work, const EncodePlan& plan, const float* rows
     Job& job = *piece.job;
     const auto first = static_cast<size_t>(piece.first_text);
     const int64_t to = plan.token_output ? job.offsets[first] : piece.first_text;
-    const int64_t count = plan.token_output ? job.offsets[first + static_cast<size_t>(piece.texts)] - job.offsets[first] : piece.texts;
+    const int64_t count =
+        plan.token_output ? job.offsets[first + static_cast<size_t>(piece.texts)] - job.offsets[first] : piece.texts;
     bool finite = true;
     for (int64_t i = 0; i < count; ++i) {
       const float* from = rows + (row + i) * plan.stride;
       finite = finite && all_finite(from, plan.dimension);
-      std::memcpy(job.rows.data() + (to + i) * plan.dimension, from, static_cast<size_t>(plan.dimension) * sizeof(float));
+      std::memcpy(job.rows.data() + (to + i) * plan.dimension, from,
+                  static_cast<size_t>(plan.dimension) * sizeof(float));
     }
     row += count;
-    if (!finite) cancel(piece.job, Error(Code::kNonFinite, "one of the texts " + std::to_string(job.first_number + piece.first_text) + " to " + std::to_string(job.first_number + piece.first_text + piece.texts - 1) +
-                                                              " gives values that are not finite: the model's numbers overflow float32"));
+    if (!finite)
+      cancel(piece.job, Error(Code::kNonFinite,
+                              "one of the texts " + std::to_string(job.first_number + piece.first_text) + " to " +
+                                  std::to_string(job.first_number + piece.first_text + piece.texts - 1) +
+                                  " gives values that are not finite: the model's numbers overflow float32"));
   }
 }
 

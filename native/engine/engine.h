@@ -1,12 +1,12 @@
 // The engine of one model: a queue of encode jobs and the workers that carry groups of texts through the model.
 //
-// Workers take groups, not calls. A group is whole texts, about kGroupTokens of them, from one call or from several whose plans
-// agree; one worker carries it through all layers, its activations in that core's cache, and meets no other worker on the way.
-// Workers with nothing to take help the busy ones (team.h), so a lone text uses all cores too.
+// Workers take groups, not calls. A group is whole texts, about kGroupTokens of them, from one call or from several
+// whose plans agree; one worker carries it through all layers, its activations in that core's cache, and meets no other
+// worker on the way. Workers with nothing to take help the busy ones (team.h), so a lone text uses all cores too.
 //
-// Who is next: of the waiting jobs the one that has been served the fewest tokens, so that a short call never waits behind a long
-// one; every fourth group goes to the oldest job, so that a stream of short calls cannot starve it. A short call that finds all
-// workers busy is taken between two layers of a running group.
+// Who is next: of the waiting jobs the one that has been served the fewest tokens, so that a short call never waits
+// behind a long one; every fourth group goes to the oldest job, so that a stream of short calls cannot starve it. A
+// short call that finds all workers busy is taken between two layers of a running group.
 #pragma once
 
 #include <condition_variable>
@@ -28,13 +28,13 @@ namespace embedcore {
 struct Job : std::enable_shared_from_this<Job> {
   EncodePlan plan;
   std::vector<int32_t> ids;
-  std::vector<int32_t> offsets;  // [texts + 1]
+  std::vector<int32_t> offsets;       // [texts + 1]
   std::vector<int32_t> skip, prefix;  // [texts]
   int64_t first_number = 0;           // what the caller calls its first text, for messages
   // Called once, on any thread, when the rows are complete or the job has failed. Must not throw.
   std::function<void(Job&)> on_settled;
 
-  std::vector<float> rows;  // [texts or tokens, plan.dimension]
+  std::vector<float> rows;   // [texts or tokens, plan.dimension]
   std::exception_ptr error;  // set before on_settled when the job failed
 
   int64_t texts() const { return static_cast<int64_t>(offsets.size()) - 1; }
@@ -77,7 +77,7 @@ class Engine {
   };
   struct Worker {
     Team team;
-    Work work[2];            // [1]: a short call taken between the layers of [0]
+    Work work[2];  // [1]: a short call taken between the layers of [0]
     Workspace workspace[2];
     std::thread thread;
   };

@@ -20,7 +20,8 @@ std::string fingerprint(const std::string& directory) {
   for (const auto& entry : std::filesystem::directory_iterator(directory, ignored)) {
     const std::string name = entry.path().filename().string();
     if (!name.ends_with(".safetensors") && !name.ends_with(".json")) continue;
-    files.push_back(name + ":" + std::to_string(entry.file_size(ignored)) + ":" + std::to_string(entry.last_write_time(ignored).time_since_epoch().count()));
+    files.push_back(name + ":" + std::to_string(entry.file_size(ignored)) + ":" +
+                    std::to_string(entry.last_write_time(ignored).time_since_epoch().count()));
   }
   std::sort(files.begin(), files.end());
   const auto real = std::filesystem::weakly_canonical(directory, ignored);
@@ -30,11 +31,16 @@ std::string fingerprint(const std::string& directory) {
 }
 
 std::string key_of(const ModelSource& source, const Backend& backend) {
-  std::string key = std::string(backend.name) + "|" + dtype_name(source.dtype) + (source.is_static ? "|static|" : "|transformer|") + fingerprint(source.directory);
+  std::string key = std::string(backend.name) + "|" + dtype_name(source.dtype) +
+                    (source.is_static ? "|static|" : "|transformer|") + fingerprint(source.directory);
   for (const HeadModule& module : source.head)
-    key += "|" + std::to_string(static_cast<int>(module.kind)) + "," + std::to_string(module.in) + "," + std::to_string(module.out) + "," + std::to_string(module.bias) +
-           std::to_string(module.residual) + std::to_string(static_cast<int>(module.activation)) + (module.directory.empty() ? "" : fingerprint(module.directory));
-  if (source.layer_weighting) key += "|layers" + std::to_string(source.layer_weighting->layer_start) + fingerprint(source.layer_weighting->directory);
+    key += "|" + std::to_string(static_cast<int>(module.kind)) + "," + std::to_string(module.in) + "," +
+           std::to_string(module.out) + "," + std::to_string(module.bias) + std::to_string(module.residual) +
+           std::to_string(static_cast<int>(module.activation)) +
+           (module.directory.empty() ? "" : fingerprint(module.directory));
+  if (source.layer_weighting)
+    key += "|layers" + std::to_string(source.layer_weighting->layer_start) +
+           fingerprint(source.layer_weighting->directory);
   return key;
 }
 
@@ -56,9 +62,9 @@ std::shared_ptr<Slot> slot_of(const std::string& key) {
   return slot;
 }
 
-// What loading put aside goes back to the system at once and not with the next model. One thread at a time: where another allocator
-// stands in for glibc's (a preloaded jemalloc, a sanitizer), this call is the first glibc's own sees, its set-up takes no lock, and two
-// threads that both make it end the process when they exit.
+// What loading put aside goes back to the system at once and not with the next model. One thread at a time: where
+// another allocator stands in for glibc's (a preloaded jemalloc, a sanitizer), this call is the first glibc's own sees,
+// its set-up takes no lock, and two threads that both make it end the process when they exit.
 void give_back_freed() {
 #if defined(__GLIBC__)
   static std::mutex one;
@@ -72,7 +78,8 @@ void give_back_freed() {
 std::shared_ptr<Engine> open_engine(const ModelSource& source, const Backend& backend, const EngineOptions& options) {
   const auto slot = slot_of(key_of(source, backend));
   std::lock_guard lock(slot->loading);
-  auto& held = slot->engines[std::to_string(options.threads) + "/" + std::to_string(options.max_batch_tokens) + "/" + std::to_string(options.max_queue_tokens)];
+  auto& held = slot->engines[std::to_string(options.threads) + "/" + std::to_string(options.max_batch_tokens) + "/" +
+                             std::to_string(options.max_queue_tokens)];
   if (auto engine = held.lock()) return engine;
   auto model = slot->model.lock();
   if (!model) {

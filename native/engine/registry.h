@@ -1,5 +1,5 @@
-// Models and engines shared by the whole process: a second load of the same files gives the same weights, and with the same
-// options the same engine, also from another worker_thread. Both live as long as somebody holds them.
+// Models and engines shared by the whole process: a second load of the same files gives the same weights, and with the
+// same options the same engine, also from another worker_thread. Both live as long as somebody holds them.
 #pragma once
 
 #include <memory>

@@ -21,8 +21,8 @@ void Team::run(int64_t tasks, Body body, void* arg) {
   open_.store(true);  // publishes the fields above
   while (take()) {
   }
-  // A helper enters (inside_) and then looks at open_; the leader closes and then looks at inside_. In the one total order of these
-  // operations either the helper sees it closed or the leader sees the helper.
+  // A helper enters (inside_) and then looks at open_; the leader closes and then looks at inside_. In the one total
+  // order of these operations either the helper sees it closed or the leader sees the helper.
   open_.store(false);
   while (inside_.load() != 0) pause_briefly();
 }

@@ -1,7 +1,7 @@
 // Lets idle workers help a busy one with the tasks of a single operation.
 //
-// A leader calls run(); workers with nothing better to do call help() in a loop. Who runs a task never matters to its result, so a
-// helper may come late, leave early or never come: the leader does what is left.
+// A leader calls run(); workers with nothing better to do call help() in a loop. Who runs a task never matters to its
+// result, so a helper may come late, leave early or never come: the leader does what is left.
 #pragma once
 
 #include <atomic>

@@ -16,8 +16,8 @@ int64_t require_size(const Json& config, const char* key, int64_t low, int64_t h
   if (!field || field->is_null()) fail(Code::kInvalidConfig, "config.json lacks \"%s\"", key);
   const int64_t value = config.get_int(key, 0);
   if (value < low || value > high)
-    fail(Code::kInvalidConfig, "config.json: \"%s\" is %lld; expected %lld to %lld", key, static_cast<long long>(value), static_cast<long long>(low),
-         static_cast<long long>(high));
+    fail(Code::kInvalidConfig, "config.json: \"%s\" is %lld; expected %lld to %lld", key, static_cast<long long>(value),
+         static_cast<long long>(low), static_cast<long long>(high));
   return value;
 }
 
@@ -27,7 +27,9 @@ Activation parse_activation(const std::string& name) {
   if (name == "relu") return Activation::kRelu;
   if (name == "silu" || name == "swish") return Activation::kSilu;
   if (name == "tanh") return Activation::kTanh;
-  fail(Code::kUnsupportedModel, "config.json: activation \"%s\" is not supported (gelu, gelu_new, gelu_pytorch_tanh, relu, silu, tanh are)", name.c_str());
+  fail(Code::kUnsupportedModel,
+       "config.json: activation \"%s\" is not supported (gelu, gelu_new, gelu_pytorch_tanh, relu, silu, tanh are)",
+       name.c_str());
 }
 
 namespace {
@@ -58,16 +60,22 @@ RopeSpec parse_rope(const Json& config, int64_t head_dim, double default_theta, 
     type = scaling->get_string("rope_type", scaling->get_string("type", "default"));
   }
   if (!(rope.theta > 1)) fail(Code::kInvalidConfig, "config.json: rope_theta is %g; expected more than 1", rope.theta);
-  if (head_dim < 1 || head_dim > kMostHeadDim) fail(Code::kInvalidConfig, "config.json: the size of a head is %lld; expected 1 to %lld", static_cast<long long>(head_dim), static_cast<long long>(kMostHeadDim));
-  if (!(partial > 0 && partial <= 1)) fail(Code::kInvalidConfig, "config.json: partial_rotary_factor is %g; expected more than 0 and at most 1", partial);
+  if (head_dim < 1 || head_dim > kMostHeadDim)
+    fail(Code::kInvalidConfig, "config.json: the size of a head is %lld; expected 1 to %lld",
+         static_cast<long long>(head_dim), static_cast<long long>(kMostHeadDim));
+  if (!(partial > 0 && partial <= 1))
+    fail(Code::kInvalidConfig, "config.json: partial_rotary_factor is %g; expected more than 0 and at most 1", partial);
   rope.rotary_dim = static_cast<int64_t>(static_cast<double>(head_dim) * partial) / 2 * 2;
   if (rope.rotary_dim < 2 || rope.rotary_dim > head_dim)
-    fail(Code::kInvalidConfig, "config.json: partial_rotary_factor %g of a head of %lld is impossible", partial, static_cast<long long>(head_dim));
+    fail(Code::kInvalidConfig, "config.json: partial_rotary_factor %g of a head of %lld is impossible", partial,
+         static_cast<long long>(head_dim));
   if (type == "default") return rope;
 
   rope.factor = scaling->get_double("factor", 1.0);
-  if (!(rope.factor >= 1)) fail(Code::kInvalidConfig, "config.json: rope factor is %g; expected 1 or more", rope.factor);
-  rope.original_positions = scaling->get_double("original_max_position_embeddings", config.get_double("max_position_embeddings", 0));
+  if (!(rope.factor >= 1))
+    fail(Code::kInvalidConfig, "config.json: rope factor is %g; expected 1 or more", rope.factor);
+  rope.original_positions =
+      scaling->get_double("original_max_position_embeddings", config.get_double("max_position_embeddings", 0));
   if (type == "linear") {
     rope.scaling = RopeScaling::kLinear;
   } else if (type == "llama3") {
@@ -75,16 +83,19 @@ RopeSpec parse_rope(const Json& config, int64_t head_dim, double default_theta, 
     rope.low_frequency_factor = scaling->get_double("low_freq_factor", 1.0);
     rope.high_frequency_factor = scaling->get_double("high_freq_factor", 4.0);
     if (!(rope.high_frequency_factor > rope.low_frequency_factor) || !(rope.original_positions > 0))
-      fail(Code::kInvalidConfig, "config.json: llama3 rope needs low_freq_factor < high_freq_factor and original_max_position_embeddings");
+      fail(Code::kInvalidConfig,
+           "config.json: llama3 rope needs low_freq_factor < high_freq_factor and original_max_position_embeddings");
   } else if (type == "yarn") {
     rope.scaling = RopeScaling::kYarn;
     rope.beta_fast = scaling->get_double("beta_fast", 32.0);
     rope.beta_slow = scaling->get_double("beta_slow", 1.0);
     rope.truncate = scaling->get_bool("truncate", true);
     rope.attention_factor = scaling->get_double("attention_factor", yarn_attention_factor(*scaling, rope.factor));
-    if (!(rope.original_positions > 0)) fail(Code::kInvalidConfig, "config.json: yarn rope needs original_max_position_embeddings");
+    if (!(rope.original_positions > 0))
+      fail(Code::kInvalidConfig, "config.json: yarn rope needs original_max_position_embeddings");
   } else {
-    fail(Code::kUnsupportedModel, "config.json: rope type \"%s\" is not supported (default, linear, llama3, yarn are)", type.c_str());
+    fail(Code::kUnsupportedModel, "config.json: rope type \"%s\" is not supported (default, linear, llama3, yarn are)",
+         type.c_str());
   }
   return rope;
 }
@@ -93,11 +104,13 @@ bool is_sliding(const Json& config, int64_t layer, bool fallback) {
   const Json* types = config.find("layer_types");
   if (!types || !types->is_array()) return fallback;
   const auto& list = types->as_array();
-  if (layer >= static_cast<int64_t>(list.size())) fail(Code::kInvalidConfig, "config.json: \"layer_types\" has %zu entries, fewer than layers", list.size());
+  if (layer >= static_cast<int64_t>(list.size()))
+    fail(Code::kInvalidConfig, "config.json: \"layer_types\" has %zu entries, fewer than layers", list.size());
   const std::string type = list[static_cast<size_t>(layer)].as_string();
   if (type == "full_attention") return false;
   if (type == "sliding_attention") return true;
-  fail(Code::kUnsupportedModel, "config.json: layer type \"%s\" is not supported (full_attention, sliding_attention are)", type.c_str());
+  fail(Code::kUnsupportedModel,
+       "config.json: layer type \"%s\" is not supported (full_attention, sliding_attention are)", type.c_str());
 }
 
 ModelConfig parse_decoder(const Json& config, const char* family, bool qkv_bias, bool qk_norm, double default_theta) {
@@ -151,19 +164,29 @@ namespace {
 // Sizes that multiply into something absurd are refused here, before any memory is taken for them.
 void check_config(const ModelConfig& model) {
   auto refuse = [](const char* what, int64_t a, int64_t b) {
-    fail(Code::kInvalidConfig, "config.json: %s (%lld, %lld)", what, static_cast<long long>(a), static_cast<long long>(b));
+    fail(Code::kInvalidConfig, "config.json: %s (%lld, %lld)", what, static_cast<long long>(a),
+         static_cast<long long>(b));
   };
   constexpr int64_t kMostElements = int64_t{1} << 36;
-  if (model.hidden > kMostElements / model.vocab) refuse("hidden_size times vocab_size is absurd", model.hidden, model.vocab);
-  if (model.type_count < (model.names.type.empty() ? 0 : 1) || model.type_count > (1 << 20)) refuse("type_vocab_size is absurd", model.type_count, 0);
-  if (model.max_positions < 0 || model.max_positions > INT32_MAX) refuse("the number of positions is absurd", model.max_positions, 0);
-  if (model.position_table && model.hidden > kMostElements / std::max<int64_t>(1, model.max_positions)) refuse("hidden_size times positions is absurd", model.hidden, model.max_positions);
+  if (model.hidden > kMostElements / model.vocab)
+    refuse("hidden_size times vocab_size is absurd", model.hidden, model.vocab);
+  if (model.type_count < (model.names.type.empty() ? 0 : 1) || model.type_count > (1 << 20))
+    refuse("type_vocab_size is absurd", model.type_count, 0);
+  if (model.max_positions < 0 || model.max_positions > INT32_MAX)
+    refuse("the number of positions is absurd", model.max_positions, 0);
+  if (model.position_table && model.hidden > kMostElements / std::max<int64_t>(1, model.max_positions))
+    refuse("hidden_size times positions is absurd", model.hidden, model.max_positions);
   for (const LayerSpec& layer : model.layers) {
-    if (layer.head_dim < 1 || layer.head_dim > kMostHeadDim) refuse("the size of a head must be 1 to 4096", layer.head_dim, layer.heads);
-    if (layer.kv_heads < 1 || layer.heads % layer.kv_heads != 0) refuse("num_attention_heads must be a multiple of num_key_value_heads", layer.heads, layer.kv_heads);
-    if (layer.qkv_width() > kMostElements / model.hidden) refuse("hidden_size times the width of all heads is absurd", model.hidden, layer.qkv_width());
-    if (layer.intermediate > kMostElements / model.hidden) refuse("hidden_size times intermediate_size is absurd", model.hidden, layer.intermediate);
-    if (!(layer.epsilon >= 0 && layer.epsilon < 1)) fail(Code::kInvalidConfig, "config.json: the norm's epsilon is %g", static_cast<double>(layer.epsilon));
+    if (layer.head_dim < 1 || layer.head_dim > kMostHeadDim)
+      refuse("the size of a head must be 1 to 4096", layer.head_dim, layer.heads);
+    if (layer.kv_heads < 1 || layer.heads % layer.kv_heads != 0)
+      refuse("num_attention_heads must be a multiple of num_key_value_heads", layer.heads, layer.kv_heads);
+    if (layer.qkv_width() > kMostElements / model.hidden)
+      refuse("hidden_size times the width of all heads is absurd", model.hidden, layer.qkv_width());
+    if (layer.intermediate > kMostElements / model.hidden)
+      refuse("hidden_size times intermediate_size is absurd", model.hidden, layer.intermediate);
+    if (!(layer.epsilon >= 0 && layer.epsilon < 1))
+      fail(Code::kInvalidConfig, "config.json: the norm's epsilon is %g", static_cast<double>(layer.epsilon));
     if (layer.window < 0) refuse("a sliding window may not be negative", layer.window, 0);
   }
 }

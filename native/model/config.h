@@ -1,5 +1,5 @@
-// A model is data: config.json becomes a ModelConfig and one LayerSpec a layer. Code that computes asks the spec, never the
-// family's name. A family (families/<name>.cc) only maps field and tensor names.
+// A model is data: config.json becomes a ModelConfig and one LayerSpec a layer. Code that computes asks the spec, never
+// the family's name. A family (families/<name>.cc) only maps field and tensor names.
 #pragma once
 
 #include <string>
@@ -31,8 +31,8 @@ struct RopeSpec {
 
 struct LayerSpec {
   NormKind norm = NormKind::kLayer;
-  bool norm_first = false;      // pre-norm (decoders) or post-norm (BERT)
-  bool attention_norm = true;   // false: the first layer of ModernBERT
+  bool norm_first = false;     // pre-norm (decoders) or post-norm (BERT)
+  bool attention_norm = true;  // false: the first layer of ModernBERT
   bool norm_bias = true;
   float epsilon = 1e-12f;
 
@@ -51,7 +51,8 @@ struct LayerSpec {
   int64_t qkv_width() const { return (heads + 2 * kv_heads) * head_dim; }
 };
 
-// Where a layer's tensors lie, behind the layer's prefix. Lists are stacked along the output: {query, key, value} or one fused matrix.
+// Where a layer's tensors lie, behind the layer's prefix. Lists are stacked along the output: {query, key, value} or
+// one fused matrix.
 struct LayerNames {
   std::vector<std::string> qkv;
   std::string output, attention_norm, mlp_norm;
@@ -74,7 +75,7 @@ struct ModelConfig {
   bool position_table = false;  // learned absolute positions
   // RoBERTa counts positions from padding_id + 1 and gives padding ids that position itself; -1 = from 0.
   int64_t padding_id = -1;
-  int64_t type_count = 0;       // rows of the token type table; row 0 is used
+  int64_t type_count = 0;  // rows of the token type table; row 0 is used
   bool embedding_norm = false;
   bool final_norm = false;
   int64_t relative_buckets = 0;  // T5-type relative positions shared by all layers (MPNet); 0 = none
@@ -100,7 +101,8 @@ const std::vector<Family>& families();
 // A field that must be there and lie in [low, high].
 int64_t require_size(const Json& config, const char* key, int64_t low = 1, int64_t high = int64_t{1} << 31);
 Activation parse_activation(const std::string& name);
-// "rope_parameters" (new), or "rope_theta" and "rope_scaling" (old). kind: the entry of rope_parameters where it has one a layer kind.
+// "rope_parameters" (new), or "rope_theta" and "rope_scaling" (old). kind: the entry of rope_parameters where it has
+// one a layer kind.
 RopeSpec parse_rope(const Json& config, int64_t head_dim, double default_theta, const char* kind = nullptr);
 // "layer_types"[layer] == "sliding_attention", or fallback where the list is absent.
 bool is_sliding(const Json& config, int64_t layer, bool fallback);

@@ -25,10 +25,12 @@ int64_t widest_mixed(const ModelConfig& config) {
   return widest(config, [](const LayerSpec& layer) { return layer.heads * layer.head_dim; });
 }
 int64_t widest_up(const ModelConfig& config) {
-  return widest(config, [](const LayerSpec& layer) { return layer.gated ? 2 * layer.intermediate : layer.intermediate; });
+  return widest(config,
+                [](const LayerSpec& layer) { return layer.gated ? 2 * layer.intermediate : layer.intermediate; });
 }
 
-// T5's buckets, both directions: half of them for keys behind, half for keys ahead; near ones exact, far ones logarithmic.
+// T5's buckets, both directions: half of them for keys behind, half for keys ahead; near ones exact, far ones
+// logarithmic.
 int64_t relative_bucket(int64_t distance, int64_t buckets, int64_t max_distance) {
   const int64_t half = buckets / 2;
   int64_t bucket = 0;
@@ -39,7 +41,8 @@ int64_t relative_bucket(int64_t distance, int64_t buckets, int64_t max_distance)
   }
   const int64_t exact = half / 2;
   if (n < exact) return bucket + n;
-  const float ratio = std::log(static_cast<float>(n) / static_cast<float>(exact)) / static_cast<float>(std::log(static_cast<double>(max_distance) / static_cast<double>(exact)));
+  const float ratio = std::log(static_cast<float>(n) / static_cast<float>(exact)) /
+                      static_cast<float>(std::log(static_cast<double>(max_distance) / static_cast<double>(exact)));
   return bucket + std::min(half - 1, exact + static_cast<int64_t>(ratio * static_cast<float>(half - exact)));
 }
 
@@ -56,7 +59,8 @@ std::shared_ptr<const Encoder> Encoder::load(const std::string& directory, const
   const TensorReader reader(encoder->files_, directory, config.names.prefixes, config.names.word);
   encoder->word_ = reader.table(config.names.word, config.vocab, config.hidden);
   encoder->file_dtype_ = dtype_name(reader.find(config.names.word).dtype);
-  if (config.position_table) encoder->position_ = reader.table(config.names.position, config.max_positions, config.hidden);
+  if (config.position_table)
+    encoder->position_ = reader.table(config.names.position, config.max_positions, config.hidden);
   if (!config.names.type.empty()) {
     const Table types = reader.table(config.names.type, config.type_count, config.hidden);
     encoder->type_.assign(types.data(), types.data() + config.hidden);
@@ -65,12 +69,14 @@ std::shared_ptr<const Encoder> Encoder::load(const std::string& directory, const
     const bool has_bias = config.layers.front().norm_bias;
     encoder->embedding_norm_ = reader.norm(config.names.embedding_norm, config.hidden, has_bias);
   }
-  if (config.final_norm) encoder->final_norm_ = reader.norm(config.names.final_norm, config.hidden, config.layers.front().norm_bias);
+  if (config.final_norm)
+    encoder->final_norm_ = reader.norm(config.names.final_norm, config.hidden, config.layers.front().norm_bias);
   if (config.relative_buckets > 0) {
     const Table table = reader.table(config.names.relative_bias, config.relative_buckets, config.layers.front().heads);
     encoder->relative_table_.assign(table.data(), table.data() + config.relative_buckets * config.layers.front().heads);
   }
-  encoder->weight_bytes_ = static_cast<size_t>(config.vocab * config.hidden) * sizeof(float) + encoder->position_.owned_bytes();
+  encoder->weight_bytes_ =
+      static_cast<size_t>(config.vocab * config.hidden) * sizeof(float) + encoder->position_.owned_bytes();
   for (size_t i = 0; i < config.layers.size(); ++i) {
     std::shared_ptr<RopeTable> rope;
     if (config.layers[i].rope.theta > 0) {
@@ -85,13 +91,15 @@ std::shared_ptr<const Encoder> Encoder::load(const std::string& directory, const
   encoder->layers_.clear();
   for (size_t i = 0; i < config.layers.size(); ++i) {
     encoder->layers_.push_back(read_layer(reader, backend, dtype, config, i, inputs.empty() ? nullptr : &inputs[i]));
-    // What was packed needs its file pages no longer: file and packed weights never lie in memory together. The tables' come back as they are touched.
+    // What was packed needs its file pages no longer: file and packed weights never lie in memory together. The tables'
+    // come back as they are touched.
     encoder->files_->release_pages();
     const LayerWeights& layer = encoder->layers_.back();
     encoder->weight_bytes_ += layer.qkv.bytes() + layer.output.bytes() + layer.up.bytes() + layer.down.bytes();
   }
   for (const TensorView& view : encoder->files_->all()) encoder->parameters_ += view.elements();
-  if (!encoder->files_->intact()) fail(Code::kInvalidFile, "%s: a weight file was cut short while it was read", directory.c_str());
+  if (!encoder->files_->intact())
+    fail(Code::kInvalidFile, "%s: a weight file was cut short while it was read", directory.c_str());
   return encoder;
 }
 
@@ -103,14 +111,16 @@ int64_t Encoder::max_tokens() const {
 std::vector<ForwardPlan::Layer> Encoder::attention_plan(const std::vector<Mask>& masks) const {
   const size_t count = config_.layers.size();
   if (masks.size() > 1 && masks.size() != count)
-    fail(Code::kInvalidOption, "attention has %zu entries; the model has %zu layers (give one entry, or one a layer)", masks.size(), count);
+    fail(Code::kInvalidOption, "attention has %zu entries; the model has %zu layers (give one entry, or one a layer)",
+         masks.size(), count);
   std::vector<ForwardPlan::Layer> plan;
   for (size_t i = 0; i < count; ++i) {
     const LayerSpec& spec = config_.layers[i];
     ForwardPlan::Layer layer{spec.mask, spec.window};
     if (!masks.empty()) layer.mask = masks.size() == 1 ? masks[0] : masks[i];
-    // The window keeps its number when the mask changes kind, though the two kinds count it differently (ops/attention.h): as transformers
-    // does with config.is_causal = False, and as ModernBERT's own causal variant has it.
+    // The window keeps its number when the mask changes kind, though the two kinds count it differently
+    // (ops/attention.h): as transformers does with config.is_causal = False, and as ModernBERT's own causal variant has
+    // it.
     plan.push_back(layer);
   }
   return plan;
@@ -120,7 +130,8 @@ size_t Encoder::workspace_floats(const ForwardPlan& plan, int64_t tokens) const 
   const int64_t hidden = config_.hidden;
   const DType dtype = activation_dtype();
   size_t floats = Workspace::size_of(tokens * hidden) + Workspace::size_of(tokens);
-  for (const int64_t elements : {tokens * hidden, tokens * widest_qkv(config_), tokens * widest_mixed(config_), std::min(tokens, kMiddleRows) * widest_up(config_)})
+  for (const int64_t elements : {tokens * hidden, tokens * widest_qkv(config_), tokens * widest_mixed(config_),
+                                 std::min(tokens, kMiddleRows) * widest_up(config_)})
     floats += Workspace::size_of(elements, dtype);
   if (!plan.only_last) floats += Workspace::size_of(tokens * width(plan));
   return floats;
@@ -141,24 +152,29 @@ void Encoder::embed(const Group& group, Workspace& workspace, Scope& scope, floa
       }
     }
   }
-  check_status(backend_.embed(scope, {group.ids, positions, tokens, config_.hidden, word_.data(), position_.data(), type_.empty() ? nullptr : type_.data(), hidden, config_.hidden}),
+  check_status(backend_.embed(scope, {group.ids, positions, tokens, config_.hidden, word_.data(), position_.data(),
+                                      type_.empty() ? nullptr : type_.data(), hidden, config_.hidden}),
                scope, "embed");
   if (config_.embedding_norm) norm(embedding_norm_, tokens, scope, hidden);
 }
 
 void Encoder::norm(const NormWeights& weights, int64_t tokens, Scope& scope, float* hidden) const {
   const LayerSpec& spec = config_.layers.front();
-  check_status(backend_.norm(scope, {spec.norm, hidden, config_.hidden, hidden, config_.hidden, tokens, config_.hidden, weights.weight.data(),
-                                     weights.bias.empty() ? nullptr : weights.bias.data(), spec.epsilon}),
-               scope, "norm");
+  check_status(
+      backend_.norm(scope, {spec.norm, hidden, config_.hidden, hidden, config_.hidden, tokens, config_.hidden,
+                            weights.weight.data(), weights.bias.empty() ? nullptr : weights.bias.data(), spec.epsilon}),
+      scope, "norm");
 }
 
-void Encoder::keep_state(const ForwardPlan& plan, int64_t state, int64_t tokens, Scope& scope, const float* hidden, float* joined) const {
+void Encoder::keep_state(const ForwardPlan& plan, int64_t state, int64_t tokens, Scope& scope, const float* hidden,
+                         float* joined) const {
   for (size_t i = 0; i < plan.states.size(); ++i) {
     if (plan.states[i] != state) continue;
     const int64_t joined_width = width(plan);
     float* to = joined + (plan.concat ? static_cast<int64_t>(i) * config_.hidden : 0);
-    check_status(backend_.combine(scope, {hidden, config_.hidden, to, joined_width, tokens, config_.hidden, plan.factors[i], plan.concat || i == 0}), scope, "combine");
+    check_status(backend_.combine(scope, {hidden, config_.hidden, to, joined_width, tokens, config_.hidden,
+                                          plan.factors[i], plan.concat || i == 0}),
+                 scope, "combine");
   }
 }
 
@@ -168,7 +184,8 @@ std::vector<float> Encoder::relative_bias(int64_t reach) const {
   std::vector<float> bias(static_cast<size_t>(heads * span));
   for (int64_t d = -reach; d <= reach; ++d) {
     const int64_t bucket = relative_bucket(d, config_.relative_buckets, config_.relative_max_distance);
-    for (int64_t h = 0; h < heads; ++h) bias[static_cast<size_t>(h * span + reach + d)] = relative_table_[static_cast<size_t>(bucket * heads + h)];
+    for (int64_t h = 0; h < heads; ++h)
+      bias[static_cast<size_t>(h * span + reach + d)] = relative_table_[static_cast<size_t>(bucket * heads + h)];
   }
   return bias;
 }
@@ -176,7 +193,12 @@ std::vector<float> Encoder::relative_bias(int64_t reach) const {
 // In float32, layer by layer: no more than one layer's float32 weights are in memory.
 std::vector<LayerInputSizes> Encoder::measure_inputs(const TensorReader& reader) {
   const CalibrationTexts texts(config_.vocab, max_tokens());
-  const Group group{texts.ids.data(), texts.offsets.data(), texts.zeros.data(), texts.zeros.data(), static_cast<int64_t>(texts.zeros.size()), texts.longest};
+  const Group group{texts.ids.data(),
+                    texts.offsets.data(),
+                    texts.zeros.data(),
+                    texts.zeros.data(),
+                    static_cast<int64_t>(texts.zeros.size()),
+                    texts.longest};
   ForwardPlan plan;
   plan.layers = attention_plan({});
   Scope scope{};
@@ -189,22 +211,27 @@ std::vector<LayerInputSizes> Encoder::measure_inputs(const TensorReader& reader)
   Workspace workspace;
   workspace.reset(workspace_floats(plan, group.tokens()));
   size_t next = 0;
-  forward_watched(plan, group, workspace, scope, [&] {
-    if (next > 0) layers_[next - 1] = {};
-    layers_[next] = read_layer(reader, backend_, DType::kF32, config_, next);
-    files_->release_pages();
-    ++next;
-    return true;
-  }, &inputs);
+  forward_watched(
+      plan, group, workspace, scope,
+      [&] {
+        if (next > 0) layers_[next - 1] = {};
+        layers_[next] = read_layer(reader, backend_, DType::kF32, config_, next);
+        files_->release_pages();
+        ++next;
+        return true;
+      },
+      &inputs);
   dtype_ = dtype;
   return inputs;
 }
 
-const float* Encoder::forward(const ForwardPlan& plan, const Group& group, Workspace& workspace, Scope& scope, const std::function<bool()>& between_layers) const {
+const float* Encoder::forward(const ForwardPlan& plan, const Group& group, Workspace& workspace, Scope& scope,
+                              const std::function<bool()>& between_layers) const {
   return forward_watched(plan, group, workspace, scope, between_layers, nullptr);
 }
 
-const float* Encoder::forward_watched(const ForwardPlan& plan, const Group& group, Workspace& workspace, Scope& scope, const std::function<bool()>& between_layers,
+const float* Encoder::forward_watched(const ForwardPlan& plan, const Group& group, Workspace& workspace, Scope& scope,
+                                      const std::function<bool()>& between_layers,
                                       std::vector<LayerInputSizes>* watched) const {
   const int64_t tokens = group.tokens(), hidden_size = config_.hidden;
   LayerBuffers buffers{};
@@ -226,7 +253,16 @@ const float* Encoder::forward_watched(const ForwardPlan& plan, const Group& grou
   for (size_t i = 0; i < plan.layers.size(); ++i) {
     if (!between_layers()) return nullptr;
     const auto rope = ropes_[i] ? ropes_[i]->at_least(group.longest) : nullptr;
-    const LayerCall call{backend_, scope, group, hidden_size, plan.layers[i].mask, plan.layers[i].window, rope.get(), bias.empty() ? nullptr : bias.data(), reach, watched ? &(*watched)[i] : nullptr};
+    const LayerCall call{backend_,
+                         scope,
+                         group,
+                         hidden_size,
+                         plan.layers[i].mask,
+                         plan.layers[i].window,
+                         rope.get(),
+                         bias.empty() ? nullptr : bias.data(),
+                         reach,
+                         watched ? &(*watched)[i] : nullptr};
     layer_forward(call, config_.layers[i], layers_[i], buffers);
     const auto state = static_cast<int64_t>(i) + 1;
     if (state == last && config_.final_norm) norm(final_norm_, tokens, scope, buffers.hidden);

@@ -1,4 +1,5 @@
-// A transformer encoder over packed token ids: embed -> layers -> final norm, hidden states chosen and joined on the way.
+// A transformer encoder over packed token ids: embed -> layers -> final norm, hidden states chosen and joined on the
+// way.
 #pragma once
 
 #include <functional>
@@ -9,17 +10,18 @@
 
 namespace embedcore {
 
-// Which hidden states an encode wants and how each layer attends. Numbering as in transformers: 0 = embeddings, L = last.
+// Which hidden states an encode wants and how each layer attends. Numbering as in transformers: 0 = embeddings, L =
+// last.
 struct ForwardPlan {
   struct Layer {
     Mask mask;
     int64_t window;
   };
-  std::vector<Layer> layers;         // as many as must run
-  std::vector<int64_t> states;       // ascending when averaged, as given when concatenated
-  std::vector<float> factors;        // one a state
+  std::vector<Layer> layers;    // as many as must run
+  std::vector<int64_t> states;  // ascending when averaged, as given when concatenated
+  std::vector<float> factors;   // one a state
   bool concat = false;
-  bool only_last = true;             // states = {L}: nothing to join
+  bool only_last = true;  // states = {L}: nothing to join
 };
 
 class Encoder {
@@ -29,10 +31,13 @@ class Encoder {
 
   const ModelConfig& config() const { return config_; }
   const Backend& backend() const { return backend_; }
-  int64_t width(const ForwardPlan& plan) const { return plan.concat ? config_.hidden * static_cast<int64_t>(plan.states.size()) : config_.hidden; }
+  int64_t width(const ForwardPlan& plan) const {
+    return plan.concat ? config_.hidden * static_cast<int64_t>(plan.states.size()) : config_.hidden;
+  }
   // Tokens a text may have; 0 = no limit.
   int64_t max_tokens() const;
-  // Memory of the packed weights and tables; elements of all tensors of the files; dtype of the word embeddings in the file.
+  // Memory of the packed weights and tables; elements of all tensors of the files; dtype of the word embeddings in the
+  // file.
   size_t weight_bytes() const { return weight_bytes_; }
   int64_t parameters() const { return parameters_; }
   const char* file_dtype() const { return file_dtype_; }
@@ -45,18 +50,22 @@ class Encoder {
   // Floats that forward cuts from the workspace.
   size_t workspace_floats(const ForwardPlan& plan, int64_t tokens) const;
 
-  // Returns [tokens, width(plan)] inside the workspace. `between_layers` is called before each layer; false stops, and null is returned.
-  const float* forward(const ForwardPlan& plan, const Group& group, Workspace& workspace, Scope& scope, const std::function<bool()>& between_layers) const;
+  // Returns [tokens, width(plan)] inside the workspace. `between_layers` is called before each layer; false stops, and
+  // null is returned.
+  const float* forward(const ForwardPlan& plan, const Group& group, Workspace& workspace, Scope& scope,
+                       const std::function<bool()>& between_layers) const;
 
  private:
   Encoder(const Backend& backend, DType dtype) : backend_(backend), dtype_(dtype) {}
   DType activation_dtype() const { return dtype_ == DType::kF32 ? DType::kF32 : DType::kBF16; }
   void embed(const Group& group, Workspace& workspace, Scope& scope, float* hidden) const;
   void norm(const NormWeights& weights, int64_t tokens, Scope& scope, float* hidden) const;
-  const float* forward_watched(const ForwardPlan& plan, const Group& group, Workspace& workspace, Scope& scope, const std::function<bool()>& between_layers,
+  const float* forward_watched(const ForwardPlan& plan, const Group& group, Workspace& workspace, Scope& scope,
+                               const std::function<bool()>& between_layers,
                                std::vector<LayerInputSizes>* watched) const;
   std::vector<LayerInputSizes> measure_inputs(const TensorReader& reader);
-  void keep_state(const ForwardPlan& plan, int64_t state, int64_t tokens, Scope& scope, const float* hidden, float* joined) const;
+  void keep_state(const ForwardPlan& plan, int64_t state, int64_t tokens, Scope& scope, const float* hidden,
+                  float* joined) const;
   std::vector<float> relative_bias(int64_t reach) const;
 
   const Backend& backend_;

@@ -18,10 +18,11 @@ Head::Head(const std::vector<HeadModule>& modules, const Backend& backend) : bac
       const TensorReader reader(WeightFiles::open(module.directory), module.directory, {""}, "linear.weight");
       loaded.linear = reader.linear(backend, DType::kF32, {"linear"}, module.in, module.out, module.bias);
       // The learned residual projection; where sizes agree the reference adds the input itself.
-      if (module.residual && reader.find_optional("residual.weight")) loaded.residual = reader.linear(backend, DType::kF32, {"residual"}, module.in, module.out, false);
+      if (module.residual && reader.find_optional("residual.weight"))
+        loaded.residual = reader.linear(backend, DType::kF32, {"residual"}, module.in, module.out, false);
       if (module.residual && !loaded.residual.get() && module.in != module.out)
-        fail(Code::kMissingTensor, "%s: a dense module with use_residual from %lld to %lld needs \"residual.weight\"", module.directory.c_str(),
-             static_cast<long long>(module.in), static_cast<long long>(module.out));
+        fail(Code::kMissingTensor, "%s: a dense module with use_residual from %lld to %lld needs \"residual.weight\"",
+             module.directory.c_str(), static_cast<long long>(module.in), static_cast<long long>(module.out));
     } else if (module.kind == HeadModule::Kind::kLayerNorm) {
       const TensorReader reader(WeightFiles::open(module.directory), module.directory, {""}, "norm.weight");
       loaded.norm = reader.norm("norm", module.in, true);
@@ -31,15 +32,17 @@ Head::Head(const std::vector<HeadModule>& modules, const Backend& backend) : bac
 }
 
 bool Head::normalizes() const {
-  return std::any_of(modules_.begin(), modules_.end(), [](const Loaded& loaded) { return loaded.module.kind == HeadModule::Kind::kNormalize; });
+  return std::any_of(modules_.begin(), modules_.end(),
+                     [](const Loaded& loaded) { return loaded.module.kind == HeadModule::Kind::kNormalize; });
 }
 
 int64_t Head::out_width(int64_t width) const {
   for (const Loaded& loaded : modules_) {
     if (loaded.module.kind == HeadModule::Kind::kNormalize) continue;
     if (loaded.module.in != width)
-      fail(Code::kInvalidOption, "the chosen pooling and layers give %lld dimensions; the model's %s module takes %lld", static_cast<long long>(width),
-           loaded.module.kind == HeadModule::Kind::kDense ? "Dense" : "LayerNorm", static_cast<long long>(loaded.module.in));
+      fail(Code::kInvalidOption, "the chosen pooling and layers give %lld dimensions; the model's %s module takes %lld",
+           static_cast<long long>(width), loaded.module.kind == HeadModule::Kind::kDense ? "Dense" : "LayerNorm",
+           static_cast<long long>(loaded.module.in));
     if (loaded.module.kind == HeadModule::Kind::kDense) width = loaded.module.out;
   }
   return width;
@@ -50,25 +53,32 @@ int64_t Head::widest(int64_t width) const {
   return width;
 }
 
-void Head::apply(Scope& scope, float* rows, float* spare, int64_t texts, int64_t width, int64_t stride, bool normalize) const {
+void Head::apply(Scope& scope, float* rows, float* spare, int64_t texts, int64_t width, int64_t stride,
+                 bool normalize) const {
   for (const Loaded& loaded : modules_) {
     switch (loaded.module.kind) {
       case HeadModule::Kind::kDense: {
         const HeadModule& dense = loaded.module;
         const float* residual = nullptr;
         if (dense.residual && loaded.residual.get()) {
-          check_status(backend_->linear(scope, {loaded.residual.get(), rows, stride, spare, stride, texts, Activation::kIdentity, nullptr, 0}), scope, "dense");
+          check_status(backend_->linear(scope, {loaded.residual.get(), rows, stride, spare, stride, texts,
+                                                Activation::kIdentity, nullptr, 0}),
+                       scope, "dense");
           residual = spare;
         } else if (dense.residual) {
           residual = rows;
         }
-        check_status(backend_->linear(scope, {loaded.linear.get(), rows, stride, spare, stride, texts, dense.activation, residual, stride}), scope, "dense");
+        check_status(backend_->linear(scope, {loaded.linear.get(), rows, stride, spare, stride, texts, dense.activation,
+                                              residual, stride}),
+                     scope, "dense");
         std::memcpy(rows, spare, static_cast<size_t>(texts * stride) * sizeof(float));
         width = dense.out;
         break;
       }
       case HeadModule::Kind::kLayerNorm:
-        check_status(backend_->norm(scope, {NormKind::kLayer, rows, stride, rows, stride, texts, width, loaded.norm.weight.data(), loaded.norm.bias.data(), 1e-5f}), scope, "norm");
+        check_status(backend_->norm(scope, {NormKind::kLayer, rows, stride, rows, stride, texts, width,
+                                            loaded.norm.weight.data(), loaded.norm.bias.data(), 1e-5f}),
+                     scope, "norm");
         break;
       case HeadModule::Kind::kNormalize:
         if (normalize) check_status(backend_->normalize(scope, {rows, stride, texts, width}), scope, "normalize");

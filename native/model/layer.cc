@@ -22,24 +22,30 @@ struct View {
   void* data;
   int64_t stride;
   DType dtype = DType::kF32;
-  View from_row(int64_t row) const { return {static_cast<std::byte*>(data) + static_cast<size_t>(row * stride) * dtype_size(dtype), stride, dtype}; }
+  View from_row(int64_t row) const {
+    return {static_cast<std::byte*>(data) + static_cast<size_t>(row * stride) * dtype_size(dtype), stride, dtype};
+  }
 };
 
-void run_linear(const LayerCall& call, const Linear& weights, const View& x, const View& y, int64_t rows, Activation activation = Activation::kIdentity,
-                const float* residual = nullptr) {
-  check_status(call.backend.linear(call.scope, {weights.get(), x.data, x.stride, y.data, y.stride, rows, activation, residual, y.stride, x.dtype, y.dtype}), call.scope,
-               "linear");
+void run_linear(const LayerCall& call, const Linear& weights, const View& x, const View& y, int64_t rows,
+                Activation activation = Activation::kIdentity, const float* residual = nullptr) {
+  check_status(call.backend.linear(call.scope, {weights.get(), x.data, x.stride, y.data, y.stride, rows, activation,
+                                                residual, y.stride, x.dtype, y.dtype}),
+               call.scope, "linear");
 }
 
 void run_norm(const LayerCall& call, const LayerSpec& spec, const NormWeights& weights, const float* x, const View& y) {
   const int64_t width = call.hidden_size;
-  check_status(call.backend.norm(call.scope, {spec.norm, x, width, y.data, y.stride, call.group.tokens(), width, weights.weight.data(),
-                                              weights.bias.empty() ? nullptr : weights.bias.data(), spec.epsilon, y.dtype}),
-               call.scope, "norm");
+  check_status(
+      call.backend.norm(call.scope,
+                        {spec.norm, x, width, y.data, y.stride, call.group.tokens(), width, weights.weight.data(),
+                         weights.bias.empty() ? nullptr : weights.bias.data(), spec.epsilon, y.dtype}),
+      call.scope, "norm");
 }
 
 void watch_inputs(const LayerCall& call, InputSizes LayerInputSizes::*sizes, const View& x) {
-  if (call.watch) (call.watch->*sizes).add(static_cast<const float*>(x.data), x.stride, call.group.tokens(), call.hidden_size);
+  if (call.watch)
+    (call.watch->*sizes).add(static_cast<const float*>(x.data), x.stride, call.group.tokens(), call.hidden_size);
 }
 
 void attend(const LayerCall& call, const LayerSpec& spec, const LayerWeights& weights, const LayerBuffers& buffers) {
@@ -74,7 +80,8 @@ void attend(const LayerCall& call, const LayerSpec& spec, const LayerWeights& we
 }
 
 // hidden += mlp(x), a block of rows at a time
-void feed_forward(const LayerCall& call, const LayerSpec& spec, const LayerWeights& weights, const View& x, const LayerBuffers& buffers) {
+void feed_forward(const LayerCall& call, const LayerSpec& spec, const LayerWeights& weights, const View& x,
+                  const LayerBuffers& buffers) {
   const int64_t width = call.hidden_size, tokens = call.group.tokens();
   watch_inputs(call, &LayerInputSizes::up, x);
   const int64_t up_width = spec.gated ? 2 * spec.intermediate : spec.intermediate;
@@ -84,7 +91,9 @@ void feed_forward(const LayerCall& call, const LayerSpec& spec, const LayerWeigh
     const View middle{buffers.middle, up_width, buffers.dtype};
     run_linear(call, weights.up, x.from_row(row), middle, rows, spec.gated ? Activation::kIdentity : spec.activation);
     if (spec.gated)
-      check_status(call.backend.gate(call.scope, {middle.data, up_width, middle.data, up_width, rows, spec.intermediate, spec.activation, middle.dtype}), call.scope, "gate");
+      check_status(call.backend.gate(call.scope, {middle.data, up_width, middle.data, up_width, rows, spec.intermediate,
+                                                  spec.activation, middle.dtype}),
+                   call.scope, "gate");
     // in post-norm x is hidden itself: linear may not write what it reads, and it reads the middle alone
     run_linear(call, weights.down, middle, {hidden, width}, rows, Activation::kIdentity, hidden);
   }
@@ -92,7 +101,8 @@ void feed_forward(const LayerCall& call, const LayerSpec& spec, const LayerWeigh
 
 }  // namespace
 
-void layer_forward(const LayerCall& call, const LayerSpec& spec, const LayerWeights& weights, const LayerBuffers& buffers) {
+void layer_forward(const LayerCall& call, const LayerSpec& spec, const LayerWeights& weights,
+                   const LayerBuffers& buffers) {
   const int64_t width = call.hidden_size, tokens = call.group.tokens();
   const View hidden{buffers.hidden, width}, normed{buffers.normed, width, buffers.dtype};
   const bool norm_before = spec.norm_first && spec.attention_norm;
@@ -100,7 +110,8 @@ void layer_forward(const LayerCall& call, const LayerSpec& spec, const LayerWeig
   watch_inputs(call, &LayerInputSizes::qkv, norm_before ? normed : hidden);
   run_linear(call, weights.qkv, norm_before ? normed : hidden, {buffers.qkv, spec.qkv_width(), buffers.dtype}, tokens);
   attend(call, spec, weights, buffers);
-  run_linear(call, weights.output, {buffers.mixed, spec.heads * spec.head_dim, buffers.dtype}, hidden, tokens, Activation::kIdentity, buffers.hidden);
+  run_linear(call, weights.output, {buffers.mixed, spec.heads * spec.head_dim, buffers.dtype}, hidden, tokens,
+             Activation::kIdentity, buffers.hidden);
 
   if (spec.norm_first) {
     run_norm(call, spec, weights.mlp_norm, buffers.hidden, normed);

@@ -46,7 +46,8 @@ struct LayerCall {
   LayerInputSizes* watch = nullptr;  // of a float32 layer: adds what its norms give to its matrices; null = nobody asks
 };
 
-void layer_forward(const LayerCall& call, const LayerSpec& spec, const LayerWeights& weights, const LayerBuffers& buffers);
+void layer_forward(const LayerCall& call, const LayerSpec& spec, const LayerWeights& weights,
+                   const LayerBuffers& buffers);
 
 // Throws the Error that a backend's refusal means.
 void check_status(Status status, const Scope& scope, const char* op);

@@ -20,7 +20,8 @@ std::shared_ptr<const Model> Model::load(const ModelSource& source, const Backen
     const auto last = static_cast<int64_t>(model->encoder_->config().layers.size());
     const int64_t count = last + 1 - weighting.layer_start;
     if (weighting.layer_start < 0 || count < 1)
-      fail(Code::kInvalidConfig, "%s: layer_start %lld leaves no layers of %lld", weighting.directory.c_str(), static_cast<long long>(weighting.layer_start), static_cast<long long>(last));
+      fail(Code::kInvalidConfig, "%s: layer_start %lld leaves no layers of %lld", weighting.directory.c_str(),
+           static_cast<long long>(weighting.layer_start), static_cast<long long>(last));
     const TensorReader reader(WeightFiles::open(weighting.directory), weighting.directory, {""}, "layer_weights");
     model->layer_factors_ = reader.vector("layer_weights", count);
     model->layer_start_ = weighting.layer_start;
@@ -36,7 +37,8 @@ EncodePlan Model::plan(const PlanOptions& options) const {
   EncodePlan plan;
   int64_t width = 0;
   if (static_) {
-    if (!options.states.empty() || !options.attention.empty()) fail(Code::kInvalidOption, "layers and attention do not apply to a static model");
+    if (!options.states.empty() || !options.attention.empty())
+      fail(Code::kInvalidOption, "layers and attention do not apply to a static model");
     for (const Pooling mode : options.pooling)
       if (mode != Pooling::kMean) fail(Code::kInvalidOption, "a static model is pooled by mean alone");
     width = static_->width();
@@ -53,9 +55,12 @@ EncodePlan Model::plan(const PlanOptions& options) const {
     } else {
       if (forward.states.empty()) forward.states = {last};
       for (const int64_t state : forward.states)
-        if (state < 0 || state > last) fail(Code::kInvalidOption, "layer %lld is outside 0 to %lld", static_cast<long long>(state), static_cast<long long>(last));
+        if (state < 0 || state > last)
+          fail(Code::kInvalidOption, "layer %lld is outside 0 to %lld", static_cast<long long>(state),
+               static_cast<long long>(last));
       if (!forward.concat) std::sort(forward.states.begin(), forward.states.end());
-      forward.factors.assign(forward.states.size(), forward.concat ? 1.0f : 1.0f / static_cast<float>(forward.states.size()));
+      forward.factors.assign(forward.states.size(),
+                             forward.concat ? 1.0f : 1.0f / static_cast<float>(forward.states.size()));
     }
     forward.only_last = forward.states.size() == 1 && forward.factors[0] == 1.0f && forward.states[0] == last;
     forward.layers = encoder_->attention_plan(options.attention);
@@ -63,7 +68,8 @@ EncodePlan Model::plan(const PlanOptions& options) const {
     width = encoder_->width(forward);
     for (const int64_t state : forward.states) plan.key += std::to_string(state) + ",";
     plan.key += forward.concat ? "c" : "m";
-    for (const ForwardPlan::Layer& layer : forward.layers) plan.key += "/" + std::to_string(static_cast<int>(layer.mask));
+    for (const ForwardPlan::Layer& layer : forward.layers)
+      plan.key += "/" + std::to_string(static_cast<int>(layer.mask));
   }
 
   plan.token_output = options.token_output;
@@ -74,7 +80,8 @@ EncodePlan Model::plan(const PlanOptions& options) const {
   const int64_t full = with_head ? head_.out_width(plan.pooled) : plan.pooled;
   plan.stride = with_head ? head_.widest(plan.pooled) : plan.pooled;
   if (options.dimensions < 0 || options.dimensions > full)
-    fail(Code::kInvalidOption, "dimensions is %lld; this model and these options give %lld", static_cast<long long>(options.dimensions), static_cast<long long>(full));
+    fail(Code::kInvalidOption, "dimensions is %lld; this model and these options give %lld",
+         static_cast<long long>(options.dimensions), static_cast<long long>(full));
   plan.dimension = options.dimensions > 0 ? options.dimensions : full;
   plan.apply_normalize = options.normalize.value_or(true);
   const bool normalized_by_head = with_head && plan.apply_normalize && head_.normalizes();
@@ -85,10 +92,12 @@ EncodePlan Model::plan(const PlanOptions& options) const {
   return plan;
 }
 
-const float* Model::run(const EncodePlan& plan, const Group& group, Workspace& workspace, Scope& scope, const std::function<bool()>& between_layers) const {
+const float* Model::run(const EncodePlan& plan, const Group& group, Workspace& workspace, Scope& scope,
+                        const std::function<bool()>& between_layers) const {
   const Backend& backend = static_ ? static_->backend() : encoder_->backend();
   const int64_t rows = plan.token_output ? group.tokens() : group.texts;
-  const int64_t pass_floats = static_cast<int64_t>(static_ ? StaticEncoder::workspace_floats(group.tokens()) : encoder_->workspace_floats(plan.forward, group.tokens()));
+  const int64_t pass_floats = static_cast<int64_t>(static_ ? StaticEncoder::workspace_floats(group.tokens())
+                                                           : encoder_->workspace_floats(plan.forward, group.tokens()));
   workspace.reset(static_cast<size_t>(pass_floats) + 2 * Workspace::size_of(rows * plan.stride));
   float* out = workspace.cut(rows * plan.stride);
   float* spare = workspace.cut(rows * plan.stride);
@@ -108,12 +117,15 @@ const float* Model::run(const EncodePlan& plan, const Group& group, Workspace& w
     } else {
       for (size_t i = 0; i < plan.pooling.size(); ++i) {
         float* column = out + static_cast<int64_t>(i) * width;
-        check_status(backend.pool(scope, {plan.pooling[i], hidden, width, column, plan.stride, group.offsets, group.skip, group.texts, width}), scope, "pool");
+        check_status(backend.pool(scope, {plan.pooling[i], hidden, width, column, plan.stride, group.offsets,
+                                          group.skip, group.texts, width}),
+                     scope, "pool");
       }
     }
   }
   if (!plan.token_output) head_.apply(scope, out, spare, rows, plan.pooled, plan.stride, plan.apply_normalize);
-  if (plan.normalize_last) check_status(backend.normalize(scope, {out, plan.stride, rows, plan.dimension}), scope, "normalize");
+  if (plan.normalize_last)
+    check_status(backend.normalize(scope, {out, plan.stride, rows, plan.dimension}), scope, "normalize");
   return out;
 }
 

@@ -63,9 +63,10 @@ class Model {
 
   EncodePlan plan(const PlanOptions& options) const;
 
-  // Encodes a group: returns [rows, plan.dimension] with a row stride of plan.stride inside the workspace, rows = texts or tokens;
-  // null when between_layers said stop. Resets the workspace.
-  const float* run(const EncodePlan& plan, const Group& group, Workspace& workspace, Scope& scope, const std::function<bool()>& between_layers) const;
+  // Encodes a group: returns [rows, plan.dimension] with a row stride of plan.stride inside the workspace, rows = texts
+  // or tokens; null when between_layers said stop. Resets the workspace.
+  const float* run(const EncodePlan& plan, const Group& group, Workspace& workspace, Scope& scope,
+                   const std::function<bool()>& between_layers) const;
 
  private:
   std::shared_ptr<const Encoder> encoder_;

@@ -15,14 +15,18 @@ double scale_llama3(double frequency, const RopeSpec& spec) {
   const double high_wave = spec.original_positions / spec.high_frequency_factor;
   if (wave < high_wave) return frequency;
   if (wave > low_wave) return frequency / spec.factor;
-  const double smooth = (spec.original_positions / wave - spec.low_frequency_factor) / (spec.high_frequency_factor - spec.low_frequency_factor);
+  const double smooth = (spec.original_positions / wave - spec.low_frequency_factor) /
+                        (spec.high_frequency_factor - spec.low_frequency_factor);
   return (1 - smooth) * frequency / spec.factor + smooth * frequency;
 }
 
-// YaRN (arXiv 2309.00071): interpolation below beta_slow turns over the original length, none above beta_fast, a ramp between.
+// YaRN (arXiv 2309.00071): interpolation below beta_slow turns over the original length, none above beta_fast, a ramp
+// between.
 double scale_yarn(double frequency, int64_t index, const RopeSpec& spec) {
   const double dim = static_cast<double>(spec.rotary_dim);
-  auto dimension_of = [&](double turns) { return dim * std::log(spec.original_positions / (turns * 2 * std::numbers::pi)) / (2 * std::log(spec.theta)); };
+  auto dimension_of = [&](double turns) {
+    return dim * std::log(spec.original_positions / (turns * 2 * std::numbers::pi)) / (2 * std::log(spec.theta));
+  };
   double low = dimension_of(spec.beta_fast), high = dimension_of(spec.beta_slow);
   if (spec.truncate) low = std::floor(low), high = std::ceil(high);
   low = std::max(low, 0.0);
@@ -39,7 +43,8 @@ RopeTable::RopeTable(const RopeSpec& spec) {
   for (int64_t i = 0; i < half; ++i) {
     // The reference computes these in float32; each step is rounded likewise.
     const float exponent = static_cast<float>(2 * i) / static_cast<float>(spec.rotary_dim);
-    double frequency = static_cast<double>(1.0f / static_cast<float>(std::pow(spec.theta, static_cast<double>(exponent))));
+    double frequency =
+        static_cast<double>(1.0f / static_cast<float>(std::pow(spec.theta, static_cast<double>(exponent))));
     if (spec.scaling == RopeScaling::kLinear) frequency /= spec.factor;
     if (spec.scaling == RopeScaling::kLlama3) frequency = scale_llama3(frequency, spec);
     if (spec.scaling == RopeScaling::kYarn) frequency = scale_yarn(frequency, i, spec);

@@ -14,13 +14,15 @@ constexpr float kLeastShare = 1e-3f;
 void InputSizes::add(const float* x, int64_t stride, int64_t rows, int64_t width) {
   squares_.resize(static_cast<size_t>(width));
   for (int64_t row = 0; row < rows; ++row)
-    for (int64_t k = 0; k < width; ++k) squares_[static_cast<size_t>(k)] += static_cast<double>(x[row * stride + k]) * x[row * stride + k];
+    for (int64_t k = 0; k < width; ++k)
+      squares_[static_cast<size_t>(k)] += static_cast<double>(x[row * stride + k]) * x[row * stride + k];
   rows_ += rows;
 }
 
 std::vector<float> InputSizes::root_mean_squares() const {
   std::vector<float> sizes;
-  for (const double square : squares_) sizes.push_back(static_cast<float>(std::sqrt(square / static_cast<double>(std::max<int64_t>(rows_, 1)))));
+  for (const double square : squares_)
+    sizes.push_back(static_cast<float>(std::sqrt(square / static_cast<double>(std::max<int64_t>(rows_, 1)))));
   return sizes;
 }
 
@@ -42,7 +44,8 @@ std::vector<float> smoothing(const InputSizes& inputs, const std::vector<float>&
   return sizes;
 }
 
-CalibrationTexts::CalibrationTexts(int64_t vocab, int64_t max_tokens) : offsets(1, 0), zeros(kTexts, 0), longest(max_tokens > 0 ? std::min(kTokens, max_tokens) : kTokens) {
+CalibrationTexts::CalibrationTexts(int64_t vocab, int64_t max_tokens)
+    : offsets(1, 0), zeros(kTexts, 0), longest(max_tokens > 0 ? std::min(kTokens, max_tokens) : kTokens) {
   uint64_t state = 1;  // Knuth's MMIX generator
   for (int64_t text = 0; text < kTexts; ++text) {
     for (int64_t t = 0; t < longest; ++t) {

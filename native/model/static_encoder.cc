@@ -13,9 +13,13 @@ std::shared_ptr<const StaticEncoder> StaticEncoder::load(const std::string& dire
   encoder->files_ = WeightFiles::open(directory);
   const TensorView* table = encoder->files_->find("embedding.weight");
   if (!table) table = encoder->files_->find("embeddings");
-  if (!table) fail(Code::kMissingTensor, "%s: neither \"embedding.weight\" nor \"embeddings\" is among the tensors", directory.c_str());
+  if (!table)
+    fail(Code::kMissingTensor, "%s: neither \"embedding.weight\" nor \"embeddings\" is among the tensors",
+         directory.c_str());
   if (table->shape.size() != 2 || table->shape[0] < 1 || table->shape[1] < 1)
-    fail(Code::kShapeMismatch, "tensor \"%s\" must be a matrix [vocabulary, dimensions] with at least one row and column", table->name.c_str());
+    fail(Code::kShapeMismatch,
+         "tensor \"%s\" must be a matrix [vocabulary, dimensions] with at least one row and column",
+         table->name.c_str());
   encoder->rows_ = encoder->vocab_ = table->shape[0];
   encoder->width_ = table->shape[1];
   encoder->dtype_ = table->dtype;
@@ -24,7 +28,8 @@ std::shared_ptr<const StaticEncoder> StaticEncoder::load(const std::string& dire
 
   const TensorReader reader(encoder->files_, directory, {""}, table->name);
   if (reader.find_optional("scales")) encoder->scales_ = reader.vector("scales", encoder->rows_);
-  // Without scales the rows are the whole numbers themselves: model2vec leaves its one factor for all rows out, as the direction does not need it.
+  // Without scales the rows are the whole numbers themselves: model2vec leaves its one factor for all rows out, as the
+  // direction does not need it.
 
   const TensorView* mapping = reader.find_optional("mapping");
   const TensorView* weights = reader.find_optional("weights");
@@ -42,15 +47,18 @@ std::shared_ptr<const StaticEncoder> StaticEncoder::load(const std::string& dire
         row = narrow;
       }
       if (row < 0 || row >= encoder->rows_)
-        fail(Code::kInvalidFile, "tensor \"mapping\" sends token %lld to row %lld of %lld", static_cast<long long>(i), static_cast<long long>(row), static_cast<long long>(encoder->rows_));
+        fail(Code::kInvalidFile, "tensor \"mapping\" sends token %lld to row %lld of %lld", static_cast<long long>(i),
+             static_cast<long long>(row), static_cast<long long>(encoder->rows_));
       encoder->mapping_.push_back(static_cast<int32_t>(row));
     }
   }
   if (weights) encoder->weights_ = reader.vector("weights", encoder->vocab_);
 
-  const bool as_it_is = table->dtype == DType::kI8 || table->dtype == DType::kF16 || table->dtype == DType::kBF16 || table->dtype == DType::kF32;
+  const bool as_it_is = table->dtype == DType::kI8 || table->dtype == DType::kF16 || table->dtype == DType::kBF16 ||
+                        table->dtype == DType::kF32;
   if (!as_it_is && table->dtype != DType::kF64)
-    fail(Code::kShapeMismatch, "tensor \"%s\" is %s; expected float32, float16, bfloat16 or int8", table->name.c_str(), dtype_name(table->dtype));
+    fail(Code::kShapeMismatch, "tensor \"%s\" is %s; expected float32, float16, bfloat16 or int8", table->name.c_str(),
+         dtype_name(table->dtype));
   const bool aligned = reinterpret_cast<uintptr_t>(table->data) % dtype_size(table->dtype) == 0;
   if (table->dtype != DType::kI8) {
     std::vector<float> values(static_cast<size_t>(table->elements()));
@@ -66,19 +74,22 @@ std::shared_ptr<const StaticEncoder> StaticEncoder::load(const std::string& dire
   return encoder;
 }
 
-void StaticEncoder::forward(const Group& group, Workspace& workspace, Scope& scope, float* out, int64_t out_stride) const {
+void StaticEncoder::forward(const Group& group, Workspace& workspace, Scope& scope, float* out,
+                            int64_t out_stride) const {
   const int32_t* rows = group.ids;
   if (!mapping_.empty()) {
     auto* mapped = reinterpret_cast<int32_t*>(workspace.cut(group.tokens()));
     for (int64_t t = 0; t < group.tokens(); ++t) mapped[t] = mapping_[static_cast<size_t>(group.ids[t])];
     rows = mapped;
   }
-  check_status(backend_.bag(scope, {rows, group.ids, group.offsets, group.texts, width_, table_, dtype_, scales_.empty() ? nullptr : scales_.data(),
+  check_status(backend_.bag(scope, {rows, group.ids, group.offsets, group.texts, width_, table_, dtype_,
+                                    scales_.empty() ? nullptr : scales_.data(),
                                     weights_.empty() ? nullptr : weights_.data(), out, out_stride}),
                scope, "bag");
 }
 
-void StaticEncoder::token_rows(const Group& group, Workspace& workspace, Scope& scope, float* out, int64_t out_stride) const {
+void StaticEncoder::token_rows(const Group& group, Workspace& workspace, Scope& scope, float* out,
+                               int64_t out_stride) const {
   // Each token is a text of one token.
   auto* offsets = reinterpret_cast<int32_t*>(workspace.cut(group.tokens() + 1));
   for (int64_t t = 0; t <= group.tokens(); ++t) offsets[t] = static_cast<int32_t>(t);

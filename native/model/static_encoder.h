@@ -1,4 +1,5 @@
-// Static embeddings: one row a token, a text is the mean of its rows (sentence-transformers StaticEmbedding, model2vec).
+// Static embeddings: one row a token, a text is the mean of its rows (sentence-transformers StaticEmbedding,
+// model2vec).
 #pragma once
 
 #include <memory>
@@ -12,8 +13,9 @@ namespace embedcore {
 
 class StaticEncoder {
  public:
-  // `directory` holds model.safetensors with "embedding.weight" or "embeddings" [vocab, width] in float32, float16, bfloat16, or int8 with
-  // "scales" [vocab]; "weights" [vocab] multiplies rows; "mapping" [vocab] sends token ids to rows.
+  // `directory` holds model.safetensors with "embedding.weight" or "embeddings" [vocab, width] in float32, float16,
+  // bfloat16, or int8 with "scales" [vocab]; "weights" [vocab] multiplies rows; "mapping" [vocab] sends token ids to
+  // rows.
   static std::shared_ptr<const StaticEncoder> load(const std::string& directory, const Backend& backend);
 
   int64_t vocab() const { return vocab_; }

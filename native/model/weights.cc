@@ -16,7 +16,8 @@ std::string shape_text(const std::vector<int64_t>& shape) {
 
 void check_shape(const TensorView& view, const std::vector<int64_t>& expected) {
   if (view.shape == expected) return;
-  fail(Code::kShapeMismatch, "tensor \"%s\" has shape %s; config.json asks for %s", view.name.c_str(), shape_text(view.shape).c_str(), shape_text(expected).c_str());
+  fail(Code::kShapeMismatch, "tensor \"%s\" has shape %s; config.json asks for %s", view.name.c_str(),
+       shape_text(view.shape).c_str(), shape_text(expected).c_str());
 }
 
 }  // namespace
@@ -27,18 +28,23 @@ void check_finite(std::span<const float> values, const std::string& name) {
   for (const float value : values) sum += value - value;
   if (sum == 0.0f) return;
   for (size_t i = 0; i < values.size(); ++i)
-    if (!std::isfinite(values[i])) fail(Code::kNonFinite, "tensor \"%s\" holds %g at element %zu", name.c_str(), static_cast<double>(values[i]), i);
+    if (!std::isfinite(values[i]))
+      fail(Code::kNonFinite, "tensor \"%s\" holds %g at element %zu", name.c_str(), static_cast<double>(values[i]), i);
 }
 
 Linear::Linear(const Backend& backend, const LinearWeights& weights) {
   if (weights.dtype == DType::kI8 && weights.in > kMostInt8Inputs)
-    fail(Code::kUnsupportedModel, "a matrix of %lld inputs cannot be summed in int8 (at most %lld): use bfloat16", static_cast<long long>(weights.in), static_cast<long long>(kMostInt8Inputs));
+    fail(Code::kUnsupportedModel, "a matrix of %lld inputs cannot be summed in int8 (at most %lld): use bfloat16",
+         static_cast<long long>(weights.in), static_cast<long long>(kMostInt8Inputs));
   PackedLinear* packed = backend.pack_linear(weights);
-  if (!packed) fail(Code::kOutOfMemory, "no memory for a packed matrix of %lld by %lld", static_cast<long long>(weights.out), static_cast<long long>(weights.in));
+  if (!packed)
+    fail(Code::kOutOfMemory, "no memory for a packed matrix of %lld by %lld", static_cast<long long>(weights.out),
+         static_cast<long long>(weights.in));
   packed_ = std::shared_ptr<PackedLinear>(packed, backend.free_linear);
 }
 
-TensorReader::TensorReader(std::shared_ptr<const WeightFiles> files, std::string directory, const std::vector<std::string>& prefixes, const std::string& probe)
+TensorReader::TensorReader(std::shared_ptr<const WeightFiles> files, std::string directory,
+                           const std::vector<std::string>& prefixes, const std::string& probe)
     : files_(std::move(files)), directory_(std::move(directory)) {
   for (const std::string& prefix : prefixes) {
     if (files_->find(prefix + probe)) {
@@ -65,7 +71,9 @@ const TensorView& TensorReader::find(const std::string& name) const {
 }
 
 void TensorReader::append(const TensorView& view, std::vector<float>& to) const {
-  if (!is_float_kind(view.dtype)) fail(Code::kShapeMismatch, "tensor \"%s\" is %s; expected float32, float16 or bfloat16", view.name.c_str(), dtype_name(view.dtype));
+  if (!is_float_kind(view.dtype))
+    fail(Code::kShapeMismatch, "tensor \"%s\" is %s; expected float32, float16 or bfloat16", view.name.c_str(),
+         dtype_name(view.dtype));
   const auto count = static_cast<size_t>(view.elements());
   const size_t start = to.size();
   to.resize(start + count);
@@ -102,14 +110,16 @@ NormWeights TensorReader::norm(const std::string& name, int64_t size, bool bias)
   return norm;
 }
 
-Linear TensorReader::linear(const Backend& backend, DType dtype, const std::vector<std::string>& names, int64_t in, int64_t out, bool bias, const InputSizes* inputs) const {
+Linear TensorReader::linear(const Backend& backend, DType dtype, const std::vector<std::string>& names, int64_t in,
+                            int64_t out, bool bias, const InputSizes* inputs) const {
   std::vector<float> weight, biases;
   int64_t rows = 0;
   for (const std::string& name : names) {
     const TensorView& view = find(name + ".weight");
     if (view.shape.size() != 2 || view.shape[1] != in || view.shape[0] > out - rows)
-      fail(Code::kShapeMismatch, "tensor \"%s\" has shape %s; config.json asks for [%lld, %lld]%s", view.name.c_str(), shape_text(view.shape).c_str(),
-           static_cast<long long>(out), static_cast<long long>(in), names.size() > 1 ? " together with its neighbours" : "");
+      fail(Code::kShapeMismatch, "tensor \"%s\" has shape %s; config.json asks for [%lld, %lld]%s", view.name.c_str(),
+           shape_text(view.shape).c_str(), static_cast<long long>(out), static_cast<long long>(in),
+           names.size() > 1 ? " together with its neighbours" : "");
     append(view, weight);
     if (bias) {
       const std::vector<float> part = vector(name + ".bias", view.shape[0]);
@@ -118,14 +128,16 @@ Linear TensorReader::linear(const Backend& backend, DType dtype, const std::vect
     rows += view.shape[0];
   }
   if (rows != out)
-    fail(Code::kShapeMismatch, "%s: \"%s.weight\" and its neighbours have %lld rows; config.json asks for %lld", directory_.c_str(), names.front().c_str(),
-         static_cast<long long>(rows), static_cast<long long>(out));
+    fail(Code::kShapeMismatch, "%s: \"%s.weight\" and its neighbours have %lld rows; config.json asks for %lld",
+         directory_.c_str(), names.front().c_str(), static_cast<long long>(rows), static_cast<long long>(out));
   std::vector<float> divisors;
   if (inputs) divisors = smoothing(*inputs, weight);
-  return Linear(backend, {weight.data(), bias ? biases.data() : nullptr, in, out, dtype, inputs ? divisors.data() : nullptr});
+  return Linear(backend,
+                {weight.data(), bias ? biases.data() : nullptr, in, out, dtype, inputs ? divisors.data() : nullptr});
 }
 
-LayerWeights read_layer(const TensorReader& reader, const Backend& backend, DType dtype, const ModelConfig& config, size_t index, const LayerInputSizes* inputs) {
+LayerWeights read_layer(const TensorReader& reader, const Backend& backend, DType dtype, const ModelConfig& config,
+                        size_t index, const LayerInputSizes* inputs) {
   const LayerSpec& spec = config.layers[index];
   const LayerNames& names = config.names.in_layer;
   std::string prefix = config.names.layer;
@@ -137,11 +149,16 @@ LayerWeights read_layer(const TensorReader& reader, const Backend& backend, DTyp
   };
 
   LayerWeights weights;
-  weights.qkv = reader.linear(backend, dtype, in_layer(names.qkv), config.hidden, spec.qkv_width(), spec.qkv_bias, inputs ? &inputs->qkv : nullptr);
-  weights.output = reader.linear(backend, dtype, in_layer({names.output}), spec.heads * spec.head_dim, config.hidden, spec.output_bias);
-  weights.up = reader.linear(backend, dtype, in_layer(names.up), config.hidden, spec.gated ? 2 * spec.intermediate : spec.intermediate, spec.mlp_bias, inputs ? &inputs->up : nullptr);
+  weights.qkv = reader.linear(backend, dtype, in_layer(names.qkv), config.hidden, spec.qkv_width(), spec.qkv_bias,
+                              inputs ? &inputs->qkv : nullptr);
+  weights.output = reader.linear(backend, dtype, in_layer({names.output}), spec.heads * spec.head_dim, config.hidden,
+                                 spec.output_bias);
+  weights.up = reader.linear(backend, dtype, in_layer(names.up), config.hidden,
+                             spec.gated ? 2 * spec.intermediate : spec.intermediate, spec.mlp_bias,
+                             inputs ? &inputs->up : nullptr);
   weights.down = reader.linear(backend, dtype, in_layer({names.down}), spec.intermediate, config.hidden, spec.mlp_bias);
-  if (spec.attention_norm) weights.attention_norm = reader.norm(prefix + names.attention_norm, config.hidden, spec.norm_bias);
+  if (spec.attention_norm)
+    weights.attention_norm = reader.norm(prefix + names.attention_norm, config.hidden, spec.norm_bias);
   weights.mlp_norm = reader.norm(prefix + names.mlp_norm, config.hidden, spec.norm_bias);
   if (spec.qk_norm) {
     weights.q_norm = reader.vector(prefix + names.q_norm + ".weight", spec.head_dim);

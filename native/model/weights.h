@@ -1,4 +1,5 @@
-// Weights as a model holds them: packed matrices, small float32 vectors, tables that stay in their file. Made once at load.
+// Weights as a model holds them: packed matrices, small float32 vectors, tables that stay in their file. Made once at
+// load.
 #pragma once
 
 #include <memory>
@@ -51,14 +52,16 @@ struct LayerWeights {
 class TensorReader {
  public:
   // One of the prefixes must make `probe` a tensor of the files; it is put before every other name.
-  TensorReader(std::shared_ptr<const WeightFiles> files, std::string directory, const std::vector<std::string>& prefixes, const std::string& probe);
+  TensorReader(std::shared_ptr<const WeightFiles> files, std::string directory,
+               const std::vector<std::string>& prefixes, const std::string& probe);
 
   std::vector<float> vector(const std::string& name, int64_t size) const;
   Table table(const std::string& name, int64_t rows, int64_t columns) const;
   NormWeights norm(const std::string& name, int64_t size, bool bias) const;
-  // The matrices of `names` stacked along their outputs, which add up to `out`; bias from "<name>.bias". dtype: of the arithmetic. inputs, where
-  // given: what the matrix is to be smoothed for.
-  Linear linear(const Backend& backend, DType dtype, const std::vector<std::string>& names, int64_t in, int64_t out, bool bias, const InputSizes* inputs = nullptr) const;
+  // The matrices of `names` stacked along their outputs, which add up to `out`; bias from "<name>.bias". dtype: of the
+  // arithmetic. inputs, where given: what the matrix is to be smoothed for.
+  Linear linear(const Backend& backend, DType dtype, const std::vector<std::string>& names, int64_t in, int64_t out,
+                bool bias, const InputSizes* inputs = nullptr) const;
   const TensorView& find(const std::string& name) const;
   const TensorView* find_optional(const std::string& name) const;
 
@@ -69,7 +72,8 @@ class TensorReader {
   std::string directory_, prefix_;
 };
 
-LayerWeights read_layer(const TensorReader& reader, const Backend& backend, DType dtype, const ModelConfig& config, size_t index, const LayerInputSizes* inputs = nullptr);
+LayerWeights read_layer(const TensorReader& reader, const Backend& backend, DType dtype, const ModelConfig& config,
+                        size_t index, const LayerInputSizes* inputs = nullptr);
 
 void check_finite(std::span<const float> values, const std::string& name);
 

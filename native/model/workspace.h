@@ -1,4 +1,5 @@
-// The memory of one group's way through a model: cut from one block that only grows, so that steady work allocates nothing.
+// The memory of one group's way through a model: cut from one block that only grows, so that steady work allocates
+// nothing.
 #pragma once
 
 #include <cstddef>
@@ -18,7 +19,9 @@ class Workspace {
   void* cut(int64_t elements, DType dtype) { return cut(static_cast<int64_t>(size_of(elements, dtype))); }
   // Floats that a cut takes.
   static size_t size_of(int64_t floats) { return (static_cast<size_t>(floats) + 15) / 16 * 16; }
-  static size_t size_of(int64_t elements, DType dtype) { return (static_cast<size_t>(elements) * dtype_size(dtype) + 63) / 64 * 16; }
+  static size_t size_of(int64_t elements, DType dtype) {
+    return (static_cast<size_t>(elements) * dtype_size(dtype) + 63) / 64 * 16;
+  }
   size_t bytes() const { return capacity_ * sizeof(float); }
 
  private:

@@ -1,13 +1,14 @@
 // Attention over packed sequences: text i owns tokens offsets[i] .. offsets[i+1).
 //   qkv [tokens, (heads + 2 * kv_heads) * head_dim]: all query heads, then key heads, then value heads
 //   y   [tokens, heads * head_dim]
-// First, in place on qkv: q and k are RMS-normalised per head where q_norm/k_norm are given, then rotated where rope is given.
-// Then y_i = sum_j softmax_j(scale * q_i . k_j + bias[head][j - i]) v_j over the keys j that token i sees.
-// Query head h uses key head h / (heads / kv_heads).
+// First, in place on qkv: q and k are RMS-normalised per head where q_norm/k_norm are given, then rotated where rope is
+// given. Then y_i = sum_j softmax_j(scale * q_i . k_j + bias[head][j - i]) v_j over the keys j that token i sees. Query
+// head h uses key head h / (heads / kv_heads).
 //
-// dtype float32, or bfloat16: qkv and y are bfloat16 rows. q and k are rounded again after norm and rotation, and scores are those of the q and k that
-// are left in qkv. A backend may round the weights of the values to bfloat16 before they are multiplied (their sum may be of the ones before), and
-// exp may be off by 2^-10; scores, sums and everything else are float32. head_dim may be odd.
+// dtype float32, or bfloat16: qkv and y are bfloat16 rows. q and k are rounded again after norm and rotation, and
+// scores are those of the q and k that are left in qkv. A backend may round the weights of the values to bfloat16
+// before they are multiplied (their sum may be of the ones before), and exp may be off by 2^-10; scores, sums and
+// everything else are float32. head_dim may be odd.
 //
 // The keys seen by token i of a text of n tokens are one run [first, last), see visible_keys below.
 #pragma once
@@ -27,8 +28,9 @@ struct KeyRange {
   int64_t first, last;
 };
 
-// window 0 = none. Causal: the last `window` tokens, itself included (Mistral). Bidirectional: |i - j| <= window (ModernBERT,
-// which counts to each side). A prefix token keeps the causal window backwards and sees forward to the prefix's end.
+// window 0 = none. Causal: the last `window` tokens, itself included (Mistral). Bidirectional: |i - j| <= window
+// (ModernBERT, which counts to each side). A prefix token keeps the causal window backwards and sees forward to the
+// prefix's end.
 static inline KeyRange visible_keys(Mask mask, int64_t window, int64_t prefix, int64_t i, int64_t n) {
   if (mask == Mask::kBidirectional) {
     if (window == 0) return {0, n};
@@ -52,7 +54,8 @@ struct AttentionArgs {
   int64_t window;
   const int32_t* prefix;  // [texts], for kPrefix
 
-  // Rotary positions ("rotate half"): cos and sin, [positions, rotary_dim / 2] each; the position is the place in the text. Null = none.
+  // Rotary positions ("rotate half"): cos and sin, [positions, rotary_dim / 2] each; the position is the place in the
+  // text. Null = none.
   const float* rope_cos;
   const float* rope_sin;
   int64_t rotary_dim;
@@ -61,7 +64,8 @@ struct AttentionArgs {
   const float* k_norm;
   float qk_norm_epsilon;
 
-  // Added to the scaled score: bias[head * (2 * bias_reach + 1) + bias_reach + (j - i)]; null = none. bias_reach >= n - 1.
+  // Added to the scaled score: bias[head * (2 * bias_reach + 1) + bias_reach + (j - i)]; null = none. bias_reach >= n
+  // - 1.
   const float* bias;
   int64_t bias_reach;
 

@@ -1,9 +1,11 @@
 // The table of operations that every backend fills in: reference (plain loops, the definition of right), cpu, cuda.
 //
 // Rules that hold for every function of the table:
-// - Activations are row-major with a row stride counted in elements; float32, or bfloat16 where an argument has a dtype that says so. Rows are
+// - Activations are row-major with a row stride counted in elements; float32, or bfloat16 where an argument has a dtype
+// that says so. Rows are
 //   tokens (or texts after pooling).
-// - A row of a result depends on that row's own inputs alone and on nothing else: not on the other rows of the call, not on
+// - A row of a result depends on that row's own inputs alone and on nothing else: not on the other rows of the call,
+// not on
 //   their number, not on how many threads help. Every sum has one fixed order. This is what makes a text's vector
 //   bit-identical alone and in any batch.
 // - Work that can be divided is given to Scope::parallel in tasks; who runs a task never changes what it computes.
@@ -55,7 +57,8 @@ struct Backend {
   uint32_t version;
   const char* name;  // "reference", "cpu-avx512", ...
 
-  // Weights in the backend's own layout, made once. Freed with free_linear. Null when memory ran out or `in` is more than the dtype can sum.
+  // Weights in the backend's own layout, made once. Freed with free_linear. Null when memory ran out or `in` is more
+  // than the dtype can sum.
   PackedLinear* (*pack_linear)(const LinearWeights& weights);
   void (*free_linear)(PackedLinear* packed);
 

@@ -1,6 +1,6 @@
-// embed: y[t] = word[ids[t]] (+ position[positions[t]]) (+ type)       word [vocab, width], position [positions, width], type [width]
-// bag:   y[i] = mean over the tokens t of text i of table[rows[t]] * scales[rows[t]] * weights[ids[t]]   (no tokens: zeros)
-// Ids, rows and positions were checked by the caller to lie inside the tables.
+// embed: y[t] = word[ids[t]] (+ position[positions[t]]) (+ type)       word [vocab, width], position [positions,
+// width], type [width] bag:   y[i] = mean over the tokens t of text i of table[rows[t]] * scales[rows[t]] *
+// weights[ids[t]]   (no tokens: zeros) Ids, rows and positions were checked by the caller to lie inside the tables.
 #pragma once
 
 #include "base/dtype.h"

@@ -1,10 +1,8 @@
 // One vector a text from its token vectors, x [tokens, width] -> y [texts, width].
 // The first skip[i] tokens of text i are left out (a prompt); n is the number that remains, in the order of the text.
-//   kCls           x of the first token that remains (a skip leaves out the [CLS] itself, as sentence-transformers 6 has it)
-//   kMean          sum / max(n, 1e-9)
-//   kMax           elementwise maximum
-//   kMeanSqrtLen   sum / sqrt(max(n, 1e-9))
-//   kWeightedMean  sum_t p_t x_t / sum_t p_t, p_t = 1, 2, ... counted from the text's first token (SGPT)
+//   kCls           x of the first token that remains (a skip leaves out the [CLS] itself, as sentence-transformers 6
+//   has it) kMean          sum / max(n, 1e-9) kMax           elementwise maximum kMeanSqrtLen   sum / sqrt(max(n,
+//   1e-9)) kWeightedMean  sum_t p_t x_t / sum_t p_t, p_t = 1, 2, ... counted from the text's first token (SGPT)
 //   kLastToken     x of the last token
 // A text with no tokens left gives zeros.
 #pragma once

@@ -25,9 +25,9 @@ struct SimilarityArgs {
 
 enum class Precision : int32_t { kInt8, kUint8, kBinary, kUbinary };
 
-// kUint8: clip(floor((x - minimum) / step), 0, 255), step = (maximum - minimum) / 255, or 1 where that is 0 (sentence-transformers), all in
-// float32; kInt8: that - 128. kUbinary: bits x > 0, eight a byte, first dimension in the highest bit, the last byte filled with zeros;
-// kBinary: that - 128.
+// kUint8: clip(floor((x - minimum) / step), 0, 255), step = (maximum - minimum) / 255, or 1 where that is 0
+// (sentence-transformers), all in float32; kInt8: that - 128. kUbinary: bits x > 0, eight a byte, first dimension in
+// the highest bit, the last byte filled with zeros; kBinary: that - 128.
 struct QuantizeArgs {
   Precision precision;
   const float* x;  // [rows, width], dense

@@ -16,7 +16,8 @@ namespace {
 void normalize_head(const AttentionArgs& args, const float* weight, float* x) {
   double squares = 0;
   for (int64_t d = 0; d < args.head_dim; ++d) squares += static_cast<double>(x[d]) * x[d];
-  const double length = std::sqrt(squares / static_cast<double>(args.head_dim) + static_cast<double>(args.qk_norm_epsilon));
+  const double length =
+      std::sqrt(squares / static_cast<double>(args.head_dim) + static_cast<double>(args.qk_norm_epsilon));
   for (int64_t d = 0; d < args.head_dim; ++d) x[d] = static_cast<float>(x[d] / length * weight[d]);
 }
 
@@ -40,8 +41,10 @@ void prepare_token(const AttentionArgs& args, int64_t position, float* row) {
   }
 }
 
-// One head of token i of a text; rows [n, width] = the text's q, k and v. scores has room for the text's tokens. Writes y from index `to` on.
-void attend(const AttentionArgs& args, const float* rows, int64_t width, int64_t head, int64_t i, KeyRange keys, std::vector<double>& scores, int64_t to) {
+// One head of token i of a text; rows [n, width] = the text's q, k and v. scores has room for the text's tokens. Writes
+// y from index `to` on.
+void attend(const AttentionArgs& args, const float* rows, int64_t width, int64_t head, int64_t i, KeyRange keys,
+            std::vector<double>& scores, int64_t to) {
   const int64_t kv_head = head / (args.heads / args.kv_heads);
   const float* q = rows + i * width + head * args.head_dim;
   auto key = [&](int64_t j) { return rows + j * width + (args.heads + kv_head) * args.head_dim; };
@@ -94,8 +97,10 @@ Status attention(Scope&, const AttentionArgs& args) {
       }
     }
     for (int64_t i = 0; i < n; ++i) {
-      const KeyRange keys = visible_keys(args.mask, args.window, args.mask == Mask::kPrefix ? args.prefix[text] : 0, i, n);
-      for (int64_t head = 0; head < args.heads; ++head) attend(args, rows.data(), width, head, i, keys, scores, (begin + i) * args.y_stride + head * args.head_dim);
+      const KeyRange keys =
+          visible_keys(args.mask, args.window, args.mask == Mask::kPrefix ? args.prefix[text] : 0, i, n);
+      for (int64_t head = 0; head < args.heads; ++head)
+        attend(args, rows.data(), width, head, i, keys, scores, (begin + i) * args.y_stride + head * args.head_dim);
     }
   }
   return kOk;

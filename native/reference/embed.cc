@@ -38,8 +38,10 @@ Status embed(Scope&, const EmbedArgs& args) {
 }
 
 Status bag(Scope& scope, const BagArgs& args) {
-  if (args.dtype != DType::kF32 && args.dtype != DType::kF16 && args.dtype != DType::kBF16 && args.dtype != DType::kI8) {
-    std::snprintf(scope.message, sizeof scope.message, "a table of %s is not supported (float32, float16, bfloat16, int8 are)", dtype_name(args.dtype));
+  if (args.dtype != DType::kF32 && args.dtype != DType::kF16 && args.dtype != DType::kBF16 &&
+      args.dtype != DType::kI8) {
+    std::snprintf(scope.message, sizeof scope.message,
+                  "a table of %s is not supported (float32, float16, bfloat16, int8 are)", dtype_name(args.dtype));
     return kBadArgument;
   }
   for (int64_t text = 0; text < args.texts; ++text) {
@@ -53,7 +55,8 @@ Status bag(Scope& scope, const BagArgs& args) {
         if (args.weights) value *= args.weights[args.ids[t]];
         sum += value;
       }
-      args.y[text * args.y_stride + d] = end > begin ? static_cast<float>(sum / static_cast<double>(end - begin)) : 0.0f;
+      args.y[text * args.y_stride + d] =
+          end > begin ? static_cast<float>(sum / static_cast<double>(end - begin)) : 0.0f;
     }
   }
   return kOk;

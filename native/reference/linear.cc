@@ -15,9 +15,9 @@ namespace embedcore::reference {
 namespace {
 
 struct Packed : PackedLinear {
-  float* weight;  // [out, in]; int8: whole numbers
-  float* bias;    // [out]
-  float* scale;   // [out]; int8 only
+  float* weight;      // [out, in]; int8: whole numbers
+  float* bias;        // [out]
+  float* scale;       // [out]; int8 only
   float* reciprocal;  // [in]: 1 / smoothing
 };
 
@@ -37,10 +37,12 @@ void pack_row(const Packed& packed, const LinearWeights& w, int64_t o) {
   }
 }
 
-// The row as the dtype has it: float32 values, bfloat16 values, or u - zero in int8. Returns what the sums are to be multiplied with.
+// The row as the dtype has it: float32 values, bfloat16 values, or u - zero in int8. Returns what the sums are to be
+// multiplied with.
 double round_row(const LinearArgs& args, int64_t row, std::vector<float>& x) {
   const Packed& packed = *static_cast<const Packed*>(args.weights);
-  for (int64_t k = 0; k < packed.in; ++k) x[static_cast<size_t>(k)] = read(args.x, args.x_dtype, row * args.x_stride + k);
+  for (int64_t k = 0; k < packed.in; ++k)
+    x[static_cast<size_t>(k)] = read(args.x, args.x_dtype, row * args.x_stride + k);
   if (packed.dtype == DType::kBF16)
     for (float& value : x) value = bf16_to_f32(f32_to_bf16(value));
   if (packed.dtype != DType::kI8) return 1.0;
@@ -53,7 +55,10 @@ double round_row(const LinearArgs& args, int64_t row, std::vector<float>& x) {
     finite = finite && std::isfinite(value);
   }
   const RowRange range = row_range(low, high);
-  for (float& value : x) value = finite ? std::clamp(std::nearbyint(value * range.inverse) + static_cast<float>(range.zero), 0.0f, 255.0f) - static_cast<float>(range.zero) : 0.0f;
+  for (float& value : x)
+    value = finite ? std::clamp(std::nearbyint(value * range.inverse) + static_cast<float>(range.zero), 0.0f, 255.0f) -
+                         static_cast<float>(range.zero)
+                   : 0.0f;
   return finite ? range.step : std::numeric_limits<double>::quiet_NaN();
 }
 

@@ -39,7 +39,8 @@ Status pool(Scope&, const PoolArgs& args) {
     const int64_t start = args.offsets[text], end = args.offsets[text + 1];
     const int64_t begin = std::min<int64_t>(end, start + (args.skip ? args.skip[text] : 0));
     for (int64_t d = 0; d < args.width; ++d)
-      args.y[text * args.y_stride + d] = begin < end ? static_cast<float>(pool_tokens(args, start, begin, end, d)) : 0.0f;
+      args.y[text * args.y_stride + d] =
+          begin < end ? static_cast<float>(pool_tokens(args, start, begin, end, d)) : 0.0f;
   }
   return kOk;
 }

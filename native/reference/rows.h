@@ -8,7 +8,8 @@
 namespace embedcore::reference {
 
 inline float read(const void* rows, DType dtype, int64_t i) {
-  return dtype == DType::kBF16 ? bf16_to_f32(static_cast<const uint16_t*>(rows)[i]) : static_cast<const float*>(rows)[i];
+  return dtype == DType::kBF16 ? bf16_to_f32(static_cast<const uint16_t*>(rows)[i])
+                               : static_cast<const float*>(rows)[i];
 }
 
 inline void write(void* rows, DType dtype, int64_t i, double value) {

@@ -23,7 +23,8 @@ double compare(Similarity kind, const float* a, const float* b, int64_t width) {
     case Similarity::kDot: return dot(a, b, width);
     case Similarity::kEuclidean: {
       double squares = 0;
-      for (int64_t d = 0; d < width; ++d) squares += (static_cast<double>(a[d]) - b[d]) * (static_cast<double>(a[d]) - b[d]);
+      for (int64_t d = 0; d < width; ++d)
+        squares += (static_cast<double>(a[d]) - b[d]) * (static_cast<double>(a[d]) - b[d]);
       return -std::sqrt(squares);
     }
     case Similarity::kManhattan: {
@@ -45,7 +46,8 @@ int level(const QuantizeArgs& args, int64_t row, int64_t d) {
 
 int eight_bits(const QuantizeArgs& args, int64_t row, int64_t byte) {
   int value = 0;
-  for (int64_t d = byte * 8; d < byte * 8 + 8; ++d) value = value * 2 + (d < args.width && args.x[row * args.width + d] > 0.0f ? 1 : 0);
+  for (int64_t d = byte * 8; d < byte * 8 + 8; ++d)
+    value = value * 2 + (d < args.width && args.x[row * args.width + d] > 0.0f ? 1 : 0);
   return value;
 }
 
@@ -63,7 +65,8 @@ Status normalize(Scope&, const NormalizeArgs& args) {
 Status similarity(Scope&, const SimilarityArgs& args) {
   for (int64_t i = 0; i < args.rows_a; ++i)
     for (int64_t j = 0; j < args.rows_b; ++j)
-      args.y[i * args.rows_b + j] = static_cast<float>(compare(args.kind, args.a + i * args.width, args.b + j * args.width, args.width));
+      args.y[i * args.rows_b + j] =
+          static_cast<float>(compare(args.kind, args.a + i * args.width, args.b + j * args.width, args.width));
   return kOk;
 }
 

@@ -22,12 +22,15 @@ export function principalComponents(rows, width, kept) {
   for (let i = 0; i < width; ++i) for (let j = 0; j < i; ++j) covariance[i * width + j] = covariance[j * width + i]
 
   const { values, vectors } = symmetricEigen(covariance, width)
-  const order = Array.from({ length: width }, (_, i) => i).sort((a, b) => values[b] - values[a]).slice(0, kept)
+  const order = Array.from({ length: width }, (_, i) => i)
+    .sort((a, b) => values[b] - values[a])
+    .slice(0, kept)
   const basis = new Float64Array(width * kept)
   order.forEach((column, k) => {
     // The sign of a component is free; the largest entry is made positive so that runs agree.
     let most = 0
-    for (let d = 0; d < width; ++d) if (Math.abs(vectors[d * width + column]) > Math.abs(most)) most = vectors[d * width + column]
+    for (let d = 0; d < width; ++d)
+      if (Math.abs(vectors[d * width + column]) > Math.abs(most)) most = vectors[d * width + column]
     for (let d = 0; d < width; ++d) basis[d * kept + k] = vectors[d * width + column] * Math.sign(most)
   })
   const projected = new Float32Array(count * kept)

@@ -1,5 +1,6 @@
 /**
- * Reads an argument list against a table of flags, with `parseArgs` of node:util in strict mode and sentences of our own:
+ * Reads an argument list against a table of flags, with `parseArgs` of node:util in strict mode and sentences of our
+ * own:
  * an unknown flag names its nearest neighbour, a missing value says what the value is.
  */
 import { parseArgs } from 'node:util'
@@ -41,7 +42,9 @@ function joinNegativeValues(args: readonly string[], flags: Flags): string[] {
 }
 
 export function parseArguments(topic: string, args: readonly string[], flags: Flags): Arguments {
-  const options = Object.fromEntries(Object.entries(flags).map(([name, { type, short }]) => [name, short === undefined ? { type } : { type, short }]))
+  const options = Object.fromEntries(
+    Object.entries(flags).map(([name, { type, short }]) => [name, short === undefined ? { type } : { type, short }]),
+  )
   const joined = joinNegativeValues(args, flags)
   const { tokens } = parseArgs({ args: joined, options, strict: false, allowPositionals: true, tokens: true })
   const seen = new Set<string>()
@@ -53,8 +56,12 @@ export function parseArguments(topic: string, args: readonly string[], flags: Fl
       const dashed = hint === '' ? ' (a text that begins with "-" goes behind "--")' : ''
       throw new UsageError(`unknown flag ${token.rawName}${hint}${dashed}`, topic)
     }
-    if (flag.type === 'boolean' && token.value !== undefined) throw new UsageError(`--${token.name} takes no value, but ${JSON.stringify(token.value)} was given`, topic)
-    if (flag.type === 'string' && (token.value === undefined || (!token.inlineValue && token.value.length > 1 && token.value.startsWith('-')))) {
+    if (flag.type === 'boolean' && token.value !== undefined)
+      throw new UsageError(`--${token.name} takes no value, but ${JSON.stringify(token.value)} was given`, topic)
+    if (
+      flag.type === 'string' &&
+      (token.value === undefined || (!token.inlineValue && token.value.length > 1 && token.value.startsWith('-')))
+    ) {
       throw new UsageError(`--${token.name} needs a value: --${token.name} ${flag.value ?? 'VALUE'}`, topic)
     }
     if (seen.has(token.name)) throw new UsageError(`--${token.name} was given twice`, topic)
@@ -78,7 +85,10 @@ export function integerOf(args: Arguments, name: string, least = 1): number | un
   if (given === undefined) return undefined
   const number = Number(given)
   if (!/^[+-]?\d+$/.test(given) || !Number.isSafeInteger(number) || number < least) {
-    throw new UsageError(`--${name} takes a whole number of at least ${least}, but ${JSON.stringify(given)} was given`, args.topic)
+    throw new UsageError(
+      `--${name} takes a whole number of at least ${least}, but ${JSON.stringify(given)} was given`,
+      args.topic,
+    )
   }
   return number
 }
@@ -86,7 +96,10 @@ export function integerOf(args: Arguments, name: string, least = 1): number | un
 export function checkChoice<T extends string>(args: Arguments, name: string, given: string, choices: readonly T[]): T {
   const found = choices.find((choice) => choice === given)
   if (found !== undefined) return found
-  throw new UsageError(`--${name} is one of ${choices.join(', ')}, but ${JSON.stringify(given)} was given${didYouMean(given, choices)}`, args.topic)
+  throw new UsageError(
+    `--${name} is one of ${choices.join(', ')}, but ${JSON.stringify(given)} was given${didYouMean(given, choices)}`,
+    args.topic,
+  )
 }
 
 export function choiceOf<T extends string>(args: Arguments, name: string, choices: readonly T[]): T | undefined {
@@ -103,5 +116,6 @@ export function choicesOf<T extends string>(args: Arguments, name: string, choic
 
 /** Two flags that contradict each other. */
 export function refuseBoth(args: Arguments, a: string, b: string): void {
-  if (args.values[a] !== undefined && args.values[b] !== undefined) throw new UsageError(`--${a} and --${b} exclude each other`, args.topic)
+  if (args.values[a] !== undefined && args.values[b] !== undefined)
+    throw new UsageError(`--${a} and --${b} exclude each other`, args.topic)
 }

@@ -3,7 +3,15 @@
  * Commands see nothing else, so that they run in tests on a small core and in `main.ts` on the real one.
  */
 import type { Readable, Writable } from 'node:stream'
-import type { DeviceInfo, EncodeOptions, LoadOptions, ModelInfo, SentenceEmbeddings, SimilarityName, TokenEmbeddings } from '../types.js'
+import type {
+  DeviceInfo,
+  EncodeOptions,
+  LoadOptions,
+  ModelInfo,
+  SentenceEmbeddings,
+  SimilarityName,
+  TokenEmbeddings,
+} from '../types.js'
 
 export interface CoreModel {
   readonly info: ModelInfo

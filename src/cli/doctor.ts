@@ -41,7 +41,8 @@ interface Report {
 
 export async function doctorCommand(argv: readonly string[], io: CliIO): Promise<number> {
   const args = parseArguments('doctor', argv, DOCTOR_COMMAND_FLAGS)
-  if (args.positionals.length > 0) throw new UsageError(`doctor takes no arguments, but ${JSON.stringify(args.positionals[0])} was given`, args.topic)
+  if (args.positionals.length > 0)
+    throw new UsageError(`doctor takes no arguments, but ${JSON.stringify(args.positionals[0])} was given`, args.topic)
   const report = await examine(args, io)
   io.signal?.throwIfAborted()
   await new StreamSink(io.stdout).write(booleanOf(args, 'json') ? `${JSON.stringify(report)}\n` : describe(report))
@@ -72,15 +73,24 @@ async function examine(args: Arguments, io: CliIO): Promise<Report> {
     await import('tokenizers')
     return { version }
   })
-  const defaultModel = await finding(() => withSession(args, io, { bar: false }, async ({ load, signal }) => {
-    const begin = performance.now()
-    const model = await load()
-    const { info } = model
-    const { data } = await model.encode(['embedcore doctor'], { signal })
-    if (data.length !== info.dimension) throw new Error(`the model gave ${data.length} numbers for one text, not ${info.dimension}`)
-    if (!data.every(Number.isFinite) || data.every((value) => value === 0)) throw new Error('the model gave a vector that is not finite or is zero')
-    return { name: info.name, path: info.path, dimension: info.dimension, milliseconds: Math.round(performance.now() - begin) }
-  }))
+  const defaultModel = await finding(() =>
+    withSession(args, io, { bar: false }, async ({ load, signal }) => {
+      const begin = performance.now()
+      const model = await load()
+      const { info } = model
+      const { data } = await model.encode(['embedcore doctor'], { signal })
+      if (data.length !== info.dimension)
+        throw new Error(`the model gave ${data.length} numbers for one text, not ${info.dimension}`)
+      if (!data.every(Number.isFinite) || data.every((value) => value === 0))
+        throw new Error('the model gave a vector that is not finite or is zero')
+      return {
+        name: info.name,
+        path: info.path,
+        dimension: info.dimension,
+        milliseconds: Math.round(performance.now() - begin),
+      }
+    }),
+  )
   const limit = process.constrainedMemory?.()
   return {
     ok: defaultModel.ok,
@@ -88,7 +98,12 @@ async function examine(args: Arguments, io: CliIO): Promise<Report> {
     node: { version: process.versions.node, ok: Number(process.versions.node.split('.')[0]) >= LEAST_NODE },
     platform: `${process.platform}-${process.arch}`,
     glibc: process.platform === 'linux' ? glibcVersion() : null,
-    cpu: { model: cpus()[0]?.model.trim() ?? 'unknown', logical: cpus().length, available: availableParallelism(), cgroupLimit: cgroupCpuLimit() },
+    cpu: {
+      model: cpus()[0]?.model.trim() ?? 'unknown',
+      logical: cpus().length,
+      available: availableParallelism(),
+      cgroupLimit: cgroupCpuLimit(),
+    },
     memory: { total: totalmem(), limit: limit !== undefined && limit > 0 && limit < totalmem() ? limit : null },
     addon,
     devices,
@@ -107,7 +122,12 @@ const state = (finding: Finding, ok: string) => (finding.ok ? ok : `NOT WORKING:
 
 function describe(report: Report): string {
   const { cpu, memory, hub, defaultModel: model } = report
-  const libc = report.glibc === null ? (report.platform.startsWith('linux') ? ', C library other than glibc' : '') : `, glibc ${report.glibc}`
+  const libc =
+    report.glibc === null
+      ? report.platform.startsWith('linux')
+        ? ', C library other than glibc'
+        : ''
+      : `, glibc ${report.glibc}`
   const group = cpu.cgroupLimit === null ? 'no cgroup limit' : `cgroup limit ${Number(cpu.cgroupLimit.toFixed(2))}`
   const rows: (readonly [string, string])[] = [
     ['embedcore', report.embedcore],
@@ -116,10 +136,29 @@ function describe(report: Report): string {
     ['processor', `${cpu.model}\n${cpu.logical} logical, ${cpu.available} for this process, ${group}`],
     ['memory', bytes(memory.total) + (memory.limit === null ? '' : `, limited to ${bytes(memory.limit)}`)],
     ['addon', state(report.addon, 'loaded')],
-    ...report.devices.map(({ device, available, reason, detail }) => [`device ${device}`, [available ? 'available' : `not available: ${reason ?? 'no reason given'}`, ...details(detail)].join('\n')] as const),
-    ['tokenizers', report.tokenizers.ok ? `${report.tokenizers.version ?? ''} loaded`.trim() : state(report.tokenizers, '')],
-    ['default model', model.ok ? `${model.name}: one text encoded in ${model.dimension} dimensions, loading included ${model.milliseconds} ms\n${model.path}` : state(model, '')],
-    ['hub', !hub.ok ? state(hub, '') : `${hub.endpoint}${hub.offline ? ', offline (HF_HUB_OFFLINE)' : ''}, ${hub.tokenPresent ? 'token present' : 'no token'}\ncache ${hub.cacheDir}${hub.cacheDirExists ? '' : ' (not there yet)'}`],
+    ...report.devices.map(
+      ({ device, available, reason, detail }) =>
+        [
+          `device ${device}`,
+          [available ? 'available' : `not available: ${reason ?? 'no reason given'}`, ...details(detail)].join('\n'),
+        ] as const,
+    ),
+    [
+      'tokenizers',
+      report.tokenizers.ok ? `${report.tokenizers.version ?? ''} loaded`.trim() : state(report.tokenizers, ''),
+    ],
+    [
+      'default model',
+      model.ok
+        ? `${model.name}: one text encoded in ${model.dimension} dimensions, loading included ${model.milliseconds} ms\n${model.path}`
+        : state(model, ''),
+    ],
+    [
+      'hub',
+      !hub.ok
+        ? state(hub, '')
+        : `${hub.endpoint}${hub.offline ? ', offline (HF_HUB_OFFLINE)' : ''}, ${hub.tokenPresent ? 'token present' : 'no token'}\ncache ${hub.cacheDir}${hub.cacheDirExists ? '' : ' (not there yet)'}`,
+    ],
   ]
   return `${pairs(rows)}\n${report.ok ? 'Encoding works here.' : 'Encoding does NOT work here; see "NOT WORKING" above.'}\n`
 }
@@ -131,6 +170,8 @@ function details(detail: object): string[] {
     if (Array.isArray(value) && value.every((item) => typeof item === 'object' && item !== null)) {
       return value.map((item) => `${name}: ${Object.values(item as object).join(': ')}`)
     }
-    return [`${name}: ${Array.isArray(value) ? value.join(' ') : typeof value === 'object' ? JSON.stringify(value) : String(value)}`]
+    return [
+      `${name}: ${Array.isArray(value) ? value.join(' ') : typeof value === 'object' ? JSON.stringify(value) : String(value)}`,
+    ]
   })
 }

@@ -18,13 +18,26 @@ export const ENCODE_COMMAND_FLAGS = {
   ...ENCODE_FLAGS,
   output: { type: 'string', value: 'WHAT', help: 'sentence (one vector a text) or token (one a token)' },
   ...PRECISION_FLAG,
-  ranges: { type: 'string', value: 'FILE', help: 'int8, uint8: .npy [2, dimensions] of minima and maxima to quantise by' },
-  calibration: { type: 'string', value: 'N', help: 'int8, uint8 without --ranges: take them from the first N texts (default 4096)' },
+  ranges: {
+    type: 'string',
+    value: 'FILE',
+    help: 'int8, uint8: .npy [2, dimensions] of minima and maxima to quantise by',
+  },
+  calibration: {
+    type: 'string',
+    value: 'N',
+    help: 'int8, uint8 without --ranges: take them from the first N texts (default 4096)',
+  },
   ...FILE_FLAGS,
   column: { type: 'string', value: 'COLUMN', help: 'csv, tsv: name, or number counted from 1' },
   field: { type: 'string', value: 'NAME', help: 'jsonl: the field with the text (default text)' },
   format: { type: 'string', value: 'FORMAT', help: `${FORMATS.join(', ')} (default jsonl)` },
-  out: { type: 'string', short: 'o', value: 'FILE', help: 'write here, whole or not at all; without it to standard output' },
+  out: {
+    type: 'string',
+    short: 'o',
+    value: 'FILE',
+    help: 'write here, whole or not at all; without it to standard output',
+  },
   'batch-size': { type: 'string', value: 'N', help: 'texts handed over at once (default 256)' },
   json: { type: 'boolean', help: 'for machines: summary and errors as one JSON object on the last line of stderr' },
   help: { type: 'boolean', short: 'h', help: 'this help' },
@@ -44,7 +57,9 @@ interface Plan {
 export async function encodeCommand(argv: readonly string[], io: CliIO): Promise<number> {
   const args = parseArguments('encode', argv, ENCODE_COMMAND_FLAGS)
   const plan = planOf(args, io)
-  return withSession(args, io, { bar: plan.out !== null || !io.isTTY.stdout }, (session) => run(args, plan, io, session))
+  return withSession(args, io, { bar: plan.out !== null || !io.isTTY.stdout }, (session) =>
+    run(args, plan, io, session),
+  )
 }
 
 /** All that can be refused before a model is loaded. */
@@ -52,7 +67,11 @@ function planOf(args: Arguments, io: CliIO): Plan {
   const topic = args.topic
   const texts = args.positionals.length === 1 && args.positionals[0] === '-' ? [] : args.positionals
   const fileFlag = [...Object.keys(FILE_FLAGS), 'column', 'field'].find((flag) => args.values[flag] !== undefined)
-  if (texts.length > 0 && fileFlag !== undefined) throw new UsageError(`texts come either as arguments or from a file: ${JSON.stringify(texts[0])} was given beside --${fileFlag}`, topic)
+  if (texts.length > 0 && fileFlag !== undefined)
+    throw new UsageError(
+      `texts come either as arguments or from a file: ${JSON.stringify(texts[0])} was given beside --${fileFlag}`,
+      topic,
+    )
   if (args.positionals.length === 0 && stringOf(args, 'file') === undefined && io.isTTY.stdin) {
     throw new UsageError('no texts: give them as arguments, with --file, or on standard input', topic)
   }
@@ -60,17 +79,26 @@ function planOf(args: Arguments, io: CliIO): Plan {
   const output = choiceOf(args, 'output', ['sentence', 'token']) ?? 'sentence'
   const out = stringOf(args, 'out') ?? null
   const precision = stringOf(args, 'precision') ?? 'float32'
-  if (format !== 'jsonl' && out === null && io.isTTY.stdout) throw new UsageError(`${format} is binary and standard output is a terminal; write it to a file with --out FILE`, topic)
-  if (format === 'f32' && precision !== 'float32') throw new UsageError(`--format f32 holds float32, not ${precision}; use --format npy`, topic)
+  if (format !== 'jsonl' && out === null && io.isTTY.stdout)
+    throw new UsageError(
+      `${format} is binary and standard output is a terminal; write it to a file with --out FILE`,
+      topic,
+    )
+  if (format === 'f32' && precision !== 'float32')
+    throw new UsageError(`--format f32 holds float32, not ${precision}; use --format npy`, topic)
   if (output === 'token') {
     if (precision !== 'float32') throw new UsageError(`--output token gives float32, not ${precision}`, topic)
-    if (format === 'f32') throw new UsageError('--output token needs a place for the tokens of each text; use --format jsonl or npy', topic)
-    if (format === 'npy' && out === null) throw new UsageError('--output token as npy is two files, vectors and counts; say where with --out FILE', topic)
+    if (format === 'f32')
+      throw new UsageError('--output token needs a place for the tokens of each text; use --format jsonl or npy', topic)
+    if (format === 'npy' && out === null)
+      throw new UsageError('--output token as npy is two files, vectors and counts; say where with --out FILE', topic)
   }
   for (const flag of ['ranges', 'calibration']) {
-    if (args.values[flag] !== undefined && precision !== 'int8' && precision !== 'uint8') throw new UsageError(`--${flag} is for --precision int8 and uint8, not ${precision}`, topic)
+    if (args.values[flag] !== undefined && precision !== 'int8' && precision !== 'uint8')
+      throw new UsageError(`--${flag} is for --precision int8 and uint8, not ${precision}`, topic)
   }
-  if (args.values.ranges !== undefined && args.values.calibration !== undefined) throw new UsageError('--ranges and --calibration exclude each other', topic)
+  if (args.values.ranges !== undefined && args.values.calibration !== undefined)
+    throw new UsageError('--ranges and --calibration exclude each other', topic)
   return { texts, format, out, output, batchSize: integerOf(args, 'batch-size') ?? 256 }
 }
 
@@ -80,20 +108,42 @@ async function run(args: Arguments, plan: Plan, io: CliIO, session: Session): Pr
   const calibrates = (precision === 'int8' || precision === 'uint8') && args.values.ranges === undefined
   const firstSize = calibrates ? (integerOf(args, 'calibration') ?? 4096) : plan.batchSize
   if (stringOf(args, 'ranges') !== undefined) options.ranges = await readRanges(stringOf(args, 'ranges')!)
-  const source = plan.texts.length > 0 ? textsOfArguments(plan.texts) : await openTexts(args, io, session.signal, columnsOf(args))
-  const writer = await openWriter({ format: plan.format, out: plan.out, stdout: io.stdout, precision, output: plan.output })
+  const source =
+    plan.texts.length > 0 ? textsOfArguments(plan.texts) : await openTexts(args, io, session.signal, columnsOf(args))
+  const writer = await openWriter({
+    format: plan.format,
+    out: plan.out,
+    stdout: io.stdout,
+    precision,
+    output: plan.output,
+  })
   try {
     const begin = performance.now()
     const model = await session.load()
     const loaded = performance.now()
     const totals = { texts: 0, tokens: 0, truncated: 0, omittedTokens: 0 }
-    for await (const results of encodeBatches(model, batchesOf(source, plan.batchSize, firstSize), options, calibrates, progressOf(session, source))) {
+    for await (const results of encodeBatches(
+      model,
+      batchesOf(source, plan.batchSize, firstSize),
+      options,
+      calibrates,
+      progressOf(session, source),
+    )) {
       await writer.write(results)
       count(totals, results)
     }
     if (totals.texts === 0 && plan.format !== 'jsonl') await writer.write(await nothing(model, options))
     const seconds = (performance.now() - loaded) / 1000
-    await writer.finish({ model: model.info.name, ...given(args), texts: totals.texts, tokens: totals.tokens, writer: `embedcore ${packageVersion()}` }, options.ranges ?? null)
+    await writer.finish(
+      {
+        model: model.info.name,
+        ...given(args),
+        texts: totals.texts,
+        tokens: totals.tokens,
+        writer: `embedcore ${packageVersion()}`,
+      },
+      options.ranges ?? null,
+    )
     session.progress.clear()
     report(args, io, plan, {
       ...totals,
@@ -133,7 +183,10 @@ async function readRanges(path: string): Promise<Float32Array> {
   }
 }
 
-/** Results in the order of the input, a few batches in flight. With `calibrates` the first batch alone tells the ranges of all. */
+/**
+ * Results in the order of the input, a few batches in flight. With `calibrates` the first batch alone tells the ranges
+ * of all.
+ */
 async function* encodeBatches(
   model: CoreModel,
   batches: AsyncIterable<Batch>,
@@ -167,7 +220,8 @@ async function* encodeBatches(
       continue
     }
     // Whichever comes first: a batch to feed the model with, or a result to write (input may be a pipe that pauses).
-    const arrived: IteratorResult<Batch> | null = oldest === undefined ? await next : await Promise.race([next, oldest.then(() => null)])
+    const arrived: IteratorResult<Batch> | null =
+      oldest === undefined ? await next : await Promise.race([next, oldest.then(() => null)])
     if (arrived === null) {
       yield await flying.shift()!
     } else if (arrived.done === true) {
@@ -175,7 +229,8 @@ async function* encodeBatches(
     } else {
       flying.push(begin(arrived.value))
       next = following()
-      if (calibrates && options.ranges === undefined) options.ranges = ((await flying[0]!).embeddings as SentenceEmbeddings).ranges
+      if (calibrates && options.ranges === undefined)
+        options.ranges = ((await flying[0]!).embeddings as SentenceEmbeddings).ranges
     }
   }
 }
@@ -194,7 +249,11 @@ function progressOf({ progress }: Session, source: TextSource): BatchProgress {
       texts += part.texts
       tokens += part.tokens
     }
-    progress.update({ texts, tokens, share: source.count === null ? finished.share : Math.min(1, texts / source.count) })
+    progress.update({
+      texts,
+      tokens,
+      share: source.count === null ? finished.share : Math.min(1, texts / source.count),
+    })
   }
   return (share) => {
     const part = { texts: 0, tokens: 0 }
@@ -216,7 +275,10 @@ function progressOf({ progress }: Session, source: TextSource): BatchProgress {
   }
 }
 
-function count(totals: { texts: number; tokens: number; truncated: number; omittedTokens: number }, { texts, embeddings }: Results): void {
+function count(
+  totals: { texts: number; tokens: number; truncated: number; omittedTokens: number },
+  { texts, embeddings }: Results,
+): void {
   totals.texts += texts.length
   for (const tokens of embeddings.tokenCounts) totals.tokens += tokens
   for (const omitted of embeddings.omittedTokens) {
@@ -229,9 +291,16 @@ function count(totals: { texts: number; tokens: number; truncated: number; omitt
 async function nothing(model: CoreModel, options: EncodeOptions): Promise<Results> {
   const embeddings = await model.encode([], { ...options, precision: 'float32', ranges: undefined })
   if (isTokenOutput(embeddings)) return { start: 0, texts: [], embeddings }
-  const columns = options.precision === 'binary' || options.precision === 'ubinary' ? Math.ceil(embeddings.shape[1] / 8) : embeddings.shape[1]
+  const columns =
+    options.precision === 'binary' || options.precision === 'ubinary'
+      ? Math.ceil(embeddings.shape[1] / 8)
+      : embeddings.shape[1]
   const { tokenCounts, omittedTokens } = embeddings
-  return { start: 0, texts: [], embeddings: { data: new Float32Array(0), shape: [0, columns], tokenCounts, omittedTokens } }
+  return {
+    start: 0,
+    texts: [],
+    embeddings: { data: new Float32Array(0), shape: [0, columns], tokenCounts, omittedTokens },
+  }
 }
 
 /** The encoding flags as given, for the header of f32. */
@@ -264,10 +333,14 @@ function report(args: Arguments, io: CliIO, plan: Plan, summary: Summary): void 
   }
   if (summary.truncated > 0) {
     const texts = summary.truncated === 1 ? '1 text was' : `${summary.truncated} texts were`
-    io.stderr.write(`embedcore: ${texts} too long and cut, ${summary.omittedTokens} tokens in all (--truncate none refuses such texts)\n`)
+    io.stderr.write(
+      `embedcore: ${texts} too long and cut, ${summary.omittedTokens} tokens in all (--truncate none refuses such texts)\n`,
+    )
   }
   if (plan.out !== null) {
     const matrix = summary.shape === null ? '' : ` (${summary.shape[0]} x ${summary.shape[1]})`
-    io.stderr.write(`embedcore: ${summary.texts} texts to ${plan.out}${matrix} in ${summary.seconds.toFixed(2)} s, ${compactNumber(summary.tokensPerSecond)} tokens/s\n`)
+    io.stderr.write(
+      `embedcore: ${summary.texts} texts to ${plan.out}${matrix} in ${summary.seconds.toFixed(2)} s, ${compactNumber(summary.tokensPerSecond)} tokens/s\n`,
+    )
   }
 }

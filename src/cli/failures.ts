@@ -45,7 +45,8 @@ export interface Failure {
 export function toFailure(error: unknown, interrupted: boolean): Failure | null {
   if (error instanceof ReaderGone) return null
   if (interrupted) return { exit: EXIT.interrupted, code: 'ERR_EMBEDCORE_ABORTED', message: 'interrupted', topic: null }
-  if (error instanceof UsageError) return { exit: EXIT.usage, code: error.code, message: error.message, topic: error.topic }
+  if (error instanceof UsageError)
+    return { exit: EXIT.usage, code: error.code, message: error.message, topic: error.topic }
   if (error instanceof InputError) return { exit: EXIT.input, code: error.code, message: error.message, topic: null }
   if (error instanceof OutputError) return { exit: EXIT.failed, code: error.code, message: error.message, topic: null }
   const { code, message } = toEmbedCoreError(error)

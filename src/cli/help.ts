@@ -122,7 +122,10 @@ Commands: ${COMMANDS.join(', ')}
 `
 
 function flagList(flags: Flags): string {
-  const heads = Object.entries(flags).map(([name, { short, value }]) => `${short === undefined ? '    ' : `-${short}, `}--${name}${value === undefined ? '' : ` ${value}`}`)
+  const heads = Object.entries(flags).map(
+    ([name, { short, value }]) =>
+      `${short === undefined ? '    ' : `-${short}, `}--${name}${value === undefined ? '' : ` ${value}`}`,
+  )
   const width = Math.max(...heads.map((head) => head.length))
   return `\nFlags\n${Object.values(flags)
     .map(({ help }, i) => `  ${heads[i]!.padEnd(width)}  ${help}\n`)

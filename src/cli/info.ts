@@ -17,8 +17,10 @@ export const INFO_COMMAND_FLAGS = {
 export async function infoCommand(argv: readonly string[], io: CliIO): Promise<number> {
   const args = parseArguments('info', argv, INFO_COMMAND_FLAGS)
   const named = args.positionals[0]
-  if (args.positionals.length > 1) throw new UsageError(`info is about one model, but ${args.positionals.length} were given`, args.topic)
-  if (named !== undefined && stringOf(args, 'model') !== undefined) throw new UsageError('the model was given twice, as an argument and with --model', args.topic)
+  if (args.positionals.length > 1)
+    throw new UsageError(`info is about one model, but ${args.positionals.length} were given`, args.topic)
+  if (named !== undefined && stringOf(args, 'model') !== undefined)
+    throw new UsageError('the model was given twice, as an argument and with --model', args.topic)
   return withSession(args, io, { bar: true }, async ({ load, progress }) => {
     const { info } = await load(named ?? stringOf(args, 'model'))
     progress.clear()
@@ -30,13 +32,17 @@ export async function infoCommand(argv: readonly string[], io: CliIO): Promise<n
 /** The dtype, and what was measured where it was not the caller's choice. */
 function arithmetic({ dtype, dtypeChoice }: ModelInfo): string {
   if (dtypeChoice === null) return dtype
-  const lines = dtypeChoice.measured.map((one) => `${one.dtype}: least cosine ${one.leastCosine.toFixed(6)}, ${Math.round(one.tokensPerSecond)} tokens/s`)
+  const lines = dtypeChoice.measured.map(
+    (one) => `${one.dtype}: least cosine ${one.leastCosine.toFixed(6)}, ${Math.round(one.tokensPerSecond)} tokens/s`,
+  )
   return [`${dtype} (auto${dtypeChoice.remembered ? ', measured earlier' : ''})`, ...lines].join('\n')
 }
 
 function describe(info: ModelInfo): string {
   const transformer = info.layers > 0
-  const prompts = Object.entries(info.prompts).map(([name, text]) => `${name}${name === info.defaultPromptName ? ' (default)' : ''}: ${JSON.stringify(text)}`)
+  const prompts = Object.entries(info.prompts).map(
+    ([name, text]) => `${name}${name === info.defaultPromptName ? ' (default)' : ''}: ${JSON.stringify(text)}`,
+  )
   const rows: (readonly [string, string])[] = [
     ['name', info.name],
     ['path', info.path],
@@ -45,7 +51,10 @@ function describe(info: ModelInfo): string {
   ]
   if (transformer) {
     const shared = info.kvHeads === info.heads ? '' : ` (${info.kvHeads} key-value heads)`
-    rows.push(['layers', `${info.layers} x ${info.hiddenSize}, ${info.heads} heads${shared}`], ['attention', info.attention])
+    rows.push(
+      ['layers', `${info.layers} x ${info.hiddenSize}, ${info.heads} heads${shared}`],
+      ['attention', info.attention],
+    )
   }
   rows.push(
     ['vocabulary', String(info.vocabSize)],

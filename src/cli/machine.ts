@@ -18,7 +18,8 @@ export function cgroupCpuLimit(root = '/'): number | null {
   const limits: number[] = []
   const unified = /^0::(\/.*)$/m.exec(groups)?.[1]
   if (unified !== undefined) {
-    // Every group on the way up may set a limit; the least one holds. Inside a container the path may not exist: the root does.
+    // Every group on the way up may set a limit; the least one holds. Inside a container the path may not exist: the
+    // root does.
     for (let group = unified; ; group = dirname(group)) {
       const [quota, period] = (readText(join(root, 'sys/fs/cgroup', group, 'cpu.max')) ?? 'max').trim().split(' ')
       if (quota !== 'max' && Number(period) > 0) limits.push(Number(quota) / Number(period))

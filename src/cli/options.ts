@@ -1,6 +1,25 @@
-/** The flags that choose a model and say how to encode, and their translation into `LoadOptions` and `EncodeOptions`. */
-import type { AttentionMode, Dtype, EncodeOptions, LayerSelection, LoadOptions, PoolingMode, Precision } from '../types.js'
-import { booleanOf, choiceOf, choicesOf, integerOf, refuseBoth, stringOf, type Arguments, type Flags } from './arguments.js'
+/**
+ * The flags that choose a model and say how to encode, and their translation into `LoadOptions` and `EncodeOptions`.
+ */
+import type {
+  AttentionMode,
+  Dtype,
+  EncodeOptions,
+  LayerSelection,
+  LoadOptions,
+  PoolingMode,
+  Precision,
+} from '../types.js'
+import {
+  booleanOf,
+  choiceOf,
+  choicesOf,
+  integerOf,
+  refuseBoth,
+  stringOf,
+  type Arguments,
+  type Flags,
+} from './arguments.js'
 import { UsageError } from './failures.js'
 
 const POOLING: readonly PoolingMode[] = ['cls', 'mean', 'max', 'mean_sqrt_len', 'weightedmean', 'lasttoken']
@@ -9,18 +28,31 @@ const DTYPES: readonly (Dtype | 'auto')[] = ['float32', 'bfloat16', 'int8', 'aut
 const PRECISION: readonly Precision[] = ['float32', 'int8', 'uint8', 'binary', 'ubinary']
 
 export const MODEL_FLAGS = {
-  model: { type: 'string', short: 'm', value: 'MODEL', help: 'folder or hub id (owner/name); without it the built-in model' },
+  model: {
+    type: 'string',
+    short: 'm',
+    value: 'MODEL',
+    help: 'folder or hub id (owner/name); without it the built-in model',
+  },
   revision: { type: 'string', value: 'NAME', help: 'hub: branch, tag or commit' },
   offline: { type: 'boolean', help: 'hub: use only what is in the cache' },
   'cache-dir': { type: 'string', value: 'DIR', help: 'hub: cache folder' },
   device: { type: 'string', value: 'NAME', help: 'auto or cpu' },
-  dtype: { type: 'string', value: 'NAME', help: `arithmetic: ${DTYPES.join(', ')}; auto = the fastest that keeps cosine to float32 at 0.9999, measured once` },
+  dtype: {
+    type: 'string',
+    value: 'NAME',
+    help: `arithmetic: ${DTYPES.join(', ')}; auto = the fastest that keeps cosine to float32 at 0.9999, measured once`,
+  },
   threads: { type: 'string', value: 'N', help: 'worker threads; without it the physical cores this process may use' },
 } as const satisfies Flags
 
 export const ENCODE_FLAGS = {
   pooling: { type: 'string', value: 'LIST', help: `comma list of ${POOLING.join(', ')}; joined end to end` },
-  layers: { type: 'string', value: 'WHICH', help: '-1, 0, "16,24", 4-8, last:4, first-last; 0 = embeddings, -1 = last' },
+  layers: {
+    type: 'string',
+    value: 'WHICH',
+    help: '-1, 0, "16,24", 4-8, last:4, first-last; 0 = embeddings, -1 = last',
+  },
   'layer-fusion': { type: 'string', value: 'HOW', help: 'mean or concat' },
   attention: { type: 'string', value: 'LIST', help: `${ATTENTION.join(', ')}; one, or a comma list with one a layer` },
   normalize: { type: 'boolean', help: 'make every vector of length 1' },
@@ -29,7 +61,11 @@ export const ENCODE_FLAGS = {
   prompt: { type: 'string', value: 'TEXT', help: 'put before every text' },
   'prompt-name': { type: 'string', value: 'NAME', help: "one of the model's own prompts, e.g. query" },
   'max-tokens': { type: 'string', value: 'N', help: 'tokens a text is cut to' },
-  truncate: { type: 'string', value: 'END', help: 'right or left end is cut off; none = fail on a text that is too long' },
+  truncate: {
+    type: 'string',
+    value: 'END',
+    help: 'right or left end is cut off; none = fail on a text that is too long',
+  },
 } as const satisfies Flags
 
 export const PRECISION_FLAG = {
@@ -55,8 +91,15 @@ export function loadOptionsOf(args: Arguments, signal: AbortSignal): LoadOptions
 /** Only the shape is checked here, before a model is loaded; how many layers there are is the library's to know. */
 function layersOf(args: Arguments): LayerSelection | undefined {
   const given = stringOf(args, 'layers')
-  if (given === undefined || given.split(',').every((part) => /^(first-last|last:\d+|-?\d+|-?\d+--?\d+)$/.test(part.trim()))) return given
-  throw new UsageError(`--layers is a number, 4-8, last:4, first-last, or several of them parted by commas, but ${JSON.stringify(given)} was given`, args.topic)
+  if (
+    given === undefined ||
+    given.split(',').every((part) => /^(first-last|last:\d+|-?\d+|-?\d+--?\d+)$/.test(part.trim()))
+  )
+    return given
+  throw new UsageError(
+    `--layers is a number, 4-8, last:4, first-last, or several of them parted by commas, but ${JSON.stringify(given)} was given`,
+    args.topic,
+  )
 }
 
 export function encodeOptionsOf(args: Arguments, signal: AbortSignal): EncodeOptions {

@@ -1,4 +1,7 @@
-/** A progress line on a terminal: how far, how fast, how long still. Drawn at most ten times a second; nothing elsewhere. */
+/**
+ * A progress line on a terminal: how far, how fast, how long still. Drawn at most ten times a second; nothing
+ * elsewhere.
+ */
 import type { Writable } from 'node:stream'
 import type { DownloadProgress } from '../types.js'
 import { compactNumber, duration } from './text.js'

@@ -1,4 +1,7 @@
-/** One run of the command: arguments in, exit code out. Touches nothing but the streams it is given and the files it is told of. */
+/**
+ * One run of the command: arguments in, exit code out. Touches nothing but the streams it is given and the files it is
+ * told of.
+ */
 import type { CliIO } from './contract.js'
 import { doctorCommand } from './doctor.js'
 import { encodeCommand } from './encode.js'
@@ -33,8 +36,12 @@ export async function runCli(argv: readonly string[], io: CliIO): Promise<number
     if (failure === null) return EXIT.ok
     const { code, message, exit, topic } = failure
     if (beforeDashes(argv).includes('--json')) io.stderr.write(`${JSON.stringify({ error: { code, message } })}\n`)
-    else if (exit === EXIT.usage) io.stderr.write(`embedcore: ${message}\nSee: embedcore help${topic === null ? '' : ` ${topic}`}\n`)
-    else io.stderr.write(`embedcore: ${code.startsWith('ERR_EMBEDCORE') && exit !== EXIT.interrupted ? withCode(message, code) : message}\n`)
+    else if (exit === EXIT.usage)
+      io.stderr.write(`embedcore: ${message}\nSee: embedcore help${topic === null ? '' : ` ${topic}`}\n`)
+    else
+      io.stderr.write(
+        `embedcore: ${code.startsWith('ERR_EMBEDCORE') && exit !== EXIT.interrupted ? withCode(message, code) : message}\n`,
+      )
     return exit
   }
 }
@@ -48,12 +55,19 @@ async function dispatch(argv: readonly string[], io: CliIO): Promise<number> {
   if (first === undefined) throw new UsageError(`no command: one of ${COMMANDS.join(', ')}`)
   if (first === '--version' || first === '-v' || first === '-V') return print(`${packageVersion()}\n`)
   if (first === '--help' || first === '-h') return print(helpText(null))
-  if (first.startsWith('-')) throw new UsageError(`the command comes first, but ${first} was given; commands are ${COMMANDS.join(', ')}`)
-  if (!isCommand(first)) throw new UsageError(`unknown command ${JSON.stringify(first)}${didYouMean(first, COMMANDS) || `; commands are ${COMMANDS.join(', ')}`}`)
+  if (first.startsWith('-'))
+    throw new UsageError(`the command comes first, but ${first} was given; commands are ${COMMANDS.join(', ')}`)
+  if (!isCommand(first))
+    throw new UsageError(
+      `unknown command ${JSON.stringify(first)}${didYouMean(first, COMMANDS) || `; commands are ${COMMANDS.join(', ')}`}`,
+    )
   if (beforeDashes(rest).some((arg) => arg === '--help' || arg === '-h')) return print(helpText(first))
   if (first !== 'help') return RUNNERS[first](rest, io)
   const [topic] = rest
   if (topic === undefined) return print(helpText(null))
-  if (!isCommand(topic)) throw new UsageError(`no help on ${JSON.stringify(topic)}${didYouMean(topic, COMMANDS) || `; commands are ${COMMANDS.join(', ')}`}`)
+  if (!isCommand(topic))
+    throw new UsageError(
+      `no help on ${JSON.stringify(topic)}${didYouMean(topic, COMMANDS) || `; commands are ${COMMANDS.join(', ')}`}`,
+    )
   return print(helpText(topic))
 }

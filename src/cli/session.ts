@@ -6,14 +6,21 @@ import { loadOptionsOf } from './options.js'
 import { Progress } from './progress.js'
 
 export interface Session {
-  /** Aborted from outside (SIGINT) and when the command ends for whatever reason: streams close, work in flight stops. */
+  /**
+   * Aborted from outside (SIGINT) and when the command ends for whatever reason: streams close, work in flight stops.
+   */
   signal: AbortSignal
   progress: Progress
   load(model?: string): Promise<CoreModel>
 }
 
 /** Runs `work`; whatever comes of it, the model is disposed of and nothing is left running. */
-export async function withSession<T>(args: Arguments, io: CliIO, { bar }: { bar: boolean }, work: (session: Session) => Promise<T>): Promise<T> {
+export async function withSession<T>(
+  args: Arguments,
+  io: CliIO,
+  { bar }: { bar: boolean },
+  work: (session: Session) => Promise<T>,
+): Promise<T> {
   const controller = new AbortController()
   const stop = () => controller.abort(io.signal?.reason)
   if (io.signal?.aborted) stop()
@@ -21,7 +28,10 @@ export async function withSession<T>(args: Arguments, io: CliIO, { bar }: { bar:
   const progress = new Progress(io.stderr, bar && io.isTTY.stderr && !booleanOf(args, 'json'))
   let model: CoreModel | null = null
   const load = async (named = stringOf(args, 'model')) => {
-    const options: LoadOptions = { ...loadOptionsOf(args, controller.signal), onProgress: (update) => progress.download(update) }
+    const options: LoadOptions = {
+      ...loadOptionsOf(args, controller.signal),
+      onProgress: (update) => progress.download(update),
+    }
     const core = await io.core()
     controller.signal.throwIfAborted()
     model = await core.load(named, options)

@@ -1,14 +1,17 @@
 /**
- * One model's folder in the hub cache, laid out as huggingface_hub (Python) does, so that each uses what the other wrote:
+ * One model's folder in the hub cache, laid out as huggingface_hub (Python) does, so that each uses what the other
+ * wrote:
  *
  *     <cache>/models--org--name/blobs/<etag>                      contents; <etag>.embedcore.incomplete while they come
  *                               snapshots/<commit>/<file>         -> ../../blobs/<etag>
  *                               refs/<revision>                   the commit of a branch or tag
  *                               .no_exist/<commit>/<file>         empty: the commit has no such file
- *                               trees/<commit>.json               all files of the commit (Python writes it, this only reads)
+ *                               trees/<commit>.json               all files of the commit (Python writes it, this only
+ *                               reads)
  *     <cache>/.locks/models--org--name/
  *
- * `trees` is not written here because Python then takes a snapshot without the repository's other files for a broken one.
+ * `trees` is not written here because Python then takes a snapshot without the repository's other files for a broken
+ * one.
  */
 import { randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
@@ -79,7 +82,10 @@ export class RepoCache {
     }
   }
 
-  /** Python's lock is `<etag>.lock`, held by flock(2), which Node lacks; ours is another file that exists while it is held. */
+  /**
+   * Python's lock is `<etag>.lock`, held by flock(2), which Node lacks; ours is another file that exists while it is
+   * held.
+   */
   lock(etag: string): string {
     return join(this.locks, `${etag}.embedcore.lock`)
   }
@@ -161,7 +167,10 @@ export class RepoCache {
     const text = await readIfThere(join(this.folder, 'trees', `${commit}.json`))
     if (text === undefined) return undefined
     try {
-      const { format_version: version, files } = JSON.parse(text) as { format_version: unknown; files: Record<string, Record<string, unknown>> }
+      const { format_version: version, files } = JSON.parse(text) as {
+        format_version: unknown
+        files: Record<string, Record<string, unknown>>
+      }
       if (version !== 1) return undefined
       return Object.entries(files).map(([path, { size, blob_id: blobId, lfs_sha256: sha256, xet_hash: xet }]) => {
         if (typeof size !== 'number') throw new TypeError('no size')
@@ -184,7 +193,9 @@ function isMissing(error: unknown): boolean {
 
 /** Links need a right on Windows and are unknown to some file systems. */
 function isRefused(error: unknown): boolean {
-  return ['EPERM', 'EACCES', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP', 'EINVAL', 'EMLINK', 'EXDEV', 'UNKNOWN'].includes(codeOf(error) ?? '')
+  return ['EPERM', 'EACCES', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP', 'EINVAL', 'EMLINK', 'EXDEV', 'UNKNOWN'].includes(
+    codeOf(error) ?? '',
+  )
 }
 
 async function readIfThere(path: string): Promise<string | undefined> {

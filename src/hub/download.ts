@@ -1,6 +1,7 @@
 /**
- * One file of a commit into the cache. Bytes go to blobs/<etag>.embedcore.incomplete, which a drop, an abort or a crash leaves behind
- * and the next call goes on from with `Range`; size and checksum are checked over the whole file before it gets its name.
+ * One file of a commit into the cache. Bytes go to blobs/<etag>.embedcore.incomplete, which a drop, an abort or a crash
+ * leaves behind and the next call goes on from with `Range`; size and checksum are checked over the whole file before
+ * it gets its name.
  */
 import { createHash, type Hash } from 'node:crypto'
 import { constants } from 'node:fs'
@@ -30,7 +31,8 @@ export async function ensureFile(source: FileSource, file: RepoFile): Promise<vo
   const { cache, commit, http } = source
   if ((await fileSize(cache.pointer(commit, file.path))) === file.size) return
   const named = await nameContents(source, file)
-  const ready = async (): Promise<true | undefined> => ((await fileSize(cache.blob(named.etag))) === named.size ? true : undefined)
+  const ready = async (): Promise<true | undefined> =>
+    (await fileSize(cache.blob(named.etag))) === named.size ? true : undefined
   if ((await ready()) === undefined) {
     const work = async (): Promise<true> => {
       await download(source, named)
@@ -50,13 +52,20 @@ function addressOf({ http, cache, commit }: FileSource, path: string): string {
   return `${http.settings.endpoint}/${cache.repository}/resolve/${commit}/${path.split('/').map(encodeURIComponent).join('/')}`
 }
 
-/** The listing names the contents of every file of the public hub; a mirror's may not, and then the file itself is asked. */
+/**
+ * The listing names the contents of every file of the public hub; a mirror's may not, and then the file itself is
+ * asked.
+ */
 async function nameContents(source: FileSource, file: RepoFile): Promise<NamedFile> {
   let { etag, size } = file
   if (etag === undefined) {
     const { http } = source
     const headers = await http.retrying(ATTEMPTS, async () => {
-      const answer = await http.request(addressOf(source, file.path), { method: 'HEAD', headers: { 'accept-encoding': 'identity' }, stayOnOrigin: true })
+      const answer = await http.request(addressOf(source, file.path), {
+        method: 'HEAD',
+        headers: { 'accept-encoding': 'identity' },
+        stayOnOrigin: true,
+      })
       answer.close()
       return answer.headers
     })
@@ -109,7 +118,7 @@ class PartialFile {
   }
 
   async append(bytes: Uint8Array): Promise<void> {
-    for (let done = 0; done < bytes.length; ) {
+    for (let done = 0; done < bytes.length;) {
       done += (await this.handle.write(bytes, done, bytes.length - done, this.position + done)).bytesWritten
     }
     this.hash?.update(bytes)
@@ -188,7 +197,12 @@ async function transfer(source: FileSource, file: NamedFile, partial: PartialFil
   report(file.size, true)
 }
 
-async function requestRest(source: FileSource, file: NamedFile, partial: PartialFile, report: (loaded: number) => void): Promise<void> {
+async function requestRest(
+  source: FileSource,
+  file: NamedFile,
+  partial: PartialFile,
+  report: (loaded: number) => void,
+): Promise<void> {
   // Bytes are counted and ranged, so they must not come compressed.
   const headers: Record<string, string> = { 'accept-encoding': 'identity' }
   if (partial.position > 0) headers['range'] = `bytes=${partial.position}-`
@@ -198,18 +212,32 @@ async function requestRest(source: FileSource, file: NamedFile, partial: Partial
   } catch (error) {
     if (error instanceof HubFailure && error.status === 416) {
       partial.reset()
-      throw new HubFailure(`${error.message} to a request for the rest of "${file.path}"`, 0, undefined, undefined, undefined, error)
+      throw new HubFailure(
+        `${error.message} to a request for the rest of "${file.path}"`,
+        0,
+        undefined,
+        undefined,
+        undefined,
+        error,
+      )
     }
     throw error
   }
   try {
     if (partial.position > 0 && !continuesAt(answer.headers.get('content-range'), partial.position, file.size)) {
-      if (answer.status === 206) throw new HubFailure(`the range asked of "${file.path}" was answered with another (${answer.headers.get('content-range')})`, 0)
+      if (answer.status === 206)
+        throw new HubFailure(
+          `the range asked of "${file.path}" was answered with another (${answer.headers.get('content-range')})`,
+          0,
+        )
       partial.reset() // The server does not do ranges and sends the whole.
     }
     const length = answer.headers.get('content-length')
     if (length !== null && !answer.headers.has('content-encoding') && Number(length) !== file.size - partial.position) {
-      throw new HubFailure(`${length} bytes were offered where ${file.size - partial.position} of "${file.path}" are missing`, 400)
+      throw new HubFailure(
+        `${length} bytes were offered where ${file.size - partial.position} of "${file.path}" are missing`,
+        400,
+      )
     }
     for await (const chunk of answer.chunks()) {
       if (partial.position + chunk.length > file.size) {

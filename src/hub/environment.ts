@@ -1,6 +1,6 @@
 /**
- * Where the hub, its cache and its token are: options first, then the environment variables of huggingface_hub (Python),
- * read at every call, then its defaults. The token never appears in an error.
+ * Where the hub, its cache and its token are: options first, then the environment variables of huggingface_hub
+ * (Python), read at every call, then its defaults. The token never appears in an error.
  */
 import { readFile } from 'node:fs/promises'
 import { homedir, hostname } from 'node:os'
@@ -32,7 +32,7 @@ export async function hubSettings(options: HubOptions): Promise<HubSettings> {
     endpoint: endpoint(),
     cacheDir: cacheDirectory(options.cacheDir),
     token: checkToken(options.token ?? (await implicitToken())),
-    offline: options.offline ?? (isTrue(variable('HF_HUB_OFFLINE') ?? variable('TRANSFORMERS_OFFLINE'))),
+    offline: options.offline ?? isTrue(variable('HF_HUB_OFFLINE') ?? variable('TRANSFORMERS_OFFLINE')),
     answerTimeoutMs: seconds('HF_HUB_ETAG_TIMEOUT', 10),
     stallTimeoutMs: seconds('HF_HUB_DOWNLOAD_TIMEOUT', 10),
     symlinks: !isTrue(variable('HF_HUB_DISABLE_SYMLINKS')),
@@ -56,14 +56,20 @@ function isTrue(value: string | undefined): boolean {
 function seconds(name: string, fallback: number): number {
   const value = Number(variable(name) ?? fallback)
   if (!(value > 0) || !Number.isFinite(value)) {
-    throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_OPTION', `${name} must be a number of seconds above 0, but is "${process.env[name]}".`)
+    throw new EmbedCoreError(
+      'ERR_EMBEDCORE_INVALID_OPTION',
+      `${name} must be a number of seconds above 0, but is "${process.env[name]}".`,
+    )
   }
   return value * 1000
 }
 
 /** huggingface_hub expands `~`, `$NAME` and `${NAME}` in its directories; unknown names stay as they are. */
 function expand(path: string): string {
-  return expandHome(path).replace(/\$(?:\{(\w+)\}|(\w+))/g, (whole, braced?: string, bare?: string) => process.env[braced ?? bare ?? ''] ?? whole)
+  return expandHome(path).replace(
+    /\$(?:\{(\w+)\}|(\w+))/g,
+    (whole, braced?: string, bare?: string) => process.env[braced ?? bare ?? ''] ?? whole,
+  )
 }
 
 function home(): string {
@@ -73,7 +79,10 @@ function home(): string {
 function cacheDirectory(option: string | undefined): string {
   if (option !== undefined) {
     if (typeof option !== 'string' || option === '') {
-      throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_OPTION', `cacheDir must be the path of a directory, but is ${JSON.stringify(option)}.`)
+      throw new EmbedCoreError(
+        'ERR_EMBEDCORE_INVALID_OPTION',
+        `cacheDir must be the path of a directory, but is ${JSON.stringify(option)}.`,
+      )
     }
     return resolve(expandHome(option))
   }
@@ -94,7 +103,8 @@ async function implicitToken(): Promise<string | undefined> {
 /** A token that cannot stand in a header would be printed by the HTTP client's own error, so it is refused here. */
 function checkToken(token: string | undefined): string | undefined {
   if (token === undefined) return undefined
-  if (typeof token !== 'string') throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_OPTION', `token must be a string, but is a ${typeof token}.`)
+  if (typeof token !== 'string')
+    throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_OPTION', `token must be a string, but is a ${typeof token}.`)
   const trimmed = token.trim()
   if (trimmed === '') return undefined
   if (!/^[\x21-\x7e]+$/.test(trimmed)) {
@@ -110,10 +120,16 @@ function endpoint(): string {
   const text = (variable('HF_ENDPOINT') ?? 'https://huggingface.co').replace(/\/+$/, '')
   const url = URL.canParse(text) ? new URL(text) : undefined
   if (url === undefined || !/^https?:$/.test(url.protocol)) {
-    throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_OPTION', `HF_ENDPOINT must be an http or https address, but is "${text}".`)
+    throw new EmbedCoreError(
+      'ERR_EMBEDCORE_INVALID_OPTION',
+      `HF_ENDPOINT must be an http or https address, but is "${text}".`,
+    )
   }
   if (url.username !== '' || url.password !== '') {
-    throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_OPTION', `HF_ENDPOINT (host ${url.host}) must not hold a user name or password; put the token in HF_TOKEN.`)
+    throw new EmbedCoreError(
+      'ERR_EMBEDCORE_INVALID_OPTION',
+      `HF_ENDPOINT (host ${url.host}) must not hold a user name or password; put the token in HF_TOKEN.`,
+    )
   }
   return text
 }

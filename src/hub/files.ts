@@ -1,6 +1,7 @@
 /**
- * Which files of a repository an encoder needs: settings, tokenizer and safetensors of the folders that modules.json names,
- * or of the root. Never the same weights in another format; a repository that has only those is refused before any download.
+ * Which files of a repository an encoder needs: settings, tokenizer and safetensors of the folders that modules.json
+ * names, or of the root. Never the same weights in another format; a repository that has only those is refused before
+ * any download.
  */
 import { EmbedCoreError } from '../errors.js'
 import { isPlainRelativePath } from './cache.js'
@@ -29,18 +30,28 @@ const NOT_MODEL_WEIGHTS = /^(?:training_args|optimizer|scheduler|rng_state.*|sca
 const KINDS_WITHOUT_WEIGHTS = ['Pooling', 'Normalize', 'Dropout']
 
 /** `readJson` is given names from `paths` only. */
-export async function planFiles(repository: string, paths: ReadonlySet<string>, readJson: (path: string) => Promise<unknown>): Promise<FilePlan> {
-  const modules = paths.has('modules.json') ? parseModules(repository, await readJson('modules.json')) : [{ path: '', kind: 'Transformer' }]
+export async function planFiles(
+  repository: string,
+  paths: ReadonlySet<string>,
+  readJson: (path: string) => Promise<unknown>,
+): Promise<FilePlan> {
+  const modules = paths.has('modules.json')
+    ? parseModules(repository, await readJson('modules.json'))
+    : [{ path: '', kind: 'Transformer' }]
   const first = modules[0]!
   if (first.kind === 'Transformer' && !paths.has(inside(first.path, 'config.json'))) {
-    throw new EmbedCoreError('ERR_EMBEDCORE_UNSUPPORTED_MODEL', `The hub repository "${repository}" has no ${inside(first.path, 'config.json')}${paths.has('modules.json') ? '' : ' and no modules.json'}, so it is not an encoder that can be loaded.`)
+    throw new EmbedCoreError(
+      'ERR_EMBEDCORE_UNSUPPORTED_MODEL',
+      `The hub repository "${repository}" has no ${inside(first.path, 'config.json')}${paths.has('modules.json') ? '' : ' and no modules.json'}, so it is not an encoder that can be loaded.`,
+    )
   }
   const small = new Set<string>([...paths].filter((path) => ROOT_FILE.test(path)))
   const weights = new Set<string>()
   const deciding = new Set<string>(['modules.json', inside(first.path, 'tokenizer.json')])
   for (const [at, module] of modules.entries()) {
     const here = filesIn(module.path, paths)
-    if (module.path !== '') for (const name of here) if (MODULE_FILE.test(name) && name !== INDEX) small.add(inside(module.path, name))
+    if (module.path !== '')
+      for (const name of here) if (MODULE_FILE.test(name) && name !== INDEX) small.add(inside(module.path, name))
     if (here.has(SINGLE)) {
       weights.add(inside(module.path, SINGLE))
     } else if (here.has(INDEX)) {
@@ -68,20 +79,31 @@ function filesIn(folder: string, paths: ReadonlySet<string>): Set<string> {
 }
 
 function parseModules(repository: string, json: unknown): Module[] {
-  const bad = (what: string): EmbedCoreError => new EmbedCoreError('ERR_EMBEDCORE_INVALID_FILE', `modules.json of the hub repository "${repository}" ${what}.`)
+  const bad = (what: string): EmbedCoreError =>
+    new EmbedCoreError('ERR_EMBEDCORE_INVALID_FILE', `modules.json of the hub repository "${repository}" ${what}.`)
   if (!Array.isArray(json) || json.length === 0) throw bad('must be a list with at least one module')
   return json.map((entry: unknown, at) => {
-    const { path, type } = (typeof entry === 'object' && entry !== null ? entry : {}) as { path?: unknown; type?: unknown }
+    const { path, type } = (typeof entry === 'object' && entry !== null ? entry : {}) as {
+      path?: unknown
+      type?: unknown
+    }
     if (typeof path !== 'string' || typeof type !== 'string') throw bad(`has no path or type in entry ${at}`)
     const folder = path.replace(/^\.?\/?$|^\.\//, '').replace(/\/$/, '')
-    if (folder !== '' && !isPlainRelativePath(folder)) throw bad(`names the folder ${JSON.stringify(path)}, which is not a plain path inside the repository`)
+    if (folder !== '' && !isPlainRelativePath(folder))
+      throw bad(`names the folder ${JSON.stringify(path)}, which is not a plain path inside the repository`)
     return { path: folder, kind: type.split('.').at(-1)! }
   })
 }
 
-async function shardsOf(repository: string, folder: string, paths: ReadonlySet<string>, readJson: (path: string) => Promise<unknown>): Promise<Set<string>> {
+async function shardsOf(
+  repository: string,
+  folder: string,
+  paths: ReadonlySet<string>,
+  readJson: (path: string) => Promise<unknown>,
+): Promise<Set<string>> {
   const index = inside(folder, INDEX)
-  const bad = (what: string): EmbedCoreError => new EmbedCoreError('ERR_EMBEDCORE_INVALID_FILE', `${index} of the hub repository "${repository}" ${what}.`)
+  const bad = (what: string): EmbedCoreError =>
+    new EmbedCoreError('ERR_EMBEDCORE_INVALID_FILE', `${index} of the hub repository "${repository}" ${what}.`)
   const json = await readJson(index)
   const map = (typeof json === 'object' && json !== null ? json : {}) as { weight_map?: unknown }
   if (typeof map.weight_map !== 'object' || map.weight_map === null) throw bad('has no weight_map')
@@ -89,7 +111,8 @@ async function shardsOf(repository: string, folder: string, paths: ReadonlySet<s
   if (names.size === 0) throw bad('names no file')
   const shards = new Set<string>()
   for (const name of names) {
-    if (!isPlainRelativePath(name) || name.includes('/')) throw bad(`names the file ${JSON.stringify(name)}, which is not a plain file name`)
+    if (!isPlainRelativePath(name) || name.includes('/'))
+      throw bad(`names the file ${JSON.stringify(name)}, which is not a plain file name`)
     if (!paths.has(inside(folder, name))) throw bad(`names ${name}, which is not there`)
     shards.add(inside(folder, name))
   }
@@ -97,6 +120,12 @@ async function shardsOf(repository: string, folder: string, paths: ReadonlySet<s
 }
 
 function noSafetensors(repository: string, folder: string, others: string[]): EmbedCoreError {
-  const has = others.length === 0 ? '' : ` It has ${others.slice(0, 4).join(', ')}, which are not read: save the model again with safe_serialization, or see whether a revision refs/pr/… of the repository holds the conversion.`
-  return new EmbedCoreError('ERR_EMBEDCORE_UNSUPPORTED_MODEL', `The hub repository "${repository}" has no ${inside(folder, SINGLE)} and no ${inside(folder, INDEX)}.${has}`)
+  const has =
+    others.length === 0
+      ? ''
+      : ` It has ${others.slice(0, 4).join(', ')}, which are not read: save the model again with safe_serialization, or see whether a revision refs/pr/… of the repository holds the conversion.`
+  return new EmbedCoreError(
+    'ERR_EMBEDCORE_UNSUPPORTED_MODEL',
+    `The hub repository "${repository}" has no ${inside(folder, SINGLE)} and no ${inside(folder, INDEX)}.${has}`,
+  )
 }

@@ -1,7 +1,8 @@
 /**
- * Requests to the hub. The token goes to the endpoint's own origin and nowhere else, whatever a redirect or a link says.
- * A request that fails for a passing reason (connection, time-out, 408, 429, 5xx) throws a `HubFailure` with `transient`
- * set; `describeFailure` makes the sentence for the caller.
+ * Requests to the hub. The token goes to the endpoint's own origin and nowhere else, whatever a redirect or a link
+ * says.
+ * A request that fails for a passing reason (connection, time-out, 408, 429, 5xx) throws a `HubFailure` with
+ * `transient` set; `describeFailure` makes the sentence for the caller.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 
@@ -45,7 +46,9 @@ export interface Answer {
 export interface RequestInput {
   method?: 'GET' | 'HEAD'
   headers?: Record<string, string>
-  /** Stop at a redirect to another origin and return it: its headers describe the file, those behind it only the copy. */
+  /**
+   * Stop at a redirect to another origin and return it: its headers describe the file, those behind it only the copy.
+   */
   stayOnOrigin?: boolean
 }
 
@@ -87,8 +90,8 @@ export class HubHttp {
   }
 
   /**
-   * `fetch` for the hub client: its own token handling insists on the form `hf_…`, which mirrors do not use, and it neither
-   * retries nor times out. The whole answer is read here so that a connection lost in the body is retried too.
+   * `fetch` for the hub client: its own token handling insists on the form `hf_…`, which mirrors do not use, and it
+   * neither retries nor times out. The whole answer is read here so that a connection lost in the body is retried too.
    */
   fetchWithRetries(attempts: number, mostRequests: number): typeof fetch {
     let requests = 0
@@ -103,7 +106,8 @@ export class HubHttp {
         let length = 0
         for await (const chunk of answer.chunks()) {
           length += chunk.length
-          if (length > LARGEST_ANSWER) throw new HubFailure(`the hub's answer is larger than ${LARGEST_ANSWER} bytes`, 400)
+          if (length > LARGEST_ANSWER)
+            throw new HubFailure(`the hub's answer is larger than ${LARGEST_ANSWER} bytes`, 400)
           parts.push(chunk)
         }
         return new Response(Buffer.concat(parts), { status: answer.status, headers: answer.headers })
@@ -122,7 +126,9 @@ export class HubHttp {
     }
   }
 
-  /** Waits before attempt `failures + 1`: as the server asks, else doubling with some chance so that clients spread out. */
+  /**
+   * Waits before attempt `failures + 1`: as the server asks, else doubling with some chance so that clients spread out.
+   */
   async pause(failures: number, failure?: HubFailure): Promise<void> {
     const doubling = FIRST_DELAY_MS * 2 ** (failures - 1) * (0.75 + Math.random() / 2)
     try {
@@ -148,11 +154,20 @@ export class HubHttp {
       signal?.removeEventListener('abort', onAbort)
       controller.abort()
     }
-    const headers: Record<string, string> = { 'user-agent': `embedcore; node/${process.versions.node}`, ...input.headers }
-    if (settings.token !== undefined && url.origin === this.origin) headers['authorization'] = `Bearer ${settings.token}`
+    const headers: Record<string, string> = {
+      'user-agent': `embedcore; node/${process.versions.node}`,
+      ...input.headers,
+    }
+    if (settings.token !== undefined && url.origin === this.origin)
+      headers['authorization'] = `Bearer ${settings.token}`
     try {
       arm(settings.answerTimeoutMs)
-      const response = await fetch(url, { method: input.method ?? 'GET', headers, redirect: 'manual', signal: controller.signal })
+      const response = await fetch(url, {
+        method: input.method ?? 'GET',
+        headers,
+        redirect: 'manual',
+        signal: controller.signal,
+      })
       clearTimeout(timer)
       const fail = (error: unknown): Error => this.lost(error, url)
       return {
@@ -188,7 +203,14 @@ export class HubHttp {
   private lost(error: unknown, url: URL): Error {
     if (this.signal?.aborted) return abortedError(this.signal)
     const { cause, message } = error as { cause?: { code?: unknown; message?: unknown }; message?: unknown }
-    return new HubFailure(`${url.host}: ${String(cause?.code ?? cause?.message ?? message)}`, 0, undefined, undefined, undefined, error)
+    return new HubFailure(
+      `${url.host}: ${String(cause?.code ?? cause?.message ?? message)}`,
+      0,
+      undefined,
+      undefined,
+      undefined,
+      error,
+    )
   }
 
   private failure(answer: Answer, url: URL): HubFailure {
@@ -210,7 +232,12 @@ export class HubHttp {
 }
 
 /** What the caller is told. `what` is the repository or a file of it. */
-export function describeFailure(failure: HubFailure, repository: string, revision: string, settings: HubSettings): EmbedCoreError {
+export function describeFailure(
+  failure: HubFailure,
+  repository: string,
+  revision: string,
+  settings: HubSettings,
+): EmbedCoreError {
   const { status, hubCode } = failure
   const { endpoint } = settings
   const page = `${endpoint}/${repository}`
@@ -219,8 +246,14 @@ export function describeFailure(failure: HubFailure, repository: string, revisio
     new EmbedCoreError(code, sentence + said, { cause: failure })
 
   if (hubCode === 'GatedRepo' || (status === 403 && hubCode === undefined)) {
-    const token = settings.token === undefined ? 'then set HF_TOKEN or the token option' : 'with the account of the token in use, and check that the token may read gated repositories'
-    return make('ERR_EMBEDCORE_HUB', `The hub does not give this user "${repository}" (${status}): it is gated or restricted. Ask for access at ${page}, ${token}.`)
+    const token =
+      settings.token === undefined
+        ? 'then set HF_TOKEN or the token option'
+        : 'with the account of the token in use, and check that the token may read gated repositories'
+    return make(
+      'ERR_EMBEDCORE_HUB',
+      `The hub does not give this user "${repository}" (${status}): it is gated or restricted. Ask for access at ${page}, ${token}.`,
+    )
   }
   if (status === 401 || status === 403) {
     return make(
@@ -231,17 +264,37 @@ export function describeFailure(failure: HubFailure, repository: string, revisio
     )
   }
   if (status === 404 && hubCode === 'RevisionNotFound') {
-    return make('ERR_EMBEDCORE_NOT_FOUND', `The hub repository "${repository}" has no branch, tag or commit "${revision}". See ${page}/tree/main for those it has.`)
+    return make(
+      'ERR_EMBEDCORE_NOT_FOUND',
+      `The hub repository "${repository}" has no branch, tag or commit "${revision}". See ${page}/tree/main for those it has.`,
+    )
   }
   if (status === 404 && hubCode === 'EntryNotFound') {
-    return make('ERR_EMBEDCORE_HUB', `The hub lists a file of "${repository}" that it then cannot find (${failure.message}).`)
+    return make(
+      'ERR_EMBEDCORE_HUB',
+      `The hub lists a file of "${repository}" that it then cannot find (${failure.message}).`,
+    )
   }
   if (status === 404) {
-    const secret = settings.token === undefined ? ', or it is private and needs a token (HF_TOKEN or the token option)' : ', or the token in use may not see it'
-    return make('ERR_EMBEDCORE_NOT_FOUND', `There is no directory "${repository}" here and the hub at ${endpoint} has no model "${repository}"${secret}.`)
+    const secret =
+      settings.token === undefined
+        ? ', or it is private and needs a token (HF_TOKEN or the token option)'
+        : ', or the token in use may not see it'
+    return make(
+      'ERR_EMBEDCORE_NOT_FOUND',
+      `There is no directory "${repository}" here and the hub at ${endpoint} has no model "${repository}"${secret}.`,
+    )
   }
-  if (status === 429) return make('ERR_EMBEDCORE_HUB', `The hub at ${endpoint} has too many requests from here (429) and still refuses "${repository}" after ${ATTEMPTS} attempts. Wait, or set a token.`)
-  if (status >= 500) return make('ERR_EMBEDCORE_HUB', `The hub at ${endpoint} is out of order: ${failure.message} for "${repository}". What was downloaded so far is kept and resumed.`)
+  if (status === 429)
+    return make(
+      'ERR_EMBEDCORE_HUB',
+      `The hub at ${endpoint} has too many requests from here (429) and still refuses "${repository}" after ${ATTEMPTS} attempts. Wait, or set a token.`,
+    )
+  if (status >= 500)
+    return make(
+      'ERR_EMBEDCORE_HUB',
+      `The hub at ${endpoint} is out of order: ${failure.message} for "${repository}". What was downloaded so far is kept and resumed.`,
+    )
   if (status === 0) {
     return make(
       'ERR_EMBEDCORE_HUB',

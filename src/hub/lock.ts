@@ -1,7 +1,7 @@
 /**
- * One downloader per file, over threads and processes: a lock file that exists while it is held and is touched every two
- * seconds. It saves bandwidth only. Should two ever hold it (a process asleep for long), both write the same bytes to the
- * same places and each checks the whole before it gives the file its name.
+ * One downloader per file, over threads and processes: a lock file that exists while it is held and is touched every
+ * two seconds. It saves bandwidth only. Should two ever hold it (a process asleep for long), both write the same bytes
+ * to the same places and each checks the whole before it gives the file its name.
  */
 import { randomUUID } from 'node:crypto'
 import { mkdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises'

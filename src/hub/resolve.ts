@@ -1,7 +1,7 @@
 /**
- * From what the user names to a directory with the model's files: a path, or an id of the Hugging Face hub, whose files come
- * through the cache that huggingface_hub (Python) uses too. Without network: `offline`, a commit that is cached, and a branch
- * or tag that is cached while the hub cannot be reached (with a warning).
+ * From what the user names to a directory with the model's files: a path, or an id of the Hugging Face hub, whose files
+ * come through the cache that huggingface_hub (Python) uses too. Without network: `offline`, a commit that is cached,
+ * and a branch or tag that is cached while the hub cannot be reached (with a warning).
  *
  * Commits and listings are asked through @huggingface/hub. The transfer of files is ours (hub-download.ts), because the
  * client's own does not resume, compare checksums, lock, report progress or stop on a signal.
@@ -25,14 +25,24 @@ const LARGEST_JSON = 64 * 2 ** 20
 export async function resolveModel(pathOrHubId: string, options: HubOptions = {}): Promise<string> {
   if (options.signal?.aborted) throw abortedError(options.signal)
   if (typeof pathOrHubId !== 'string' || pathOrHubId === '') {
-    throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_OPTION', `A model is named by the path of a directory or by a hub id, but ${JSON.stringify(pathOrHubId) ?? String(pathOrHubId)} was given.`)
+    throw new EmbedCoreError(
+      'ERR_EMBEDCORE_INVALID_OPTION',
+      `A model is named by the path of a directory or by a hub id, but ${JSON.stringify(pathOrHubId) ?? String(pathOrHubId)} was given.`,
+    )
   }
   const path = resolve(expandHome(pathOrHubId))
   const kind = await kindOf(path)
   if (kind === 'directory') return path
-  if (kind === 'file') throw new EmbedCoreError('ERR_EMBEDCORE_NOT_FOUND', `"${pathOrHubId}" is a file; give the directory that holds the model's files.`)
+  if (kind === 'file')
+    throw new EmbedCoreError(
+      'ERR_EMBEDCORE_NOT_FOUND',
+      `"${pathOrHubId}" is a file; give the directory that holds the model's files.`,
+    )
   if (/^(?:\.{0,2}[/\\]|~|\.{1,2}$)/.test(pathOrHubId) || isAbsolute(pathOrHubId)) {
-    throw new EmbedCoreError('ERR_EMBEDCORE_NOT_FOUND', `There is no directory "${pathOrHubId}"${path === pathOrHubId ? '' : ` (${path})`}.`)
+    throw new EmbedCoreError(
+      'ERR_EMBEDCORE_NOT_FOUND',
+      `There is no directory "${pathOrHubId}"${path === pathOrHubId ? '' : ` (${path})`}.`,
+    )
   }
   if (!isHubId(pathOrHubId)) {
     throw new EmbedCoreError(
@@ -53,19 +63,28 @@ async function kindOf(path: string): Promise<'directory' | 'file' | undefined> {
 
 /** The rules of huggingface_hub's validate_repo_id. */
 function isHubId(id: string): boolean {
-  return /^(?:\w(?:[\w.-]{0,94}\w)?\/)?\w(?:[\w.-]{0,94}\w)?$/.test(id) && !id.includes('--') && !id.includes('..') && !id.endsWith('.git')
+  return (
+    /^(?:\w(?:[\w.-]{0,94}\w)?\/)?\w(?:[\w.-]{0,94}\w)?$/.test(id) &&
+    !id.includes('--') &&
+    !id.includes('..') &&
+    !id.endsWith('.git')
+  )
 }
 
 async function fromHub(repository: string, options: HubOptions): Promise<string> {
   const revision = options.revision ?? 'main'
   if (!isPlainRelativePath(revision)) {
-    throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_OPTION', `revision must be a branch, tag or commit, but is ${JSON.stringify(revision)}.`)
+    throw new EmbedCoreError(
+      'ERR_EMBEDCORE_INVALID_OPTION',
+      `revision must be a branch, tag or commit, but is ${JSON.stringify(revision)}.`,
+    )
   }
   const settings = await hubSettings(options)
   const cache = new RepoCache(settings.cacheDir, repository, settings.symlinks)
   try {
     const commit = COMMIT.test(revision) ? revision : await cache.readRef(revision)
-    const kept: Cached = commit === undefined ? { missing: `nothing of revision "${revision}"` } : await cachedSnapshot(cache, commit)
+    const kept: Cached =
+      commit === undefined ? { missing: `nothing of revision "${revision}"` } : await cachedSnapshot(cache, commit)
     if (settings.offline) {
       if (kept.directory !== undefined) return kept.directory
       throw new EmbedCoreError(
@@ -78,7 +97,11 @@ async function fromHub(repository: string, options: HubOptions): Promise<string>
   } catch (error) {
     if (error instanceof HubFailure) throw describeFailure(error, repository, revision, settings)
     if (error instanceof EmbedCoreError || !isSystemError(error)) throw error
-    throw new EmbedCoreError('ERR_EMBEDCORE_HUB', `The files of "${repository}" could not be kept in the hub cache ${settings.cacheDir}: ${error.message}. Set cacheDir or HF_HUB_CACHE to a directory that can be written and has room.`, { cause: error })
+    throw new EmbedCoreError(
+      'ERR_EMBEDCORE_HUB',
+      `The files of "${repository}" could not be kept in the hub cache ${settings.cacheDir}: ${error.message}. Set cacheDir or HF_HUB_CACHE to a directory that can be written and has room.`,
+      { cause: error },
+    )
   }
 }
 
@@ -90,8 +113,9 @@ function isSystemError(error: unknown): error is NodeJS.ErrnoException {
 type Cached = { directory: string; missing?: undefined } | { directory?: undefined; missing: string }
 
 /**
- * Whether all that an encoder needs of a commit is in the cache. A snapshot may be unfinished, or may have been filled by a
- * program that never asked for modules.json; taking it for whole would load another model than the repository holds.
+ * Whether all that an encoder needs of a commit is in the cache. A snapshot may be unfinished, or may have been filled
+ * by a program that never asked for modules.json; taking it for whole would load another model than the repository
+ * holds.
  */
 async function cachedSnapshot(cache: RepoCache, commit: string): Promise<Cached> {
   const tree = await cache.readTree(commit)
@@ -101,14 +125,17 @@ async function cachedSnapshot(cache: RepoCache, commit: string): Promise<Cached>
   if (there.size === 0) return missing('no file')
   const paths = tree === undefined ? there : new Set(tree.map((file) => file.path))
   try {
-    const plan = await planFiles(cache.repository, paths, (path) => readJson(cache.repository, join(directory, path), path))
+    const plan = await planFiles(cache.repository, paths, (path) =>
+      readJson(cache.repository, join(directory, path), path),
+    )
     const lacking = [...plan.small, ...plan.weights].find((path) => !there.has(path))
     if (lacking !== undefined) return missing(`only a part (not ${lacking})`)
     if (tree !== undefined) return { directory }
     // Every repository of the hub has .gitattributes, and only a download of the whole repository fetches it.
     if (there.has('.gitattributes') && !(await cache.hasIncomplete())) return { directory }
     for (const path of plan.deciding) {
-      if (!there.has(path) && !(await cache.isMarkedAbsent(commit, path))) return missing(`only a part (whether there is a ${path} is not known)`)
+      if (!there.has(path) && !(await cache.isMarkedAbsent(commit, path)))
+        return missing(`only a part (whether there is a ${path} is not known)`)
     }
     return { directory }
   } catch (error) {
@@ -117,7 +144,13 @@ async function cachedSnapshot(cache: RepoCache, commit: string): Promise<Cached>
   }
 }
 
-async function online(cache: RepoCache, revision: string, kept: string | undefined, http: HubHttp, options: HubOptions): Promise<string> {
+async function online(
+  cache: RepoCache,
+  revision: string,
+  kept: string | undefined,
+  http: HubHttp,
+  options: HubOptions,
+): Promise<string> {
   const hub = await importClient()
   const { repository } = cache
   const hubUrl = http.settings.endpoint
@@ -136,17 +169,39 @@ async function online(cache: RepoCache, revision: string, kept: string | undefin
         return cached.directory
       }
     }
-    files = (await cache.readTree(commit)) ?? (await listFiles(hub, { repo: { type: 'model', name: repository }, revision: commit, recursive: true, hubUrl, fetch }))
+    files =
+      (await cache.readTree(commit)) ??
+      (await listFiles(hub, {
+        repo: { type: 'model', name: repository },
+        revision: commit,
+        recursive: true,
+        hubUrl,
+        fetch,
+      }))
   } catch (error) {
     if (error instanceof HubFailure && error.transient && kept !== undefined) {
-      process.emitWarning(`The hub could not be asked for the newest "${repository}" (${error.message}); the cached ${kept} is used.`, 'EmbedCoreWarning')
+      process.emitWarning(
+        `The hub could not be asked for the newest "${repository}" (${error.message}); the cached ${kept} is used.`,
+        'EmbedCoreWarning',
+      )
       return kept
     }
     if (error instanceof HubFailure || error instanceof EmbedCoreError || isSystemError(error)) throw error
-    throw new HubFailure(`its answer was not understood (${(error as Error).message})`, 400, undefined, undefined, undefined, error)
+    throw new HubFailure(
+      `its answer was not understood (${(error as Error).message})`,
+      400,
+      undefined,
+      undefined,
+      undefined,
+      error,
+    )
   }
   const unsafe = files.find((file) => !isPlainRelativePath(file.path))
-  if (unsafe !== undefined) throw new HubFailure(`it lists the file ${JSON.stringify(unsafe.path)}, which is not a plain path inside the repository`, 400)
+  if (unsafe !== undefined)
+    throw new HubFailure(
+      `it lists the file ${JSON.stringify(unsafe.path)}, which is not a plain path inside the repository`,
+      400,
+    )
   await fill(cache, commit, files, http.settings, options)
   await cache.writeRef(revision, commit)
   return cache.snapshot(commit)
@@ -158,7 +213,11 @@ async function importClient(): Promise<Client> {
   try {
     return await import('@huggingface/hub')
   } catch (error) {
-    throw new EmbedCoreError('ERR_EMBEDCORE_HUB', 'Loading a model from the hub needs the package @huggingface/hub, which could not be loaded. Possible solutions: npm i @huggingface/hub, or give the path of a directory.', { cause: error })
+    throw new EmbedCoreError(
+      'ERR_EMBEDCORE_HUB',
+      'Loading a model from the hub needs the package @huggingface/hub, which could not be loaded. Possible solutions: npm i @huggingface/hub, or give the path of a directory.',
+      { cause: error },
+    )
   }
 }
 
@@ -167,12 +226,22 @@ async function listFiles(hub: Client, input: Parameters<Client['listFiles']>[0])
   for await (const entry of hub.listFiles(input)) {
     if (entry.type !== 'file') continue
     if (files.length === MOST_FILES) throw new HubFailure(`it lists more than ${MOST_FILES} files`, 400)
-    files.push({ path: entry.path, size: entry.lfs?.size ?? entry.size, etag: entry.lfs?.oid ?? (entry.xetHash === undefined ? entry.oid : undefined) })
+    files.push({
+      path: entry.path,
+      size: entry.lfs?.size ?? entry.size,
+      etag: entry.lfs?.oid ?? (entry.xetHash === undefined ? entry.oid : undefined),
+    })
   }
   return files
 }
 
-async function fill(cache: RepoCache, commit: string, files: RepoFile[], settings: HubSettings, options: HubOptions): Promise<void> {
+async function fill(
+  cache: RepoCache,
+  commit: string,
+  files: RepoFile[],
+  settings: HubSettings,
+  options: HubOptions,
+): Promise<void> {
   const byPath = new Map(files.map((file) => [file.path, file]))
   // The first failure stops the other downloads too; what they have stays for the next call.
   const stop = new AbortController()
@@ -211,11 +280,19 @@ async function fill(cache: RepoCache, commit: string, files: RepoFile[], setting
 
 async function readJson(repository: string, file: string, path: string): Promise<unknown> {
   const size = await fileSize(file)
-  if (size !== undefined && size > LARGEST_JSON) throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_FILE', `${path} of the hub repository "${repository}" has ${size} bytes, too many for a settings file.`)
+  if (size !== undefined && size > LARGEST_JSON)
+    throw new EmbedCoreError(
+      'ERR_EMBEDCORE_INVALID_FILE',
+      `${path} of the hub repository "${repository}" has ${size} bytes, too many for a settings file.`,
+    )
   const text = await readFile(file, 'utf8')
   try {
     return JSON.parse(text) as unknown
   } catch (error) {
-    throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_FILE', `${path} of the hub repository "${repository}" is not JSON: ${(error as Error).message}.`, { cause: error })
+    throw new EmbedCoreError(
+      'ERR_EMBEDCORE_INVALID_FILE',
+      `${path} of the hub repository "${repository}" is not JSON: ${(error as Error).message}.`,
+      { cause: error },
+    )
   }
 }

@@ -1,6 +1,8 @@
 /**
- * A model directory as data: what its JSON files say about modules, pooling, prompts and lengths, with the defaults of sentence-transformers.
- * Reads no weights and no tokenizer. Three layouts: modules.json (sentence-transformers), model2vec, and plain Hugging Face.
+ * A model directory as data: what its JSON files say about modules, pooling, prompts and lengths, with the defaults of
+ * sentence-transformers.
+ * Reads no weights and no tokenizer. Three layouts: modules.json (sentence-transformers), model2vec, and plain Hugging
+ * Face.
  */
 import { open, stat } from 'node:fs/promises'
 import path from 'node:path'
@@ -9,7 +11,16 @@ import { EmbedCoreError } from '../errors.js'
 import { reason, show } from '../show.js'
 import type { PoolingMode, SimilarityName } from '../types.js'
 import { type Fields, readFields } from './json-file.js'
-import { type ModuleEntry, type Pooling, readLayerWeights, readModule, readModuleList, readPooling, requireWeights, unsupportedModule } from './modules.js'
+import {
+  type ModuleEntry,
+  type Pooling,
+  readLayerWeights,
+  readModule,
+  readModuleList,
+  readPooling,
+  requireWeights,
+  unsupportedModule,
+} from './modules.js'
 import { NO_PROMPTS, readPrompts } from './prompts.js'
 import { readTransformerSettings, type TransformerSettings } from './transformer-settings.js'
 
@@ -49,10 +60,12 @@ async function requireDirectory(root: string): Promise<void> {
   try {
     info = await stat(root)
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'ERR_EMBEDCORE_NOT_FOUND' : 'ERR_EMBEDCORE_INVALID_FILE'
+    const code =
+      (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'ERR_EMBEDCORE_NOT_FOUND' : 'ERR_EMBEDCORE_INVALID_FILE'
     throw new EmbedCoreError(code, `Cannot open the model directory ${root}: ${reason(error)}`, { cause: error })
   }
-  if (!info.isDirectory()) throw new EmbedCoreError('ERR_EMBEDCORE_NOT_FOUND', `Expected a model directory but ${root} is a file`)
+  if (!info.isDirectory())
+    throw new EmbedCoreError('ERR_EMBEDCORE_NOT_FOUND', `Expected a model directory but ${root} is a file`)
 }
 
 async function describeModules(root: string, list: ModuleEntry[]): Promise<ModelDescription> {
@@ -66,10 +79,20 @@ async function describeModules(root: string, list: ModuleEntry[]): Promise<Model
   const settings = await readTransformerSettings(first!.directory)
   await requireWeights(first!.directory, WEIGHT_FILES)
   const { layerWeights, pooling, behind } = await splitStack(root, rest, settings)
-  return { ...general, ...transformerModel(root, first!.directory, settings), pooling, layerWeights, modules: await readModules(behind) }
+  return {
+    ...general,
+    ...transformerModel(root, first!.directory, settings),
+    pooling,
+    layerWeights,
+    modules: await readModules(behind),
+  }
 }
 
-async function splitStack(root: string, rest: ModuleEntry[], settings: TransformerSettings): Promise<{ layerWeights: RawLayerWeights | null; pooling: Pooling; behind: ModuleEntry[] }> {
+async function splitStack(
+  root: string,
+  rest: ModuleEntry[],
+  settings: TransformerSettings,
+): Promise<{ layerWeights: RawLayerWeights | null; pooling: Pooling; behind: ModuleEntry[] }> {
   const behind = [...rest]
   let layerWeights: RawLayerWeights | null = null
   if (behind[0]?.kind === 'WeightedLayerPooling') {
@@ -78,7 +101,11 @@ async function splitStack(root: string, rest: ModuleEntry[], settings: Transform
     if (!settings.outputHiddenStates) layerWeights = null
   }
   const next = behind.shift()
-  if (next === undefined) throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_CONFIG', `${path.join(root, 'modules.json')} has no Pooling module behind its Transformer`)
+  if (next === undefined)
+    throw new EmbedCoreError(
+      'ERR_EMBEDCORE_INVALID_CONFIG',
+      `${path.join(root, 'modules.json')} has no Pooling module behind its Transformer`,
+    )
   if (next.kind !== 'Pooling') throw unsupportedModule(next.type, ' between the Transformer and its Pooling')
   return { layerWeights, pooling: await readPooling(next.directory), behind }
 }
@@ -97,18 +124,24 @@ async function describeBareDirectory(root: string): Promise<ModelDescription> {
   const config = await readFields(path.join(root, 'config.json'))
   const modelType = config?.raw('model_type')
   const general = { ...NO_PROMPTS, similarity: 'cosine' as const, dimensions: null }
-  if (modelType === 'model2vec' || (typeof modelType !== 'string' && await holdsOnlyEmbeddings(root))) {
+  if (modelType === 'model2vec' || (typeof modelType !== 'string' && (await holdsOnlyEmbeddings(root)))) {
     await requireWeights(root)
     const modules: RawModule[] = config?.flag('normalize', false) ? [{ type: 'normalize' }] : []
     return { ...general, ...staticModel(root, root), modules }
   }
   if (config === null) {
-    throw new EmbedCoreError('ERR_EMBEDCORE_NOT_FOUND', `${root} holds neither modules.json (sentence-transformers) nor config.json (Hugging Face), so it is not a model directory`)
+    throw new EmbedCoreError(
+      'ERR_EMBEDCORE_NOT_FOUND',
+      `${root} holds neither modules.json (sentence-transformers) nor config.json (Hugging Face), so it is not a model directory`,
+    )
   }
   await requireWeights(root, WEIGHT_FILES)
   const settings = await readTransformerSettings(root, { plain: true })
   return {
-    ...general, ...transformerModel(root, root, settings), layerWeights: null, modules: [],
+    ...general,
+    ...transformerModel(root, root, settings),
+    layerWeights: null,
+    modules: [],
     pooling: { modes: [isCausalLanguageModel(config) ? 'lasttoken' : 'mean'], includePrompt: true },
   }
 }
@@ -121,7 +154,15 @@ function isCausalLanguageModel(config: Fields): boolean {
 }
 
 function staticModel(root: string, directory: string) {
-  return { kind: 'static' as const, directory, root, pooling: null, layerWeights: null, maxTokens: null, lowerCase: null }
+  return {
+    kind: 'static' as const,
+    directory,
+    root,
+    pooling: null,
+    layerWeights: null,
+    maxTokens: null,
+    lowerCase: null,
+  }
 }
 
 function transformerModel(root: string, directory: string, { maxTokens, lowerCase }: TransformerSettings) {
@@ -134,21 +175,33 @@ async function readGeneral(root: string) {
   if (config === null) return { ...NO_PROMPTS, similarity: 'cosine' as const, dimensions: null }
   const modelType = config.text('model_type', 'SentenceTransformer')
   if (modelType !== 'SentenceTransformer') {
-    throw new EmbedCoreError('ERR_EMBEDCORE_UNSUPPORTED_MODEL', `${config.file} says the model is a ${show(modelType)}; only "SentenceTransformer" is supported`)
+    throw new EmbedCoreError(
+      'ERR_EMBEDCORE_UNSUPPORTED_MODEL',
+      `${config.file} says the model is a ${show(modelType)}; only "SentenceTransformer" is supported`,
+    )
   }
-  const similarity = SIMILARITIES.find((name) => name === config.text('similarity_fn_name', 'cosine')) ?? config.refuse('similarity_fn_name', `one of ${SIMILARITIES.join(', ')}`)
+  const similarity =
+    SIMILARITIES.find((name) => name === config.text('similarity_fn_name', 'cosine')) ??
+    config.refuse('similarity_fn_name', `one of ${SIMILARITIES.join(', ')}`)
   return { ...readPrompts(config), similarity, dimensions: config.integer('truncate_dim', null) }
 }
 
 async function holdsOnlyEmbeddings(root: string): Promise<boolean> {
   const names = await tensorNames(path.join(root, 'model.safetensors'))
-  return names !== null && names.length > 0 && names.every((name) => ['embeddings', 'embedding.weight', 'mapping', 'weights'].includes(name))
+  return (
+    names !== null &&
+    names.length > 0 &&
+    names.every((name) => ['embeddings', 'embedding.weight', 'mapping', 'weights'].includes(name))
+  )
 }
 
 /** The longest header looked at here; a static model's is a few hundred bytes. */
 const LONGEST_HEADER = 1024 * 1024
 
-/** Tensor names in a safetensors header, or null when the file is absent or its header is not a small table's. The native reader judges the file. */
+/**
+ * Tensor names in a safetensors header, or null when the file is absent or its header is not a small table's. The
+ * native reader judges the file.
+ */
 async function tensorNames(file: string): Promise<string[] | null> {
   let handle
   try {
@@ -160,11 +213,12 @@ async function tensorNames(file: string): Promise<string[] | null> {
     const header = Buffer.alloc(Number(size))
     if ((await handle.read(header, 0, header.length, 8)).bytesRead < header.length) return null
     const names: unknown = JSON.parse(header.toString('utf8'))
-    return typeof names === 'object' && names !== null && !Array.isArray(names) ? Object.keys(names).filter((name) => name !== '__metadata__') : null
+    return typeof names === 'object' && names !== null && !Array.isArray(names)
+      ? Object.keys(names).filter((name) => name !== '__metadata__')
+      : null
   } catch {
     return null
   } finally {
     await handle?.close()
   }
 }
-

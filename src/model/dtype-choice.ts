@@ -1,6 +1,8 @@
 /**
- * `dtype: 'auto'`: the fastest arithmetic that keeps cosine to float32 at 0.9999 or better, for one model on one machine.
- * Measured once and remembered, in this process and in the user's cache. Loads of the same model that come at the same time share one measurement.
+ * `dtype: 'auto'`: the fastest arithmetic that keeps cosine to float32 at 0.9999 or better, for one model on one
+ * machine.
+ * Measured once and remembered, in this process and in the user's cache. Loads of the same model that come at the same
+ * time share one measurement.
  */
 import { EmbedCoreError, toEmbedCoreError } from '../errors.js'
 import type { Dtype, DtypeChoice } from '../types.js'
@@ -22,8 +24,15 @@ interface Choosing {
 
 const choices = new Map<string, Choosing>()
 
-/** `key` names model and machine (`choiceKey`). A caller who aborts leaves; the measurement goes on for as long as anyone waits for it. */
-export async function chooseDtype(key: string, open: OpenForMeasuring, signal: AbortSignal | null): Promise<ChosenDtype> {
+/**
+ * `key` names model and machine (`choiceKey`). A caller who aborts leaves; the measurement goes on for as long as
+ * anyone waits for it.
+ */
+export async function chooseDtype(
+  key: string,
+  open: OpenForMeasuring,
+  signal: AbortSignal | null,
+): Promise<ChosenDtype> {
   if (signal?.aborted === true) throw abortError(signal)
   const known = choices.get(key)
   if (known?.finished === true) return { ...(await known.result), remembered: true }

@@ -1,4 +1,7 @@
-/** What each dtype does with a model on this machine: how near its vectors stay to those of float32, and how fast they come. */
+/**
+ * What each dtype does with a model on this machine: how near its vectors stay to those of float32, and how fast they
+ * come.
+ */
 import { EmbedCoreError, type ErrorCode, toEmbedCoreError } from '../errors.js'
 import type { Dtype, DtypeMeasurement, SentenceEmbeddings } from '../types.js'
 import { similarity } from '../vectors.js'
@@ -13,7 +16,10 @@ const CLEARLY_FASTER = 1.05
 /** The more exact first. */
 const CANDIDATES = ['bfloat16', 'int8'] as const satisfies readonly Dtype[]
 
-/** Of five rounds the median passes over two disturbed ones. A large model stops at three once the candidate's time is spent. */
+/**
+ * Of five rounds the median passes over two disturbed ones. A large model stops at three once the candidate's time is
+ * spent.
+ */
 const ROUNDS = 5
 const FEWEST_ROUNDS = 3
 const CANDIDATE_MS = 3000
@@ -33,7 +39,8 @@ export type OpenForMeasuring = (dtype: Dtype) => Promise<MeasurableModel>
 export function fastestFaithful(measured: readonly DtypeMeasurement[]): Dtype {
   const [first, ...others] = measured
   let best = first!
-  for (const one of others) if (one.leastCosine >= LEAST_COSINE && one.tokensPerSecond >= CLEARLY_FASTER * best.tokensPerSecond) best = one
+  for (const one of others)
+    if (one.leastCosine >= LEAST_COSINE && one.tokensPerSecond >= CLEARLY_FASTER * best.tokensPerSecond) best = one
   return best.dtype
 }
 
@@ -46,13 +53,15 @@ export async function measureDtypes(open: OpenForMeasuring, signal: AbortSignal)
     const candidates: { dtype: Dtype; leastCosine: number; speedUp: number }[] = []
     for (const dtype of CANDIDATES) {
       try {
-        candidates.push(await opened(open, dtype, signal, async (candidate) => {
-          // Both have encoded the texts once when the clock starts.
-          const leastCosine = await leastCosineOf(expected, await candidate.encode(TEXTS, { signal }))
-          const times = await timeInTurn(exact, candidate, signal)
-          exactTimes.push(...times.exact)
-          return { dtype, leastCosine, speedUp: median(times.exact) / median(times.candidate) }
-        }))
+        candidates.push(
+          await opened(open, dtype, signal, async (candidate) => {
+            // Both have encoded the texts once when the clock starts.
+            const leastCosine = await leastCosineOf(expected, await candidate.encode(TEXTS, { signal }))
+            const times = await timeInTurn(exact, candidate, signal)
+            exactTimes.push(...times.exact)
+            return { dtype, leastCosine, speedUp: median(times.exact) / median(times.candidate) }
+          }),
+        )
       } catch (error) {
         if (!RULED_OUT.includes(toEmbedCoreError(error).code)) throw error
         candidates.push({ dtype, leastCosine: 0, speedUp: 0 })
@@ -60,12 +69,25 @@ export async function measureDtypes(open: OpenForMeasuring, signal: AbortSignal)
     }
     if (exactTimes.length === 0) exactTimes.push(await timeOf(exact, signal))
     const tokensPerSecond = (1000 * tokens) / median(exactTimes)
-    // Against the float32 rounds that stood between its own: what else the machine did in the meantime then counts for neither.
-    return [{ dtype: 'float32', leastCosine: 1, tokensPerSecond }, ...candidates.map(({ dtype, leastCosine, speedUp }) => ({ dtype, leastCosine, tokensPerSecond: speedUp * tokensPerSecond }))]
+    // Against the float32 rounds that stood between its own: what else the machine did in the meantime then counts for
+    // neither.
+    return [
+      { dtype: 'float32', leastCosine: 1, tokensPerSecond },
+      ...candidates.map(({ dtype, leastCosine, speedUp }) => ({
+        dtype,
+        leastCosine,
+        tokensPerSecond: speedUp * tokensPerSecond,
+      })),
+    ]
   })
 }
 
-async function opened<T>(open: OpenForMeasuring, dtype: Dtype, signal: AbortSignal, work: (model: MeasurableModel) => Promise<T>): Promise<T> {
+async function opened<T>(
+  open: OpenForMeasuring,
+  dtype: Dtype,
+  signal: AbortSignal,
+  work: (model: MeasurableModel) => Promise<T>,
+): Promise<T> {
   if (signal.aborted) throw abortError(signal)
   const model = await open(dtype)
   try {
@@ -76,7 +98,10 @@ async function opened<T>(open: OpenForMeasuring, dtype: Dtype, signal: AbortSign
   }
 }
 
-async function leastCosineOf(expected: SentenceEmbeddings<'float32'>, found: SentenceEmbeddings<'float32'>): Promise<number> {
+async function leastCosineOf(
+  expected: SentenceEmbeddings<'float32'>,
+  found: SentenceEmbeddings<'float32'>,
+): Promise<number> {
   const cosines = await similarity(expected, found)
   let least = 1
   for (let i = 0; i < TEXTS.length; i++) least = Math.min(least, cosines.row(i)[i]!)
@@ -85,7 +110,11 @@ async function leastCosineOf(expected: SentenceEmbeddings<'float32'>, found: Sen
 }
 
 /** Milliseconds a round of each, one after the other; who begins changes, so that neither always follows the other. */
-async function timeInTurn(exact: MeasurableModel, candidate: MeasurableModel, signal: AbortSignal): Promise<{ exact: number[]; candidate: number[] }> {
+async function timeInTurn(
+  exact: MeasurableModel,
+  candidate: MeasurableModel,
+  signal: AbortSignal,
+): Promise<{ exact: number[]; candidate: number[] }> {
   const times = { exact: [] as number[], candidate: [] as number[] }
   const begun = performance.now()
   for (let round = 0; round < ROUNDS; round++) {
@@ -109,7 +138,10 @@ function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2
 }
 
-/** Queries, titles, sentences and paragraphs in the languages models are used for; the longest have about a hundred tokens. */
+/**
+ * Queries, titles, sentences and paragraphs in the languages models are used for; the longest have about a hundred
+ * tokens.
+ */
 export const TEXTS: readonly string[] = [
   'shoes',
   'tax law',
@@ -124,7 +156,7 @@ export const TEXTS: readonly string[] = [
   'Wireless noise-cancelling headphones, 30 hours of battery life, USB-C charging, foldable, black.',
   'On 3 March 2021 the company reported revenue of $4.2 billion, up 17 % on the year before.',
   'Photosynthesis turns light into chemical energy: plants take up carbon dioxide and water, and give off oxygen.',
-  'Please find attached the minutes of Monday\'s meeting. The next one is on the 14th at 10:30, in the small room on the second floor, and not in the hall as before.',
+  "Please find attached the minutes of Monday's meeting. The next one is on the 14th at 10:30, in the small room on the second floor, and not in the hall as before.",
   'A vector holds what a sentence means as a point in space. Sentences that mean nearly the same lie close together, whatever words they are written in, and those about other matters lie far apart; so a search becomes a question of which points are near, and that can be answered quickly even for millions of them.',
   'The museum was built in 1894 by an architect who had never seen the sea. Its windows look inland, over the railway and the mills, and visitors who come for the view of the harbour are sent round to the back, where a narrow stair leads up to the only balcony. From there, on a clear day, one can see the lighthouse, the ferries and, far out, the islands that gave the town its name.',
   '苹果手机',

@@ -1,6 +1,7 @@
 /**
- * Where the choices of `dtype: 'auto'` are remembered: one small JSON file in the user's cache. It only saves time, so a file that cannot be
- * read or written is no error, a broken one is written anew, and of two processes that write at once one may have to measure again.
+ * Where the choices of `dtype: 'auto'` are remembered: one small JSON file in the user's cache. It only saves time, so
+ * a file that cannot be read or written is no error, a broken one is written anew, and of two processes that write at
+ * once one may have to measure again.
  */
 import { createHash, randomUUID } from 'node:crypto'
 import { mkdir, readdir, readFile, realpath, rename, rm, stat, writeFile } from 'node:fs/promises'
@@ -26,25 +27,44 @@ export interface Machine {
   threads: number
 }
 
-/** Names a model on a machine. Another key, another measurement: after an update, on other hardware, with other threads, when a file has changed. */
-export async function choiceKey({ version, isa, threads }: Machine, { directory, modules, layerWeights, pooling, dimensions }: ModelDescription): Promise<string> {
-  const directories = new Set([directory, ...modules.flatMap((module) => ('directory' in module ? [module.directory] : [])), ...(layerWeights === null ? [] : [layerWeights.directory])])
+/**
+ * Names a model on a machine. Another key, another measurement: after an update, on other hardware, with other threads,
+ * when a file has changed.
+ */
+export async function choiceKey(
+  { version, isa, threads }: Machine,
+  { directory, modules, layerWeights, pooling, dimensions }: ModelDescription,
+): Promise<string> {
+  const directories = new Set([
+    directory,
+    ...modules.flatMap((module) => ('directory' in module ? [module.directory] : [])),
+    ...(layerWeights === null ? [] : [layerWeights.directory]),
+  ])
   const files = (await Promise.all([...directories].map(stateOfFiles))).flat()
-  return createHash('sha256').update(JSON.stringify([version, isa, cpus()[0]?.model ?? '', threads, pooling, dimensions, files])).digest('hex')
+  return createHash('sha256')
+    .update(JSON.stringify([version, isa, cpus()[0]?.model ?? '', threads, pooling, dimensions, files]))
+    .digest('hex')
 }
 
-/** Real path, size and time of the weight files and config.json of a directory, by name. A path below the hub's cache leads to the content by its hash. */
+/**
+ * Real path, size and time of the weight files and config.json of a directory, by name. A path below the hub's cache
+ * leads to the content by its hash.
+ */
 async function stateOfFiles(directory: string): Promise<[string, number, number][]> {
-  const names = (await readdir(directory)).filter((name) => name === 'config.json' || /\.safetensors(\.index\.json)?$/.test(name)).sort()
-  return Promise.all(names.map(async (name): Promise<[string, number, number]> => {
-    try {
-      const file = await realpath(path.join(directory, name))
-      const { size, mtimeMs } = await stat(file)
-      return [file, size, mtimeMs]
-    } catch {
-      return [path.join(directory, name), 0, 0] // A link to nowhere; whether that matters, loading tells.
-    }
-  }))
+  const names = (await readdir(directory))
+    .filter((name) => name === 'config.json' || /\.safetensors(\.index\.json)?$/.test(name))
+    .sort()
+  return Promise.all(
+    names.map(async (name): Promise<[string, number, number]> => {
+      try {
+        const file = await realpath(path.join(directory, name))
+        const { size, mtimeMs } = await stat(file)
+        return [file, size, mtimeMs]
+      } catch {
+        return [path.join(directory, name), 0, 0] // A link to nowhere; whether that matters, loading tells.
+      }
+    }),
+  )
 }
 
 export async function recall(key: string): Promise<RememberedDtype | null> {
@@ -69,7 +89,10 @@ export async function remember(key: string, choice: RememberedDtype): Promise<vo
 function cacheDirectory(): string {
   const { EMBEDCORE_CACHE: own, XDG_CACHE_HOME: shared } = process.env
   if (own !== undefined && own !== '') return path.resolve(own)
-  return path.join(shared !== undefined && path.isAbsolute(shared) ? shared : path.join(homedir(), '.cache'), 'embedcore')
+  return path.join(
+    shared !== undefined && path.isAbsolute(shared) ? shared : path.join(homedir(), '.cache'),
+    'embedcore',
+  )
 }
 
 /** The entries that are what this version writes; what else the file holds is passed over. */
@@ -81,12 +104,19 @@ async function readEntries(): Promise<Record<string, RememberedDtype>> {
     return {}
   }
   if (typeof found !== 'object' || found === null || Array.isArray(found)) return {}
-  return Object.fromEntries(Object.entries(found).filter((entry): entry is [string, RememberedDtype] => isRemembered(entry[1])))
+  return Object.fromEntries(
+    Object.entries(found).filter((entry): entry is [string, RememberedDtype] => isRemembered(entry[1])),
+  )
 }
 
 function isRemembered(value: unknown): value is RememberedDtype {
   const { dtype, measured } = (value ?? {}) as Partial<RememberedDtype>
-  return isDtype(dtype) && Array.isArray(measured) && measured.every(isMeasurement) && measured.some((one) => one.dtype === dtype)
+  return (
+    isDtype(dtype) &&
+    Array.isArray(measured) &&
+    measured.every(isMeasurement) &&
+    measured.some((one) => one.dtype === dtype)
+  )
 }
 
 function isMeasurement(value: unknown): value is DtypeMeasurement {

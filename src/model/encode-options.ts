@@ -1,22 +1,60 @@
-/** From the options of load and encode, and what the model says itself, to the settings of the tokenizer and the native plan. */
+/**
+ * From the options of load and encode, and what the model says itself, to the settings of the tokenizer and the native
+ * plan.
+ */
 import type { RawPlanOptions } from '../binding.js'
 import { EmbedCoreError } from '../errors.js'
-import { abortSignal, callback, checkOptions, either, filledText, flag, integer, invalidOption, listOf, oneOf, oneOrMore, quantizationRanges, type Rule, text } from '../options.js'
+import {
+  abortSignal,
+  callback,
+  checkOptions,
+  either,
+  filledText,
+  flag,
+  integer,
+  invalidOption,
+  listOf,
+  oneOf,
+  oneOrMore,
+  quantizationRanges,
+  type Rule,
+  text,
+} from '../options.js'
 import { show } from '../show.js'
-import type { AttentionMode, DownloadProgress, Dtype, EncodeOptions, EncodeProgress, LayerSelection, LoadOptions, PoolingMode, Precision } from '../types.js'
+import type {
+  AttentionMode,
+  DownloadProgress,
+  Dtype,
+  EncodeOptions,
+  EncodeProgress,
+  LayerSelection,
+  LoadOptions,
+  PoolingMode,
+  Precision,
+} from '../types.js'
 import type { ModelDescription } from './directory.js'
 import { parseLayers } from './layers.js'
 import { resolvePrompt } from './prompts.js'
 import type { TokenizeRequest } from './tokenizer.js'
 
-const POOLING = ['cls', 'mean', 'max', 'mean_sqrt_len', 'weightedmean', 'lasttoken'] as const satisfies readonly PoolingMode[]
+const POOLING = [
+  'cls',
+  'mean',
+  'max',
+  'mean_sqrt_len',
+  'weightedmean',
+  'lasttoken',
+] as const satisfies readonly PoolingMode[]
 const ATTENTION = ['causal', 'bidirectional', 'prefix'] as const satisfies readonly AttentionMode[]
 const PRECISION = ['float32', 'int8', 'uint8', 'binary', 'ubinary'] as const satisfies readonly Precision[]
 
 export const DTYPES = ['float32', 'bfloat16', 'int8'] as const satisfies readonly Dtype[]
 
 /** Its grammar is checked by `parseLayers`, which knows how many layers there are. */
-const layerSelection: Rule<LayerSelection> = either(either(integer(-(2 ** 31), 2 ** 31 - 1), text), listOf(integer(-(2 ** 31), 2 ** 31 - 1)))
+const layerSelection: Rule<LayerSelection> = either(
+  either(integer(-(2 ** 31), 2 ** 31 - 1), text),
+  listOf(integer(-(2 ** 31), 2 ** 31 - 1)),
+)
 
 export const ENCODE_RULES = {
   pooling: oneOrMore(oneOf(...POOLING)),
@@ -52,7 +90,9 @@ export const LOAD_RULES = {
   signal: abortSignal,
 }
 
-/** Options of load; null = the caller named none and the default depends on the machine, the environment or the model. */
+/**
+ * Options of load; null = the caller named none and the default depends on the machine, the environment or the model.
+ */
 export interface ResolvedLoad {
   device: 'cpu'
   dtype: Dtype | 'auto'
@@ -108,19 +148,29 @@ export interface ResolvedEncode {
   onProgress: ((progress: EncodeProgress) => void) | null
 }
 
-export function resolveEncodeOptions(options: EncodeOptions | undefined, description: ModelDescription, layerCount: number, limits: CallLimits = {}): ResolvedEncode {
+export function resolveEncodeOptions(
+  options: EncodeOptions | undefined,
+  description: ModelDescription,
+  layerCount: number,
+  limits: CallLimits = {},
+): ResolvedEncode {
   const given = checkOptions(options, ENCODE_RULES)
   const output = given.output ?? 'sentence'
   const precision = given.precision ?? 'float32'
   if (description.kind === 'static') refuseForStatic(given)
   if (output === 'token') refuseForTokens(given)
   if (given.ranges !== undefined && precision !== 'int8' && precision !== 'uint8') {
-    throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_OPTION', `Expected precision 'int8' or 'uint8' beside ranges but received ${show(precision)}`)
+    throw new EmbedCoreError(
+      'ERR_EMBEDCORE_INVALID_OPTION',
+      `Expected precision 'int8' or 'uint8' beside ranges but received ${show(precision)}`,
+    )
   }
   const attention = given.attention ?? []
-  if (attention.length > 1 && attention.length !== layerCount) throw invalidOption('attention', `one mode or a list of ${layerCount}, one a layer,`, given.attention)
+  if (attention.length > 1 && attention.length !== layerCount)
+    throw invalidOption('attention', `one mode or a list of ${layerCount}, one a layer,`, given.attention)
   const limit = limits.tokenLimit ?? null
-  if (given.maxTokens !== undefined && limit !== null && given.maxTokens > limit) throw invalidOption('maxTokens', `an integer from 1 to ${limit} (the longest this model takes)`, given.maxTokens)
+  if (given.maxTokens !== undefined && limit !== null && given.maxTokens > limit)
+    throw invalidOption('maxTokens', `an integer from 1 to ${limit} (the longest this model takes)`, given.maxTokens)
   return {
     plan: {
       pooling: given.pooling ?? description.pooling?.modes ?? ['mean'],
@@ -129,7 +179,7 @@ export function resolveEncodeOptions(options: EncodeOptions | undefined, descrip
       attention,
       output,
       normalize: given.normalize ?? null,
-      dimensions: given.dimensions ?? (output === 'sentence' ? description.dimensions ?? 0 : 0),
+      dimensions: given.dimensions ?? (output === 'sentence' ? (description.dimensions ?? 0) : 0),
     },
     tokenize: {
       maxTokens: given.maxTokens,
@@ -149,10 +199,19 @@ export function resolveEncodeOptions(options: EncodeOptions | undefined, descrip
   }
 }
 
-function prefixTokens(given: number | number[] | undefined, attention: readonly AttentionMode[], texts: number | undefined): number | number[] | null {
+function prefixTokens(
+  given: number | number[] | undefined,
+  attention: readonly AttentionMode[],
+  texts: number | undefined,
+): number | number[] | null {
   if (given === undefined) return null
-  if (!attention.includes('prefix')) throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_OPTION', `Expected attention 'prefix' beside prefixTokens but received ${show(given)} without it`)
-  if (Array.isArray(given) && texts !== undefined && given.length !== texts) throw invalidOption('prefixTokens', `one number or a list of ${texts}, one a text,`, given)
+  if (!attention.includes('prefix'))
+    throw new EmbedCoreError(
+      'ERR_EMBEDCORE_INVALID_OPTION',
+      `Expected attention 'prefix' beside prefixTokens but received ${show(given)} without it`,
+    )
+  if (Array.isArray(given) && texts !== undefined && given.length !== texts)
+    throw invalidOption('prefixTokens', `one number or a list of ${texts}, one a text,`, given)
   return given
 }
 
@@ -163,11 +222,17 @@ function refuseForStatic(given: Given): void {
   for (const name of ['layers', 'layerFusion', 'attention', 'prefixTokens'] as const) {
     if (given[name] !== undefined) throw invalidOption(name, 'nothing (a static model has no layers)', given[name])
   }
-  if (given.pooling !== undefined && (given.pooling.length !== 1 || given.pooling[0] !== 'mean')) throw invalidOption('pooling', "'mean' (a static model has no other)", given.pooling.length === 1 ? given.pooling[0] : given.pooling)
+  if (given.pooling !== undefined && (given.pooling.length !== 1 || given.pooling[0] !== 'mean'))
+    throw invalidOption(
+      'pooling',
+      "'mean' (a static model has no other)",
+      given.pooling.length === 1 ? given.pooling[0] : given.pooling,
+    )
 }
 
 /** Token vectors come before pooling and are not quantised. */
 function refuseForTokens(given: Given): void {
   if (given.pooling !== undefined) throw invalidOption('pooling', "nothing beside output 'token'", given.pooling)
-  if (given.precision !== undefined && given.precision !== 'float32') throw invalidOption('precision', "'float32' beside output 'token'", given.precision)
+  if (given.precision !== undefined && given.precision !== 'float32')
+    throw invalidOption('precision', "'float32' beside output 'token'", given.precision)
 }

@@ -1,6 +1,7 @@
 /**
  * JSON files of a model directory, read with bounds and typed access.
- * Unreadable or broken: ERR_EMBEDCORE_INVALID_FILE; readable but with a wrong value: ERR_EMBEDCORE_INVALID_CONFIG. File and value are in the sentence.
+ * Unreadable or broken: ERR_EMBEDCORE_INVALID_FILE; readable but with a wrong value: ERR_EMBEDCORE_INVALID_CONFIG. File
+ * and value are in the sentence.
  */
 import { open } from 'node:fs/promises'
 import { EmbedCoreError } from '../errors.js'
@@ -24,8 +25,16 @@ export async function readText(file: string, longest = LONGEST_CONFIG): Promise<
   }
   try {
     const info = await handle.stat()
-    if (!info.isFile()) throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_FILE', `Expected a file at ${file} but found ${info.isDirectory() ? 'a directory' : 'something else'}`)
-    if (info.size > longest) throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_FILE', `${file} holds ${info.size} bytes, more than the ${longest} allowed for a file of its kind`)
+    if (!info.isFile())
+      throw new EmbedCoreError(
+        'ERR_EMBEDCORE_INVALID_FILE',
+        `Expected a file at ${file} but found ${info.isDirectory() ? 'a directory' : 'something else'}`,
+      )
+    if (info.size > longest)
+      throw new EmbedCoreError(
+        'ERR_EMBEDCORE_INVALID_FILE',
+        `${file} holds ${info.size} bytes, more than the ${longest} allowed for a file of its kind`,
+      )
     const text = await handle.readFile('utf8')
     return text.charCodeAt(0) === 0xfeff ? text.slice(1) : text
   } catch (error) {
@@ -40,7 +49,9 @@ export function parseJson(text: string, file: string): JsonValue {
   try {
     return JSON.parse(text) as JsonValue
   } catch (error) {
-    throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_FILE', `${file} is not valid JSON: ${reason(error)}`, { cause: error })
+    throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_FILE', `${file} is not valid JSON: ${reason(error)}`, {
+      cause: error,
+    })
   }
 }
 
@@ -50,13 +61,22 @@ export async function readFields(file: string): Promise<Fields | null> {
   return text === null ? null : Fields.of(parseJson(text, file), file)
 }
 
-/** The fields of one JSON object. A key that is absent or null gives the default; a value of the wrong type is refused. */
+/**
+ * The fields of one JSON object. A key that is absent or null gives the default; a value of the wrong type is refused.
+ */
 export class Fields {
-  private constructor(readonly file: string, private readonly object: { [key: string]: JsonValue }, private readonly path: string) {}
+  private constructor(
+    readonly file: string,
+    private readonly object: { [key: string]: JsonValue },
+    private readonly path: string,
+  ) {}
 
   static of(value: JsonValue, file: string, path = ''): Fields {
     if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-      throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_FILE', `Expected a JSON object in ${file}${path === '' ? '' : ` for ${path}`} but found ${show(value)}`)
+      throw new EmbedCoreError(
+        'ERR_EMBEDCORE_INVALID_FILE',
+        `Expected a JSON object in ${file}${path === '' ? '' : ` for ${path}`} but found ${show(value)}`,
+      )
     }
     return new Fields(file, value, path)
   }
@@ -84,7 +104,12 @@ export class Fields {
   }
 
   integer<T extends number | null>(key: string, absent: T, minimum = 1, maximum = LARGEST_INTEGER): number | T {
-    return this.get(key, absent, `an integer from ${minimum} to ${maximum}`, (value) => Number.isInteger(value) && (value as number) >= minimum && (value as number) <= maximum)
+    return this.get(
+      key,
+      absent,
+      `an integer from ${minimum} to ${maximum}`,
+      (value) => Number.isInteger(value) && (value as number) >= minimum && (value as number) <= maximum,
+    )
   }
 
   number<T extends number | null>(key: string, absent: T): number | T {
@@ -93,7 +118,9 @@ export class Fields {
 
   fields(key: string): Fields | null {
     const value = this.raw(key)
-    return value === undefined || value === null ? null : Fields.of(value, this.file, this.path === '' ? `"${key}"` : `${this.path}."${key}"`)
+    return value === undefined || value === null
+      ? null
+      : Fields.of(value, this.file, this.path === '' ? `"${key}"` : `${this.path}."${key}"`)
   }
 
   requiredInteger(key: string, minimum = 1): number {
@@ -103,7 +130,10 @@ export class Fields {
   /** Throws the ERR_EMBEDCORE_INVALID_CONFIG that names file, key and value. */
   refuse(key: string, expected: string): never {
     const place = this.path === '' ? `"${key}"` : `${this.path}."${key}"`
-    throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_CONFIG', `Expected ${expected} for ${place} in ${this.file} but found ${show(this.raw(key))}`)
+    throw new EmbedCoreError(
+      'ERR_EMBEDCORE_INVALID_CONFIG',
+      `Expected ${expected} for ${place} in ${this.file} but found ${show(this.raw(key))}`,
+    )
   }
 
   private get<T, A>(key: string, absent: A, expected: string, accepts: (value: JsonValue) => boolean): T | A {

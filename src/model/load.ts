@@ -31,15 +31,29 @@ export async function loadModel(pathOrHubId: string, options?: LoadOptions): Pro
   const description = await readModelDirectory(directory)
   refuseForStatic(description, given.dtype)
   const opening: Opening = {
-    name: pathOrHubId, given, description, threads: given.threads ?? addon.cpu().cores,
-    tokenizer: TextTokenizer.load(description.directory, { kind: description.kind, lowerCase: description.lowerCase, maxTokens: given.maxTokens ?? description.maxTokens }),
+    name: pathOrHubId,
+    given,
+    description,
+    threads: given.threads ?? addon.cpu().cores,
+    tokenizer: TextTokenizer.load(description.directory, {
+      kind: description.kind,
+      lowerCase: description.lowerCase,
+      maxTokens: given.maxTokens ?? description.maxTokens,
+    }),
   }
   opening.tokenizer.catch(() => undefined) // Looked at in `open`, which may never be reached.
   if (given.dtype !== 'auto') return open(opening, given.dtype, null)
   if (description.kind === 'static') return open(opening, 'float32', { measured: [], remembered: false })
-  const key = await choiceKey({ version: packageVersion(), isa: addon.cpu().isa, threads: opening.threads }, description)
-  // Without this caller's signal, because others may wait for the same measurement, and with room in the queue for its texts.
-  const measuring: Opening = { ...opening, given: { ...given, signal: null, maxQueueTokens: Math.max(given.maxQueueTokens, MEASURING_QUEUE_TOKENS) } }
+  const key = await choiceKey(
+    { version: packageVersion(), isa: addon.cpu().isa, threads: opening.threads },
+    description,
+  )
+  // Without this caller's signal, because others may wait for the same measurement, and with room in the queue for its
+  // texts.
+  const measuring: Opening = {
+    ...opening,
+    given: { ...given, signal: null, maxQueueTokens: Math.max(given.maxQueueTokens, MEASURING_QUEUE_TOKENS) },
+  }
   const { dtype, ...choice } = await chooseDtype(key, (candidate) => open(measuring, candidate, null), given.signal)
   // The winner is opened anew: to keep it while the next one is measured would put three models in memory.
   return open(opening, dtype, choice)
@@ -60,11 +74,21 @@ function madeHere(reason: unknown): EmbedCoreError {
   return new EmbedCoreError(error.code, error.message, { cause: error.cause ?? error })
 }
 
-async function open({ name, given, description, threads, tokenizer }: Opening, dtype: Dtype, dtypeChoice: DtypeChoice | null): Promise<Model> {
+async function open(
+  { name, given, description, threads, tokenizer }: Opening,
+  dtype: Dtype,
+  dtypeChoice: DtypeChoice | null,
+): Promise<Model> {
   const [weights, words] = await Promise.allSettled([
     openWeights({
-      kind: description.kind, directory: description.directory, modules: description.modules, layerWeights: description.layerWeights,
-      dtype, threads, maxBatchTokens: given.maxBatchTokens, maxQueueTokens: given.maxQueueTokens,
+      kind: description.kind,
+      directory: description.directory,
+      modules: description.modules,
+      layerWeights: description.layerWeights,
+      dtype,
+      threads,
+      maxBatchTokens: given.maxBatchTokens,
+      maxQueueTokens: given.maxQueueTokens,
     }),
     tokenizer,
   ])
@@ -73,7 +97,10 @@ async function open({ name, given, description, threads, tokenizer }: Opening, d
     if (weights.status === 'rejected') throw toEmbedCoreError(weights.reason)
     if (words.status === 'rejected') throw madeHere(words.reason)
     if (given.signal?.aborted === true) throw abortError(given.signal)
-    return assemble({ name, raw: weights.value, rawInfo: weights.value.info, tokenizer: words.value, description, dtypeChoice }, given.maxTokens)
+    return assemble(
+      { name, raw: weights.value, rawInfo: weights.value.info, tokenizer: words.value, description, dtypeChoice },
+      given.maxTokens,
+    )
   } catch (error) {
     if (weights.status === 'fulfilled') weights.value.dispose()
     throw error
@@ -83,7 +110,11 @@ async function open({ name, given, description, threads, tokenizer }: Opening, d
 /** Refused before weights are read. */
 function refuseForStatic({ kind, root }: ModelDescription, dtype: Dtype | 'auto'): void {
   if (kind !== 'static' || dtype === 'float32' || dtype === 'auto') return
-  throw invalidOption('dtype', `'float32' or 'auto' (${root} is a static model: its vectors are looked up and added, which is done in float32 only)`, dtype)
+  throw invalidOption(
+    'dtype',
+    `'float32' or 'auto' (${root} is a static model: its vectors are looked up and added, which is done in float32 only)`,
+    dtype,
+  )
 }
 
 function openWeights(options: RawLoadOptions): Promise<RawModel> {
@@ -97,13 +128,20 @@ function openWeights(options: RawLoadOptions): Promise<RawModel> {
 
 function assemble(parts: Omit<ModelParts, 'maxTokens'>, asked: number | null): Model {
   const { rawInfo, tokenizer, description } = parts
-  // Added tokens beyond the table are common in published models and matter only to a text that holds one; a base vocabulary that does not fit is another model's.
+  // Added tokens beyond the table are common in published models and matter only to a text that holds one; a base
+  // vocabulary that does not fit is another model's.
   if (tokenizer.baseVocabSize > rawInfo.vocabSize) {
-    throw new EmbedCoreError('ERR_EMBEDCORE_TOKENIZER_MISMATCH', `The tokenizer in ${description.directory} has ${tokenizer.baseVocabSize} tokens, the model's embeddings have ${rawInfo.vocabSize} rows: they do not belong together`)
+    throw new EmbedCoreError(
+      'ERR_EMBEDCORE_TOKENIZER_MISMATCH',
+      `The tokenizer in ${description.directory} has ${tokenizer.baseVocabSize} tokens, the model's embeddings have ${rawInfo.vocabSize} rows: they do not belong together`,
+    )
   }
   const positions = rawInfo.maxPositions > 0 ? rawInfo.maxPositions : null
   if (asked !== null && positions !== null && asked > positions) {
-    throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_OPTION', `Expected an integer from 1 to ${positions} (the longest this model takes) for maxTokens but received ${asked}`)
+    throw new EmbedCoreError(
+      'ERR_EMBEDCORE_INVALID_OPTION',
+      `Expected an integer from 1 to ${positions} (the longest this model takes) for maxTokens but received ${asked}`,
+    )
   }
   const limit = tokenizer.maxTokens
   const maxTokens = positions === null ? limit : Math.min(limit ?? positions, positions)

@@ -3,7 +3,20 @@ import type { RawModel, RawModelInfo, RawPlan, RawPlanOptions } from '../binding
 import { EmbedCoreError, toEmbedCoreError } from '../errors.js'
 import { sentenceEmbeddings, tokenEmbeddings } from '../results.js'
 import { show } from '../show.js'
-import type { Dtype, DtypeChoice, EncodeOptions, ModelInfo, Precision, SentenceEmbeddings, SentenceOptions, Similarities, StreamedEmbedding, StreamOptions, TokenEmbeddings, TokenOptions } from '../types.js'
+import type {
+  Dtype,
+  DtypeChoice,
+  EncodeOptions,
+  ModelInfo,
+  Precision,
+  SentenceEmbeddings,
+  SentenceOptions,
+  Similarities,
+  StreamedEmbedding,
+  StreamOptions,
+  TokenEmbeddings,
+  TokenOptions,
+} from '../types.js'
 import { quantize, similarity, type SimilarityOptions, type Vectors } from '../vectors.js'
 import type { ModelDescription } from './directory.js'
 import { resolveEncodeOptions, type ResolvedEncode } from './encode-options.js'
@@ -28,8 +41,9 @@ export interface ModelParts {
 }
 
 /**
- * A model in memory. Calls may overlap, from any number of places: their texts are packed together. A vector depends on its text and the
- * options alone, to the last bit: not on the other texts of the call, other calls, or the number of threads.
+ * A model in memory. Calls may overlap, from any number of places: their texts are packed together. A vector depends on
+ * its text and the options alone, to the last bit: not on the other texts of the call, other calls, or the number of
+ * threads.
  */
 export class Model implements AsyncDisposable, Disposable {
   /** What the model is and how it runs. */
@@ -40,46 +54,75 @@ export class Model implements AsyncDisposable, Disposable {
   /** @internal Use `embedCore.load()`. */
   constructor(parts: ModelParts) {
     this.parts = parts
-    this.info = describe(parts, this.plan(parts, resolveEncodeOptions(undefined, parts.description, parts.rawInfo.layers).plan).dimension)
+    this.info = describe(
+      parts,
+      this.plan(parts, resolveEncodeOptions(undefined, parts.description, parts.rawInfo.layers).plan).dimension,
+    )
   }
 
   /**
-   * Vectors of one text or many, [texts, dimensions]; with `output: 'token'` those of their tokens. Runs off the event loop.
+   * Vectors of one text or many, [texts, dimensions]; with `output: 'token'` those of their tokens. Runs off the event
+   * loop.
    *
-   * An empty list gives no rows. Lone surrogates count as U+FFFD. A text longer than the limit is cut, and `omittedTokens` says by how much.
-   * @throws ERR_EMBEDCORE_INVALID_OPTION, _UNKNOWN_OPTION, _INVALID_TEXT for what was asked; _TEXT_TOO_LONG with `truncate: false`;
-   *   _QUEUE_FULL when more tokens wait than `maxQueueTokens`; _ABORTED; _DISPOSED; _NON_FINITE when the weights give no number; _OUT_OF_MEMORY.
+   * An empty list gives no rows. Lone surrogates count as U+FFFD. A text longer than the limit is cut, and
+   * `omittedTokens` says by how much.
+   * @throws ERR_EMBEDCORE_INVALID_OPTION, _UNKNOWN_OPTION, _INVALID_TEXT for what was asked; _TEXT_TOO_LONG with
+   *   `truncate: false`; _QUEUE_FULL when more tokens wait than `maxQueueTokens`; _ABORTED; _DISPOSED; _NON_FINITE when
+   *   the weights give no number; _OUT_OF_MEMORY.
    */
-  encode<P extends Precision = 'float32'>(texts: string | readonly string[], options?: SentenceOptions<P>): Promise<SentenceEmbeddings<P>>
+  encode<P extends Precision = 'float32'>(
+    texts: string | readonly string[],
+    options?: SentenceOptions<P>,
+  ): Promise<SentenceEmbeddings<P>>
   encode(texts: string | readonly string[], options: TokenOptions): Promise<TokenEmbeddings>
   encode(texts: string | readonly string[], options?: EncodeOptions): Promise<SentenceEmbeddings | TokenEmbeddings>
-  async encode(texts: string | readonly string[], options?: EncodeOptions): Promise<SentenceEmbeddings | TokenEmbeddings> {
+  async encode(
+    texts: string | readonly string[],
+    options?: EncodeOptions,
+  ): Promise<SentenceEmbeddings | TokenEmbeddings> {
     const parts = this.alive()
     const list = listOfTexts(texts)
     const call = this.resolve(parts, options, list.length)
     const plan = this.plan(parts, call.plan)
-    const { rows, tokenCounts, omittedTokens, chunks } = await runTexts(list, { raw: parts.raw, plan, tokenizer: parts.tokenizer, call, maxTokens: parts.maxTokens })
+    const { rows, tokenCounts, omittedTokens, chunks } = await runTexts(list, {
+      raw: parts.raw,
+      plan,
+      tokenizer: parts.tokenizer,
+      call,
+      maxTokens: parts.maxTokens,
+    })
     if (call.output === 'token') return tokenEmbeddings(chunks, plan.dimension, (ids) => parts.tokenizer.tokens(ids))
-    if (call.precision === 'float32') return sentenceEmbeddings('float32', rows, plan.dimension, tokenCounts, omittedTokens)
+    if (call.precision === 'float32')
+      return sentenceEmbeddings('float32', rows, plan.dimension, tokenCounts, omittedTokens)
     const { data, columns, ranges } = await quantize(rows, plan.dimension, call.precision, call.ranges)
     return sentenceEmbeddings(call.precision, data, columns, tokenCounts, omittedTokens, ranges)
   }
 
   /** `encode` with the model's prompt `query`, unless the call names another. */
-  encodeQuery<P extends Precision = 'float32'>(texts: string | readonly string[], options?: SentenceOptions<P>): Promise<SentenceEmbeddings<P>> {
+  encodeQuery<P extends Precision = 'float32'>(
+    texts: string | readonly string[],
+    options?: SentenceOptions<P>,
+  ): Promise<SentenceEmbeddings<P>> {
     return this.encode<P>(texts, withPrompt(options, QUERY_PROMPT))
   }
 
   /** `encode` with the model's prompt `document`, unless the call names another. */
-  encodeDocument<P extends Precision = 'float32'>(texts: string | readonly string[], options?: SentenceOptions<P>): Promise<SentenceEmbeddings<P>> {
+  encodeDocument<P extends Precision = 'float32'>(
+    texts: string | readonly string[],
+    options?: SentenceOptions<P>,
+  ): Promise<SentenceEmbeddings<P>> {
     return this.encode<P>(texts, withPrompt(options, DOCUMENT_PROMPT))
   }
 
   /**
-   * Vectors of a stream of texts, in its order, with bounded memory: at most three batches are held. A source that is slow is not waited
-   * for: what has come is encoded. Leaving the loop early calls off what is under way and closes the source.
+   * Vectors of a stream of texts, in its order, with bounded memory: at most three batches are held. A source that is
+   * slow is not waited for: what has come is encoded. Leaving the loop early calls off what is under way and closes the
+   * source.
    */
-  encodeStream<P extends Precision = 'float32'>(texts: AsyncIterable<string> | Iterable<string>, options?: StreamOptions<P>): AsyncGenerator<StreamedEmbedding<P>, void, undefined> {
+  encodeStream<P extends Precision = 'float32'>(
+    texts: AsyncIterable<string> | Iterable<string>,
+    options?: StreamOptions<P>,
+  ): AsyncGenerator<StreamedEmbedding<P>, void, undefined> {
     this.alive()
     return encodeStream<P>((batch, given) => this.encode<P>(batch, given), texts, options)
   }
@@ -90,8 +133,8 @@ export class Model implements AsyncDisposable, Disposable {
   }
 
   /**
-   * Frees the model. Calls under way are rejected with ERR_EMBEDCORE_DISPOSED; a second dispose does nothing. The weights go when the
-   * last handle on them goes: models loaded from the same files share them.
+   * Frees the model. Calls under way are rejected with ERR_EMBEDCORE_DISPOSED; a second dispose does nothing. The
+   * weights go when the last handle on them goes: models loaded from the same files share them.
    */
   async dispose(): Promise<void> {
     this[Symbol.dispose]()
@@ -108,13 +151,17 @@ export class Model implements AsyncDisposable, Disposable {
   }
 
   private alive(): ModelParts {
-    if (this.parts === null) throw new EmbedCoreError('ERR_EMBEDCORE_DISPOSED', `The model ${show(this.info.name)} was disposed`)
+    if (this.parts === null)
+      throw new EmbedCoreError('ERR_EMBEDCORE_DISPOSED', `The model ${show(this.info.name)} was disposed`)
     return this.parts
   }
 
   private resolve(parts: ModelParts, options: EncodeOptions | undefined, texts: number): ResolvedEncode {
     const positions = parts.rawInfo.maxPositions
-    return resolveEncodeOptions(options, parts.description, parts.rawInfo.layers, { texts, tokenLimit: positions > 0 ? positions : null })
+    return resolveEncodeOptions(options, parts.description, parts.rawInfo.layers, {
+      texts,
+      tokenLimit: positions > 0 ? positions : null,
+    })
   }
 
   private plan(parts: ModelParts, options: RawPlanOptions): RawPlan {
@@ -136,9 +183,17 @@ export class Model implements AsyncDisposable, Disposable {
 /** The texts of a call, copied, so that what the caller does with the list later changes nothing. */
 function listOfTexts(texts: unknown): string[] {
   if (typeof texts === 'string') return [texts]
-  if (!Array.isArray(texts)) throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_TEXT', `Expected a text or a list of texts but received ${show(texts)}`)
+  if (!Array.isArray(texts))
+    throw new EmbedCoreError(
+      'ERR_EMBEDCORE_INVALID_TEXT',
+      `Expected a text or a list of texts but received ${show(texts)}`,
+    )
   return Array.from(texts, (text: unknown, i) => {
-    if (typeof text !== 'string') throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_TEXT', `Expected a string for text ${i} but received ${show(text)}`)
+    if (typeof text !== 'string')
+      throw new EmbedCoreError(
+        'ERR_EMBEDCORE_INVALID_TEXT',
+        `Expected a string for text ${i} but received ${show(text)}`,
+      )
     return text
   })
 }
@@ -149,16 +204,51 @@ function withPrompt<O extends EncodeOptions>(options: O | undefined, promptName:
 }
 
 function frozenChoice(choice: DtypeChoice | null): DtypeChoice | null {
-  return choice && Object.freeze({ ...choice, measured: Object.freeze(choice.measured.map((one) => Object.freeze({ ...one }))) })
+  return (
+    choice &&
+    Object.freeze({ ...choice, measured: Object.freeze(choice.measured.map((one) => Object.freeze({ ...one }))) })
+  )
 }
 
 function describe({ name, rawInfo, description, dtypeChoice, maxTokens }: ModelParts, dimension: number): ModelInfo {
-  const { family, hiddenSize, layers, heads, kvHeads, vocabSize, parameters, fileDtype, weightBytes, attention, isa, threads } = rawInfo
+  const {
+    family,
+    hiddenSize,
+    layers,
+    heads,
+    kvHeads,
+    vocabSize,
+    parameters,
+    fileDtype,
+    weightBytes,
+    attention,
+    isa,
+    threads,
+  } = rawInfo
   return Object.freeze({
-    name, path: description.root, kind: description.kind, family, dimension, hiddenSize, layers, heads, kvHeads, vocabSize, maxTokens: maxTokens ?? 0, parameters, fileDtype, dtype: rawInfo.dtype as Dtype, dtypeChoice: frozenChoice(dtypeChoice), weightBytes,
+    name,
+    path: description.root,
+    kind: description.kind,
+    family,
+    dimension,
+    hiddenSize,
+    layers,
+    heads,
+    kvHeads,
+    vocabSize,
+    maxTokens: maxTokens ?? 0,
+    parameters,
+    fileDtype,
+    dtype: rawInfo.dtype as Dtype,
+    dtypeChoice: frozenChoice(dtypeChoice),
+    weightBytes,
     pooling: Object.freeze([...(description.pooling?.modes ?? ['mean' as const])]),
     normalize: description.modules.some(({ type }) => type === 'normalize'),
     prompts: Object.freeze({ ...description.prompts }),
-    defaultPromptName: description.defaultPromptName, similarity: description.similarity, attention, isa, threads,
+    defaultPromptName: description.defaultPromptName,
+    similarity: description.similarity,
+    attention,
+    isa,
+    threads,
   })
 }

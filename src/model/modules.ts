@@ -30,18 +30,25 @@ export async function readModuleList(root: string): Promise<ModuleEntry[] | null
   const text = await readText(file)
   if (text === null) return null
   const list = parseJson(text, file)
-  if (!Array.isArray(list)) throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_FILE', `Expected a JSON list in ${file} but found ${show(list)}`)
+  if (!Array.isArray(list))
+    throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_FILE', `Expected a JSON list in ${file} but found ${show(list)}`)
   if (list.length === 0) throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_CONFIG', `${file} lists no module`)
   const entries = list.map((value, position) => {
     const fields = Fields.of(value, file, `module ${position}`)
     const type = fields.text('type', null) ?? fields.refuse('type', 'the name of a module class')
-    return { idx: fields.integer('idx', position, 0), entry: { type, kind: moduleKind(type), directory: moduleDirectory(root, fields) } }
+    return {
+      idx: fields.integer('idx', position, 0),
+      entry: { type, kind: moduleKind(type), directory: moduleDirectory(root, fields) },
+    }
   })
   entries.sort((a, b) => a.idx - b.idx)
   return entries.map(({ entry }) => entry)
 }
 
-/** Only the library's own classes are known by their name; a class of the model's own code may do anything, so it is kept whole and refused later. */
+/**
+ * Only the library's own classes are known by their name; a class of the model's own code may do anything, so it is
+ * kept whole and refused later.
+ */
 function moduleKind(type: string): string {
   const last = type.slice(type.lastIndexOf('.') + 1)
   if (last.endsWith('StaticEmbedding')) return 'StaticEmbedding'
@@ -50,7 +57,11 @@ function moduleKind(type: string): string {
 
 function moduleDirectory(root: string, fields: Fields): string {
   const given = fields.text('path', '')
-  const unsafe = given.includes('\0') || path.isAbsolute(given) || path.win32.isAbsolute(given) || given.split(/[/\\]/).includes('..')
+  const unsafe =
+    given.includes('\0') ||
+    path.isAbsolute(given) ||
+    path.win32.isAbsolute(given) ||
+    given.split(/[/\\]/).includes('..')
   if (unsafe) fields.refuse('path', 'a folder inside the model directory')
   return path.join(root, given)
 }
@@ -72,7 +83,13 @@ const LEGACY_POOLING: readonly [key: string, mode: PoolingMode][] = [
   ['pooling_mode_lasttoken', 'lasttoken'],
 ]
 const POOLING_NAMES: Record<string, PoolingMode> = {
-  cls: 'cls', max: 'max', mean: 'mean', mean_sqrt_len_tokens: 'mean_sqrt_len', mean_sqrt_len: 'mean_sqrt_len', weightedmean: 'weightedmean', lasttoken: 'lasttoken',
+  cls: 'cls',
+  max: 'max',
+  mean: 'mean',
+  mean_sqrt_len_tokens: 'mean_sqrt_len',
+  mean_sqrt_len: 'mean_sqrt_len',
+  weightedmean: 'weightedmean',
+  lasttoken: 'lasttoken',
 }
 
 export async function readPooling(directory: string): Promise<Pooling> {
@@ -90,8 +107,11 @@ function poolingModes(config: Fields): PoolingMode[] {
       return config.refuse('pooling_mode', `one or a list of ${Object.keys(POOLING_NAMES).join(', ')}`)
     })
   }
-  const unknown = config.keys.find((key) => key.startsWith('pooling_mode_') && !LEGACY_POOLING.some(([known]) => known === key))
-  if (unknown !== undefined && config.flag(unknown, false)) config.refuse(unknown, `false (a pooling mode not known here)`)
+  const unknown = config.keys.find(
+    (key) => key.startsWith('pooling_mode_') && !LEGACY_POOLING.some(([known]) => known === key),
+  )
+  if (unknown !== undefined && config.flag(unknown, false))
+    config.refuse(unknown, `false (a pooling mode not known here)`)
   const active = LEGACY_POOLING.filter(([key]) => config.flag(key, false)).map(([, mode]) => mode)
   return active.length === 0 ? ['mean'] : active
 }
@@ -101,7 +121,10 @@ export async function readLayerWeights(directory: string): Promise<RawLayerWeigh
   const layerStart = config.integer('layer_start', 4, 0)
   const layers = config.integer('num_hidden_layers', 12, 0)
   if (layerStart > layers) config.refuse('layer_start', `an integer from 0 to ${layers} (num_hidden_layers)`)
-  const dimension = config.integer('embedding_dimension', null) ?? config.integer('word_embedding_dimension', null) ?? config.refuse('embedding_dimension', `an integer from 1 to ${LARGEST_INTEGER}`)
+  const dimension =
+    config.integer('embedding_dimension', null) ??
+    config.integer('word_embedding_dimension', null) ??
+    config.refuse('embedding_dimension', `an integer from 1 to ${LARGEST_INTEGER}`)
   await requireWeights(directory)
   // One weight a hidden state, from layerStart to the last, the embeddings counted as state 0.
   return { directory, layerStart, layerCount: layers + 1 - layerStart, dimension }
@@ -110,7 +133,8 @@ export async function readLayerWeights(directory: string): Promise<RawLayerWeigh
 /** A module behind the pooling; null = nothing to do at inference. */
 export async function readModule({ kind, type, directory }: ModuleEntry): Promise<RawModule | null> {
   switch (kind) {
-    case 'Dense': return readDense(type, directory)
+    case 'Dense':
+      return readDense(type, directory)
     case 'LayerNorm': {
       const config = await requiredConfig(directory, kind)
       await requireWeights(directory)
@@ -121,8 +145,10 @@ export async function readModule({ kind, type, directory }: ModuleEntry): Promis
       if (config !== null) requireSentenceNames(config, type)
       return { type: 'normalize' }
     }
-    case 'Dropout': return null
-    default: throw unsupportedModule(type)
+    case 'Dropout':
+      return null
+    default:
+      throw unsupportedModule(type)
   }
 }
 
@@ -142,22 +168,36 @@ async function readDense(type: string, directory: string): Promise<RawModule> {
   return dense
 }
 
-/** Names of torch.nn classes, by their last segment. sentence-transformers builds them without arguments, so GELU is the exact one. */
-const ACTIVATIONS: Record<string, RawActivation> = { Identity: 'identity', Tanh: 'tanh', ReLU: 'relu', GELU: 'gelu', Sigmoid: 'sigmoid', SiLU: 'silu' }
+/**
+ * Names of torch.nn classes, by their last segment. sentence-transformers builds them without arguments, so GELU is the
+ * exact one.
+ */
+const ACTIVATIONS: Record<string, RawActivation> = {
+  Identity: 'identity',
+  Tanh: 'tanh',
+  ReLU: 'relu',
+  GELU: 'gelu',
+  Sigmoid: 'sigmoid',
+  SiLU: 'silu',
+}
 
 function activation(config: Fields, type: string): RawActivation {
   if (config.raw('activation_function') === null) return 'identity'
   const name = config.text('activation_function', 'torch.nn.modules.activation.Tanh')
   const last = name.slice(name.lastIndexOf('.') + 1)
   if (name.startsWith('torch.nn.') && Object.hasOwn(ACTIVATIONS, last)) return ACTIVATIONS[last]!
-  throw unsupportedModule(type, `: its activation_function ${show(name)} in ${config.file} is none of torch.nn's ${Object.keys(ACTIVATIONS).join(', ')}`)
+  throw unsupportedModule(
+    type,
+    `: its activation_function ${show(name)} in ${config.file} is none of torch.nn's ${Object.keys(ACTIVATIONS).join(', ')}`,
+  )
 }
 
 /** Modules that read or write anything but the sentence embedding belong to multi-vector models. */
 function requireSentenceNames(config: Fields, type: string): void {
   for (const key of ['module_input_name', 'module_output_name']) {
     const name = config.text(key, 'sentence_embedding')
-    if (name !== 'sentence_embedding') throw unsupportedModule(type, `: its ${key} in ${config.file} is ${show(name)}, not "sentence_embedding"`)
+    if (name !== 'sentence_embedding')
+      throw unsupportedModule(type, `: its ${key} in ${config.file} is ${show(name)}, not "sentence_embedding"`)
   }
 }
 
@@ -169,10 +209,17 @@ async function requiredConfig(directory: string, kind: string): Promise<Fields> 
 }
 
 /** Weights are read natively; here a folder without them gets advice. */
-export async function requireWeights(directory: string, accepted: readonly string[] = ['model.safetensors']): Promise<void> {
+export async function requireWeights(
+  directory: string,
+  accepted: readonly string[] = ['model.safetensors'],
+): Promise<void> {
   for (const name of accepted) if (await exists(path.join(directory, name))) return
-  const other = await exists(path.join(directory, 'pytorch_model.bin')) || await exists(path.join(directory, 'pytorch_model.bin.index.json'))
-  const advice = other ? '; it has pytorch_model.bin only: open it in Python and save it again with save_pretrained(…, safe_serialization=True)' : ''
+  const other =
+    (await exists(path.join(directory, 'pytorch_model.bin'))) ||
+    (await exists(path.join(directory, 'pytorch_model.bin.index.json')))
+  const advice = other
+    ? '; it has pytorch_model.bin only: open it in Python and save it again with save_pretrained(…, safe_serialization=True)'
+    : ''
   throw new EmbedCoreError('ERR_EMBEDCORE_NOT_FOUND', `No ${accepted.join(' or ')} in ${directory}${advice}`)
 }
 

@@ -1,11 +1,15 @@
 /**
- * Token offsets as the tokenizer gives them (code points of prompt + text) turned into UTF-16 units of the user's own text.
+ * Token offsets as the tokenizer gives them (code points of prompt + text) turned into UTF-16 units of the user's own
+ * text.
  * JavaScript strings are indexed by UTF-16 units, so `text.slice(start, end)` is the token's text.
  */
 
 const SURROGATE = /[\ud800-\udfff]/
 
-/** Maps code point positions of a text to UTF-16 positions; null when they are the same, as in any text without supplementary characters. */
+/**
+ * Maps code point positions of a text to UTF-16 positions; null when they are the same, as in any text without
+ * supplementary characters.
+ */
 export function codePointMap(text: string): Int32Array | null {
   if (!SURROGATE.test(text)) return null
   const map = new Int32Array(text.length + 1)
@@ -22,7 +26,15 @@ export function codePointMap(text: string): Int32Array | null {
  * Writes [start, end) of tokens `from` to `to` of `given` into `out` at `place` (in tokens).
  * Tokens of the prompt get [0, 0); one that straddles prompt and text keeps the part in the text.
  */
-export function writeOffsets(given: readonly (readonly number[])[], from: number, to: number, map: Int32Array | null, promptLength: number, out: Int32Array, place: number): void {
+export function writeOffsets(
+  given: readonly (readonly number[])[],
+  from: number,
+  to: number,
+  map: Int32Array | null,
+  promptLength: number,
+  out: Int32Array,
+  place: number,
+): void {
   let at = 2 * place
   for (let token = from; token < to; token++) {
     const pair = given[token]!

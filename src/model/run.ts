@@ -1,6 +1,8 @@
 /**
- * The way of one call's texts: cut into pieces that grow, each tokenised and handed to the native queue while the one before it computes.
- * A few pieces are under way at a time, so that a call of a million texts neither fills the queue nor holds all its ids at once.
+ * The way of one call's texts: cut into pieces that grow, each tokenised and handed to the native queue while the one
+ * before it computes.
+ * A few pieces are under way at a time, so that a call of a million texts neither fills the queue nor holds all its ids
+ * at once.
  */
 import type { RawBatch, RawJob, RawModel, RawPlan } from '../binding.js'
 import { EmbedCoreError, toEmbedCoreError } from '../errors.js'
@@ -9,7 +11,10 @@ import { reason } from '../show.js'
 import type { ResolvedEncode } from './encode-options.js'
 import type { TextTokenizer, TokenizedBatch } from './tokenizer.js'
 
-/** The first piece is small, so that computing starts at once; later ones are larger, so that their number does not matter. */
+/**
+ * The first piece is small, so that computing starts at once; later ones are larger, so that their number does not
+ * matter.
+ */
 const FIRST_PIECE = { texts: 32, units: 1024 }
 const LARGEST_PIECE = { texts: 512, units: 1 << 18 }
 const PIECES_UNDER_WAY = 4
@@ -44,7 +49,10 @@ class TextRun {
   private doneTexts = 0
   private doneTokens = 0
 
-  constructor(private readonly texts: readonly string[], private readonly run: Run) {
+  constructor(
+    private readonly texts: readonly string[],
+    private readonly run: Run,
+  ) {
     const { call, plan } = run
     this.result = {
       rows: allocate(call.output === 'sentence' ? texts.length * plan.dimension : 0),
@@ -69,32 +77,49 @@ class TextRun {
       signal?.removeEventListener('abort', abort)
     }
     // Made anew here, in the caller's own chain of awaits, so that the stack leads to the call and not to a callback.
-    if (this.failure !== null) throw new EmbedCoreError(this.failure.code, this.failure.message, { cause: this.failure.cause ?? this.failure })
+    if (this.failure !== null)
+      throw new EmbedCoreError(this.failure.code, this.failure.message, { cause: this.failure.cause ?? this.failure })
     return this.result
   }
 
   private async submitAll(): Promise<void> {
     const { tokenizer, call, maxTokens } = this.run
     let most = FIRST_PIECE
-    for (let first = 0; first < this.texts.length && this.failure === null; ) {
+    for (let first = 0; first < this.texts.length && this.failure === null;) {
       const piece = pieceFrom(this.texts, first, most)
-      const batch = await tokenizer.encodeBatch(piece, { ...call.tokenize, maxTokens: call.tokenize.maxTokens ?? maxTokens, firstIndex: first })
+      const batch = await tokenizer.encodeBatch(piece, {
+        ...call.tokenize,
+        maxTokens: call.tokenize.maxTokens ?? maxTokens,
+        firstIndex: first,
+      })
       while (this.underWay.size >= PIECES_UNDER_WAY) await Promise.race(this.underWay)
       if (this.failure !== null) return
       this.submit(first, batch)
       first += piece.length
-      most = { texts: Math.min(2 * most.texts, LARGEST_PIECE.texts), units: Math.min(4 * most.units, LARGEST_PIECE.units) }
+      most = {
+        texts: Math.min(2 * most.texts, LARGEST_PIECE.texts),
+        units: Math.min(4 * most.units, LARGEST_PIECE.units),
+      }
     }
   }
 
   private submit(first: number, batch: TokenizedBatch): void {
     const { call, plan, raw } = this.run
     const texts = batch.omitted.length
-    const out = call.output === 'token' ? allocate(batch.ids.length * plan.dimension) : this.result.rows.subarray(first * plan.dimension, (first + texts) * plan.dimension)
+    const out =
+      call.output === 'token'
+        ? allocate(batch.ids.length * plan.dimension)
+        : this.result.rows.subarray(first * plan.dimension, (first + texts) * plan.dimension)
     for (let i = 0; i < texts; i++) this.result.tokenCounts[first + i] = batch.offsets[i + 1]! - batch.offsets[i]!
     this.result.omittedTokens.set(batch.omitted, first)
     if (call.output === 'token') {
-      this.result.chunks.push({ data: out, ids: batch.ids, offsets: batch.offsets, omitted: batch.omitted, charOffsets: batch.charOffsets! })
+      this.result.chunks.push({
+        data: out,
+        ids: batch.ids,
+        offsets: batch.offsets,
+        omitted: batch.omitted,
+        charOffsets: batch.charOffsets!,
+      })
     }
     const { promise, settle } = pending()
     const job = raw.encode(plan, this.toRaw(first, batch), out, (error) => {
@@ -127,9 +152,14 @@ class TextRun {
     this.doneTexts += texts
     this.doneTokens += tokens
     try {
-      if (this.failure === null) this.run.call.onProgress?.({ done: this.doneTexts, total: this.texts.length, tokens: this.doneTokens })
+      if (this.failure === null)
+        this.run.call.onProgress?.({ done: this.doneTexts, total: this.texts.length, tokens: this.doneTokens })
     } catch (error) {
-      this.fail(new EmbedCoreError('ERR_EMBEDCORE_INVALID_OPTION', `The call's onProgress threw: ${reason(error)}`, { cause: error }))
+      this.fail(
+        new EmbedCoreError('ERR_EMBEDCORE_INVALID_OPTION', `The call's onProgress threw: ${reason(error)}`, {
+          cause: error,
+        }),
+      )
     }
   }
 }
@@ -142,7 +172,8 @@ function pending(): { promise: Promise<void>; settle: () => void } {
 
 function pieceFrom(texts: readonly string[], first: number, most: { texts: number; units: number }): string[] {
   let end = first
-  for (let units = 0; end < texts.length && end - first < most.texts && units < most.units; end++) units += texts[end]!.length
+  for (let units = 0; end < texts.length && end - first < most.texts && units < most.units; end++)
+    units += texts[end]!.length
   return texts.slice(first, end)
 }
 

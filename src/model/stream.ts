@@ -1,9 +1,19 @@
-/** encodeStream: any iterable of texts to vectors in its order, with bounded memory and without waiting for a slow source. */
+/**
+ * encodeStream: any iterable of texts to vectors in its order, with bounded memory and without waiting for a slow
+ * source.
+ */
 import { setImmediate } from 'node:timers/promises'
 import { EmbedCoreError } from '../errors.js'
 import { integer, invalidOption } from '../options.js'
 import { show } from '../show.js'
-import type { EncodeOptions, Precision, SentenceEmbeddings, SentenceOptions, StreamedEmbedding, StreamOptions } from '../types.js'
+import type {
+  EncodeOptions,
+  Precision,
+  SentenceEmbeddings,
+  SentenceOptions,
+  StreamedEmbedding,
+  StreamOptions,
+} from '../types.js'
 
 const BATCH_SIZE = 128
 const BATCHES_UNDER_WAY = 2
@@ -16,7 +26,11 @@ interface Batch<P extends Precision> {
   vectors: Promise<SentenceEmbeddings<P>>
 }
 
-export async function* encodeStream<P extends Precision>(encode: Encode<P>, source: AsyncIterable<string> | Iterable<string>, options: StreamOptions<P> = {}): AsyncGenerator<StreamedEmbedding<P>, void, undefined> {
+export async function* encodeStream<P extends Precision>(
+  encode: Encode<P>,
+  source: AsyncIterable<string> | Iterable<string>,
+  options: StreamOptions<P> = {},
+): AsyncGenerator<StreamedEmbedding<P>, void, undefined> {
   const { batchSize, call } = checkStreamOptions(options)
   const iterator = open(source)
   const stop = new AbortController()
@@ -26,7 +40,8 @@ export async function* encodeStream<P extends Precision>(encode: Encode<P>, sour
   try {
     for (;;) {
       while (!reader.ended && underWay.length < BATCHES_UNDER_WAY) {
-        // With nothing to encode there is only the source to wait for; with something, only what it gives at once is taken.
+        // With nothing to encode there is only the source to wait for; with something, only what it gives at once is
+        // taken.
         const texts = await reader.next(underWay.length === 0)
         if (texts.length === 0) break
         const vectors = encode(texts, { ...call, signal } as SentenceOptions<P>)
@@ -37,7 +52,13 @@ export async function* encodeStream<P extends Precision>(encode: Encode<P>, sour
       if (batch === undefined) return
       const { row, tokenCounts, omittedTokens } = await batch.vectors
       for (let i = 0; i < batch.texts.length; i++) {
-        yield { index: batch.first + i, text: batch.texts[i]!, vector: row(i).slice() as StreamedEmbedding<P>['vector'], tokenCount: tokenCounts[i]!, omittedTokens: omittedTokens[i]! }
+        yield {
+          index: batch.first + i,
+          text: batch.texts[i]!,
+          vector: row(i).slice() as StreamedEmbedding<P>['vector'],
+          tokenCount: tokenCounts[i]!,
+          omittedTokens: omittedTokens[i]!,
+        }
       }
     }
   } finally {
@@ -47,16 +68,26 @@ export async function* encodeStream<P extends Precision>(encode: Encode<P>, sour
   }
 }
 
-function checkStreamOptions<P extends Precision>(options: StreamOptions<P>): { batchSize: number; call: EncodeOptions } {
-  if (typeof options !== 'object' || options === null) throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_OPTION', `Expected an object of options but received ${show(options)}`)
+function checkStreamOptions<P extends Precision>(
+  options: StreamOptions<P>,
+): { batchSize: number; call: EncodeOptions } {
+  if (typeof options !== 'object' || options === null)
+    throw new EmbedCoreError(
+      'ERR_EMBEDCORE_INVALID_OPTION',
+      `Expected an object of options but received ${show(options)}`,
+    )
   const { batchSize = BATCH_SIZE, ...call } = options
   const rule = integer(1, 65536)
   if (rule.read(batchSize) !== batchSize) throw invalidOption('batchSize', rule.expected, batchSize)
   for (const name of ['output', 'onProgress'] as const) {
-    if ((call as EncodeOptions)[name] !== undefined) throw invalidOption(name, 'nothing (encodeStream has none)', (call as EncodeOptions)[name])
+    if ((call as EncodeOptions)[name] !== undefined)
+      throw invalidOption(name, 'nothing (encodeStream has none)', (call as EncodeOptions)[name])
   }
   if ((call.precision === 'int8' || call.precision === 'uint8') && call.ranges === undefined) {
-    throw new EmbedCoreError('ERR_EMBEDCORE_NO_RANGES', `Expected ranges beside precision '${call.precision}': each batch of a stream would get its own. Take them from embedCore.quantizationRanges()`)
+    throw new EmbedCoreError(
+      'ERR_EMBEDCORE_NO_RANGES',
+      `Expected ranges beside precision '${call.precision}': each batch of a stream would get its own. Take them from embedCore.quantizationRanges()`,
+    )
   }
   return { batchSize, call }
 }
@@ -76,7 +107,10 @@ class Reader {
   read = 0
   private waiting: Promise<IteratorResult<unknown>> | null = null
 
-  constructor(private readonly iterator: AsyncIterator<unknown> | Iterator<unknown>, private readonly most: number) {}
+  constructor(
+    private readonly iterator: AsyncIterator<unknown> | Iterator<unknown>,
+    private readonly most: number,
+  ) {}
 
   /** Empty when the source has ended or, unless `wait`, has nothing ready. */
   async next(wait: boolean): Promise<string[]> {
@@ -91,14 +125,20 @@ class Reader {
         this.ended = true
         break
       }
-      if (typeof result.value !== 'string') throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_TEXT', `Expected a string for text ${this.read + texts.length} but received ${show(result.value)}`)
+      if (typeof result.value !== 'string')
+        throw new EmbedCoreError(
+          'ERR_EMBEDCORE_INVALID_TEXT',
+          `Expected a string for text ${this.read + texts.length} but received ${show(result.value)}`,
+        )
       texts.push(result.value)
     }
     this.read += texts.length
     return texts
   }
 
-  /** As leaving a for-await loop does. A generator that waits for something itself takes the return when it comes back. */
+  /**
+   * As leaving a for-await loop does. A generator that waits for something itself takes the return when it comes back.
+   */
   async close(): Promise<void> {
     if (this.ended) return
     this.ended = true

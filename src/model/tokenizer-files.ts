@@ -1,6 +1,7 @@
 /**
- * The tokenizer of a model directory, built as transformers and sentence-transformers build it: tokenizer.json (or a BERT vocab.txt),
- * then what tokenizer_config.json and the model's own settings say about letter case, accents and Chinese characters.
+ * The tokenizer of a model directory, built as transformers and sentence-transformers build it: tokenizer.json (or a
+ * BERT vocab.txt), then what tokenizer_config.json and the model's own settings say about letter case, accents and
+ * Chinese characters.
  * Fixed padding and truncation inside tokenizer.json are switched off; they are the caller's affair.
  */
 import path from 'node:path'
@@ -64,7 +65,11 @@ function build(text: string, file: string): Tokenizer {
   try {
     return Tokenizer.fromString(text)
   } catch (error) {
-    throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_FILE', `${file} is not a tokenizer the tokenizers library can read: ${reason(error)}`, { cause: error })
+    throw new EmbedCoreError(
+      'ERR_EMBEDCORE_INVALID_FILE',
+      `${file} is not a tokenizer the tokenizers library can read: ${reason(error)}`,
+      { cause: error },
+    )
   }
 }
 
@@ -73,11 +78,46 @@ function missing(directory: string): EmbedCoreError {
   return new EmbedCoreError('ERR_EMBEDCORE_NOT_FOUND', `No tokenizer.json in ${directory}; ${advice}`)
 }
 
-/** Classes whose normalizer transformers makes anew from do_lower_case, strip_accents and tokenize_chinese_chars, whatever tokenizer.json says. */
-const BERT_CLASSES = new Set(['Bert', 'ConvBert', 'DistilBert', 'Electra', 'LayoutLM', 'Lxmert', 'MobileBert', 'MPNet', 'RetriBert', 'SqueezeBert'].map((name) => `${name}Tokenizer`))
+/**
+ * Classes whose normalizer transformers makes anew from do_lower_case, strip_accents and tokenize_chinese_chars,
+ * whatever tokenizer.json says.
+ */
+const BERT_CLASSES = new Set(
+  [
+    'Bert',
+    'ConvBert',
+    'DistilBert',
+    'Electra',
+    'LayoutLM',
+    'Lxmert',
+    'MobileBert',
+    'MPNet',
+    'RetriBert',
+    'SqueezeBert',
+  ].map((name) => `${name}Tokenizer`),
+)
 
-/** Model types that use BertTokenizer when the files name no class; for mpnet it is MPNetTokenizer, to the same effect. */
-const BERT_MODEL_TYPES = new Set(['bert', 'convbert', 'distilbert', 'electra', 'ernie', 'layoutlm', 'lxmert', 'megatron-bert', 'mobilebert', 'mpnet', 'nezha', 'nomic_bert', 'qdqbert', 'realm', 'retribert', 'squeezebert'])
+/**
+ * Model types that use BertTokenizer when the files name no class; for mpnet it is MPNetTokenizer, to the same effect.
+ */
+const BERT_MODEL_TYPES = new Set([
+  'bert',
+  'convbert',
+  'distilbert',
+  'electra',
+  'ernie',
+  'layoutlm',
+  'lxmert',
+  'megatron-bert',
+  'mobilebert',
+  'mpnet',
+  'nezha',
+  'nomic_bert',
+  'qdqbert',
+  'realm',
+  'retribert',
+  'squeezebert',
+])
 
 async function tokenizerClass(directory: string, config: Fields | null): Promise<string> {
   const model = await readFields(path.join(directory, 'config.json'))
@@ -86,11 +126,20 @@ async function tokenizerClass(directory: string, config: Fields | null): Promise
   return BERT_MODEL_TYPES.has(model?.text('model_type', '') ?? '') ? 'BertTokenizer' : ''
 }
 
-function correctNormalizer(tokenizer: Tokenizer, json: Fields, config: Fields | null, bert: boolean, lowerCase: boolean): void {
-  if (bert && (json.fields('model')?.text('type', 'WordPiece') ?? 'WordPiece') === 'WordPiece') tokenizer.setNormalizer(bertNormalizerOf(config))
+function correctNormalizer(
+  tokenizer: Tokenizer,
+  json: Fields,
+  config: Fields | null,
+  bert: boolean,
+  lowerCase: boolean,
+): void {
+  if (bert && (json.fields('model')?.text('type', 'WordPiece') ?? 'WordPiece') === 'WordPiece')
+    tokenizer.setNormalizer(bertNormalizerOf(config))
   const current = tokenizer.getNormalizer()
-  // sentence-transformers looks for a Lowercase step only, so one is put before a BertNormalizer that lowercases too. Both agree then.
-  if (lowerCase && !hasLowercase(json, bert)) tokenizer.setNormalizer(current === null ? lowercase() : sequenceNormalizer([lowercase(), current]))
+  // sentence-transformers looks for a Lowercase step only, so one is put before a BertNormalizer that lowercases too.
+  // Both agree then.
+  if (lowerCase && !hasLowercase(json, bert))
+    tokenizer.setNormalizer(current === null ? lowercase() : sequenceNormalizer([lowercase(), current]))
 }
 
 function bertNormalizerOf(config: Fields | null): Normalizer {
@@ -108,8 +157,12 @@ function hasLowercase(json: Fields, replaced: boolean): boolean {
   const normalizer = json.fields('normalizer')
   if (replaced || normalizer === null) return false
   const steps = normalizer.raw('normalizers')
-  const types = Array.isArray(steps) ? steps.map((step) => (typeof step === 'object' && step !== null && !Array.isArray(step) ? step.type : undefined)) : []
-  return normalizer.raw('type') === 'Lowercase' || (normalizer.raw('type') === 'Sequence' && types.includes('Lowercase'))
+  const types = Array.isArray(steps)
+    ? steps.map((step) => (typeof step === 'object' && step !== null && !Array.isArray(step) ? step.type : undefined))
+    : []
+  return (
+    normalizer.raw('type') === 'Lowercase' || (normalizer.raw('type') === 'Sequence' && types.includes('Lowercase'))
+  )
 }
 
 function storedTruncation(json: Fields): LoadedTokenizer['stored'] {
@@ -118,7 +171,10 @@ function storedTruncation(json: Fields): LoadedTokenizer['stored'] {
   const maxTokens = truncation.number('max_length', null)
   // Some files write a number beyond any text for "none".
   if (maxTokens === null || maxTokens > LARGEST_INTEGER) return null
-  return { maxTokens: truncation.requiredInteger('max_length'), side: truncation.text('direction', 'Right').toLowerCase() === 'left' ? 'left' : 'right' }
+  return {
+    maxTokens: truncation.requiredInteger('max_length'),
+    side: truncation.text('direction', 'Right').toLowerCase() === 'left' ? 'left' : 'right',
+  }
 }
 
 function ids(json: Fields): { maxId: number; specialIds: Set<number> } {
@@ -126,7 +182,8 @@ function ids(json: Fields): { maxId: number; specialIds: Set<number> } {
   let maxId = -1
   const vocabulary = json.fields('model')?.raw('vocab')
   if (Array.isArray(vocabulary)) maxId = vocabulary.length - 1
-  else if (typeof vocabulary === 'object' && vocabulary !== null) for (const id of Object.values(vocabulary)) if (typeof id === 'number' && id > maxId) maxId = id
+  else if (typeof vocabulary === 'object' && vocabulary !== null)
+    for (const id of Object.values(vocabulary)) if (typeof id === 'number' && id > maxId) maxId = id
   const added = json.raw('added_tokens')
   for (const entry of Array.isArray(added) ? added : []) {
     const token = Fields.of(entry, json.file, '"added_tokens"')
@@ -136,42 +193,84 @@ function ids(json: Fields): { maxId: number; specialIds: Set<number> } {
     if (token.raw('special') === true) specialIds.add(id)
   }
   // Ids are int32 from here on; the library itself would take uint32.
-  if (maxId > LARGEST_INTEGER) throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_FILE', `${json.file} holds the token id ${maxId}, more than ${LARGEST_INTEGER}`)
+  if (maxId > LARGEST_INTEGER)
+    throw new EmbedCoreError(
+      'ERR_EMBEDCORE_INVALID_FILE',
+      `${json.file} holds the token id ${maxId}, more than ${LARGEST_INTEGER}`,
+    )
   return { maxId, specialIds }
 }
 
-/** The tokenizer.json of a BERT vocab.txt, as BertTokenizer would write it; its normalizer is set with everyone else's. */
-async function fromVocabulary(directory: string, text: string, file: string, config: Fields | null): Promise<{ [key: string]: JsonValue }> {
+/**
+ * The tokenizer.json of a BERT vocab.txt, as BertTokenizer would write it; its normalizer is set with everyone else's.
+ */
+async function fromVocabulary(
+  directory: string,
+  text: string,
+  file: string,
+  config: Fields | null,
+): Promise<{ [key: string]: JsonValue }> {
   const lines = text.split(/\r\n|\r|\n/)
   if (lines.at(-1) === '') lines.pop()
-  // Entries, not assignments: a token may be called "__proto__". Of two equal lines the later one counts, as in transformers.
+  // Entries, not assignments: a token may be called "__proto__". Of two equal lines the later one counts, as in
+  // transformers.
   const vocab: { [token: string]: JsonValue } = Object.fromEntries(lines.map((token, id) => [token, id]))
   const map = await readFields(path.join(directory, 'special_tokens_map.json'))
   const special = (role: string, usual: string) => tokenText(map, role) ?? tokenText(config, role) ?? usual
-  const roles = { unk: special('unk_token', '[UNK]'), cls: special('cls_token', '[CLS]'), sep: special('sep_token', '[SEP]'), pad: special('pad_token', '[PAD]'), mask: special('mask_token', '[MASK]') }
+  const roles = {
+    unk: special('unk_token', '[UNK]'),
+    cls: special('cls_token', '[CLS]'),
+    sep: special('sep_token', '[SEP]'),
+    pad: special('pad_token', '[PAD]'),
+    mask: special('mask_token', '[MASK]'),
+  }
   for (const token of [roles.unk, roles.cls, roles.sep]) {
-    if (!Object.hasOwn(vocab, token)) throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_FILE', `${file} does not hold the special token ${JSON.stringify(token)}`)
+    if (!Object.hasOwn(vocab, token))
+      throw new EmbedCoreError(
+        'ERR_EMBEDCORE_INVALID_FILE',
+        `${file} does not hold the special token ${JSON.stringify(token)}`,
+      )
   }
   const present = [...new Set(Object.values(roles))].filter((token) => Object.hasOwn(vocab, token))
   const step = (token: string) => ({ SpecialToken: { id: token, type_id: 0 } })
   const known = (token: string): { [key: string]: JsonValue } => ({ id: token, ids: [vocab[token]!], tokens: [token] })
   const single = [step(roles.cls), { Sequence: { id: 'A', type_id: 0 } }, step(roles.sep)]
   return {
-    version: '1.0', truncation: null, padding: null, normalizer: null,
-    added_tokens: present.map((content) => ({ id: vocab[content]!, content, special: true, single_word: false, lstrip: false, rstrip: false, normalized: false })),
+    version: '1.0',
+    truncation: null,
+    padding: null,
+    normalizer: null,
+    added_tokens: present.map((content) => ({
+      id: vocab[content]!,
+      content,
+      special: true,
+      single_word: false,
+      lstrip: false,
+      rstrip: false,
+      normalized: false,
+    })),
     pre_tokenizer: { type: 'BertPreTokenizer' },
     post_processor: {
-      type: 'TemplateProcessing', single, pair: [...single, { Sequence: { id: 'B', type_id: 1 } }, step(roles.sep)],
+      type: 'TemplateProcessing',
+      single,
+      pair: [...single, { Sequence: { id: 'B', type_id: 1 } }, step(roles.sep)],
       special_tokens: { [roles.cls]: known(roles.cls), [roles.sep]: known(roles.sep) },
     },
     decoder: { type: 'WordPiece', prefix: '##', cleanup: true },
-    model: { type: 'WordPiece', unk_token: roles.unk, continuing_subword_prefix: '##', max_input_chars_per_word: 100, vocab },
+    model: {
+      type: 'WordPiece',
+      unk_token: roles.unk,
+      continuing_subword_prefix: '##',
+      max_input_chars_per_word: 100,
+      vocab,
+    },
   }
 }
 
 /** A special token is written as a string or as an object with `content`. */
 function tokenText(fields: Fields | null, role: string): string | null {
   const value = fields?.raw(role)
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return fields!.fields(role)!.text('content', null)
+  if (typeof value === 'object' && value !== null && !Array.isArray(value))
+    return fields!.fields(role)!.text('content', null)
   return fields?.text(role, null) ?? null
 }

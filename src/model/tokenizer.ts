@@ -1,7 +1,8 @@
 /**
- * Texts to token ids: the official `tokenizers` library on its own threads, with the truncation, prompts and special tokens of the reference.
- * Ids come back packed, ready for the native side. Truncation is done here and not by the library, whose setting is shared by all calls and
- * which does not say how much it cut; so calls may overlap freely.
+ * Texts to token ids: the official `tokenizers` library on its own threads, with the truncation, prompts and special
+ * tokens of the reference.
+ * Ids come back packed, ready for the native side. Truncation is done here and not by the library, whose setting is
+ * shared by all calls and which does not say how much it cut; so calls may overlap freely.
  */
 import type { Encoding } from 'tokenizers'
 import { EmbedCoreError } from '../errors.js'
@@ -10,7 +11,10 @@ import { codePointMap, writeOffsets } from './offsets.js'
 import { type LoadedTokenizer, loadTokenizer } from './tokenizer-files.js'
 
 export interface TokenizerOptions {
-  /** Static models have no special tokens and obey the truncation stored in their tokenizer.json. Default `'transformer'`. */
+  /**
+   * Static models have no special tokens and obey the truncation stored in their tokenizer.json. Default
+   * `'transformer'`.
+   */
   kind?: 'transformer' | 'static'
   lowerCase: boolean | null
   /** Tokens a text is cut to when a call does not say; null = whole. */
@@ -44,13 +48,19 @@ export interface TokenizedBatch {
   charOffsets: Int32Array | null
 }
 
-/** A large call is tokenised in pieces, so that the event loop and other calls get their turn and memory stays bounded. */
+/**
+ * A large call is tokenised in pieces, so that the event loop and other calls get their turn and memory stays bounded.
+ */
 const PIECE_TEXTS = 4096
 const PIECE_UNITS = 1 << 19
 /** Prompts are few; a caller who makes one up per call must not fill the memory. */
 const REMEMBERED_PROMPTS = 64
 
-interface Cut { keep: number | null; side: 'right' | 'left' | false; maxTokens: number | null }
+interface Cut {
+  keep: number | null
+  side: 'right' | 'left' | false
+  maxTokens: number | null
+}
 
 export class TextTokenizer {
   readonly vocabSize: number
@@ -71,12 +81,17 @@ export class TextTokenizer {
     return new TextTokenizer(loaded, kind, options.maxTokens, await specialsAround(loaded))
   }
 
-  private constructor(private readonly loaded: LoadedTokenizer, private readonly kind: 'transformer' | 'static', maxTokens: number | null, around: { before: number[]; behind: number[] }) {
+  private constructor(
+    private readonly loaded: LoadedTokenizer,
+    private readonly kind: 'transformer' | 'static',
+    maxTokens: number | null,
+    around: { before: number[]; behind: number[] },
+  ) {
     this.vocabSize = loaded.tokenizer.getVocabSize(true)
     this.baseVocabSize = loaded.tokenizer.getVocabSize(false)
     this.maxId = loaded.maxId
-    this.maxTokens = maxTokens ?? (kind === 'static' ? loaded.stored?.maxTokens ?? null : null)
-    this.truncationSide = kind === 'static' ? loaded.stored?.side ?? 'right' : loaded.truncationSide
+    this.maxTokens = maxTokens ?? (kind === 'static' ? (loaded.stored?.maxTokens ?? null) : null)
+    this.truncationSide = kind === 'static' ? (loaded.stored?.side ?? 'right') : loaded.truncationSide
     this.before = around.before
     this.behind = around.behind
   }
@@ -87,9 +102,19 @@ export class TextTokenizer {
     const cut = this.cut(request, specials)
     const prompt = request.prompt?.toWellFormed() ?? ''
     const promptLength = prompt === '' ? 0 : await this.promptLength(prompt, specials, cut)
-    const output = new Output(clean.length, specials ? this.before : [], specials ? this.behind : [], prompt.length, promptLength, cut, request.wantOffsets, request.firstIndex)
-    for (let start = 0; start < clean.length; ) {
-      if (request.signal?.aborted === true) throw new EmbedCoreError('ERR_EMBEDCORE_ABORTED', 'The call was aborted', { cause: request.signal.reason })
+    const output = new Output(
+      clean.length,
+      specials ? this.before : [],
+      specials ? this.behind : [],
+      prompt.length,
+      promptLength,
+      cut,
+      request.wantOffsets,
+      request.firstIndex,
+    )
+    for (let start = 0; start < clean.length;) {
+      if (request.signal?.aborted === true)
+        throw new EmbedCoreError('ERR_EMBEDCORE_ABORTED', 'The call was aborted', { cause: request.signal.reason })
       const inputs = nextPiece(clean, start, prompt)
       // Tokenising the next piece while this one is read was tried: no faster, as the library uses all cores for one.
       const encodings = await this.run(inputs, specials)
@@ -103,7 +128,11 @@ export class TextTokenizer {
   tokens(ids: Int32Array | readonly number[]): string[] {
     return Array.from(ids, (id) => {
       const token = this.loaded.tokenizer.idToToken(id)
-      if (token === null) throw new EmbedCoreError('ERR_EMBEDCORE_TOKENIZER_MISMATCH', `The token id ${id} is not in the vocabulary of ${this.loaded.file}, which ends at ${this.maxId}`)
+      if (token === null)
+        throw new EmbedCoreError(
+          'ERR_EMBEDCORE_TOKENIZER_MISMATCH',
+          `The token id ${id} is not in the vocabulary of ${this.loaded.file}, which ends at ${this.maxId}`,
+        )
       return token
     })
   }
@@ -114,7 +143,10 @@ export class TextTokenizer {
     if (maxTokens === null) return { keep: null, side, maxTokens }
     const added = specials ? this.before.length + this.behind.length : 0
     if (maxTokens <= added) {
-      throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_OPTION', `Expected at least ${added + 1} for maxTokens (this tokenizer adds ${added} special tokens to every text) but received ${maxTokens}`)
+      throw new EmbedCoreError(
+        'ERR_EMBEDCORE_INVALID_OPTION',
+        `Expected at least ${added + 1} for maxTokens (this tokenizer adds ${added} special tokens to every text) but received ${maxTokens}`,
+      )
     }
     return { keep: maxTokens - added, side, maxTokens }
   }
@@ -123,16 +155,31 @@ export class TextTokenizer {
     try {
       return await this.loaded.tokenizer.encodeBatch(inputs, { addSpecialTokens })
     } catch (error) {
-      throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_FILE', `The tokenizer in ${this.loaded.file} cannot encode the texts: ${reason(error)}`, { cause: error })
+      throw new EmbedCoreError(
+        'ERR_EMBEDCORE_INVALID_FILE',
+        `The tokenizer in ${this.loaded.file} cannot encode the texts: ${reason(error)}`,
+        { cause: error },
+      )
     }
   }
 
-  /** As sentence-transformers counts it: the prompt alone, special tokens and truncation included, less one trailing special token. */
+  /**
+   * As sentence-transformers counts it: the prompt alone, special tokens and truncation included, less one trailing
+   * special token.
+   */
   private async promptLength(prompt: string, specials: boolean, cut: Cut): Promise<number> {
     const key = `${specials} ${cut.maxTokens} ${prompt}`
     const known = this.promptLengths.get(key)
     if (known !== undefined) return known
-    const output = new Output(1, specials ? this.before : [], specials ? this.behind : [], 0, 0, { ...cut, side: cut.side || 'right' }, false)
+    const output = new Output(
+      1,
+      specials ? this.before : [],
+      specials ? this.behind : [],
+      0,
+      0,
+      { ...cut, side: cut.side || 'right' },
+      false,
+    )
     const [encoding] = await this.run([prompt], specials)
     output.add(0, prompt, encoding!)
     const { ids } = output.finish()
@@ -146,7 +193,7 @@ export class TextTokenizer {
 /** The texts from `start` on that are tokenised together, each behind the prompt. */
 function nextPiece(texts: readonly string[], start: number, prompt: string): string[] {
   const inputs: string[] = []
-  for (let units = 0; start + inputs.length < texts.length && inputs.length < PIECE_TEXTS && units < PIECE_UNITS; ) {
+  for (let units = 0; start + inputs.length < texts.length && inputs.length < PIECE_TEXTS && units < PIECE_UNITS;) {
     const input = prompt + texts[start + inputs.length]!
     units += input.length
     inputs.push(input)
@@ -155,31 +202,52 @@ function nextPiece(texts: readonly string[], start: number, prompt: string): str
 }
 
 /** Special tokens are those without a sequence in the encoding of a text that has tokens of its own. */
-async function specialsAround({ tokenizer, file, maxId }: LoadedTokenizer): Promise<{ before: number[]; behind: number[] }> {
+async function specialsAround({
+  tokenizer,
+  file,
+  maxId,
+}: LoadedTokenizer): Promise<{ before: number[]; behind: number[] }> {
   for (const probe of ['a', '0', '.', '的', '']) {
     let encoding
     try {
       encoding = await tokenizer.encode(probe, null, { addSpecialTokens: true })
     } catch (error) {
-      throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_FILE', `The tokenizer in ${file} cannot encode ${show(probe)}: ${reason(error)}`, { cause: error })
+      throw new EmbedCoreError(
+        'ERR_EMBEDCORE_INVALID_FILE',
+        `The tokenizer in ${file} cannot encode ${show(probe)}: ${reason(error)}`,
+        { cause: error },
+      )
     }
     const ids = encoding.getIds()
     const strange = ids.find((id) => !(id >= 0 && id <= maxId))
-    if (strange !== undefined) throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_FILE', `The post-processor in ${file} adds the token id ${strange}, but the vocabulary ends at ${maxId}`)
+    if (strange !== undefined)
+      throw new EmbedCoreError(
+        'ERR_EMBEDCORE_INVALID_FILE',
+        `The post-processor in ${file} adds the token id ${strange}, but the vocabulary ends at ${maxId}`,
+      )
     const own = encoding.getSequenceIds().map((sequence) => sequence !== null && sequence !== undefined)
-    if (own.includes(true)) return { before: ids.slice(0, own.indexOf(true)), behind: ids.slice(own.lastIndexOf(true) + 1) }
+    if (own.includes(true))
+      return { before: ids.slice(0, own.indexOf(true)), behind: ids.slice(own.lastIndexOf(true) + 1) }
     if (probe === '') return { before: ids, behind: [] }
   }
   throw new EmbedCoreError('ERR_EMBEDCORE_INTERNAL', 'unreachable')
 }
 
-/** The texts of a call, well-formed (a lone surrogate is no character and becomes U+FFFD, as it would on the way to UTF-8). */
+/**
+ * The texts of a call, well-formed (a lone surrogate is no character and becomes U+FFFD, as it would on the way to
+ * UTF-8).
+ */
 function cleanTexts(texts: readonly string[]): string[] {
-  if (!Array.isArray(texts)) throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_TEXT', `Expected a list of texts but received ${show(texts)}`)
+  if (!Array.isArray(texts))
+    throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_TEXT', `Expected a list of texts but received ${show(texts)}`)
   const clean = new Array<string>(texts.length)
   for (let i = 0; i < texts.length; i++) {
     const text: unknown = texts[i]
-    if (typeof text !== 'string') throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_TEXT', `Expected a string for text ${i} but received ${show(text)}`)
+    if (typeof text !== 'string')
+      throw new EmbedCoreError(
+        'ERR_EMBEDCORE_INVALID_TEXT',
+        `Expected a string for text ${i} but received ${show(text)}`,
+      )
     clean[i] = text.toWellFormed()
   }
   return clean
@@ -218,7 +286,10 @@ class Output {
     const kept = cut.keep === null ? own : Math.min(own, cut.keep)
     const omitted = own - kept
     if (omitted > 0 && cut.side === false) {
-      throw new EmbedCoreError('ERR_EMBEDCORE_TEXT_TOO_LONG', `Text ${this.firstIndex + index} has ${given.length} tokens, more than the ${cut.maxTokens} allowed, and truncate is false: ${show(clip(input, 40))}`)
+      throw new EmbedCoreError(
+        'ERR_EMBEDCORE_TEXT_TOO_LONG',
+        `Text ${this.firstIndex + index} has ${given.length} tokens, more than the ${cut.maxTokens} allowed, and truncate is false: ${show(clip(input, 40))}`,
+      )
     }
     const first = before.length + (cut.side === 'left' ? omitted : 0)
     const start = this.length
@@ -232,18 +303,33 @@ class Output {
     this.length = at
     if (this.chars !== null) {
       this.chars.fill(0, 2 * start, 2 * at)
-      writeOffsets(encoding.getOffsets(), first, first + kept, codePointMap(input), this.promptUnits, this.chars, start + before.length)
+      writeOffsets(
+        encoding.getOffsets(),
+        first,
+        first + kept,
+        codePointMap(input),
+        this.promptUnits,
+        this.chars,
+        start + before.length,
+      )
     }
     this.offsets[index + 1] = at
     this.omitted[index] = omitted
-    // Where the left end was cut the prompt went first. (The reference counts on as if it were there, and leaves out text.)
+    // Where the left end was cut the prompt went first. (The reference counts on as if it were there, and leaves out
+    // text.)
     const prompt = cut.side === 'left' ? Math.max(before.length, promptLength - omitted) : promptLength
     this.promptTokens[index] = promptLength === 0 ? 0 : Math.min(prompt, total)
   }
 
   finish(): TokenizedBatch {
     const { offsets, promptTokens, omitted } = this
-    return { ids: this.ids.slice(0, this.length), offsets, promptTokens, omitted, charOffsets: this.chars?.slice(0, 2 * this.length) ?? null }
+    return {
+      ids: this.ids.slice(0, this.length),
+      offsets,
+      promptTokens,
+      omitted,
+      charOffsets: this.chars?.slice(0, 2 * this.length) ?? null,
+    }
   }
 
   private reserve(more: number): void {

@@ -1,5 +1,6 @@
 /**
- * What a Transformer module's own settings file says (sentence_bert_config.json and its older names), beside config.json and tokenizer_config.json.
+ * What a Transformer module's own settings file says (sentence_bert_config.json and its older names), beside
+ * config.json and tokenizer_config.json.
  * Settings that would change the vectors in a way not done here are refused by name.
  */
 import path from 'node:path'
@@ -15,14 +16,18 @@ export interface TransformerSettings {
 }
 
 /** In the order the reference tries them; the first that says anything counts. */
-const FILE_NAMES = ['bert', 'roberta', 'distilbert', 'camembert', 'albert', 'xlm-roberta', 'xlnet'].map((name) => `sentence_${name}_config.json`)
+const FILE_NAMES = ['bert', 'roberta', 'distilbert', 'camembert', 'albert', 'xlm-roberta', 'xlnet'].map(
+  (name) => `sentence_${name}_config.json`,
+)
 
 /** `plain`: a directory without modules.json, whose settings file the reference does not open. */
 export async function readTransformerSettings(directory: string, { plain = false } = {}): Promise<TransformerSettings> {
   const settings = plain ? null : await readSettingsFile(directory)
   const tokenizerConfig = await readFields(path.join(directory, 'tokenizer_config.json'))
   const config = await readFields(path.join(directory, 'config.json'))
-  const hiddenStates = [config, ...argumentsOf(settings, 'config'), ...argumentsOf(settings, 'model')].some((fields) => fields?.raw('output_hidden_states') === true)
+  const hiddenStates = [config, ...argumentsOf(settings, 'config'), ...argumentsOf(settings, 'model')].some(
+    (fields) => fields?.raw('output_hidden_states') === true,
+  )
   if (settings !== null) refuseOtherBehaviour(settings)
   return {
     maxTokens: (settings === null ? null : settingsLength(settings)) ?? modelMaxLength(tokenizerConfig),
@@ -39,7 +44,9 @@ async function readSettingsFile(directory: string): Promise<Fields | null> {
   return null
 }
 
-/** Old and new names of the arguments a settings file hands on to transformers: `config_args` became `config_kwargs`. */
+/**
+ * Old and new names of the arguments a settings file hands on to transformers: `config_args` became `config_kwargs`.
+ */
 function argumentsOf(settings: Fields | null, what: 'config' | 'model' | 'tokenizer'): Fields[] {
   const names = [`${what}_args`, what === 'tokenizer' ? 'processor_kwargs' : `${what}_kwargs`]
   return names.map((name) => settings?.fields(name) ?? null).filter((fields) => fields !== null)
@@ -64,8 +71,25 @@ function modelMaxLength(tokenizerConfig: Fields | null): number | null {
 
 /** Arguments that choose how the reference computes, not what. */
 const HARMLESS = new Set([
-  'attn_implementation', 'cache_dir', 'dtype', 'model_max_length', 'output_attentions', 'output_hidden_states', 'padding_side', 'revision', 'return_dict', 'token', 'torch_dtype',
-  'trust_remote_code', 'unpad_inputs', 'use_cache', 'use_fast', 'use_flash_attention_2', 'use_flash_attn', 'use_memory_efficient_attention', 'use_safetensors',
+  'attn_implementation',
+  'cache_dir',
+  'dtype',
+  'model_max_length',
+  'output_attentions',
+  'output_hidden_states',
+  'padding_side',
+  'revision',
+  'return_dict',
+  'token',
+  'torch_dtype',
+  'trust_remote_code',
+  'unpad_inputs',
+  'use_cache',
+  'use_fast',
+  'use_flash_attention_2',
+  'use_flash_attn',
+  'use_memory_efficient_attention',
+  'use_safetensors',
 ])
 
 function refuseOtherBehaviour(settings: Fields): void {
@@ -78,10 +102,14 @@ function refuseOtherBehaviour(settings: Fields): void {
       if (key !== undefined) refuse(`${what} argument ${show(key)}`, fields.raw(key))
     }
   }
-  for (const [key, usual] of [['transformer_task', 'feature-extraction'], ['module_output_name', 'token_embeddings']] as const) {
+  for (const [key, usual] of [
+    ['transformer_task', 'feature-extraction'],
+    ['module_output_name', 'token_embeddings'],
+  ] as const) {
     if (settings.text(key, usual) !== usual) refuse(key, settings.raw(key))
   }
-  for (const key of ['query_expansion', 'query_length', 'document_length']) if (settings.has(key)) refuse(key, settings.raw(key))
+  for (const key of ['query_expansion', 'query_length', 'document_length'])
+    if (settings.has(key)) refuse(key, settings.raw(key))
   refuseOtherModality(settings, refuse)
 }
 

@@ -1,4 +1,5 @@
-// The process ends by itself, by exit() and by an uncaught error while calls are under way; and it does not stay because of an idle model.
+// The process ends by itself, by exit() and by an uncaught error while calls are under way; and it does not stay
+// because of an idle model.
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
@@ -9,7 +10,10 @@ const way = process.argv[2]
 if (way === undefined) {
   const expected = { exit: 7, throw: 1, idle: 0, finish: 0 }
   for (const [name, status] of Object.entries(expected)) {
-    const run = spawnSync(process.execPath, [fileURLToPath(import.meta.url), name], { encoding: 'utf8', timeout: 60_000 })
+    const run = spawnSync(process.execPath, [fileURLToPath(import.meta.url), name], {
+      encoding: 'utf8',
+      timeout: 60_000,
+    })
     assert.equal(run.signal, null, `${name}: ${run.stderr}`)
     assert.equal(run.status, status, `${name}: ${run.stderr}`)
     if (name === 'finish') assert.match(run.stdout, /200 rows/)

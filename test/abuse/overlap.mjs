@@ -16,7 +16,10 @@ async function once() {
     if (below(3) === 0) setTimeout(() => stop.abort(), below(8))
     const count = below(texts.length)
     try {
-      const { shape } = await model.encode(texts.slice(0, count), { signal: stop.signal, output: below(4) === 0 ? 'token' : 'sentence' })
+      const { shape } = await model.encode(texts.slice(0, count), {
+        signal: stop.signal,
+        output: below(4) === 0 ? 'token' : 'sentence',
+      })
       assert.equal(shape.length, 2)
       seen.rows += shape[0]
     } catch (error) {

@@ -1,4 +1,5 @@
-// Several models in several worker threads at once: the same vectors as on the main thread, and threads that end in the middle of calls take nothing with them.
+// Several models in several worker threads at once: the same vectors as on the main thread, and threads that end in the
+// middle of calls take nothing with them.
 import assert from 'node:assert/strict'
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
 import { embedCore } from '../../dist/index.js'
@@ -15,16 +16,20 @@ if (isMainThread) {
   for (let round = 0; round < 3; round++) {
     for (const stack of STACKS) {
       const worker = new Worker(new URL(import.meta.url), { workerData: { stack, forever: false } })
-      finished.push(new Promise((resolve, reject) => {
-        worker.on('message', (data) => resolve(assert.deepEqual(data, expected[stack])))
-        worker.on('error', reject)
-      }))
+      finished.push(
+        new Promise((resolve, reject) => {
+          worker.on('message', (data) => resolve(assert.deepEqual(data, expected[stack])))
+          worker.on('error', reject)
+        }),
+      )
     }
     const cut = new Worker(new URL(import.meta.url), { workerData: { stack: STACKS[0], forever: true } })
-    finished.push(new Promise((resolve, reject) => {
-      cut.on('message', () => setTimeout(() => cut.terminate().then(resolve, reject), 5))
-      cut.on('error', reject)
-    }))
+    finished.push(
+      new Promise((resolve, reject) => {
+        cut.on('message', () => setTimeout(() => cut.terminate().then(resolve, reject), 5))
+        cut.on('error', reject)
+      }),
+    )
   }
   await Promise.all(finished)
   console.log(`${finished.length} worker threads`)

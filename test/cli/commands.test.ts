@@ -23,28 +23,46 @@ describe('similarity', () => {
     const lines = text.trimEnd().split('\n')
     expect(lines).toHaveLength(4)
     expect(new Set(lines.map(cells)).size).toBe(1)
-    expect(lines.slice(1).map((line) => line.trim().split(/ {2,}/).slice(1))).toEqual(texts.map((a) => texts.map((b) => score(a, b).toFixed(4))))
+    expect(lines.slice(1).map((line) => line.trim().split(/ {2,}/).slice(1))).toEqual(
+      texts.map((a) => texts.map((b) => score(a, b).toFixed(4))),
+    )
   })
 
   test('--dtype goes to the load', async () => {
-    for (const [argv, dtype] of [[['similarity', '--dtype', 'int8', 'a', 'b'], 'int8'], [['encode', '--dtype', 'bfloat16', 'a'], 'bfloat16'], [['encode', 'a'], undefined]] as const) {
+    for (const [argv, dtype] of [
+      [['similarity', '--dtype', 'int8', 'a', 'b'], 'int8'],
+      [['encode', '--dtype', 'bfloat16', 'a'], 'bfloat16'],
+      [['encode', 'a'], undefined],
+    ] as const) {
       const core = fakeCore()
       expect((await run(argv, { core })).code).toBe(0)
       expect(core.loads[0]!.options.dtype).toBe(dtype)
     }
-    for (const command of ['encode', 'similarity', 'info']) expect((await run(['help', command])).text).toMatch(/--dtype NAME +arithmetic: float32, bfloat16, int8, auto/)
+    for (const command of ['encode', 'similarity', 'info'])
+      expect((await run(['help', command])).text).toMatch(/--dtype NAME +arithmetic: float32, bfloat16, int8, auto/)
   })
 
   test('--json', async () => {
     const { lines } = await run(['similarity', '--json', '--metric', 'dot', 'a', 'b'])
     expect(lines).toEqual([{ model: 'fake', metric: 'dot', texts: ['a', 'b'], matrix: expect.any(Array) }])
-    expect((lines[0]!.matrix as number[][]).map((row) => row.map(Math.fround))).toEqual(['a', 'b'].map((a) => ['a', 'b'].map((b) => Math.fround(score(a, b, 'dot')))))
+    expect((lines[0]!.matrix as number[][]).map((row) => row.map(Math.fround))).toEqual(
+      ['a', 'b'].map((a) => ['a', 'b'].map((b) => Math.fround(score(a, b, 'dot')))),
+    )
   })
 
   test('pairs of a file: the diagonal, in order, over batches', async () => {
     const rows = Array.from({ length: 9 }, (_, i) => [`left ${i}`, `right, ${i * i}`])
     await writeFile(join(folder, 'x.csv'), 'query,title\n' + rows.map(([a, b]) => `${a},"${b}"\n`).join(''))
-    const { code, lines } = await run(['similarity', '--json', '--batch-size', '4', '--file', join(folder, 'x.csv'), '--columns', 'query,title'])
+    const { code, lines } = await run([
+      'similarity',
+      '--json',
+      '--batch-size',
+      '4',
+      '--file',
+      join(folder, 'x.csv'),
+      '--columns',
+      'query,title',
+    ])
     expect(code).toBe(0)
     expect(lines.map(({ score: given, ...rest }) => ({ ...rest, score: Math.fround(given as number) }))).toEqual(
       rows.map(([a, b], index) => ({ index, a, b, score: Math.fround(score(a!, b!)) })),
@@ -54,7 +72,9 @@ describe('similarity', () => {
   test('pairs as text, from a pipe', async () => {
     const { text } = await run(['similarity', '--file', '-', '--input-format', 'tsv'], { stdin: 'a\tb\n' })
     expect(text).toBe(` ${score('a', 'b').toFixed(4)}\ta\tb\n`)
-    const { lines } = await run(['similarity', '--json', '--file', '-', '--input-format', 'jsonl'], { stdin: '{"sentence1":"a","sentence2":"b"}' })
+    const { lines } = await run(['similarity', '--json', '--file', '-', '--input-format', 'jsonl'], {
+      stdin: '{"sentence1":"a","sentence2":"b"}',
+    })
     expect(lines).toMatchObject([{ a: 'a', b: 'b' }])
   })
 })
@@ -73,10 +93,23 @@ describe('info', () => {
 
   test('the arithmetic, and what auto was decided by', async () => {
     expect((await run(['info'])).text).toContain('arithmetic    float32\n')
-    const core = fakeCore({ info: { dtype: 'bfloat16', dtypeChoice: { remembered: true, measured: [{ dtype: 'float32', leastCosine: 1, tokensPerSecond: 1000.4 }, { dtype: 'bfloat16', leastCosine: 0.99995, tokensPerSecond: 2000 }] } } })
+    const core = fakeCore({
+      info: {
+        dtype: 'bfloat16',
+        dtypeChoice: {
+          remembered: true,
+          measured: [
+            { dtype: 'float32', leastCosine: 1, tokensPerSecond: 1000.4 },
+            { dtype: 'bfloat16', leastCosine: 0.99995, tokensPerSecond: 2000 },
+          ],
+        },
+      },
+    })
     const { text } = await run(['info', '--dtype', 'auto', './m'], { core })
     expect(core.loads[0]!.options.dtype).toBe('auto')
-    expect(text).toContain('arithmetic    bfloat16 (auto, measured earlier)\n              float32: least cosine 1.000000, 1000 tokens/s\n              bfloat16: least cosine 0.999950, 2000 tokens/s\n')
+    expect(text).toContain(
+      'arithmetic    bfloat16 (auto, measured earlier)\n              float32: least cosine 1.000000, 1000 tokens/s\n              bfloat16: least cosine 0.999950, 2000 tokens/s\n',
+    )
   })
 
   test('--json, and the default model', async () => {
@@ -94,7 +127,18 @@ describe('doctor', () => {
     vi.stubEnv('HF_TOKEN', 'hf_secret')
     const { code, text, err } = await run(['doctor'])
     expect({ code, err }).toEqual({ code: 0, err: '' })
-    for (const part of [process.versions.node, `${process.platform}-${process.arch}`, 'addon          loaded', 'isa: avx2', 'refused: avx512: the processor lacks it', 'not available: no driver', 'one text encoded in 4 dimensions', 'https://hub.example, token present', 'not there yet', 'Encoding works here.']) {
+    for (const part of [
+      process.versions.node,
+      `${process.platform}-${process.arch}`,
+      'addon          loaded',
+      'isa: avx2',
+      'refused: avx512: the processor lacks it',
+      'not available: no driver',
+      'one text encoded in 4 dimensions',
+      'https://hub.example, token present',
+      'not there yet',
+      'Encoding works here.',
+    ]) {
       expect(text).toContain(part)
     }
     expect(text).toMatch(/tokenizers +\d+\.\d+\.\d+ loaded/)
@@ -105,7 +149,13 @@ describe('doctor', () => {
     const { code, lines } = await run(['doctor', '--json'])
     expect(code).toBe(0)
     expect(lines).toHaveLength(1)
-    expect(lines[0]).toMatchObject({ ok: true, addon: { ok: true }, tokenizers: { ok: true }, defaultModel: { ok: true, name: 'fake' }, hub: { ok: true, cacheDir: expect.any(String) } })
+    expect(lines[0]).toMatchObject({
+      ok: true,
+      addon: { ok: true },
+      tokenizers: { ok: true },
+      defaultModel: { ok: true, name: 'fake' },
+      hub: { ok: true, cacheDir: expect.any(String) },
+    })
   })
 
   test('the addon does not load: 1, the reason, and the rest all the same', async () => {
@@ -119,8 +169,19 @@ describe('doctor', () => {
   })
 
   test('a CPU that is refused, a model that is missing, a model that gives nonsense', async () => {
-    expect((await run(['doctor'], { core: fakeCore({ cpuReason: 'no SSE2' }) })).text).toMatch(/addon +NOT WORKING: no SSE2\n/)
-    expect(await run(['doctor', '--json'], { core: fakeCore({ loadError: new EmbedCoreError('ERR_EMBEDCORE_NOT_FOUND', 'gone') }) })).toMatchObject({ code: 1, lines: [{ ok: false, addon: { ok: true }, defaultModel: { ok: false, reason: 'gone (ERR_EMBEDCORE_NOT_FOUND)' } }] })
+    expect((await run(['doctor'], { core: fakeCore({ cpuReason: 'no SSE2' }) })).text).toMatch(
+      /addon +NOT WORKING: no SSE2\n/,
+    )
+    expect(
+      await run(['doctor', '--json'], {
+        core: fakeCore({ loadError: new EmbedCoreError('ERR_EMBEDCORE_NOT_FOUND', 'gone') }),
+      }),
+    ).toMatchObject({
+      code: 1,
+      lines: [
+        { ok: false, addon: { ok: true }, defaultModel: { ok: false, reason: 'gone (ERR_EMBEDCORE_NOT_FOUND)' } },
+      ],
+    })
   })
 
   test('hub settings that cannot be are told of, and do not hinder the rest', async () => {
@@ -168,7 +229,11 @@ describe('text for people', () => {
   })
 
   test('progress with and without a known end', () => {
-    expect(progressLine({ texts: 500, tokens: 20_000, share: 0.25 }, 2)).toBe('██████░░░░░░░░░░░░░░░░░░  25 %  500 texts  250 texts/s  10.0 k tokens/s  ETA 0:06')
-    expect(progressLine({ texts: 500, tokens: 20_000, share: null }, 2)).toBe('500 texts  250 texts/s  10.0 k tokens/s  0:02')
+    expect(progressLine({ texts: 500, tokens: 20_000, share: 0.25 }, 2)).toBe(
+      '██████░░░░░░░░░░░░░░░░░░  25 %  500 texts  250 texts/s  10.0 k tokens/s  ETA 0:06',
+    )
+    expect(progressLine({ texts: 500, tokens: 20_000, share: null }, 2)).toBe(
+      '500 texts  250 texts/s  10.0 k tokens/s  0:02',
+    )
   })
 })

@@ -21,7 +21,14 @@ function npy(bytes: Buffer): { descr: string; shape: number[]; body: Buffer } {
   expect(header.endsWith('\n')).toBe(true)
   const parts = /^\{'descr': '([^']+)', 'fortran_order': False, 'shape': \(([\d, ]+)\), \} *\n$/.exec(header)
   expect(parts).not.toBeNull()
-  return { descr: parts![1]!, shape: parts![2]!.split(',').filter((part) => part.trim() !== '').map(Number), body: bytes.subarray(10 + length) }
+  return {
+    descr: parts![1]!,
+    shape: parts![2]!
+      .split(',')
+      .filter((part) => part.trim() !== '')
+      .map(Number),
+    body: bytes.subarray(10 + length),
+  }
 }
 const floats = (body: Buffer) => Array.from({ length: body.length / 4 }, (_, i) => body.readFloatLE(4 * i))
 const expected = (texts: readonly string[]) => texts.flatMap((text) => [...fakeVector(text)])
@@ -36,7 +43,9 @@ describe('jsonl', () => {
       { index: 1, text: 'two words', tokens: 4, omitted: 0 },
       { index: 2, text: '苹果', tokens: 3, omitted: 0 },
     ])
-    expect(lines.flatMap(({ embedding }) => (embedding as number[]).map(Math.fround))).toEqual(expected(['one', 'two words', '苹果']))
+    expect(lines.flatMap(({ embedding }) => (embedding as number[]).map(Math.fround))).toEqual(
+      expected(['one', 'two words', '苹果']),
+    )
     expect(core.disposed).toBe(1)
   })
 
@@ -81,8 +90,20 @@ describe('jsonl', () => {
   test('token output', async () => {
     const { lines } = await run(['encode', '--output', 'token', 'red apple'])
     const [line] = lines
-    expect(line).toMatchObject({ ids: [100, 101, 102, 103], pieces: ['[CLS]', 'red', 'apple', '[SEP]'], offsets: [[0, 0], [0, 3], [4, 9], [0, 0]], tokens: 4 })
-    expect((line!.embeddings as number[][]).map((row) => row.map(Math.fround))).toEqual(['[CLS]', 'red', 'apple', '[SEP]'].map((piece) => [...fakeVector(piece)]))
+    expect(line).toMatchObject({
+      ids: [100, 101, 102, 103],
+      pieces: ['[CLS]', 'red', 'apple', '[SEP]'],
+      offsets: [
+        [0, 0],
+        [0, 3],
+        [4, 9],
+        [0, 0],
+      ],
+      tokens: 4,
+    })
+    expect((line!.embeddings as number[][]).map((row) => row.map(Math.fround))).toEqual(
+      ['[CLS]', 'red', 'apple', '[SEP]'].map((piece) => [...fakeVector(piece)]),
+    )
   })
 
   test('no texts: no output, and no failure', async () => {
@@ -94,7 +115,16 @@ describe('npy and f32', () => {
   const texts = ['one', 'two', 'three']
 
   test('npy to a file: header with the row count, rows, no leftover', async () => {
-    const { code, text, err } = await run(['encode', '--format', 'npy', '-o', at('x.npy'), '--batch-size', '2', ...texts])
+    const { code, text, err } = await run([
+      'encode',
+      '--format',
+      'npy',
+      '-o',
+      at('x.npy'),
+      '--batch-size',
+      '2',
+      ...texts,
+    ])
     expect({ code, text }).toEqual({ code: 0, text: '' })
     expect(err).toContain('(3 x 4)')
     const { descr, shape, body } = npy(await readFile(at('x.npy')))
@@ -112,7 +142,10 @@ describe('npy and f32', () => {
 
   test('npy of no texts has no rows but the right columns', async () => {
     expect(npy((await run(['encode', '--format', 'npy'], { stdin: '' })).out).shape).toEqual([0, 4])
-    expect(npy((await run(['encode', '--format', 'npy', '--precision', 'ubinary'], { stdin: '' })).out)).toMatchObject({ descr: '|u1', shape: [0, 1] })
+    expect(npy((await run(['encode', '--format', 'npy', '--precision', 'ubinary'], { stdin: '' })).out)).toMatchObject({
+      descr: '|u1',
+      shape: [0, 1],
+    })
   })
 
   test.each([
@@ -124,7 +157,11 @@ describe('npy and f32', () => {
     const { code } = await run(['encode', '--precision', precision, '--format', 'npy', '-o', at('x.npy'), ...texts])
     expect(code).toBe(0)
     const file = npy(await readFile(at('x.npy')))
-    expect({ descr: file.descr, shape: file.shape, bytes: file.body.length }).toEqual({ descr, shape: [3, columns], bytes: 3 * columns })
+    expect({ descr: file.descr, shape: file.shape, bytes: file.body.length }).toEqual({
+      descr,
+      shape: [3, columns],
+      bytes: 3 * columns,
+    })
   })
 
   test('int8: the ranges of the first texts hold for all, are kept, and can be given again', async () => {
@@ -136,7 +173,10 @@ describe('npy and f32', () => {
     const ranges = npy(await readFile(at('a.npy.ranges.npy')))
     const first = many.slice(0, 10).map((text) => fakeVector(text))
     const columns = [0, 1, 2, 3].map((d) => first.map((vector) => vector[d]!))
-    expect(floats(ranges.body)).toEqual([...columns.map((column) => Math.min(...column)), ...columns.map((column) => Math.max(...column))])
+    expect(floats(ranges.body)).toEqual([
+      ...columns.map((column) => Math.min(...column)),
+      ...columns.map((column) => Math.max(...column)),
+    ])
     expect(core.calls.slice(1).every((call) => call.options.ranges?.length === 8)).toBe(true)
     await run([...common, '--ranges', at('a.npy.ranges.npy'), '-o', at('b.npy'), ...many])
     expect(await readFile(at('b.npy'))).toEqual(await readFile(at('a.npy')))
@@ -151,10 +191,27 @@ describe('npy and f32', () => {
   })
 
   test('f32: bare numbers and a header beside them', async () => {
-    await run(['encode', '--format', 'f32', '--pooling', 'cls,mean', '--prompt-name', 'query', '-o', at('x.f32'), ...texts])
+    await run([
+      'encode',
+      '--format',
+      'f32',
+      '--pooling',
+      'cls,mean',
+      '--prompt-name',
+      'query',
+      '-o',
+      at('x.f32'),
+      ...texts,
+    ])
     expect(floats(await readFile(at('x.f32')))).toEqual(expected(texts))
     expect(JSON.parse(await readFile(at('x.f32.json'), 'utf8'))).toMatchObject({
-      shape: [3, 4], dtype: 'float32', byteOrder: 'little', model: 'fake', options: { pooling: 'cls,mean', 'prompt-name': 'query' }, texts: 3, tokens: 9,
+      shape: [3, 4],
+      dtype: 'float32',
+      byteOrder: 'little',
+      model: 'fake',
+      options: { pooling: 'cls,mean', 'prompt-name': 'query' },
+      texts: 3,
+      tokens: 9,
     })
   })
 })
@@ -162,17 +219,35 @@ describe('npy and f32', () => {
 describe('flags reach the library', () => {
   test('all of them', async () => {
     const core = fakeCore()
-    const flags = '--model m --revision r --offline --cache-dir c --device cpu --threads 3 --pooling cls,mean --layers -1 --layer-fusion concat --attention prefix --no-normalize --dimensions 3 --prompt p --max-tokens 5 --truncate none'
+    const flags =
+      '--model m --revision r --offline --cache-dir c --device cpu --threads 3 --pooling cls,mean --layers -1 --layer-fusion concat --attention prefix --no-normalize --dimensions 3 --prompt p --max-tokens 5 --truncate none'
     expect((await run(['encode', ...flags.split(' '), 'x'], { core })).code).toBe(0)
-    expect(core.loads[0]).toMatchObject({ model: 'm', options: { revision: 'r', offline: true, cacheDir: 'c', device: 'cpu', threads: 3 } })
-    expect(core.calls[0]!.options).toMatchObject({ pooling: ['cls', 'mean'], layers: '-1', layerFusion: 'concat', attention: 'prefix', normalize: false, dimensions: 3, prompt: 'p', maxTokens: 5, truncate: false, output: 'sentence' })
+    expect(core.loads[0]).toMatchObject({
+      model: 'm',
+      options: { revision: 'r', offline: true, cacheDir: 'c', device: 'cpu', threads: 3 },
+    })
+    expect(core.calls[0]!.options).toMatchObject({
+      pooling: ['cls', 'mean'],
+      layers: '-1',
+      layerFusion: 'concat',
+      attention: 'prefix',
+      normalize: false,
+      dimensions: 3,
+      prompt: 'p',
+      maxTokens: 5,
+      truncate: false,
+      output: 'sentence',
+    })
   })
 
-  test.each(['16,24', '-4,-1', '4-8', '-4--1', 'last:4', 'first-last', '0', '1, last:2'])('--layers %s', async (layers) => {
-    const core = fakeCore()
-    expect((await run(['encode', '--layers', layers, 'x'], { core })).code).toBe(0)
-    expect(core.calls[0]!.options.layers).toBe(layers)
-  })
+  test.each(['16,24', '-4,-1', '4-8', '-4--1', 'last:4', 'first-last', '0', '1, last:2'])(
+    '--layers %s',
+    async (layers) => {
+      const core = fakeCore()
+      expect((await run(['encode', '--layers', layers, 'x'], { core })).code).toBe(0)
+      expect(core.calls[0]!.options.layers).toBe(layers)
+    },
+  )
 
   test('without flags the model decides: nothing is set', async () => {
     const core = fakeCore()
@@ -189,17 +264,31 @@ describe('what is said on the side', () => {
     const { err, lines } = await run(['encode', '--json', '--max-tokens', '4', 'a b c d e f', 'a'], {})
     expect(lines).toHaveLength(2)
     const { summary } = JSON.parse(err.trim().split('\n').at(-1)!) as { summary: Record<string, unknown> }
-    expect(summary).toMatchObject({ texts: 2, tokens: 7, truncated: 1, omittedTokens: 4, shape: [2, 4], precision: 'float32', format: 'jsonl', out: null, model: 'fake' })
+    expect(summary).toMatchObject({
+      texts: 2,
+      tokens: 7,
+      truncated: 1,
+      omittedTokens: 4,
+      shape: [2, 4],
+      precision: 'float32',
+      format: 'jsonl',
+      out: null,
+      model: 'fake',
+    })
     expect(summary.tokensPerSecond).toBeGreaterThan(0)
   })
 
   test('cut texts are told of without --json too', async () => {
-    expect((await run(['encode', '--max-tokens', '4', 'a b c d e f'])).err).toContain('1 text was too long and cut, 4 tokens in all')
+    expect((await run(['encode', '--max-tokens', '4', 'a b c d e f'])).err).toContain(
+      '1 text was too long and cut, 4 tokens in all',
+    )
   })
 
   test('a progress line on a terminal only, and it is taken away', async () => {
     const stdin = Array.from({ length: 50 }, (_, i) => `text ${i}`).join('\n')
-    expect((await run(['encode', '--out', at('x'), '--json'], { stdin, isTTY: { stderr: true } })).err).not.toContain('\x1b')
+    expect((await run(['encode', '--out', at('x'), '--json'], { stdin, isTTY: { stderr: true } })).err).not.toContain(
+      '\x1b',
+    )
     expect((await run(['encode', '--out', at('x')], { stdin })).err).not.toContain('\x1b')
     const { err } = await run(['encode', '--out', at('x')], { stdin, isTTY: { stderr: true } })
     expect(err).toContain('downloading model.safetensors  50 %')
@@ -208,22 +297,35 @@ describe('what is said on the side', () => {
 })
 
 describe('runs that break', () => {
-  const failing = () => fakeCore({ encodeError: (texts) => (texts.includes('bad') ? new EmbedCoreError('ERR_EMBEDCORE_NON_FINITE', 'a NaN came out') : null) })
+  const failing = () =>
+    fakeCore({
+      encodeError: (texts) =>
+        texts.includes('bad') ? new EmbedCoreError('ERR_EMBEDCORE_NON_FINITE', 'a NaN came out') : null,
+    })
 
-  test.each(['jsonl', 'npy', 'f32'])('%s: a failure in the middle leaves no file, and an older one as it was', async (format) => {
-    await writeFile(at('x'), 'older')
-    const core = failing()
-    const { code, err } = await run(['encode', '--format', format, '--out', at('x'), '--batch-size', '1'], { core, stdin: 'a\nb\nc\nbad\nd\n' })
-    expect({ code, err }).toEqual({ code: 1, err: 'embedcore: a NaN came out (ERR_EMBEDCORE_NON_FINITE)\n' })
-    expect(await readdir(folder)).toEqual(['x'])
-    expect(await readFile(at('x'), 'utf8')).toBe('older')
-    expect(core.disposed).toBe(1)
-  })
+  test.each(['jsonl', 'npy', 'f32'])(
+    '%s: a failure in the middle leaves no file, and an older one as it was',
+    async (format) => {
+      await writeFile(at('x'), 'older')
+      const core = failing()
+      const { code, err } = await run(['encode', '--format', format, '--out', at('x'), '--batch-size', '1'], {
+        core,
+        stdin: 'a\nb\nc\nbad\nd\n',
+      })
+      expect({ code, err }).toEqual({ code: 1, err: 'embedcore: a NaN came out (ERR_EMBEDCORE_NON_FINITE)\n' })
+      expect(await readdir(folder)).toEqual(['x'])
+      expect(await readFile(at('x'), 'utf8')).toBe('older')
+      expect(core.disposed).toBe(1)
+    },
+  )
 
   test('interrupted: 130, no file, work in flight told', async () => {
     const interrupt = new AbortController()
     const core = fakeCore({ delay: 60_000 })
-    const running = run(['encode', '--format', 'npy', '--out', at('x.npy'), 'a', 'b'], { core, signal: interrupt.signal })
+    const running = run(['encode', '--format', 'npy', '--out', at('x.npy'), 'a', 'b'], {
+      core,
+      signal: interrupt.signal,
+    })
     await expect.poll(() => core.calls.length).toBe(1)
     interrupt.abort()
     expect(await running).toMatchObject({ code: 130, err: 'embedcore: interrupted\n' })
@@ -243,7 +345,9 @@ describe('runs that break', () => {
   })
 
   test('a reader that leaves (EPIPE) ends the run quietly, with the input still open', async () => {
-    const stdout = new Writable({ write: (_chunk, _encoding, done) => done(Object.assign(new Error('write EPIPE'), { code: 'EPIPE' })) })
+    const stdout = new Writable({
+      write: (_chunk, _encoding, done) => done(Object.assign(new Error('write EPIPE'), { code: 'EPIPE' })),
+    })
     const stdin = new PassThrough()
     stdin.write('one\ntwo\n')
     expect(await run(['encode', '--batch-size', '1'], { stdout, stdin })).toMatchObject({ code: 0, err: '' })
@@ -251,8 +355,13 @@ describe('runs that break', () => {
   })
 
   test('a full disk is a failure with its reason', async () => {
-    const stdout = new Writable({ write: (_chunk, _encoding, done) => done(Object.assign(new Error('x'), { code: 'ENOSPC' })) })
-    expect(await run(['encode', 'a'], { stdout })).toMatchObject({ code: 1, err: 'embedcore: cannot write to standard output: no space left on the device\n' })
+    const stdout = new Writable({
+      write: (_chunk, _encoding, done) => done(Object.assign(new Error('x'), { code: 'ENOSPC' })),
+    })
+    expect(await run(['encode', 'a'], { stdout })).toMatchObject({
+      code: 1,
+      err: 'embedcore: cannot write to standard output: no space left on the device\n',
+    })
   })
 
   test.each([
@@ -268,7 +377,10 @@ describe('runs that break', () => {
 
   test('errors of the library keep their code, as text and as JSON', async () => {
     const core = fakeCore({ loadError: new EmbedCoreError('ERR_EMBEDCORE_NOT_FOUND', 'no model at ./nowhere') })
-    expect(await run(['encode', 'x'], { core })).toMatchObject({ code: 1, err: 'embedcore: no model at ./nowhere (ERR_EMBEDCORE_NOT_FOUND)\n' })
+    expect(await run(['encode', 'x'], { core })).toMatchObject({
+      code: 1,
+      err: 'embedcore: no model at ./nowhere (ERR_EMBEDCORE_NOT_FOUND)\n',
+    })
     const { err } = await run(['encode', '--json', 'x'], { core })
     expect(JSON.parse(err)).toEqual({ error: { code: 'ERR_EMBEDCORE_NOT_FOUND', message: 'no model at ./nowhere' } })
   })
@@ -279,6 +391,8 @@ describe('runs that break', () => {
     ['ERR_EMBEDCORE_INVALID_TEXT', 3],
     ['ERR_EMBEDCORE_OUT_OF_MEMORY', 1],
   ] as const)('%s exits with %i', async (code, exit) => {
-    expect((await run(['encode', 'x'], { core: fakeCore({ encodeError: () => new EmbedCoreError(code, 'no') }) })).code).toBe(exit)
+    expect(
+      (await run(['encode', 'x'], { core: fakeCore({ encodeError: () => new EmbedCoreError(code, 'no') }) })).code,
+    ).toBe(exit)
   })
 })

@@ -21,22 +21,37 @@ interface Ended {
 
 function embedcore(argv: readonly string[], stdin = ''): Promise<Ended> {
   return new Promise((resolve) => {
-    const child = execFile(process.execPath, [CLI, ...argv], { encoding: 'buffer', maxBuffer: 2 ** 28 }, (_error, out, err) => {
-      resolve({ code: child.exitCode, out, err: err.toString() })
-    })
+    const child = execFile(
+      process.execPath,
+      [CLI, ...argv],
+      { encoding: 'buffer', maxBuffer: 2 ** 28 },
+      (_error, out, err) => {
+        resolve({ code: child.exitCode, out, err: err.toString() })
+      },
+    )
     child.stdin!.end(stdin)
   })
 }
 
 function bash(script: string): Promise<Ended> {
   return new Promise((resolve) => {
-    const child = execFile('bash', ['-c', script, process.execPath, CLI], { encoding: 'buffer', maxBuffer: 2 ** 28 }, (_error, out, err) => {
-      resolve({ code: child.exitCode, out, err: err.toString() })
-    })
+    const child = execFile(
+      'bash',
+      ['-c', script, process.execPath, CLI],
+      { encoding: 'buffer', maxBuffer: 2 ** 28 },
+      (_error, out, err) => {
+        resolve({ code: child.exitCode, out, err: err.toString() })
+      },
+    )
   })
 }
 
-const linesOf = (out: Buffer) => out.toString().trim().split('\n').map((line) => JSON.parse(line) as { index: number; text: string; embedding: number[]; tokens: number })
+const linesOf = (out: Buffer) =>
+  out
+    .toString()
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as { index: number; text: string; embedding: number[]; tokens: number })
 
 let folder: string
 beforeAll(() => {
@@ -49,7 +64,12 @@ beforeEach(async () => {
 describe('the built-in model', () => {
   test('doctor says that encoding works', async () => {
     const { code, out } = await embedcore(['doctor', '--json'])
-    expect(JSON.parse(out.toString())).toMatchObject({ ok: true, addon: { ok: true }, tokenizers: { ok: true }, defaultModel: { ok: true } })
+    expect(JSON.parse(out.toString())).toMatchObject({
+      ok: true,
+      addon: { ok: true },
+      tokenizers: { ok: true },
+      defaultModel: { ok: true },
+    })
     expect(code).toBe(0)
   })
 
@@ -73,12 +93,25 @@ describe('the built-in model', () => {
     const texts = Array.from({ length: 300 }, (_, i) => `text number ${i} ${'and more '.repeat(i % 20)}`.trim())
     const all = linesOf((await embedcore(['encode', '--batch-size', '64'], texts.join('\n'))).out)
     expect(all.map(({ text }) => text)).toEqual(texts)
-    for (const i of [0, 63, 64, 299]) expect(linesOf((await embedcore(['encode', texts[i]!])).out)[0]!.embedding).toEqual(all[i]!.embedding)
+    for (const i of [0, 63, 64, 299])
+      expect(linesOf((await embedcore(['encode', texts[i]!])).out)[0]!.embedding).toEqual(all[i]!.embedding)
   })
 
   test.each(['int8', 'uint8', 'binary', 'ubinary'])('%s', async (precision) => {
     const path = join(folder, 'x.npy')
-    const { code, err } = await embedcore(['encode', '--json', '--precision', precision, '--format', 'npy', '--out', path, 'a', 'b', 'c'])
+    const { code, err } = await embedcore([
+      'encode',
+      '--json',
+      '--precision',
+      precision,
+      '--format',
+      'npy',
+      '--out',
+      path,
+      'a',
+      'b',
+      'c',
+    ])
     expect(code).toBe(0)
     const [warning, last] = precision.endsWith('int8') ? err.trim().split('\n') : ['', err.trim()]
     expect(warning).toMatch(precision.endsWith('int8') ? /^embedcore: warning: .* 3 vectors/ : /^$/)
@@ -93,7 +126,13 @@ describe('the built-in model', () => {
   })
 
   test('similarity and info', async () => {
-    const { code, out } = await embedcore(['similarity', '--json', 'a red apple', 'a green apple', 'the tax law of 1986'])
+    const { code, out } = await embedcore([
+      'similarity',
+      '--json',
+      'a red apple',
+      'a green apple',
+      'the tax law of 1986',
+    ])
     expect(code).toBe(0)
     const { matrix } = JSON.parse(out.toString()) as { matrix: number[][] }
     expect(matrix[0]![1]).toBeGreaterThan(matrix[0]![2]!)
@@ -101,7 +140,10 @@ describe('the built-in model', () => {
   })
 
   test('usage and input errors', async () => {
-    expect(await embedcore(['encode', '--poling', 'x'])).toMatchObject({ code: 2, err: expect.stringContaining('--pooling') })
+    expect(await embedcore(['encode', '--poling', 'x'])).toMatchObject({
+      code: 2,
+      err: expect.stringContaining('--pooling'),
+    })
     expect(await embedcore(['encode', '--file', join(folder, 'none.txt')])).toMatchObject({ code: 3 })
     expect(await embedcore(['encode', '--model', join(folder, 'none'), 'x'])).toMatchObject({ code: 1 })
     expect(await embedcore(['encode', '--dimensions', '100000', 'x'])).toMatchObject({ code: 2 })
@@ -117,9 +159,14 @@ describe('a process among others', () => {
     expect(lines[3]).toBe('0')
   })
 
-  test.each([['SIGINT', 130], ['SIGTERM', 143]] as const)('%s in the middle: %i, and no unfinished file', async (signal, expected) => {
+  test.each([
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+  ] as const)('%s in the middle: %i, and no unfinished file', async (signal, expected) => {
     await writeFile(join(folder, 'out.jsonl'), 'older')
-    const child = spawn(process.execPath, [CLI, 'encode', '--out', join(folder, 'out.jsonl')], { stdio: ['pipe', 'ignore', 'pipe'] })
+    const child = spawn(process.execPath, [CLI, 'encode', '--out', join(folder, 'out.jsonl')], {
+      stdio: ['pipe', 'ignore', 'pipe'],
+    })
     const ended = new Promise<number | null>((resolve) => child.on('exit', resolve))
     child.stdin.on('error', () => undefined)
     child.stdin.write('one\ntwo\n')
@@ -133,7 +180,8 @@ describe('a process among others', () => {
   test('memory does not grow with the input', async () => {
     // 200,000 lines, 20 MB: held at once, with vectors as text, they would be several hundred megabytes.
     const peak = async (lines: number) => {
-      const { out } = await bash(`yes "some text that is repeated, with words enough for a line that is as long as titles often are, and so on" | head -n ${lines} | "$0" -e '
+      const { out } =
+        await bash(`yes "some text that is repeated, with words enough for a line that is as long as titles often are, and so on" | head -n ${lines} | "$0" -e '
         import(process.argv[1]).then(() => process.on("exit", () => require("fs").writeSync(2, "peak " + process.resourceUsage().maxRSS + "\\n")))
       ' "$1" encode --format npy 2>&1 >/dev/null`)
       return Number(/peak (\d+)/.exec(out.toString())?.[1])
@@ -148,12 +196,30 @@ if (!hasModel) console.log(`skipped: no model at ${MINILM}`)
 
 describe.runIf(hasModel)('a real model', () => {
   test('MiniLM: related sentences are nearer, tokens have their places', async () => {
-    const { out } = await embedcore(['similarity', '--json', '--model', MINILM, 'A man is eating food.', 'A man is eating a piece of bread.', 'The girl is carrying a baby.'])
+    const { out } = await embedcore([
+      'similarity',
+      '--json',
+      '--model',
+      MINILM,
+      'A man is eating food.',
+      'A man is eating a piece of bread.',
+      'The girl is carrying a baby.',
+    ])
     const { matrix } = JSON.parse(out.toString()) as { matrix: number[][] }
     expect(matrix[0]![1]).toBeGreaterThan(0.7)
     expect(matrix[0]![2]).toBeLessThan(0.2)
-    const tokens = JSON.parse((await embedcore(['encode', '--model', MINILM, '--output', 'token', 'red apples'])).out.toString()) as { pieces: string[]; offsets: number[][]; embeddings: number[][] }
-    expect(tokens).toMatchObject({ pieces: ['[CLS]', 'red', 'apples', '[SEP]'], offsets: [[0, 0], [0, 3], [4, 10], [0, 0]] })
+    const tokens = JSON.parse(
+      (await embedcore(['encode', '--model', MINILM, '--output', 'token', 'red apples'])).out.toString(),
+    ) as { pieces: string[]; offsets: number[][]; embeddings: number[][] }
+    expect(tokens).toMatchObject({
+      pieces: ['[CLS]', 'red', 'apples', '[SEP]'],
+      offsets: [
+        [0, 0],
+        [0, 3],
+        [4, 10],
+        [0, 0],
+      ],
+    })
     expect(tokens.embeddings.map((row) => row.length)).toEqual([384, 384, 384, 384])
   })
 })

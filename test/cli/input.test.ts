@@ -27,7 +27,13 @@ async function failureOf(name: string, content: string | Buffer, ...flags: strin
 describe('csv', () => {
   test('quotes, delimiters and line ends within fields, CRLF, byte-order mark', async () => {
     const content = '\ufeffid,title\r\n1,"a, b"\r\n2,"he said ""hi"""\r\n3,"two\r\nlines"\r\n4,\r\n5,苹果'
-    expect(await textsOf('x.csv', content, '--column', 'title')).toEqual(['a, b', 'he said "hi"', 'two\r\nlines', '', '苹果'])
+    expect(await textsOf('x.csv', content, '--column', 'title')).toEqual([
+      'a, b',
+      'he said "hi"',
+      'two\r\nlines',
+      '',
+      '苹果',
+    ])
   })
 
   test('by number there is no header, unless one is told of', async () => {
@@ -44,7 +50,10 @@ describe('csv', () => {
 
   test('blank lines are not records; another delimiter; quotes as ordinary characters', async () => {
     expect(await textsOf('x.csv', 'a;b\n\n\nc;d\n', '--column', '1', '--delimiter', ';')).toEqual(['a', 'c'])
-    expect(await textsOf('x.csv', '5" pipe,x\n"6"" pipe",y\n', '--column', '1', '--quote', 'none')).toEqual(['5" pipe', '"6"" pipe"'])
+    expect(await textsOf('x.csv', '5" pipe,x\n"6"" pipe",y\n', '--column', '1', '--quote', 'none')).toEqual([
+      '5" pipe',
+      '"6"" pipe"',
+    ])
     expect(await textsOf('x.csv', "'a,b',c\n", '--column', '1', '--quote', "'")).toEqual(['a,b'])
   })
 
@@ -63,7 +72,12 @@ describe('csv', () => {
     ['a column too few', '1,a\n2\n', ['--column', '2'], /x\.csv: Invalid Record Length: expect 2, got 1 on line 2/],
     ['an open quote', '1,"a\n2,b\n', ['--column', '2'], /x\.csv: Quote Not Closed.*--quote none/],
     ['a stray quote', '1,a"b\n', ['--column', '2'], /x\.csv: Invalid Opening Quote.*--quote none/],
-    ['no such name', 'id,title\n1,a\n', ['--column', 'titel'], /x\.csv has no column "titel"; its header is "id", "title"; did you mean title\?/],
+    [
+      'no such name',
+      'id,title\n1,a\n',
+      ['--column', 'titel'],
+      /x\.csv has no column "titel"; its header is "id", "title"; did you mean title\?/,
+    ],
     ['no such number', 'id,title\n', ['--column', '3'], /x\.csv has 2 columns, so no column 3/],
     ['a name twice', 'a,a\n1,2\n', ['--column', 'a'], /more than one column "a"/],
     ['several columns and none said', 'id,title\n', [], /x\.csv has 2 columns and none is named "text".*--column/],
@@ -81,13 +95,20 @@ describe('csv', () => {
 
 describe('jsonl', () => {
   test('a field, another field, bare strings, blank lines, escapes', async () => {
-    expect(await textsOf('x.jsonl', '{"text":"a\\nb"}\n\n  \n"bare"\r\n{"text":"\\u82f9"}')).toEqual(['a\nb', 'bare', '苹'])
+    expect(await textsOf('x.jsonl', '{"text":"a\\nb"}\n\n  \n"bare"\r\n{"text":"\\u82f9"}')).toEqual([
+      'a\nb',
+      'bare',
+      '苹',
+    ])
     expect(await textsOf('x.ndjson', '{"body":"a","text":1}\n', '--field', 'body')).toEqual(['a'])
   })
 
   test.each([
     ['{"text":"a"}\n{oops}\n', /line 2 of x\.jsonl is not JSON: /],
-    ['{"txt":"a"}\n', /line 1 of x\.jsonl has no field "text"; it has "txt"; did you mean text|line 1 of x\.jsonl has no field "text"; it has "txt"; did you mean txt\?/],
+    [
+      '{"txt":"a"}\n',
+      /line 1 of x\.jsonl has no field "text"; it has "txt"; did you mean text|line 1 of x\.jsonl has no field "text"; it has "txt"; did you mean txt\?/,
+    ],
     ['{"text":5}\n', /line 1 of x\.jsonl: field "text" is a number, not a string/],
     ['{"text":null}\n', /field "text" is null/],
     ['[1]\n', /line 1 of x\.jsonl holds a list, not an object/],
@@ -112,18 +133,34 @@ describe('files', () => {
   })
 
   test('what is not UTF-8 is refused with its place', async () => {
-    expect(await failureOf('x.txt', Buffer.from([0x61, 0x0a, 0xe9, 0x0a]))).toEqual({ code: 3, err: expect.stringMatching(/x\.txt is not UTF-8 \(within the 4 bytes after byte 0\).*iconv/) })
-    expect(await failureOf('x.txt', Buffer.from([0x61, 0xe8, 0x8b]))).toEqual({ code: 3, err: expect.stringContaining('ends within a character') })
+    expect(await failureOf('x.txt', Buffer.from([0x61, 0x0a, 0xe9, 0x0a]))).toEqual({
+      code: 3,
+      err: expect.stringMatching(/x\.txt is not UTF-8 \(within the 4 bytes after byte 0\).*iconv/),
+    })
+    expect(await failureOf('x.txt', Buffer.from([0x61, 0xe8, 0x8b]))).toEqual({
+      code: 3,
+      err: expect.stringContaining('ends within a character'),
+    })
     expect((await failureOf('x.csv', Buffer.from([0x61, 0x2c, 0xff, 0x0a]), '--column', '1')).code).toBe(3)
   })
 
   test('no such file, a folder', async () => {
-    expect(await run(['encode', '--file', join(folder, 'none.txt')])).toMatchObject({ code: 3, err: expect.stringContaining('none.txt: no such file or folder') })
-    expect(await run(['encode', '--file', folder, '--input-format', 'txt'])).toMatchObject({ code: 3, err: expect.stringContaining('is a folder') })
+    expect(await run(['encode', '--file', join(folder, 'none.txt')])).toMatchObject({
+      code: 3,
+      err: expect.stringContaining('none.txt: no such file or folder'),
+    })
+    expect(await run(['encode', '--file', folder, '--input-format', 'txt'])).toMatchObject({
+      code: 3,
+      err: expect.stringContaining('is a folder'),
+    })
   })
 
   test('standard input in any format', async () => {
-    expect((await run(['encode', '--input-format', 'csv', '--column', 'b'], { stdin: 'a,b\n1,2\n' })).lines).toMatchObject([{ text: '2' }])
-    expect((await run(['encode', '--file', '-', '--input-format', 'jsonl'], { stdin: '{"text":"a"}' })).lines).toMatchObject([{ text: 'a' }])
+    expect(
+      (await run(['encode', '--input-format', 'csv', '--column', 'b'], { stdin: 'a,b\n1,2\n' })).lines,
+    ).toMatchObject([{ text: '2' }])
+    expect(
+      (await run(['encode', '--file', '-', '--input-format', 'jsonl'], { stdin: '{"text":"a"}' })).lines,
+    ).toMatchObject([{ text: 'a' }])
   })
 })

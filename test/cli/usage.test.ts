@@ -17,10 +17,16 @@ describe('usage errors', () => {
     [['encode', '--json=yes', 'x'], '--json takes no value, but "yes" was given'],
     [['encode', '--dimensions', '3', '--dimensions', '4', 'x'], '--dimensions was given twice'],
     [['encode', '--dimensions', '1.5', 'x'], '--dimensions takes a whole number of at least 1, but "1.5" was given'],
-    [['encode', '--dtype', 'int4', 'x'], '--dtype is one of float32, bfloat16, int8, auto, but "int4" was given; did you mean int8?'],
+    [
+      ['encode', '--dtype', 'int4', 'x'],
+      '--dtype is one of float32, bfloat16, int8, auto, but "int4" was given; did you mean int8?',
+    ],
     [['encode', '--threads', '0', 'x'], '--threads takes a whole number of at least 1'],
     [['encode', '--max-tokens', '-3', 'x'], '--max-tokens takes a whole number of at least 1, but "-3" was given'],
-    [['encode', '--pooling', 'mean,maks', 'x'], '--pooling is one of cls, mean, max, mean_sqrt_len, weightedmean, lasttoken, but "maks" was given; did you mean max?'],
+    [
+      ['encode', '--pooling', 'mean,maks', 'x'],
+      '--pooling is one of cls, mean, max, mean_sqrt_len, weightedmean, lasttoken, but "maks" was given; did you mean max?',
+    ],
     [['encode', '--precision', 'int4', 'x'], '--precision is one of float32, int8'],
     [['encode', '--layers', 'last', 'x'], '--layers is a number'],
     [['encode', '--format', 'csv', 'x'], '--format is one of jsonl, npy, f32'],
@@ -28,7 +34,10 @@ describe('usage errors', () => {
     [['encode', '--prompt', 'a', '--prompt-name', 'b', 'x'], '--prompt and --prompt-name exclude each other'],
     [['encode', '--file', 'a.txt', 'x'], 'texts come either as arguments or from a file: "x" was given beside --file'],
     [['encode', '--column', '1', 'x'], 'was given beside --column'],
-    [['encode', '--file', 'a.parquet'], 'cannot tell the format of a.parquet from its name; say it with --input-format txt|jsonl|csv|tsv'],
+    [
+      ['encode', '--file', 'a.parquet'],
+      'cannot tell the format of a.parquet from its name; say it with --input-format txt|jsonl|csv|tsv',
+    ],
     [['encode', '--file', 'a.txt', '--column', '1'], '--column is for csv and tsv, but the input is txt'],
     [['encode', '--file', 'a.csv', '--field', 'x'], '--field is for jsonl, but the input is csv'],
     [['encode', '--file', 'a.csv', '--column', '0'], '--column counts from 1'],
@@ -41,7 +50,10 @@ describe('usage errors', () => {
     [['encode', '--ranges', 'a', '--calibration', '5', '--precision', 'int8', 'x'], 'exclude each other'],
     [['similarity', 'a'], 'one text has nothing to be compared with'],
     [['similarity'], 'no texts: give two or more'],
-    [['similarity', '--metric', 'cosinus', 'a', 'b'], '--metric is one of cosine, dot, euclidean, manhattan, but "cosinus" was given; did you mean cosine?'],
+    [
+      ['similarity', '--metric', 'cosinus', 'a', 'b'],
+      '--metric is one of cosine, dot, euclidean, manhattan, but "cosinus" was given; did you mean cosine?',
+    ],
     [['similarity', '--file', 'a.csv', '--columns', 'a'], '--columns takes two columns'],
     [['similarity', '--file', 'a.txt'], 'pairs come from csv, tsv or jsonl'],
     [['info', 'a', 'b'], 'info is about one model, but 2 were given'],
@@ -57,8 +69,14 @@ describe('usage errors', () => {
   })
 
   test('no texts on a terminal; binary to a terminal', async () => {
-    expect(await run(['encode'], { isTTY: { stdin: true } })).toMatchObject({ code: 2, err: expect.stringContaining('no texts') })
-    expect(await run(['encode', '--format', 'npy', 'x'], { isTTY: { stdout: true } })).toMatchObject({ code: 2, err: expect.stringContaining('standard output is a terminal') })
+    expect(await run(['encode'], { isTTY: { stdin: true } })).toMatchObject({
+      code: 2,
+      err: expect.stringContaining('no texts'),
+    })
+    expect(await run(['encode', '--format', 'npy', 'x'], { isTTY: { stdout: true } })).toMatchObject({
+      code: 2,
+      err: expect.stringContaining('standard output is a terminal'),
+    })
   })
 
   test('as JSON', async () => {
@@ -68,7 +86,11 @@ describe('usage errors', () => {
   })
 
   test('behind "--" everything is a text', async () => {
-    expect((await run(['encode', '--', '-5 degrees', '--json', '--help'])).lines.map(({ text }) => text)).toEqual(['-5 degrees', '--json', '--help'])
+    expect((await run(['encode', '--', '-5 degrees', '--json', '--help'])).lines.map(({ text }) => text)).toEqual([
+      '-5 degrees',
+      '--json',
+      '--help',
+    ])
   })
 
   test('names of things every object has are not flags', async () => {
@@ -91,10 +113,17 @@ describe('help and version', () => {
 
   test('the examples of encode parse', async () => {
     const { text } = await run(['help', 'encode'])
-    const examples = text.split('\n').filter((line) => /^ {2}embedcore encode .*"/.test(line) && !line.includes('--file') && !line.includes('[flags]'))
+    const examples = text
+      .split('\n')
+      .filter((line) => /^ {2}embedcore encode .*"/.test(line) && !line.includes('--file') && !line.includes('[flags]'))
     expect(examples.length).toBeGreaterThan(4)
     for (const line of examples) {
-      const words = [...line.trim().split(/ {4,}/)[0]!.matchAll(/"([^"]*)"|(\S+)/g)].map(([, quoted, bare]) => quoted ?? bare!)
+      const words = [
+        ...line
+          .trim()
+          .split(/ {4,}/)[0]!
+          .matchAll(/"([^"]*)"|(\S+)/g),
+      ].map(([, quoted, bare]) => quoted ?? bare!)
       expect(await run(words.slice(1))).toMatchObject({ code: 0, err: '' })
     }
   })
@@ -108,7 +137,9 @@ describe('help and version', () => {
   })
 
   test('version', async () => {
-    const { version } = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
+    const { version } = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8')) as {
+      version: string
+    }
     expect(await run(['--version'], { core: noCore })).toMatchObject({ code: 0, text: `${version}\n` })
   })
 })

@@ -1,4 +1,7 @@
-/** Broken, lying and unfit model files through embedCore.load(): a coded error each time, and the process goes on. The readers' own tests are finer. */
+/**
+ * Broken, lying and unfit model files through embedCore.load(): a coded error each time, and the process goes on. The
+ * readers' own tests are finer.
+ */
 import { cp, mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -21,7 +24,10 @@ beforeEach(async () => {
 })
 afterEach(() => rm(directory, { recursive: true }))
 
-async function editHeader(edit: (header: Header) => void, editData: (data: Buffer, header: Header) => void = () => {}): Promise<void> {
+async function editHeader(
+  edit: (header: Header) => void,
+  editData: (data: Buffer, header: Header) => void = () => {},
+): Promise<void> {
   const bytes = await readFile(file('model.safetensors'))
   const size = Number(bytes.readBigUInt64LE())
   const header = JSON.parse(bytes.toString('utf8', 8, 8 + size)) as Header
@@ -84,7 +90,9 @@ describe('safetensors', () => {
     await refused('ERR_EMBEDCORE_INVALID_FILE', /query\.weight/)
   })
   it('whose shape does not fit the model', async () => {
-    await editHeader((header) => header[A_WEIGHT]!.shape.splice(0, 2, header[A_WEIGHT]!.shape[0]! * 2, header[A_WEIGHT]!.shape[1]! / 2))
+    await editHeader((header) =>
+      header[A_WEIGHT]!.shape.splice(0, 2, header[A_WEIGHT]!.shape[0]! * 2, header[A_WEIGHT]!.shape[1]! / 2),
+    )
     await refused('ERR_EMBEDCORE_SHAPE_MISMATCH', /query\.weight/)
   })
   it('with a dtype that is none of ours', async () => {
@@ -106,7 +114,13 @@ describe('safetensors', () => {
 
 describe('weights', () => {
   const setWord = (id: number, values: number[]) =>
-    editHeader(() => {}, (data, header) => values.forEach((value, d) => data.writeFloatLE(value, header[WORDS]!.data_offsets[0] + 4 * (header[WORDS]!.shape[1]! * id + d))))
+    editHeader(
+      () => {},
+      (data, header) =>
+        values.forEach((value, d) =>
+          data.writeFloatLE(value, header[WORDS]!.data_offsets[0] + 4 * (header[WORDS]!.shape[1]! * id + d)),
+        ),
+    )
 
   it('that are not numbers are refused', async () => {
     await setWord(60, [NaN])
@@ -126,7 +140,10 @@ describe('weights', () => {
     const calls = await Promise.allSettled(texts.map((text) => model.encode(text)))
     for (const [i, call] of calls.entries()) {
       if (hit[i]) expect(call).toMatchObject({ status: 'rejected', reason: { code: 'ERR_EMBEDCORE_NON_FINITE' } })
-      else expect(Array.from((call as PromiseFulfilledResult<{ data: Float32Array }>).value.data)).toEqual(Array.from((await clean.encode(texts[i]!)).data))
+      else
+        expect(Array.from((call as PromiseFulfilledResult<{ data: Float32Array }>).value.data)).toEqual(
+          Array.from((await clean.encode(texts[i]!)).data),
+        )
     }
     await Promise.all([model.dispose(), clean.dispose()])
   })
@@ -134,10 +151,17 @@ describe('weights', () => {
     const clean = await embedCore.load(path.join(GOLDEN, 'stack/mean-normalize'))
     // All words but those of one text, so that the texts on which inputs are measured at load are sure to meet some.
     const { ids } = (await clean.encode('The fox', { output: 'token' })).text(0)
-    await editHeader(() => {}, (data, header) => {
-      const { shape: [words, width], data_offsets: [start] } = header[WORDS]!
-      for (let id = 0; id < words!; id++) if (!ids.includes(id)) for (const d of [0, 1]) data.writeFloatLE(3e38, start + 4 * (width! * id + d))
-    })
+    await editHeader(
+      () => {},
+      (data, header) => {
+        const {
+          shape: [words, width],
+          data_offsets: [start],
+        } = header[WORDS]!
+        for (let id = 0; id < words!; id++)
+          if (!ids.includes(id)) for (const d of [0, 1]) data.writeFloatLE(3e38, start + 4 * (width! * id + d))
+      },
+    )
     const model = await embedCore.load(directory, { dtype: 'int8' })
     await expect(model.encode('phone')).rejects.toMatchObject({ code: 'ERR_EMBEDCORE_NON_FINITE' })
     const rows = [await clean.encode('The fox'), await model.encode('The fox')]
@@ -159,7 +183,9 @@ describe('settings', () => {
   it('with widths that cannot be', async () => {
     for (const width of [0, -16, 1e18, 17, 'wide', null]) {
       await editJson('config.json', (config) => (config.hidden_size = width))
-      await expect(embedCore.load(directory), `hidden_size ${width}`).rejects.toMatchObject({ code: expect.stringMatching(/^ERR_EMBEDCORE_(INVALID_CONFIG|SHAPE_MISMATCH|MISSING_TENSOR)$/) as string })
+      await expect(embedCore.load(directory), `hidden_size ${width}`).rejects.toMatchObject({
+        code: expect.stringMatching(/^ERR_EMBEDCORE_(INVALID_CONFIG|SHAPE_MISMATCH|MISSING_TENSOR)$/) as string,
+      })
     }
   })
   it('that name a module which is not supported', async () => {
@@ -172,7 +198,9 @@ describe('settings', () => {
     const modules = JSON.parse(await readFile(file('modules.json'), 'utf8')) as { path: string }[]
     modules[1]!.path = '../../elsewhere'
     await writeFile(file('modules.json'), JSON.stringify(modules))
-    await expect(embedCore.load(directory)).rejects.toMatchObject({ code: expect.stringMatching(/^ERR_EMBEDCORE_/) as string })
+    await expect(embedCore.load(directory)).rejects.toMatchObject({
+      code: expect.stringMatching(/^ERR_EMBEDCORE_/) as string,
+    })
   })
 })
 

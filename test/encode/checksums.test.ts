@@ -1,6 +1,8 @@
 /**
- * Every vector keeps its bits from one version to the next, in every dtype on every instruction set: checksums of the golden models' and stacks' vectors.
- * A change that is meant to change bits writes the file anew with EMBEDCORE_WRITE_CHECKSUMS=1 and says so in its commit.
+ * Every vector keeps its bits from one version to the next, in every dtype on every instruction set: checksums of the
+ * golden models' and stacks' vectors.
+ * A change that is meant to change bits writes the file anew with EMBEDCORE_WRITE_CHECKSUMS=1 and says so in its
+ * commit.
  */
 import { createHash } from 'node:crypto'
 import { readdirSync, writeFileSync } from 'node:fs'
@@ -37,7 +39,15 @@ function check(isa: string, dtype: string, name: string, parts: readonly Float32
   expect(found).toBe(sums[isa]?.[dtype]?.[name])
 }
 
-const PLAN: RawPlanOptions = { pooling: ['mean'], layers: [], fusion: 'mean', attention: [], output: 'sentence', normalize: null, dimensions: 0 }
+const PLAN: RawPlanOptions = {
+  pooling: ['mean'],
+  layers: [],
+  fusion: 'mean',
+  attention: [],
+  output: 'sentence',
+  normalize: null,
+  dimensions: 0,
+}
 const PLANS: RawPlanOptions[] = [
   PLAN,
   { ...PLAN, pooling: ['cls', 'max', 'mean_sqrt_len', 'weightedmean', 'lasttoken'], attention: ['causal'] },
@@ -53,7 +63,9 @@ function texts(vocab: number, longest: number): Int32Array[] {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0
     return Math.floor((state / 2 ** 32) * n)
   }
-  return [1, 2, 7, 17, longest, 3, 33, 12].map((length) => Int32Array.from({ length: Math.min(length, longest) }, () => 3 + below(vocab - 3)))
+  return [1, 2, 7, 17, longest, 3, 33, 12].map((length) =>
+    Int32Array.from({ length: Math.min(length, longest) }, () => 3 + below(vocab - 3)),
+  )
 }
 
 const OPTIONS: EncodeOptions[] = [{}, { normalize: false }, { prompt: 'a ' }, { normalize: true, dimensions: 4 }]
@@ -65,11 +77,16 @@ for (const isa of [...native().cpu().features, 'reference']) {
     it.each(readdirSync(path.join(GOLDEN, 'models')))('model %s', async (name) => {
       process.env.EMBEDCORE_CPU_ISA = isa
       const directory = path.join(GOLDEN, 'models', name)
-      const config = readJson<{ vocab_size: number; max_position_embeddings: number }>(path.join(directory, 'config.json'))
+      const config = readJson<{ vocab_size: number; max_position_embeddings: number }>(
+        path.join(directory, 'config.json'),
+      )
       const model = await loadDirectory(directory, 1, dtype)
       const parts: Float32Array[] = []
       // RoBERTa's table holds two positions fewer than it says.
-      for (const plan of PLANS) parts.push(await encodeIds(model, plan, texts(config.vocab_size, Math.min(config.max_position_embeddings - 2, 300))))
+      for (const plan of PLANS)
+        parts.push(
+          await encodeIds(model, plan, texts(config.vocab_size, Math.min(config.max_position_embeddings - 2, 300))),
+        )
       check(isa, dtype, `models/${name}`, parts)
       model.dispose()
     })
@@ -78,10 +95,17 @@ for (const isa of [...native().cpu().features, 'reference']) {
       process.env.EMBEDCORE_CPU_ISA = isa
       for (const name of readdirSync(path.join(GOLDEN, 'stack'))) {
         if (name.startsWith('refused-')) continue
-        const model = await embedCore.load(path.join(GOLDEN, 'stack', name), { threads: 1 }).then((one) => (one.info.kind === 'static' || dtype === 'float32' ? one : embedCore.load(one.info.path, { dtype, threads: 1 })))
+        const model = await embedCore
+          .load(path.join(GOLDEN, 'stack', name), { threads: 1 })
+          .then((one) =>
+            one.info.kind === 'static' || dtype === 'float32'
+              ? one
+              : embedCore.load(one.info.path, { dtype, threads: 1 }),
+          )
         const golden = readJson<{ texts: string[] }>(path.join(GOLDEN, 'stack', name, 'golden.json'))
         const parts: Float32Array[] = []
-        for (const options of OPTIONS) parts.push((await model.encode(golden.texts, options as { precision: 'float32' })).data)
+        for (const options of OPTIONS)
+          parts.push((await model.encode(golden.texts, options as { precision: 'float32' })).data)
         check(isa, dtype, `stack/${name}`, parts)
         await model.dispose()
       }

@@ -1,5 +1,6 @@
 /**
- * float32, bfloat16 and int8 through the public entry: what is told of them, the same bits in any company, and on real models how near they stay.
+ * float32, bfloat16 and int8 through the public entry: what is told of them, the same bits in any company, and on real
+ * models how near they stay.
  * Real models and texts lie beside the checkout, in ../shared; without them that part is skipped, and says so.
  */
 import { existsSync } from 'node:fs'
@@ -39,7 +40,10 @@ async function cosines(a: Float32Array, b: Float32Array, dimension: number): Pro
 
 const bits = (row: Float32Array) => Buffer.from(row.buffer, row.byteOffset, row.byteLength).toString('hex')
 
-/** The texts whose vectors are not, to the last bit, those they have alone on one thread: in lists forwards and backwards, at once, on one to three threads. */
+/**
+ * The texts whose vectors are not, to the last bit, those they have alone on one thread: in lists forwards and
+ * backwards, at once, on one to three threads.
+ */
 async function strays(directory: string, dtype: Dtype, texts: readonly string[]): Promise<string[]> {
   const found = new Set<string>()
   const one = await embedCore.load(directory, { dtype, threads: 1 })
@@ -50,7 +54,10 @@ async function strays(directory: string, dtype: Dtype, texts: readonly string[])
     const model = await embedCore.load(directory, { dtype, threads })
     const calls = [texts, texts.toReversed(), texts.slice(0, 5)]
     const results = await Promise.all(calls.map((call) => model.encode(call)))
-    for (const [k, call] of calls.entries()) call.forEach((text, i) => bits(results[k]!.row(i)) === alone.get(text) || found.add(`${threads} threads: ${text}`))
+    for (const [k, call] of calls.entries())
+      call.forEach(
+        (text, i) => bits(results[k]!.row(i)) === alone.get(text) || found.add(`${threads} threads: ${text}`),
+      )
     await model.dispose()
   }
   await one.dispose()
@@ -59,13 +66,21 @@ async function strays(directory: string, dtype: Dtype, texts: readonly string[])
 
 describe('static models', () => {
   test.each(['bfloat16', 'int8'] as const)('have no %s, and say why', async (dtype) => {
-    const reason = { code: 'ERR_EMBEDCORE_INVALID_OPTION', message: expect.stringMatching(new RegExp(`^Expected 'float32' or 'auto' \\(.* is a static model: .*\\) for dtype but received "${dtype}"$`)) as string }
+    const reason = {
+      code: 'ERR_EMBEDCORE_INVALID_OPTION',
+      message: expect.stringMatching(
+        new RegExp(`^Expected 'float32' or 'auto' \\(.* is a static model: .*\\) for dtype but received "${dtype}"$`),
+      ) as string,
+    }
     await expect(embedCore.load(path.join(STACK, 'static'), { dtype })).rejects.toMatchObject(reason)
     await expect(embedCore.load(undefined, { dtype })).rejects.toMatchObject(reason)
   })
 
   test('are float32, also by auto, without measuring', async () => {
-    const [plain, auto] = await Promise.all([embedCore.load(undefined, { dtype: 'float32' }), embedCore.load(undefined, { dtype: 'auto' })])
+    const [plain, auto] = await Promise.all([
+      embedCore.load(undefined, { dtype: 'float32' }),
+      embedCore.load(undefined, { dtype: 'auto' }),
+    ])
     expect(plain.info).toMatchObject({ dtype: 'float32', dtypeChoice: null })
     expect(auto.info).toMatchObject({ dtype: 'float32', dtypeChoice: { measured: [], remembered: false } })
     await Promise.all([plain.dispose(), auto.dispose()])
@@ -75,8 +90,28 @@ describe('static models', () => {
 describe.each(['mean-normalize', 'decoder', 'cls-dense-tanh'])('%s', (name) => {
   const directory = path.join(STACK, name)
   // Words of the small vocabularies these models have, from one to twenty-three a text.
-  const words = ['quick', 'brown', 'fox', 'lazy', 'dog', 'jumps', 'over', 'the', 'old', 'harbour', 'ceramic', 'cups', 'phone', 'case', 'customer', 'returned', 'machine']
-  const texts = Array.from({ length: 16 }, (_, i) => Array.from({ length: 1 + ((7 * i) % 23) }, (_unused, k) => words[(i + (i + 3) * k) % words.length]).join(' '))
+  const words = [
+    'quick',
+    'brown',
+    'fox',
+    'lazy',
+    'dog',
+    'jumps',
+    'over',
+    'the',
+    'old',
+    'harbour',
+    'ceramic',
+    'cups',
+    'phone',
+    'case',
+    'customer',
+    'returned',
+    'machine',
+  ]
+  const texts = Array.from({ length: 16 }, (_, i) =>
+    Array.from({ length: 1 + ((7 * i) % 23) }, (_unused, k) => words[(i + (i + 3) * k) % words.length]).join(' '),
+  )
 
   test.each(DTYPES)('info tells %s', async (dtype) => {
     const model = await embedCore.load(directory, { dtype })
@@ -101,13 +136,17 @@ describe.each(['mean-normalize', 'decoder', 'cls-dense-tanh'])('%s', (name) => {
     }
   })
 
-  // What int8 is smoothed by is measured at load. Handles of one directory share weights, so the second load is of a copy; and on more threads.
+  // What int8 is smoothed by is measured at load. Handles of one directory share weights, so the second load is of a
+  // copy; and on more threads.
   test.each(PATHS)('int8 loaded twice is the same to the last bit, on %s', async (isa) => {
     vi.stubEnv('EMBEDCORE_CPU_ISA', isa)
     const copy = await mkdtemp(path.join(cache, 'copy-'))
     try {
       await cp(directory, copy, { recursive: true })
-      const models = await Promise.all([embedCore.load(directory, { dtype: 'int8', threads: 1 }), embedCore.load(copy, { dtype: 'int8', threads: 3 })])
+      const models = await Promise.all([
+        embedCore.load(directory, { dtype: 'int8', threads: 1 }),
+        embedCore.load(copy, { dtype: 'int8', threads: 3 }),
+      ])
       const [first, second] = await Promise.all(models.map(async (model) => bits((await model.encode(texts)).data)))
       expect(second === first).toBe(true)
       await Promise.all(models.map((model) => model.dispose()))
@@ -129,9 +168,15 @@ describe.each(['mean-normalize', 'decoder', 'cls-dense-tanh'])('%s', (name) => {
   })
 })
 
-const REAL = [{ name: 'all-MiniLM-L6-v2', language: 'en' }, { name: 'bge-small-zh-v1.5', language: 'zh' }]
+const REAL = [
+  { name: 'all-MiniLM-L6-v2', language: 'en' },
+  { name: 'bge-small-zh-v1.5', language: 'zh' },
+]
 const present = REAL.filter(({ name, language }) => existsSync(path.join(REAL_MODELS, name)) && hasPairs(language))
-if (present.length < REAL.length) console.log(`skipped: dtypes on real models, because ${path.relative(ROOT, REAL_MODELS)} or STS-B beside it is not there`)
+if (present.length < REAL.length)
+  console.log(
+    `skipped: dtypes on real models, because ${path.relative(ROOT, REAL_MODELS)} or STS-B beside it is not there`,
+  )
 
 describe.skipIf(present.length === 0).each(present)('$name', { timeout: 300_000 }, ({ name, language }) => {
   const directory = path.join(REAL_MODELS, name)
@@ -141,15 +186,24 @@ describe.skipIf(present.length === 0).each(present)('$name', { timeout: 300_000 
   })
   afterAll(() => Promise.all([...models.values()].map((model) => model.dispose())))
   const exact = () => models.get('float32')!
-  const everyNth = (n: number) => devPairs(language).filter((_, i) => i % n === 0).map(({ a }) => a)
+  const everyNth = (n: number) =>
+    devPairs(language)
+      .filter((_, i) => i % n === 0)
+      .map(({ a }) => a)
 
   test.each(['bfloat16', 'int8'] as const)('%s: cosine to float32 of two hundred texts', async (dtype) => {
     const texts = everyNth(7).slice(0, 200)
     expect(texts).toHaveLength(200)
     const dimension = exact().info.dimension
-    const found = await cosines((await exact().encode(texts)).data, (await models.get(dtype)!.encode(texts)).data, dimension)
+    const found = await cosines(
+      (await exact().encode(texts)).data,
+      (await models.get(dtype)!.encode(texts)).data,
+      dimension,
+    )
     const least = Math.min(...found)
-    console.log(`${name} ${dtype}: least cosine ${least.toFixed(6)}, median ${found.toSorted((a, b) => a - b)[100]!.toFixed(6)}`)
+    console.log(
+      `${name} ${dtype}: least cosine ${least.toFixed(6)}, median ${found.toSorted((a, b) => a - b)[100]!.toFixed(6)}`,
+    )
     expect(least).toBeGreaterThanOrEqual(LEAST_COSINE[dtype])
   })
 
@@ -159,15 +213,24 @@ describe.skipIf(present.length === 0).each(present)('$name', { timeout: 300_000 
     for (const [dtype, model] of models) {
       const a = (await model.encode(pairs.map((pair) => pair.a))).data
       const b = (await model.encode(pairs.map((pair) => pair.b))).data
-      points[dtype] = 100 * spearman(await cosines(a, b, model.info.dimension), pairs.map(({ score }) => score))
+      points[dtype] =
+        100 *
+        spearman(
+          await cosines(a, b, model.info.dimension),
+          pairs.map(({ score }) => score),
+        )
     }
-    console.log(`${name}: Spearman of STS-B ${language} dev ${DTYPES.map((dtype) => `${dtype} ${points[dtype]!.toFixed(2)}`).join(', ')}`)
-    for (const dtype of ['bfloat16', 'int8'] as const) expect(points.float32! - points[dtype]!, dtype).toBeLessThanOrEqual(MOST_LOSS)
+    console.log(
+      `${name}: Spearman of STS-B ${language} dev ${DTYPES.map((dtype) => `${dtype} ${points[dtype]!.toFixed(2)}`).join(', ')}`,
+    )
+    for (const dtype of ['bfloat16', 'int8'] as const)
+      expect(points.float32! - points[dtype]!, dtype).toBeLessThanOrEqual(MOST_LOSS)
   })
 
   test('the weights of matrix products take a half and a quarter of the memory', () => {
     const { layers, hiddenSize, weightBytes } = exact().info
-    // Query, key, value, output, and a feed-forward of four times the width, up and down. Scales and padding may take a tenth of what is saved.
+    // Query, key, value, output, and a feed-forward of four times the width, up and down. Scales and padding may take a
+    // tenth of what is saved.
     const products = layers * 12 * hiddenSize ** 2
     expect(weightBytes - models.get('bfloat16')!.info.weightBytes).toBeGreaterThan(0.9 * 2 * products)
     expect(weightBytes - models.get('int8')!.info.weightBytes).toBeGreaterThan(0.9 * 3 * products)

@@ -1,4 +1,7 @@
-/** A text's vector is the same to the last bit alone, in any batch, in any order, at any thread count, and beside other calls. */
+/**
+ * A text's vector is the same to the last bit alone, in any batch, in any order, at any thread count, and beside other
+ * calls.
+ */
 import { readdirSync } from 'node:fs'
 import path from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
@@ -47,7 +50,12 @@ function rows(model: RawModel, plan: RawPlan, texts: readonly Int32Array[]): Pro
 }
 
 /** Which texts' vectors differ in any bit from those they have alone. */
-function differing(found: Float32Array, alone: readonly Float32Array[], order: readonly number[], width: number): number[] {
+function differing(
+  found: Float32Array,
+  alone: readonly Float32Array[],
+  order: readonly number[],
+  width: number,
+): number[] {
   const bits = new Uint32Array(found.buffer, found.byteOffset, found.length)
   return order.filter((text, place) => {
     const expected = new Uint32Array(alone[text]!.buffer)
@@ -59,31 +67,58 @@ describe.each(PATHS)('bit-identical on %s', (isa) => {
   it.each(readdirSync(MODELS))('%s', { timeout: 120_000 }, async (name) => {
     process.env.EMBEDCORE_CPU_ISA = isa
     const directory = path.join(MODELS, name)
-    const config = readJson<{ vocab_size: number; max_position_embeddings: number }>(path.join(directory, 'config.json'))
+    const config = readJson<{ vocab_size: number; max_position_embeddings: number }>(
+      path.join(directory, 'config.json'),
+    )
     const below = numbers(7)
     // RoBERTa's table holds two positions fewer than it says.
     const longest = Math.min(config.max_position_embeddings - 2, 90)
-    const texts = Array.from({ length: 24 }, () => Int32Array.from({ length: 1 + below(longest) }, () => 3 + below(config.vocab_size - 3)))
+    const texts = Array.from({ length: 24 }, () =>
+      Int32Array.from({ length: 1 + below(longest) }, () => 3 + below(config.vocab_size - 3)),
+    )
     const modes: RawAttention[][] = [[], ['causal'], ['bidirectional'], ['prefix']]
     const one = await loadDirectory(directory, 1)
-    const plans = modes.map((attention) => ({ pooling: ['mean' as const], layers: [], fusion: 'mean' as const, attention, output: 'sentence' as const, normalize: true, dimensions: 0 }))
+    const plans = modes.map((attention) => ({
+      pooling: ['mean' as const],
+      layers: [],
+      fusion: 'mean' as const,
+      attention,
+      output: 'sentence' as const,
+      normalize: true,
+      dimensions: 0,
+    }))
     for (const options of plans) {
       const plan = one.plan(options)
       const alone: Float32Array[] = []
       for (const text of texts) alone.push(await rows(one, plan, [text]))
-      expect(new Set(alone.map((row) => row.join())).size, 'different texts have different vectors').toBeGreaterThan(texts.length / 2)
+      expect(new Set(alone.map((row) => row.join())).size, 'different texts have different vectors').toBeGreaterThan(
+        texts.length / 2,
+      )
       for (const threads of [1, 2, 3]) {
         const model = await loadDirectory(directory, threads)
         const same = model.plan(options)
         // Two calls in different orders at once, and a third that is cut in small pieces.
         const [a, b] = [shuffled(texts.length, below), shuffled(texts.length, below)]
         const [first, second, ...small] = await Promise.all([
-          rows(model, same, a.map((i) => texts[i]!)), rows(model, same, b.map((i) => texts[i]!)),
+          rows(
+            model,
+            same,
+            a.map((i) => texts[i]!),
+          ),
+          rows(
+            model,
+            same,
+            b.map((i) => texts[i]!),
+          ),
           ...[0, 8, 16].map((start) => rows(model, same, texts.slice(start, start + 8))),
         ])
         expect(differing(first, alone, a, plan.dimension), `${threads} threads`).toEqual([])
         expect(differing(second, alone, b, plan.dimension), `${threads} threads`).toEqual([])
-        for (const [i, part] of small.entries()) expect(differing(part, alone, texts.map((_, k) => k).slice(8 * i, 8 * i + 8), plan.dimension), `${threads} threads`).toEqual([])
+        for (const [i, part] of small.entries())
+          expect(
+            differing(part, alone, texts.map((_, k) => k).slice(8 * i, 8 * i + 8), plan.dimension),
+            `${threads} threads`,
+          ).toEqual([])
         model.dispose()
       }
     }

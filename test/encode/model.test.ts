@@ -7,14 +7,23 @@ import { embedCore, type Model } from '../../src/index.js'
 import { GOLDEN } from '../support/golden.js'
 
 const STACK = path.join(GOLDEN, 'stack')
-const failsWith = (code: string, message?: RegExp) => expect.objectContaining({ name: expect.any(String) as string, code, ...(message ? { message: expect.stringMatching(message) as string } : {}) }) as unknown
+const failsWith = (code: string, message?: RegExp) =>
+  expect.objectContaining({
+    name: expect.any(String) as string,
+    code,
+    ...(message ? { message: expect.stringMatching(message) as string } : {}),
+  }) as unknown
 const same = (a: ArrayLike<number>, b: ArrayLike<number>) => expect(Array.from(a)).toEqual(Array.from(b))
 
 let bert: Model
 let decoder: Model
 let words: Model
 beforeAll(async () => {
-  ;[bert, decoder, words] = await Promise.all([embedCore.load(path.join(STACK, 'mean-normalize')), embedCore.load(path.join(STACK, 'decoder')), embedCore.load()])
+  ;[bert, decoder, words] = await Promise.all([
+    embedCore.load(path.join(STACK, 'mean-normalize')),
+    embedCore.load(path.join(STACK, 'decoder')),
+    embedCore.load(),
+  ])
 })
 afterAll(() => Promise.all([bert, decoder, words].map((model) => model.dispose())))
 
@@ -48,10 +57,14 @@ describe('results', () => {
       same(empty.row(0), empty.row(2))
       expect(empty.data.every(Number.isFinite)).toBe(true)
     }
-    expect((await words.encode('')).data.every((value) => value === 0), 'no tokens, no direction').toBe(true)
+    expect(
+      (await words.encode('')).data.every((value) => value === 0),
+      'no tokens, no direction',
+    ).toBe(true)
   })
 
-  it('takes lone surrogates as U+FFFD', async () => same((await bert.encode('a \ud800 b')).data, (await bert.encode('a \ufffd b')).data))
+  it('takes lone surrogates as U+FFFD', async () =>
+    same((await bert.encode('a \ud800 b')).data, (await bert.encode('a \ufffd b')).data))
 
   it('says what was cut, from either end, or refuses', async () => {
     const long = 'one two three four five six seven eight nine ten'
@@ -63,7 +76,9 @@ describe('results', () => {
       expect(cut.omittedTokens[0]).toBe(total - 5)
       expect(cut.omittedTokens[1]).toBe(Math.max(0, (await bert.encode('one')).tokenCounts[0]! - 5))
     }
-    await expect(bert.encode(['a', long], { maxTokens: 5, truncate: false })).rejects.toEqual(failsWith('ERR_EMBEDCORE_TEXT_TOO_LONG', /Text 1 has \d+ tokens, more than the 5 allowed/))
+    await expect(bert.encode(['a', long], { maxTokens: 5, truncate: false })).rejects.toEqual(
+      failsWith('ERR_EMBEDCORE_TEXT_TOO_LONG', /Text 1 has \d+ tokens, more than the 5 allowed/),
+    )
   })
 
   it('encodes a megabyte of text', { timeout: 60_000 }, async () => {
@@ -108,8 +123,13 @@ describe('results', () => {
     expect(concat.shape).toEqual([1, 2 * width])
     same(concat.data.subarray(width), (await bert.encode('a small text', { layers, normalize: false })).data)
     const mean = await bert.encode('a small text', { layers: `0-${layers}`, normalize: false })
-    const parts = await Promise.all(Array.from({ length: layers + 1 }, (_, layer) => bert.encode('a small text', { layers: layer, normalize: false })))
-    for (let i = 0; i < width; i++) expect(mean.data[i]).toBeCloseTo(parts.reduce((sum, part) => sum + part.data[i]!, 0) / parts.length, 5) // float32 rounding
+    const parts = await Promise.all(
+      Array.from({ length: layers + 1 }, (_, layer) =>
+        bert.encode('a small text', { layers: layer, normalize: false }),
+      ),
+    )
+    for (let i = 0; i < width; i++)
+      expect(mean.data[i]).toBeCloseTo(parts.reduce((sum, part) => sum + part.data[i]!, 0) / parts.length, 5) // float32 rounding
   })
 
   it('puts prompts before texts', async () => {
@@ -118,8 +138,14 @@ describe('results', () => {
     expect(query).not.toBe('')
     same((await model.encodeQuery('red shoes')).data, (await model.encode('red shoes', { prompt: query })).data)
     same((await model.encodeQuery('red shoes')).data, (await model.encode('red shoes', { promptName: 'query' })).data)
-    same((await model.encodeQuery('red shoes', { prompt: '' })).data, (await model.encode('red shoes', { prompt: '' })).data)
-    same((await model.encodeDocument('red shoes')).data, (await model.encode('red shoes', { promptName: 'document' })).data)
+    same(
+      (await model.encodeQuery('red shoes', { prompt: '' })).data,
+      (await model.encode('red shoes', { prompt: '' })).data,
+    )
+    same(
+      (await model.encodeDocument('red shoes')).data,
+      (await model.encode('red shoes', { promptName: 'document' })).data,
+    )
     await model.dispose()
   })
 })
@@ -138,15 +164,21 @@ describe('quantised results', () => {
       expect([Math.min(...own.data), Math.max(...own.data)]).toEqual(precision === 'int8' ? [-128, 127] : [0, 255])
     }
     await expect(words.encode('one', { precision: 'int8' })).rejects.toEqual(failsWith('ERR_EMBEDCORE_NO_RANGES'))
-    await expect(words.encode(texts, { precision: 'int8', ranges: ranges.slice(2) })).rejects.toEqual(failsWith('ERR_EMBEDCORE_INVALID_OPTION', /ranges/))
+    await expect(words.encode(texts, { precision: 'int8', ranges: ranges.slice(2) })).rejects.toEqual(
+      failsWith('ERR_EMBEDCORE_INVALID_OPTION', /ranges/),
+    )
   })
 
   it('packs signs into bits', async () => {
     const plain = await words.encode(texts)
     const bits = await words.encode(texts, { precision: 'ubinary' })
     expect(bits.shape).toEqual([texts.length, words.info.dimension / 8])
-    for (let d = 0; d < words.info.dimension; d++) expect((bits.row(3)[d >> 3]! >> (7 - (d & 7))) & 1, `dimension ${d}`).toBe(plain.row(3)[d]! > 0 ? 1 : 0)
-    same((await words.encode(texts, { precision: 'binary' })).data, Array.from(bits.data, (byte) => byte - 128))
+    for (let d = 0; d < words.info.dimension; d++)
+      expect((bits.row(3)[d >> 3]! >> (7 - (d & 7))) & 1, `dimension ${d}`).toBe(plain.row(3)[d]! > 0 ? 1 : 0)
+    same(
+      (await words.encode(texts, { precision: 'binary' })).data,
+      Array.from(bits.data, (byte) => byte - 128),
+    )
   })
 })
 
@@ -154,7 +186,8 @@ describe('similarity', () => {
   it('compares rows by the four measures', async () => {
     const a = Float32Array.of(1, 0, 0, 2)
     const b = Float32Array.of(1, 1)
-    const of = async (metric: 'cosine' | 'dot' | 'euclidean' | 'manhattan') => Array.from((await embedCore.similarity(a, b, { metric, dimension: 2 })).data)
+    const of = async (metric: 'cosine' | 'dot' | 'euclidean' | 'manhattan') =>
+      Array.from((await embedCore.similarity(a, b, { metric, dimension: 2 })).data)
     expect(await of('dot')).toEqual([1, 2])
     expect(await of('manhattan')).toEqual([-1, -2])
     expect(await of('euclidean')).toEqual([-1, -Math.fround(Math.sqrt(2))])
@@ -172,10 +205,18 @@ describe('similarity', () => {
   it('refuses what does not fit', async () => {
     const a = await words.encode('king')
     await expect(words.similarity(a, new Float32Array(3))).rejects.toEqual(failsWith('ERR_EMBEDCORE_SHAPE_MISMATCH'))
-    await expect(words.similarity(a, (await words.encode('king', { precision: 'binary' })) as never)).rejects.toEqual(failsWith('ERR_EMBEDCORE_INVALID_OPTION', /binary/))
-    await expect(embedCore.similarity(new Float32Array(4), new Float32Array(4))).rejects.toEqual(failsWith('ERR_EMBEDCORE_INVALID_OPTION', /dimension/))
-    await expect(embedCore.similarity(new Float32Array(100_000), new Float32Array(100_000), { dimension: 1 })).rejects.toEqual(failsWith('ERR_EMBEDCORE_OUT_OF_MEMORY', /10000000000 numbers/))
-    await expect(words.similarity(a, a, { metric: 'cos' as never })).rejects.toEqual(failsWith('ERR_EMBEDCORE_INVALID_OPTION'))
+    await expect(words.similarity(a, (await words.encode('king', { precision: 'binary' })) as never)).rejects.toEqual(
+      failsWith('ERR_EMBEDCORE_INVALID_OPTION', /binary/),
+    )
+    await expect(embedCore.similarity(new Float32Array(4), new Float32Array(4))).rejects.toEqual(
+      failsWith('ERR_EMBEDCORE_INVALID_OPTION', /dimension/),
+    )
+    await expect(
+      embedCore.similarity(new Float32Array(100_000), new Float32Array(100_000), { dimension: 1 }),
+    ).rejects.toEqual(failsWith('ERR_EMBEDCORE_OUT_OF_MEMORY', /10000000000 numbers/))
+    await expect(words.similarity(a, a, { metric: 'cos' as never })).rejects.toEqual(
+      failsWith('ERR_EMBEDCORE_INVALID_OPTION'),
+    )
   })
 })
 
@@ -188,16 +229,27 @@ describe('refusals', () => {
     [{ layers: 99 }, 'ERR_EMBEDCORE_INVALID_OPTION', /99/],
     [{ promptName: 'nobody' }, 'ERR_EMBEDCORE_INVALID_OPTION', /nobody/],
     [{ attention: 'prefix', prefixTokens: [1, 2] }, 'ERR_EMBEDCORE_INVALID_OPTION', /prefixTokens/],
-    [{ onProgress: () => { throw new Error('mine') } }, 'ERR_EMBEDCORE_INVALID_OPTION', /mine/],
+    [
+      {
+        onProgress: () => {
+          throw new Error('mine')
+        },
+      },
+      'ERR_EMBEDCORE_INVALID_OPTION',
+      /mine/,
+    ],
   ])('%o', async (options, code, message) => {
     const failure = (await bert.encode('a', options as object).catch((error: unknown) => error)) as Error
     expect(failure).toEqual(failsWith(code, message))
     expect(failure.stack, 'the caller is in the stack').toContain('model.test.ts')
   })
 
-  it.each([[undefined], [null], [5], [['a', 5]], [['a', undefined]], [{}], [new Uint8Array(3)]])('texts %o', async (texts) => {
-    await expect(bert.encode(texts as never)).rejects.toEqual(failsWith('ERR_EMBEDCORE_INVALID_TEXT'))
-  })
+  it.each([[undefined], [null], [5], [['a', 5]], [['a', undefined]], [{}], [new Uint8Array(3)]])(
+    'texts %o',
+    async (texts) => {
+      await expect(bert.encode(texts as never)).rejects.toEqual(failsWith('ERR_EMBEDCORE_INVALID_TEXT'))
+    },
+  )
 
   it('of a disposed model', async () => {
     const model = await embedCore.load(path.join(STACK, 'mean-normalize'), { threads: 1 })
@@ -212,11 +264,16 @@ describe('refusals', () => {
 
   it('of a full queue, and takes calls again when it is empty', async () => {
     const model = await embedCore.load(path.join(STACK, 'mean-normalize'), { threads: 1, maxQueueTokens: 600 })
-    const calls = await Promise.allSettled(Array.from({ length: 40 }, (_, i) => model.encode(Array.from({ length: 30 }, (_, k) => `a number of words ${i} ${k}`))))
+    const calls = await Promise.allSettled(
+      Array.from({ length: 40 }, (_, i) =>
+        model.encode(Array.from({ length: 30 }, (_, k) => `a number of words ${i} ${k}`)),
+      ),
+    )
     const refused = calls.filter((call) => call.status === 'rejected')
     expect(refused.length).toBeGreaterThan(0)
     expect(refused.length).toBeLessThan(40)
-    for (const { reason } of refused) expect(reason).toEqual(failsWith('ERR_EMBEDCORE_QUEUE_FULL', /maxQueueTokens is 600/))
+    for (const { reason } of refused)
+      expect(reason).toEqual(failsWith('ERR_EMBEDCORE_QUEUE_FULL', /maxQueueTokens is 600/))
     expect((await model.encode('again')).shape[0]).toBe(1)
     await model.dispose()
   })
@@ -229,8 +286,12 @@ describe('signals and progress', () => {
     const texts = Array.from({ length: 20_000 }, (_, i) => `some words to encode ${i}`)
     const call = bert.encode(texts, { signal: stop.signal })
     setTimeout(() => stop.abort(why), 20)
-    await expect(call).rejects.toEqual(expect.objectContaining({ name: 'AbortError', code: 'ERR_EMBEDCORE_ABORTED', cause: why }))
-    await expect(bert.encode('a', { signal: AbortSignal.abort(why) })).rejects.toEqual(failsWith('ERR_EMBEDCORE_ABORTED'))
+    await expect(call).rejects.toEqual(
+      expect.objectContaining({ name: 'AbortError', code: 'ERR_EMBEDCORE_ABORTED', cause: why }),
+    )
+    await expect(bert.encode('a', { signal: AbortSignal.abort(why) })).rejects.toEqual(
+      failsWith('ERR_EMBEDCORE_ABORTED'),
+    )
     expect((await bert.encode('a')).shape[0]).toBe(1)
   })
 
@@ -239,7 +300,9 @@ describe('signals and progress', () => {
     const texts = Array.from({ length: 1500 }, (_, i) => `text ${i}`)
     const { tokenCounts } = await words.encode(texts, { onProgress: (progress) => seen.push(progress) })
     expect(seen.length).toBeGreaterThan(2)
-    expect(seen.every((progress, i) => progress.total === 1500 && (i === 0 || progress.done > seen[i - 1]!.done))).toBe(true)
+    expect(seen.every((progress, i) => progress.total === 1500 && (i === 0 || progress.done > seen[i - 1]!.done))).toBe(
+      true,
+    )
     expect(seen.at(-1)).toEqual({ done: 1500, total: 1500, tokens: tokenCounts.reduce((a, b) => a + b) })
   })
 
@@ -280,7 +343,11 @@ describe('files', () => {
   })
 
   it('says where there is no model', async () => {
-    await expect(embedCore.load('./no-such-directory')).rejects.toEqual(failsWith('ERR_EMBEDCORE_NOT_FOUND', /no-such-directory/))
-    await expect(embedCore.load(STACK, { thread: 2 } as never)).rejects.toEqual(failsWith('ERR_EMBEDCORE_UNKNOWN_OPTION', /did you mean "threads"/))
+    await expect(embedCore.load('./no-such-directory')).rejects.toEqual(
+      failsWith('ERR_EMBEDCORE_NOT_FOUND', /no-such-directory/),
+    )
+    await expect(embedCore.load(STACK, { thread: 2 } as never)).rejects.toEqual(
+      failsWith('ERR_EMBEDCORE_UNKNOWN_OPTION', /did you mean "threads"/),
+    )
   })
 })

@@ -25,7 +25,8 @@ it('a stream of short calls does not starve a long one', async () => {
   let finished = false
   let shorts = 0
   const slow = model.encode(long.slice(0, 600)).then(() => (finished = true))
-  while (!finished && shorts < 20_000) shorts += (await Promise.all([model.encode('a'), model.encode('b'), model.encode('c')])).length
+  while (!finished && shorts < 20_000)
+    shorts += (await Promise.all([model.encode('a'), model.encode('b'), model.encode('c')])).length
   expect(finished).toBe(true)
   await slow
   await model.dispose()
@@ -33,10 +34,19 @@ it('a stream of short calls does not starve a long one', async () => {
 
 it('calls with different options at once get their own results', async () => {
   const model = await embedCore.load(STACK)
-  const options = [{}, { pooling: 'cls' }, { dimensions: 4 }, { layers: 1 }, { attention: 'causal' }, { normalize: false }] as const
+  const options = [
+    {},
+    { pooling: 'cls' },
+    { dimensions: 4 },
+    { layers: 1 },
+    { attention: 'causal' },
+    { normalize: false },
+  ] as const
   const alone = []
   for (const one of options) alone.push(Array.from((await model.encode(['a text', 'another one'], one)).data))
-  const rounds = await Promise.all(Array.from({ length: 60 }, (_, i) => model.encode(['a text', 'another one'], options[i % options.length])))
+  const rounds = await Promise.all(
+    Array.from({ length: 60 }, (_, i) => model.encode(['a text', 'another one'], options[i % options.length])),
+  )
   for (const [i, { data }] of rounds.entries()) expect(Array.from(data)).toEqual(alone[i % options.length])
   await model.dispose()
 })
@@ -47,6 +57,13 @@ it('takes as many threads as it is told, else as the process may use', async (co
   await asked.dispose()
   if (!existsSync('/usr/bin/taskset')) return context.skip('taskset is not there')
   const script = `const { embedCore } = await import(${JSON.stringify(path.join(ROOT, 'dist/index.js'))}); console.log((await embedCore.load()).info.threads)`
-  const { stdout } = await promisify(execFile)('taskset', ['-c', '0', process.execPath, '--input-type=module', '-e', script])
+  const { stdout } = await promisify(execFile)('taskset', [
+    '-c',
+    '0',
+    process.execPath,
+    '--input-type=module',
+    '-e',
+    script,
+  ])
   expect(stdout.trim()).toBe('1')
 })

@@ -17,7 +17,9 @@ it('gives what encode gives, in order', async () => {
   const texts = Array.from({ length: 1000 }, (_, i) => text(i))
   const whole = await model.encode(texts)
   let next = 0
-  for await (const { index, text: given, vector, tokenCount, omittedTokens } of model.encodeStream(texts, { batchSize: 64 })) {
+  for await (const { index, text: given, vector, tokenCount, omittedTokens } of model.encodeStream(texts, {
+    batchSize: 64,
+  })) {
     expect(index).toBe(next)
     expect(given).toBe(texts[index])
     expect(Array.from(vector)).toEqual(Array.from(whole.row(index)))
@@ -81,7 +83,10 @@ it('ends with the error of the source, of a text, or of the signal', async () =>
     return seen
   }
   await expect(run(model.encodeStream(broken()))).rejects.toBe(failure)
-  await expect(run(model.encodeStream(['a', 5 as never]))).rejects.toMatchObject({ code: 'ERR_EMBEDCORE_INVALID_TEXT', message: expect.stringContaining('text 1') as string })
+  await expect(run(model.encodeStream(['a', 5 as never]))).rejects.toMatchObject({
+    code: 'ERR_EMBEDCORE_INVALID_TEXT',
+    message: expect.stringContaining('text 1') as string,
+  })
   await expect(run(model.encodeStream(5 as never))).rejects.toMatchObject({ code: 'ERR_EMBEDCORE_INVALID_TEXT' })
   const stop = new AbortController()
   const texts = (function* () {
@@ -90,7 +95,9 @@ it('ends with the error of the source, of a text, or of the signal', async () =>
       yield text(i)
     }
   })()
-  await expect(run(model.encodeStream(texts, { signal: stop.signal }))).rejects.toMatchObject({ code: 'ERR_EMBEDCORE_ABORTED' })
+  await expect(run(model.encodeStream(texts, { signal: stop.signal }))).rejects.toMatchObject({
+    code: 'ERR_EMBEDCORE_ABORTED',
+  })
 })
 
 it('checks its options, and wants ranges for int8', async () => {

@@ -3,9 +3,10 @@
 //
 //   fuzz_json [--seconds N] [--seed S] [--runs N] [--artifacts DIR] CORPUS-DIR | FILE...
 //
-// Runs every file of the corpus as it is, then mutations of them, until the time is over. An input on which the target dies
-// (signal, sanitizer, exception) is written to DIR/crash-<target>-<hash>; giving such a file as argument runs it alone. There is
-// no coverage feedback: inputs that the target accepts (it returned 0) join the corpus, so that mutations build on each other.
+// Runs every file of the corpus as it is, then mutations of them, until the time is over. An input on which the target
+// dies (signal, sanitizer, exception) is written to DIR/crash-<target>-<hash>; giving such a file as argument runs it
+// alone. There is no coverage feedback: inputs that the target accepts (it returned 0) join the corpus, so that
+// mutations build on each other.
 #include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
@@ -36,12 +37,83 @@ constexpr size_t kMaxInput = 1 << 14;
 constexpr size_t kMaxCorpus = 2000;
 constexpr unsigned kSecondsPerInput = 20;  // longer is a hang
 
-const char* const kTokens[] = {"{", "}", "[", "]", ":", ",", "\"", "\\", "\\u", "\\ud83d", "\\ude00", "\\u0000", "null", "true", "false", "NaN", "Infinity", "-Infinity", "-1", "0", "1e400", "1e-400",
-                               "1.0", "9223372036854775807", "9223372036854775808", "18446744073709551615", "4294967296", "-9223372036854775809", "\xff", "\xed\xa0\x80", "\xef\xbb\xbf",
-                               "\"dtype\"", "\"shape\"", "\"data_offsets\"", "\"__metadata__\"", "\"F32\"", "\"BF16\"", "\"F4\"", "\"weight_map\"", "\"metadata\"", "model.safetensors.index.json",
-                               "../", "\"a\":", "[[[[[[[[", "{\"a\":{\"a\":", "\"model_type\"", "\"bert\"", "\"qwen2\"", "\"hidden_size\"", "\"rope_scaling\"", "\"layer_types\"", "\"num_hidden_layers\""};
-const uint64_t kIntegers[] = {0, 1, 2, 7, 8, 16, 63, 64, 127, 128, 255, 256, 32767, 32768, 65535, 99'999'999, 100'000'000, 100'000'001, 0x7fffffff, 0x80000000, 0xffffffff, 0x100000000,
-                              0x7fffffffffffffff, 0x8000000000000000, 0xffffffffffffffff};
+const char* const kTokens[] = {"{",
+                               "}",
+                               "[",
+                               "]",
+                               ":",
+                               ",",
+                               "\"",
+                               "\\",
+                               "\\u",
+                               "\\ud83d",
+                               "\\ude00",
+                               "\\u0000",
+                               "null",
+                               "true",
+                               "false",
+                               "NaN",
+                               "Infinity",
+                               "-Infinity",
+                               "-1",
+                               "0",
+                               "1e400",
+                               "1e-400",
+                               "1.0",
+                               "9223372036854775807",
+                               "9223372036854775808",
+                               "18446744073709551615",
+                               "4294967296",
+                               "-9223372036854775809",
+                               "\xff",
+                               "\xed\xa0\x80",
+                               "\xef\xbb\xbf",
+                               "\"dtype\"",
+                               "\"shape\"",
+                               "\"data_offsets\"",
+                               "\"__metadata__\"",
+                               "\"F32\"",
+                               "\"BF16\"",
+                               "\"F4\"",
+                               "\"weight_map\"",
+                               "\"metadata\"",
+                               "model.safetensors.index.json",
+                               "../",
+                               "\"a\":",
+                               "[[[[[[[[",
+                               "{\"a\":{\"a\":",
+                               "\"model_type\"",
+                               "\"bert\"",
+                               "\"qwen2\"",
+                               "\"hidden_size\"",
+                               "\"rope_scaling\"",
+                               "\"layer_types\"",
+                               "\"num_hidden_layers\""};
+const uint64_t kIntegers[] = {0,
+                              1,
+                              2,
+                              7,
+                              8,
+                              16,
+                              63,
+                              64,
+                              127,
+                              128,
+                              255,
+                              256,
+                              32767,
+                              32768,
+                              65535,
+                              99'999'999,
+                              100'000'000,
+                              100'000'001,
+                              0x7fffffff,
+                              0x80000000,
+                              0xffffffff,
+                              0x100000000,
+                              0x7fffffffffffffff,
+                              0x8000000000000000,
+                              0xffffffffffffffff};
 
 // SplitMix64: the same numbers on every machine, so that a seed repeats a run.
 class Random {
@@ -72,9 +144,11 @@ void save_running_input() {
   char path[4200];
   std::snprintf(path, sizeof path, "%s%016" PRIx64, artifact_prefix, hash);
   const int file = ::open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
-  const bool written = file >= 0 && ::write(file, running->data(), running->size()) == static_cast<ssize_t>(running->size());
+  const bool written =
+      file >= 0 && ::write(file, running->data(), running->size()) == static_cast<ssize_t>(running->size());
   if (file >= 0) ::close(file);
-  std::fprintf(stderr, "%s %s (%zu bytes)\n", written ? "the input was saved to" : "the input could not be saved to", path, running->size());
+  std::fprintf(stderr, "%s %s (%zu bytes)\n", written ? "the input was saved to" : "the input could not be saved to",
+               path, running->size());
 }
 
 void on_signal(int number) {
@@ -123,7 +197,9 @@ void insert(Input& input, size_t at, const void* bytes, size_t count) {
   input.insert(input.begin() + static_cast<std::ptrdiff_t>(at), from, from + count);
 }
 
-void overwrite(Input& input, size_t at, const void* bytes, size_t count) { std::memcpy(input.data() + at, bytes, std::min(count, input.size() - at)); }
+void overwrite(Input& input, size_t at, const void* bytes, size_t count) {
+  std::memcpy(input.data() + at, bytes, std::min(count, input.size() - at));
+}
 
 void erase(Input& input, size_t at, size_t count) {
   const auto first = input.begin() + static_cast<std::ptrdiff_t>(at);
@@ -138,7 +214,8 @@ void change_number(Input& input, Random& random) {
   size_t end = at;
   while (end < input.size() && is_digit(input[end])) ++end;
   if (end == at) return;
-  const std::string digits(input.begin() + static_cast<std::ptrdiff_t>(at), input.begin() + static_cast<std::ptrdiff_t>(end));
+  const std::string digits(input.begin() + static_cast<std::ptrdiff_t>(at),
+                           input.begin() + static_cast<std::ptrdiff_t>(end));
   const uint64_t old = std::strtoull(digits.c_str(), nullptr, 10);
   const uint64_t changed = random.below(2) ? kIntegers[random.below(std::size(kIntegers))] : old + random.below(17) - 8;
   const std::string text = std::to_string(changed);
@@ -159,27 +236,22 @@ void mutate(Input& input, const std::vector<Input>& corpus, Random& random) {
       case 1:
         if (at < input.size()) input[at] = static_cast<uint8_t>(random.next());
         break;
-      case 2:
-        input.resize(at);
-        break;
-      case 3:
-        erase(input, at, 1 + random.below(16));
-        break;
+      case 2: input.resize(at); break;
+      case 3: erase(input, at, 1 + random.below(16)); break;
       case 4:
         if (at < input.size()) overwrite(input, at, &integer, size_t{1} << random.below(4));
         break;
       case 5:  // the first eight bytes are where binary formats keep their lengths
         if (!input.empty()) overwrite(input, 0, &integer, 8);
         break;
-      case 6:
-        insert(input, at, token.data(), token.size());
-        break;
+      case 6: insert(input, at, token.data(), token.size()); break;
       case 7:
         if (at < input.size()) overwrite(input, at, token.data(), token.size());
         break;
       case 8: {  // a piece of the input twice
         const size_t count = std::min(random.below(64) + 1, input.size() - at);
-        const Input piece(input.begin() + static_cast<std::ptrdiff_t>(at), input.begin() + static_cast<std::ptrdiff_t>(at + count));
+        const Input piece(input.begin() + static_cast<std::ptrdiff_t>(at),
+                          input.begin() + static_cast<std::ptrdiff_t>(at + count));
         insert(input, random.below(input.size() + 1), piece.data(), piece.size());
         break;
       }
@@ -206,7 +278,9 @@ void mutate(Input& input, const std::vector<Input>& corpus, Random& random) {
 }
 
 [[noreturn]] void usage(const char* problem, const char* value) {
-  std::fprintf(stderr, "%s %s\nusage: TARGET [--seconds N] [--seed S] [--runs N] [--artifacts DIR] CORPUS-DIR | FILE...\n", problem, value);
+  std::fprintf(stderr,
+               "%s %s\nusage: TARGET [--seconds N] [--seed S] [--runs N] [--artifacts DIR] CORPUS-DIR | FILE...\n",
+               problem, value);
   std::exit(2);
 }
 
@@ -285,7 +359,8 @@ int main(int count, char** arguments) {
         corpus[seeds + random.below(kMaxCorpus - seeds)] = std::move(input);
       }
     }
-    std::printf("%s: %" PRIu64 " executions, %" PRIu64 " accepted, %.1f s, seed %" PRIu64 ", no crash\n", target.c_str(), executions, accepted, passed(), seed);
+    std::printf("%s: %" PRIu64 " executions, %" PRIu64 " accepted, %.1f s, seed %" PRIu64 ", no crash\n",
+                target.c_str(), executions, accepted, passed(), seed);
   } else {
     std::printf("%s: %" PRIu64 " files, %" PRIu64 " accepted, no crash\n", target.c_str(), executions, accepted);
   }

@@ -8,7 +8,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const auto shards = parse_shard_index(as_text(data, size), "fuzz.index.json");
     if (shards.empty()) finding("an index without shards was taken");
     for (const auto& [tensor, shard] : shards)
-      if (shard.empty() || shard == "." || shard == ".." || shard.find('/') != shard.npos || shard.find('\0') != shard.npos || shard == "model.safetensors.index.json")
+      if (shard.empty() || shard == "." || shard == ".." || shard.find('/') != shard.npos ||
+          shard.find('\0') != shard.npos || shard == "model.safetensors.index.json")
         finding("a shard's name leads elsewhere:", shard.c_str());
   });
 }

@@ -1,4 +1,5 @@
-// base/json.h: any text is parsed or refused, and every value that was parsed can be walked, described and found by its key.
+// base/json.h: any text is parsed or refused, and every value that was parsed can be walked, described and found by its
+// key.
 #include "base/json.h"
 
 #include "target.h"

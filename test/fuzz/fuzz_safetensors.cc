@@ -12,8 +12,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const auto tensors = SafeTensors::parse(bytes, "fuzz.safetensors");
     size_t total = 0;
     for (const TensorView& view : tensors->all()) {
-      if (view.data < bytes.data() || view.bytes > size || view.data + view.bytes > bytes.data() + size) finding("a view leaves the file:", view.name.c_str());
-      if (static_cast<uint64_t>(view.elements()) * dtype_bits(view.dtype) != view.bytes * 8) finding("a view does not fit its shape:", view.name.c_str());
+      if (view.data < bytes.data() || view.bytes > size || view.data + view.bytes > bytes.data() + size)
+        finding("a view leaves the file:", view.name.c_str());
+      if (static_cast<uint64_t>(view.elements()) * dtype_bits(view.dtype) != view.bytes * 8)
+        finding("a view does not fit its shape:", view.name.c_str());
       if (tensors->find(view.name) != &view) finding("find() gave another view:", view.name.c_str());
       total += view.bytes;
       unsigned sum = 0;

@@ -17,7 +17,9 @@ namespace embedcore {
   std::abort();
 }
 
-inline std::string_view as_text(const uint8_t* data, size_t size) { return {reinterpret_cast<const char*>(data), size}; }
+inline std::string_view as_text(const uint8_t* data, size_t size) {
+  return {reinterpret_cast<const char*>(data), size};
+}
 
 // 0 where the input was taken, -1 where it was refused in the proper way (libFuzzer's sign for "not worth keeping").
 template <typename Parse>
@@ -29,7 +31,8 @@ int run_parser(std::initializer_list<Code> allowed, Parse&& parse) {
     const std::string_view sentence = error.what();
     for (size_t i = 0; i < sentence.size();) {
       const size_t length = utf8_length(sentence.substr(i));
-      if (length == 0 || static_cast<unsigned char>(sentence[i]) < 0x20) finding("an error's sentence is not printable UTF-8:", error.what());
+      if (length == 0 || static_cast<unsigned char>(sentence[i]) < 0x20)
+        finding("an error's sentence is not printable UTF-8:", error.what());
       i += length;
     }
     if (sentence.size() > 4 * 4096 + 16) finding("an error's sentence has no end:", error.what());

@@ -28,7 +28,8 @@ LLAMA3 = {  # the four frequencies of head_dim 8 fall into all three ranges: kep
 }
 YARN = {"rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0, "original_max_position_embeddings": 16}
 
-# name -> configuration, the class that saves it (which decides the key prefix, as in published files), dtype of the file
+# name -> configuration, the class that saves it (which decides the key prefix, as in published files), dtype of the
+# file
 MODELS = {
     "bert": (BertConfig(**ENCODER), AutoModel, torch.float32),
     "bert-f16": (BertConfig(**ENCODER), AutoModel, torch.float16),

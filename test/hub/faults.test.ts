@@ -1,4 +1,7 @@
-/** What goes wrong on the way: broken connections, wrong bytes, refusals that pass and that do not, and callers who leave. */
+/**
+ * What goes wrong on the way: broken connections, wrong bytes, refusals that pass and that do not, and callers who
+ * leave.
+ */
 import { createHash } from 'node:crypto'
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -22,8 +25,13 @@ const AT_CDN = /^\/[0-9a-f]{64}\/model\.safetensors$/
 
 const blobs = (): string => join(fixture.cacheDir, 'models--org--tiny-model', 'blobs')
 const unfinished = (): string => join(blobs(), `${sha256(WEIGHTS)}.embedcore.incomplete`)
-const ranges = (): (string | undefined)[] => fixture.hub.requestsFor(FILE).filter(({ origin }) => origin === 'cdn').map(({ range }) => range)
-const unfinishedFiles = async (): Promise<string[]> => (await readdir(blobs())).filter((name) => name.endsWith('.incomplete'))
+const ranges = (): (string | undefined)[] =>
+  fixture.hub
+    .requestsFor(FILE)
+    .filter(({ origin }) => origin === 'cdn')
+    .map(({ range }) => range)
+const unfinishedFiles = async (): Promise<string[]> =>
+  (await readdir(blobs())).filter((name) => name.endsWith('.incomplete'))
 
 async function leave(bytes: Buffer): Promise<void> {
   await mkdir(blobs(), { recursive: true })
@@ -40,7 +48,9 @@ describe('a connection that breaks', () => {
     fixture.hub.addCommit(ID, SENTENCE_MODEL)
     fixture.hub.faults = [{ path: AT_CDN, kind: 'drop', after: 100_000, times: 2 }]
     const seen: number[] = []
-    await expectWeights(await resolveModel(ID, { onProgress: ({ file, loaded }) => void (file === FILE && seen.push(loaded)) }))
+    await expectWeights(
+      await resolveModel(ID, { onProgress: ({ file, loaded }) => void (file === FILE && seen.push(loaded)) }),
+    )
     expect(ranges()).toEqual([undefined, 'bytes=100000-', 'bytes=200000-'])
     expect(seen).toEqual([...seen].sort((a, b) => a - b))
   })
@@ -58,7 +68,9 @@ describe('a connection that breaks', () => {
     fixture.hub.faults = []
     fixture.hub.requests.length = 0
     const seen: number[] = []
-    await expectWeights(await resolveModel(ID, { onProgress: ({ file, loaded }) => void (file === FILE && seen.push(loaded)) }))
+    await expectWeights(
+      await resolveModel(ID, { onProgress: ({ file, loaded }) => void (file === FILE && seen.push(loaded)) }),
+    )
     expect(ranges()).toEqual(['bytes=150000-'])
     expect(seen[0]).toBe(150_000)
   })
@@ -73,7 +85,9 @@ describe('a connection that breaks', () => {
 
   it.each(['revision/main', 'tree/'])('in an answer of the API is asked again: %s', async (part) => {
     fixture.hub.addCommit(ID, SENTENCE_MODEL)
-    fixture.hub.faults = [{ path: new RegExp(part), kind: 'status', status: 502, headers: { 'retry-after': '0' }, times: 2 }]
+    fixture.hub.faults = [
+      { path: new RegExp(part), kind: 'status', status: 502, headers: { 'retry-after': '0' }, times: 2 },
+    ]
     await expectWeights(await resolveModel(ID))
     expect(fixture.hub.requests.filter(({ path }) => path.includes(part)).length).toBe(3)
   })
@@ -134,7 +148,10 @@ describe('wrong bytes', () => {
     // Other files may have been stopped in the middle.
     for (const name of names.filter((each) => !each.endsWith('.incomplete'))) {
       const content = await readFile(join(blobs(), name))
-      expect([sha256(content), createHash('sha1').update(`blob ${content.length}\0`).update(content).digest('hex')]).toContain(name)
+      expect([
+        sha256(content),
+        createHash('sha1').update(`blob ${content.length}\0`).update(content).digest('hex'),
+      ]).toContain(name)
     }
     fixture.hub.faults = []
     await expectWeights(await resolveModel(ID))
@@ -182,7 +199,9 @@ describe('refusals', () => {
 
   it('of a file that is listed name the file', async () => {
     fixture.hub.addCommit(ID, SENTENCE_MODEL)
-    fixture.hub.faults = [{ path: /tokenizer\.json$/, kind: 'status', status: 404, headers: { 'x-error-code': 'EntryNotFound' } }]
+    fixture.hub.faults = [
+      { path: /tokenizer\.json$/, kind: 'status', status: 404, headers: { 'x-error-code': 'EntryNotFound' } },
+    ]
     const error = await failureOf(resolveModel(ID))
     expect(error.code).toBe('ERR_EMBEDCORE_HUB')
     expect(error.message).toContain('lists a file of "org/tiny-model" that it then cannot find')
@@ -192,13 +211,16 @@ describe('refusals', () => {
 
   it('without end are ended: a redirect to itself, and one that leaves http', async () => {
     fixture.hub.addCommit(ID, SENTENCE_MODEL)
-    for (const [location, sentence] of [[`${fixture.hub.url}/loop`, /redirected more than 10 times/], ['file:///etc/passwd', /not http: file:/]] as const) {
+    for (const [location, sentence] of [
+      [`${fixture.hub.url}/loop`, /redirected more than 10 times/],
+      ['file:///etc/passwd', /not http: file:/],
+    ] as const) {
       fixture.hub.faults = [{ path: /./, kind: 'status', status: 302, headers: { location } }]
       expect((await failureOf(resolveModel(ID))).message).toMatch(sentence)
     }
   })
 
-  it('by an answer that is not the hub\'s are told from those by the hub', async () => {
+  it("by an answer that is not the hub's are told from those by the hub", async () => {
     fixture.hub.addCommit(ID, SENTENCE_MODEL)
     fixture.hub.faults = [{ path: /revision\/main/, kind: 'status', status: 200 }]
     const error = await failureOf(resolveModel(ID))

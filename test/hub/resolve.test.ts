@@ -14,7 +14,10 @@ const ID = 'org/tiny-model'
 
 async function filesUnder(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true })
-  return entries.filter((entry) => !entry.isDirectory()).map((entry) => relative(folder, join(entry.parentPath, entry.name))).sort()
+  return entries
+    .filter((entry) => !entry.isDirectory())
+    .map((entry) => relative(folder, join(entry.parentPath, entry.name)))
+    .sort()
 }
 
 describe('a name', () => {
@@ -31,12 +34,15 @@ describe('a name', () => {
     expect(fixture.hub.requests).toEqual([])
   })
 
-  it.each(['./nothing-here', '../nothing-here', '/nothing/here', '~/nothing-here', '~nobody', './a/b/c/d'])('with the form of a path is never asked of the hub: %s', async (name) => {
-    const error = await failureOf(resolveModel(name))
-    expect(error.code).toBe('ERR_EMBEDCORE_NOT_FOUND')
-    expect(error.message).toContain(`no directory "${name}"`)
-    expect(fixture.hub.requests).toEqual([])
-  })
+  it.each(['./nothing-here', '../nothing-here', '/nothing/here', '~/nothing-here', '~nobody', './a/b/c/d'])(
+    'with the form of a path is never asked of the hub: %s',
+    async (name) => {
+      const error = await failureOf(resolveModel(name))
+      expect(error.code).toBe('ERR_EMBEDCORE_NOT_FOUND')
+      expect(error.message).toContain(`no directory "${name}"`)
+      expect(fixture.hub.requests).toEqual([])
+    },
+  )
 
   it('that is a file asks for its directory', async () => {
     const error = await failureOf(resolveModel('package.json'))
@@ -44,15 +50,25 @@ describe('a name', () => {
     expect(error.message).toContain('give the directory')
   })
 
-  it.each(['a/b/c', 'org/', 'or g/name', 'org/na--me', 'org/na..me', 'org/name.git', '-name', 'org/name-', 'https://huggingface.co/org/name', 'org/n\u0000ame', `org/${'x'.repeat(97)}`, 'größe'])(
-    'that can be neither is told both readings: %s',
-    async (name) => {
-      const error = await failureOf(resolveModel(name))
-      expect(error.code).toBe('ERR_EMBEDCORE_NOT_FOUND')
-      expect(error.message).toMatch(/as a path, there is no directory .*; as a hub id, it must be/s)
-      expect(fixture.hub.requests).toEqual([])
-    },
-  )
+  it.each([
+    'a/b/c',
+    'org/',
+    'or g/name',
+    'org/na--me',
+    'org/na..me',
+    'org/name.git',
+    '-name',
+    'org/name-',
+    'https://huggingface.co/org/name',
+    'org/n\u0000ame',
+    `org/${'x'.repeat(97)}`,
+    'größe',
+  ])('that can be neither is told both readings: %s', async (name) => {
+    const error = await failureOf(resolveModel(name))
+    expect(error.code).toBe('ERR_EMBEDCORE_NOT_FOUND')
+    expect(error.message).toMatch(/as a path, there is no directory .*; as a hub id, it must be/s)
+    expect(fixture.hub.requests).toEqual([])
+  })
 
   it('must be there', async () => {
     expect((await failureOf(resolveModel(''))).code).toBe('ERR_EMBEDCORE_INVALID_OPTION')
@@ -79,7 +95,9 @@ describe('a download', () => {
     expect(await readFile(join(folder, 'refs', 'main'), 'utf8')).toBe(commit)
     expect(await filesUnder(join(fixture.cacheDir, '.locks'))).toEqual([])
     // `vocab.txt` etc. may share contents: as many blobs as different ones, and nothing unfinished.
-    expect((await readdir(join(folder, 'blobs'))).every((name) => /^([0-9a-f]{40}|[0-9a-f]{64})$/.test(name))).toBe(true)
+    expect((await readdir(join(folder, 'blobs'))).every((name) => /^([0-9a-f]{40}|[0-9a-f]{64})$/.test(name))).toBe(
+      true,
+    )
   })
 
   it('asks once more at the next load, and not at all for a commit', async () => {
@@ -101,7 +119,9 @@ describe('a download', () => {
     const after = await resolveModel(ID)
     expect(after).not.toBe(before)
     expect(await readFile(join(after, 'config.json'), 'utf8')).toContain('roberta')
-    expect(fixture.hub.requests.filter((request) => request.path.includes('/resolve/')).map((request) => request.path)).toEqual([expect.stringMatching(/config\.json$/)])
+    expect(
+      fixture.hub.requests.filter((request) => request.path.includes('/resolve/')).map((request) => request.path),
+    ).toEqual([expect.stringMatching(/config\.json$/)])
   })
 
   it('takes a branch, a pull request and a pinned commit', async () => {
@@ -122,7 +142,10 @@ describe('a download', () => {
   })
 
   it('takes shards by their index, and the weights of modules', async () => {
-    const shards = { 'model-00001-of-00002.safetensors': noise(5000, 5), 'model-00002-of-00002.safetensors': noise(6000, 6) }
+    const shards = {
+      'model-00001-of-00002.safetensors': noise(5000, 5),
+      'model-00002-of-00002.safetensors': noise(6000, 6),
+    }
     const modules = JSON.stringify([
       { path: '0_Transformer', type: 'sentence_transformers.models.Transformer' },
       { path: './1_Pooling/', type: 'sentence_transformers.models.Pooling' },
@@ -132,7 +155,13 @@ describe('a download', () => {
       'modules.json': modules,
       '0_Transformer/config.json': '{}',
       '0_Transformer/tokenizer.json': '{}',
-      '0_Transformer/model.safetensors.index.json': JSON.stringify({ weight_map: { a: 'model-00001-of-00002.safetensors', b: 'model-00002-of-00002.safetensors', c: 'model-00001-of-00002.safetensors' } }),
+      '0_Transformer/model.safetensors.index.json': JSON.stringify({
+        weight_map: {
+          a: 'model-00001-of-00002.safetensors',
+          b: 'model-00002-of-00002.safetensors',
+          c: 'model-00001-of-00002.safetensors',
+        },
+      }),
       ...Object.fromEntries(Object.entries(shards).map(([name, bytes]) => [`0_Transformer/${name}`, bytes])),
       '0_Transformer/pytorch_model.bin': noise(10),
       '1_Pooling/config.json': '{}',
@@ -155,15 +184,32 @@ describe('a download', () => {
   })
 
   it.each([
-    ['no safetensors', { 'config.json': '{}', 'tokenizer.json': '{}', 'pytorch_model.bin': 'x', 'training_args.bin': 'x' }, /no model\.safetensors .* It has pytorch_model\.bin, which/],
+    [
+      'no safetensors',
+      { 'config.json': '{}', 'tokenizer.json': '{}', 'pytorch_model.bin': 'x', 'training_args.bin': 'x' },
+      /no model\.safetensors .* It has pytorch_model\.bin, which/,
+    ],
     ['no config', { 'README.md': '# data' }, /no config\.json and no modules\.json/],
-    ['a module with other weights only', { ...SENTENCE_MODEL, 'modules.json': '[{"path":"","type":"m.Transformer"},{"path":"2_Dense","type":"m.Dense"}]', '2_Dense/config.json': '{}', '2_Dense/pytorch_model.bin': 'x' }, /no 2_Dense\/model\.safetensors/],
+    [
+      'a module with other weights only',
+      {
+        ...SENTENCE_MODEL,
+        'modules.json': '[{"path":"","type":"m.Transformer"},{"path":"2_Dense","type":"m.Dense"}]',
+        '2_Dense/config.json': '{}',
+        '2_Dense/pytorch_model.bin': 'x',
+      },
+      /no 2_Dense\/model\.safetensors/,
+    ],
   ])('is refused before it begins where there is %s', async (_, files, sentence) => {
     fixture.hub.addCommit(ID, files)
     const error = await failureOf(resolveModel(ID))
     expect(error.code).toBe('ERR_EMBEDCORE_UNSUPPORTED_MODEL')
     expect(error.message).toMatch(sentence)
-    expect(fixture.hub.requests.filter((request) => request.path.includes('/resolve/') && !request.path.endsWith('modules.json'))).toEqual([])
+    expect(
+      fixture.hub.requests.filter(
+        (request) => request.path.includes('/resolve/') && !request.path.endsWith('modules.json'),
+      ),
+    ).toEqual([])
   })
 
   it('reports the bytes of each file, up to its size', async () => {
@@ -186,7 +232,13 @@ describe('a download', () => {
   it('ends with the error that onProgress throws', async () => {
     fixture.hub.addCommit(ID, SENTENCE_MODEL)
     const mine = new Error('mine')
-    await expect(resolveModel(ID, { onProgress: () => { throw mine } })).rejects.toBe(mine)
+    await expect(
+      resolveModel(ID, {
+        onProgress: () => {
+          throw mine
+        },
+      }),
+    ).rejects.toBe(mine)
     expect(await resolveModel(ID)).toContain('snapshots')
   })
 
@@ -204,7 +256,9 @@ describe('a download', () => {
     fixture.hub.addCommit(ID, SENTENCE_MODEL)
     const directory = await resolveModel(ID)
     expect(await readlink(join(directory, 'model.safetensors'))).toBe(join('..', '..', 'blobs', sha256(WEIGHTS)))
-    expect(fixture.hub.requestsFor('model.safetensors').map((request) => `${request.origin} ${request.method}`)).toEqual(['hub HEAD', 'hub GET', 'cdn GET'])
+    expect(
+      fixture.hub.requestsFor('model.safetensors').map((request) => `${request.origin} ${request.method}`),
+    ).toEqual(['hub HEAD', 'hub GET', 'cdn GET'])
   })
 
   it('needs no xet', async () => {
@@ -219,7 +273,9 @@ describe('a download', () => {
     await writeFile(cacheDir, '')
     const error = await failureOf(resolveModel(ID, { cacheDir }))
     expect(error.code).toBe('ERR_EMBEDCORE_HUB')
-    expect(error.message).toMatch(new RegExp(`could not be kept in the hub cache ${cacheDir}: .*Set cacheDir or HF_HUB_CACHE`))
+    expect(error.message).toMatch(
+      new RegExp(`could not be kept in the hub cache ${cacheDir}: .*Set cacheDir or HF_HUB_CACHE`),
+    )
   })
 })
 
@@ -237,7 +293,9 @@ describe('the cache directory', () => {
     vi.stubEnv('HF_HOME', undefined)
     for (const [name, value] of Object.entries(variables(folder))) vi.stubEnv(name, value)
     fixture.hub.addCommit(ID, SENTENCE_MODEL)
-    expect(await resolveModel(ID, option ? { cacheDir: folder } : {})).toContain(join(folder, below, 'models--org--tiny-model'))
+    expect(await resolveModel(ID, option ? { cacheDir: folder } : {})).toContain(
+      join(folder, below, 'models--org--tiny-model'),
+    )
   })
 })
 
@@ -250,7 +308,8 @@ describe('the token', () => {
     await resolveModel(ID, { token: TOKEN })
     const weights = fixture.hub.requestsFor('model.safetensors')
     expect(weights.map((request) => request.origin)).toEqual(['hub', 'cdn'])
-    for (const request of fixture.hub.requests) expect(request.authorization).toBe(request.origin === 'hub' ? `Bearer ${TOKEN}` : undefined)
+    for (const request of fixture.hub.requests)
+      expect(request.authorization).toBe(request.origin === 'hub' ? `Bearer ${TOKEN}` : undefined)
   })
 
   it.each(['HF_TOKEN', 'HUGGING_FACE_HUB_TOKEN', 'HF_TOKEN_PATH', 'HF_HOME'])('is read from %s', async (name) => {
@@ -285,10 +344,13 @@ describe('the token', () => {
   it('is in no error, even where the server or the header rules would show it', async () => {
     fixture.hub.addCommit(ID, SENTENCE_MODEL)
     for (const token of [TOKEN, `${TOKEN}\nX: y`, `${TOKEN}é`]) {
-      fixture.hub.faults = [{ path: /./, kind: 'status', status: 403, headers: { 'x-error-message': `bad token ${TOKEN}` } }]
+      fixture.hub.faults = [
+        { path: /./, kind: 'status', status: 403, headers: { 'x-error-message': `bad token ${TOKEN}` } },
+      ]
       const error = await failureOf(resolveModel(ID, { token }))
       let text = ''
-      for (let at: unknown = error; at instanceof Error; at = at.cause) text += `${at.message} ${at.stack} ${JSON.stringify(at)}`
+      for (let at: unknown = error; at instanceof Error; at = at.cause)
+        text += `${at.message} ${at.stack} ${JSON.stringify(at)}`
       expect(text).not.toContain(TOKEN)
     }
     expect(fixture.hub.requests.length).toBe(1)
@@ -317,22 +379,33 @@ describe('what the hub does not have or should not say', () => {
     expect(error.message).toContain('no branch, tag or commit "v9"')
   })
 
-  it.each(['../config.json', '/etc/passwd', 'a/../../b', 'a\\b', 'C:x', 'a//b', './a', 'a\nb'])('is a file called %j', async (path) => {
-    fixture.hub.addCommit(ID, SENTENCE_MODEL)
-    fixture.hub.extraTree = [{ type: 'file', path, size: 1, oid: '0'.repeat(40) }]
-    const error = await failureOf(resolveModel(ID))
-    expect(error.code).toBe('ERR_EMBEDCORE_HUB')
-    expect(error.message).toContain(`${JSON.stringify(path)}, which is not a plain path`)
-    expect(await readdir(fixture.cacheDir)).toEqual([])
-  })
+  it.each(['../config.json', '/etc/passwd', 'a/../../b', 'a\\b', 'C:x', 'a//b', './a', 'a\nb'])(
+    'is a file called %j',
+    async (path) => {
+      fixture.hub.addCommit(ID, SENTENCE_MODEL)
+      fixture.hub.extraTree = [{ type: 'file', path, size: 1, oid: '0'.repeat(40) }]
+      const error = await failureOf(resolveModel(ID))
+      expect(error.code).toBe('ERR_EMBEDCORE_HUB')
+      expect(error.message).toContain(`${JSON.stringify(path)}, which is not a plain path`)
+      expect(await readdir(fixture.cacheDir)).toEqual([])
+    },
+  )
 
   it.each([
     ['modules.json', '[{"path":"../../..","type":"m.Transformer"}]', /names the folder "\.\.\/\.\.\/\.\."/],
     ['modules.json', '{}', /must be a list/],
     ['modules.json', '[{"path":1}]', /no path or type in entry 0/],
     ['modules.json', '[', /is not JSON/],
-    ['model.safetensors.index.json', '{"weight_map":{"a":"../../x.safetensors"}}', /names the file "\.\.\/\.\.\/x\.safetensors"/],
-    ['model.safetensors.index.json', '{"weight_map":{"a":"gone.safetensors"}}', /names gone\.safetensors, which is not there/],
+    [
+      'model.safetensors.index.json',
+      '{"weight_map":{"a":"../../x.safetensors"}}',
+      /names the file "\.\.\/\.\.\/x\.safetensors"/,
+    ],
+    [
+      'model.safetensors.index.json',
+      '{"weight_map":{"a":"gone.safetensors"}}',
+      /names gone\.safetensors, which is not there/,
+    ],
     ['model.safetensors.index.json', '{"weight_map":{}}', /names no file/],
     ['model.safetensors.index.json', '[]', /no weight_map/],
   ])('is a %s of %s', async (path, text, sentence) => {
@@ -348,13 +421,16 @@ describe('what the hub does not have or should not say', () => {
     expect(fixture.hub.requests[0]!.path).toBe(`/base/api/models/${ID}/revision/main`)
   })
 
-  it.each(['ftp://x', 'huggingface.co', 'https://user:secret@mirror.example'])('is an HF_ENDPOINT of %s', async (value) => {
-    vi.stubEnv('HF_ENDPOINT', value)
-    const error = await failureOf(resolveModel(ID))
-    expect(error.code).toBe('ERR_EMBEDCORE_INVALID_OPTION')
-    expect(error.message).toContain('HF_ENDPOINT')
-    expect(error.message).not.toContain('secret')
-  })
+  it.each(['ftp://x', 'huggingface.co', 'https://user:secret@mirror.example'])(
+    'is an HF_ENDPOINT of %s',
+    async (value) => {
+      vi.stubEnv('HF_ENDPOINT', value)
+      const error = await failureOf(resolveModel(ID))
+      expect(error.code).toBe('ERR_EMBEDCORE_INVALID_OPTION')
+      expect(error.message).toContain('HF_ENDPOINT')
+      expect(error.message).not.toContain('secret')
+    },
+  )
 })
 
 describe('without the package @huggingface/hub', () => {
@@ -372,7 +448,10 @@ describe('without the package @huggingface/hub', () => {
     })
     const again = await import('../../src/hub/resolve.js')
     const error: unknown = await again.resolveModel(ID).catch((reason: unknown) => reason)
-    expect(error).toMatchObject({ code: 'ERR_EMBEDCORE_HUB', message: expect.stringContaining('npm i @huggingface/hub') as string })
+    expect(error).toMatchObject({
+      code: 'ERR_EMBEDCORE_HUB',
+      message: expect.stringContaining('npm i @huggingface/hub') as string,
+    })
     expect(await again.resolveModel(fixture.scratch)).toBe(fixture.scratch)
     expect(await again.resolveModel(ID, { revision: commit })).toBe(directory)
     expect(await again.resolveModel(ID, { offline: true })).toBe(directory)

@@ -1,4 +1,6 @@
-/** One cache for many: without network, beside huggingface_hub (Python), and with several loads and processes at once. */
+/**
+ * One cache for many: without network, beside huggingface_hub (Python), and with several loads and processes at once.
+ */
 import { fork, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { access, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
@@ -11,7 +13,16 @@ import { describe, expect, it, vi } from 'vitest'
 import { withLock } from '../../src/hub/lock.js'
 import { resolveModel } from '../../src/hub/resolve.js'
 import { gitBlobId, sha256, type FakeFiles } from '../support/fake-hub.js'
-import { failureOf, holds, NEEDED, pick, SENTENCE_MODEL, useHub, WEIGHTS, writePythonCache } from '../support/hub-fixture.js'
+import {
+  failureOf,
+  holds,
+  NEEDED,
+  pick,
+  SENTENCE_MODEL,
+  useHub,
+  WEIGHTS,
+  writePythonCache,
+} from '../support/hub-fixture.js'
 
 // Waits between attempts and looks at locks take a tenth of their time; how they end is not changed.
 vi.mock('node:timers/promises', async (original) => {
@@ -25,7 +36,11 @@ const FILE = 'model.safetensors'
 const AT_CDN = /^\/[0-9a-f]{64}\/model\.safetensors$/
 
 const folder = (): string => join(fixture.cacheDir, 'models--org--tiny-model')
-const ranges = (): (string | undefined)[] => fixture.hub.requestsFor(FILE).filter(({ origin }) => origin === 'cdn').map(({ range }) => range)
+const ranges = (): (string | undefined)[] =>
+  fixture.hub
+    .requestsFor(FILE)
+    .filter(({ origin }) => origin === 'cdn')
+    .map(({ range }) => range)
 
 describe('offline', () => {
   it.each([
@@ -53,7 +68,9 @@ describe('offline', () => {
     expect(await resolveModel(ID, { offline: false })).toContain('snapshots')
   })
 
-  it.each([...NEEDED.filter((path) => /^(?:1_Pooling\/config|config|modules|tokenizer)\.json$|safetensors/.test(path))])('refuses a snapshot that lost %s', async (path) => {
+  it.each([
+    ...NEEDED.filter((path) => /^(?:1_Pooling\/config|config|modules|tokenizer)\.json$|safetensors/.test(path)),
+  ])('refuses a snapshot that lost %s', async (path) => {
     fixture.hub.addCommit(ID, SENTENCE_MODEL)
     const directory = await resolveModel(ID)
     await rm(join(directory, path))
@@ -79,7 +96,10 @@ describe('a hub that cannot be reached', () => {
     await fixture.hub.close()
     const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
     expect(await resolveModel(ID)).toBe(directory)
-    expect(warn).toHaveBeenCalledExactlyOnceWith(expect.stringMatching(/newest "org\/tiny-model" .*ECONNREFUSED.* is used/), 'EmbedCoreWarning')
+    expect(warn).toHaveBeenCalledExactlyOnceWith(
+      expect.stringMatching(/newest "org\/tiny-model" .*ECONNREFUSED.* is used/),
+      'EmbedCoreWarning',
+    )
     warn.mockRestore()
   })
 
@@ -117,7 +137,9 @@ describe('a cache made by Python', () => {
     const { 'modules.json': _, ...cutOff } = SENTENCE_MODEL
     await writePythonCache(fixture.cacheDir, ID, COMMIT, cutOff)
     await writeFile(join(folder(), 'blobs', `${gitBlobId(Buffer.from('x'))}.incomplete`), '')
-    expect((await failureOf(resolveModel(ID, { offline: true }))).message).toContain('whether there is a modules.json is not known')
+    expect((await failureOf(resolveModel(ID, { offline: true }))).message).toContain(
+      'whether there is a modules.json is not known',
+    )
   })
 
   it('with its own listing is checked against that', async () => {
@@ -125,14 +147,24 @@ describe('a cache made by Python', () => {
       Object.fromEntries(
         Object.entries(files).map(([path, text]) => {
           const bytes = Buffer.from(text)
-          return [path, { size: bytes.length, blob_id: gitBlobId(bytes), ...(path.endsWith('.safetensors') ? { lfs_sha256: sha256(bytes), lfs_size: bytes.length } : {}) }]
+          return [
+            path,
+            {
+              size: bytes.length,
+              blob_id: gitBlobId(bytes),
+              ...(path.endsWith('.safetensors') ? { lfs_sha256: sha256(bytes), lfs_size: bytes.length } : {}),
+            },
+          ]
         }),
       )
     const { 'modules.json': _, ...without } = SENTENCE_MODEL
     const commit = fixture.hub.addCommit(ID, SENTENCE_MODEL)
     await writePythonCache(fixture.cacheDir, ID, commit, without)
     await mkdir(join(folder(), 'trees'))
-    await writeFile(join(folder(), 'trees', `${commit}.json`), JSON.stringify({ format_version: 1, files: entries(SENTENCE_MODEL) }))
+    await writeFile(
+      join(folder(), 'trees', `${commit}.json`),
+      JSON.stringify({ format_version: 1, files: entries(SENTENCE_MODEL) }),
+    )
     expect((await failureOf(resolveModel(ID, { offline: true }))).message).toContain('modules.json')
     const directory = await resolveModel(ID)
     // The listing saves the request for it, and the rest was there.
@@ -158,8 +190,21 @@ async function startLoad(): Promise<{ child: ChildProcess; answer: Promise<unkno
   const program = join(outDir, 'load.mjs')
   await access(program).catch(async () => {
     const entry = fileURLToPath(new URL('../../src/hub/resolve.ts', import.meta.url))
-    await build({ entry: { hub: entry }, outDir, format: 'esm', outExtension: () => ({ js: '.mjs' }), platform: 'node', noExternal: [/./], silent: true, config: false, dts: false })
-    await writeFile(program, `import { resolveModel } from './hub.mjs'\nprocess.send(await resolveModel('${ID}').catch((error) => error.message))\nprocess.disconnect()\n`)
+    await build({
+      entry: { hub: entry },
+      outDir,
+      format: 'esm',
+      outExtension: () => ({ js: '.mjs' }),
+      platform: 'node',
+      noExternal: [/./],
+      silent: true,
+      config: false,
+      dts: false,
+    })
+    await writeFile(
+      program,
+      `import { resolveModel } from './hub.mjs'\nprocess.send(await resolveModel('${ID}').catch((error) => error.message))\nprocess.disconnect()\n`,
+    )
   })
   const child = fork(program)
   return { child, answer: once(child, 'message').then(([message]) => message as unknown) }
@@ -173,7 +218,9 @@ describe('many at once', () => {
     expect(new Set(directories).size).toBe(1)
     // Files with the same contents are one blob, fetched by the name of whichever came first.
     const contents = new Set(NEEDED.map((path) => SENTENCE_MODEL[path]))
-    expect(fixture.hub.requests.filter((request) => request.path.startsWith(`/${ID}/resolve/${commit}/`)).length).toBe(contents.size)
+    expect(fixture.hub.requests.filter((request) => request.path.startsWith(`/${ID}/resolve/${commit}/`)).length).toBe(
+      contents.size,
+    )
     expect(await holds(join(directories[0]!, FILE), WEIGHTS)).toBe(true)
   })
 
@@ -239,6 +286,8 @@ describe('a lock', () => {
   it('ends at once for those who find the work done', async () => {
     const path = join(fixture.scratch, 'lock')
     await writeFile(path, 'another-machine 1 x')
-    expect(await withLock(path, { ready: async () => 'there', work: () => Promise.reject(new Error('no')) })).toBe('there')
+    expect(await withLock(path, { ready: async () => 'there', work: () => Promise.reject(new Error('no')) })).toBe(
+      'there',
+    )
   })
 })

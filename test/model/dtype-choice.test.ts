@@ -1,4 +1,6 @@
-/** How `dtype: 'auto'` chooses and what it remembers, on models of a few lines whose cosines and times are written down. */
+/**
+ * How `dtype: 'auto'` chooses and what it remembers, on models of a few lines whose cosines and times are written down.
+ */
 import { mkdir, mkdtemp, readdir, readFile, rm, symlink, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -9,7 +11,12 @@ import type { MeasurableModel } from '../../src/model/dtype-measure.js'
 import { sentenceEmbeddings } from '../../src/results.js'
 import type { Dtype } from '../../src/types.js'
 
-interface Script { cosine?: number; milliseconds?: number; error?: Error; atOpen?: Error }
+interface Script {
+  cosine?: number
+  milliseconds?: number
+  error?: Error
+  atOpen?: Error
+}
 
 /** Opens models whose last text has the scripted cosine to float32 and whose rounds take the scripted time. */
 class Scripted {
@@ -41,7 +48,13 @@ class Scripted {
         const data = new Float32Array(2 * texts.length)
         for (let i = 0; i < texts.length; i++) data[2 * i] = 1
         data.set([cosine, Math.sqrt(1 - cosine * cosine)], data.length - 2)
-        return sentenceEmbeddings('float32', data, 2, new Int32Array(texts.length).fill(10), new Int32Array(texts.length))
+        return sentenceEmbeddings(
+          'float32',
+          data,
+          2,
+          new Int32Array(texts.length).fill(10),
+          new Int32Array(texts.length),
+        )
       },
       dispose: async () => void this.alive--,
     }
@@ -68,14 +81,37 @@ afterEach(async () => {
 
 describe('which one', () => {
   test.each<[string, Partial<Record<Dtype, Script>>, Dtype]>([
-    ['the fastest of those near enough', { bfloat16: { cosine: 0.99995, milliseconds: 50 }, int8: { cosine: 0.99995, milliseconds: 30 } }, 'int8'],
-    ['not the fastest, when it is too far off', { bfloat16: { cosine: 0.99995, milliseconds: 50 }, int8: { cosine: 0.9989, milliseconds: 30 } }, 'bfloat16'],
-    ['one text too far off is enough', { bfloat16: { cosine: 0.99985, milliseconds: 50 }, int8: { cosine: 0.9989, milliseconds: 30 } }, 'float32'],
+    [
+      'the fastest of those near enough',
+      { bfloat16: { cosine: 0.99995, milliseconds: 50 }, int8: { cosine: 0.99995, milliseconds: 30 } },
+      'int8',
+    ],
+    [
+      'not the fastest, when it is too far off',
+      { bfloat16: { cosine: 0.99995, milliseconds: 50 }, int8: { cosine: 0.9989, milliseconds: 30 } },
+      'bfloat16',
+    ],
+    [
+      'one text too far off is enough',
+      { bfloat16: { cosine: 0.99985, milliseconds: 50 }, int8: { cosine: 0.9989, milliseconds: 30 } },
+      'float32',
+    ],
     ['no faster, no change', { bfloat16: { milliseconds: 100 }, int8: { milliseconds: 120 } }, 'float32'],
     ['hardly faster, no change', { bfloat16: { milliseconds: 97 }, int8: { milliseconds: 98 } }, 'float32'],
     ['hardly faster than bfloat16', { bfloat16: { milliseconds: 50 }, int8: { milliseconds: 49 } }, 'bfloat16'],
-    ['a model that bfloat16 cannot run', { bfloat16: { error: new EmbedCoreError('ERR_EMBEDCORE_NON_FINITE', 'inf') }, int8: { milliseconds: 60 } }, 'int8'],
-    ['neither can be had', { bfloat16: { atOpen: new EmbedCoreError('ERR_EMBEDCORE_UNSUPPORTED_MODEL', 'no') }, int8: { atOpen: new EmbedCoreError('ERR_EMBEDCORE_UNSUPPORTED_MODEL', 'no') } }, 'float32'],
+    [
+      'a model that bfloat16 cannot run',
+      { bfloat16: { error: new EmbedCoreError('ERR_EMBEDCORE_NON_FINITE', 'inf') }, int8: { milliseconds: 60 } },
+      'int8',
+    ],
+    [
+      'neither can be had',
+      {
+        bfloat16: { atOpen: new EmbedCoreError('ERR_EMBEDCORE_UNSUPPORTED_MODEL', 'no') },
+        int8: { atOpen: new EmbedCoreError('ERR_EMBEDCORE_UNSUPPORTED_MODEL', 'no') },
+      },
+      'float32',
+    ],
   ])('%s', async (_, script, expected) => {
     const models = new Scripted(script)
     const { chooseDtype } = await freshProcess()
@@ -87,31 +123,48 @@ describe('which one', () => {
   })
 
   test('what was measured: the least cosine and the speed beside float32', async () => {
-    const models = new Scripted({ float32: { milliseconds: 200 }, bfloat16: { cosine: 0.99995, milliseconds: 100 }, int8: { cosine: 0.9985, milliseconds: 50 } })
+    const models = new Scripted({
+      float32: { milliseconds: 200 },
+      bfloat16: { cosine: 0.99995, milliseconds: 100 },
+      int8: { cosine: 0.9985, milliseconds: 50 },
+    })
     const { chooseDtype } = await freshProcess()
     const { TEXTS } = await import('../../src/model/dtype-measure.js')
     const perSecond = (milliseconds: number) => (1000 * 10 * TEXTS.length) / milliseconds
     const { measured } = await chooseDtype('key', models.open, null)
     const speeds = [200, 100, 50].map(perSecond)
-    expect(measured.map((one) => one.tokensPerSecond)).toEqual(speeds.map((speed) => expect.closeTo(speed, 6) as number))
-    // Scripted cosines go through float32 vectors: half a unit in the last place of each of two numbers, and the core's own sum.
+    expect(measured.map((one) => one.tokensPerSecond)).toEqual(
+      speeds.map((speed) => expect.closeTo(speed, 6) as number),
+    )
+    // Scripted cosines go through float32 vectors: half a unit in the last place of each of two numbers, and the core's
+    // own sum.
     expect(measured.map((one) => one.leastCosine)).toEqual([1, expect.closeTo(0.99995, 6), expect.closeTo(0.9985, 6)])
     const timed = models.rounds.slice(2, 12)
-    expect(timed.filter((dtype) => dtype === 'float32'), 'in turn').toHaveLength(5)
+    expect(
+      timed.filter((dtype) => dtype === 'float32'),
+      'in turn',
+    ).toHaveLength(5)
   })
 
   test('a large model is timed three rounds and no more', async () => {
-    const models = new Scripted({ float32: { milliseconds: 9000 }, bfloat16: { milliseconds: 5000 }, int8: { milliseconds: 5000 } })
+    const models = new Scripted({
+      float32: { milliseconds: 9000 },
+      bfloat16: { milliseconds: 5000 },
+      int8: { milliseconds: 5000 },
+    })
     await (await freshProcess()).chooseDtype('key', models.open, null)
     expect(models.rounds.filter((dtype) => dtype === 'bfloat16')).toHaveLength(1 + 3)
   })
 
-  test('any other failure is the caller\'s, and the next load tries again', async () => {
+  test("any other failure is the caller's, and the next load tries again", async () => {
     const broken = new Scripted({ bfloat16: { atOpen: new EmbedCoreError('ERR_EMBEDCORE_INVALID_FILE', 'torn') } })
     const { chooseDtype } = await freshProcess()
     const calls = [chooseDtype('key', broken.open, null), chooseDtype('key', broken.open, null)]
-    const failures = (await Promise.allSettled(calls)).map((result) => (result as PromiseRejectedResult).reason as EmbedCoreError)
-    for (const failure of failures) expect(failure).toMatchObject({ code: 'ERR_EMBEDCORE_INVALID_FILE', message: 'torn' })
+    const failures = (await Promise.allSettled(calls)).map(
+      (result) => (result as PromiseRejectedResult).reason as EmbedCoreError,
+    )
+    for (const failure of failures)
+      expect(failure).toMatchObject({ code: 'ERR_EMBEDCORE_INVALID_FILE', message: 'torn' })
     expect(failures[0]).not.toBe(failures[1])
     expect(broken.alive).toBe(0)
     const whole = new Scripted({})
@@ -141,16 +194,36 @@ describe('memory', () => {
     expect(await readdir(cache), 'nothing unfinished is left').toEqual(['dtype-choices.json'])
   })
 
-  test.each(['', '{', 'null', '[]', '3', '{"key":3}', '{"key":{"dtype":"int4","measured":[]}}', '{"key":{"dtype":"int8","measured":[{"dtype":"int8"}]}}', '{"key":{"dtype":"int8","measured":[]}}', '{"__proto__":{"dtype":"int8"}}'])('a broken file is written anew: %s', async (text) => {
+  test.each([
+    '',
+    '{',
+    'null',
+    '[]',
+    '3',
+    '{"key":3}',
+    '{"key":{"dtype":"int4","measured":[]}}',
+    '{"key":{"dtype":"int8","measured":[{"dtype":"int8"}]}}',
+    '{"key":{"dtype":"int8","measured":[]}}',
+    '{"__proto__":{"dtype":"int8"}}',
+  ])('a broken file is written anew: %s', async (text) => {
     await writeFile(file(), text)
     const models = new Scripted(fast)
-    expect(await (await freshProcess()).chooseDtype('key', models.open, null)).toMatchObject({ dtype: 'bfloat16', remembered: false })
-    expect(await (await freshProcess()).chooseDtype('key', models.open, null)).toMatchObject({ dtype: 'bfloat16', remembered: true })
+    expect(await (await freshProcess()).chooseDtype('key', models.open, null)).toMatchObject({
+      dtype: 'bfloat16',
+      remembered: false,
+    })
+    expect(await (await freshProcess()).chooseDtype('key', models.open, null)).toMatchObject({
+      dtype: 'bfloat16',
+      remembered: true,
+    })
   })
 
   test('entries beyond the most are dropped, the oldest first', async () => {
     const entry = { dtype: 'float32', measured: [{ dtype: 'float32', leastCosine: 1, tokensPerSecond: 1 }] }
-    await writeFile(file(), JSON.stringify(Object.fromEntries(Array.from({ length: 256 }, (_, i) => [`old ${i}`, entry]))))
+    await writeFile(
+      file(),
+      JSON.stringify(Object.fromEntries(Array.from({ length: 256 }, (_, i) => [`old ${i}`, entry]))),
+    )
     await (await freshProcess()).chooseDtype('key', new Scripted(fast).open, null)
     const kept = Object.keys(JSON.parse(await readFile(file(), 'utf8')) as object)
     expect([kept.length, kept[0], kept.at(-1)]).toEqual([256, 'old 1', 'key'])
@@ -188,7 +261,10 @@ describe('loads at the same time', () => {
     const stop = new AbortController()
     models.onOpen = (dtype) => dtype === 'bfloat16' && stop.abort(new Error('enough'))
     const { chooseDtype } = await freshProcess()
-    const [aborted, waited] = await Promise.allSettled([chooseDtype('key', models.open, stop.signal), chooseDtype('key', models.open, null)])
+    const [aborted, waited] = await Promise.allSettled([
+      chooseDtype('key', models.open, stop.signal),
+      chooseDtype('key', models.open, null),
+    ])
     expect(aborted).toMatchObject({ status: 'rejected', reason: { code: 'ERR_EMBEDCORE_ABORTED' } })
     expect(waited).toMatchObject({ status: 'fulfilled', value: { dtype: 'int8' } })
   })
@@ -202,7 +278,9 @@ describe('loads at the same time', () => {
     await vi.waitFor(() => expect(models.alive).toBe(0))
     expect(models.opens).toEqual(['float32', 'bfloat16'])
     expect(await readdir(cache)).toEqual([])
-    await expect(chooseDtype('key', models.open, AbortSignal.abort())).rejects.toMatchObject({ code: 'ERR_EMBEDCORE_ABORTED' })
+    await expect(chooseDtype('key', models.open, AbortSignal.abort())).rejects.toMatchObject({
+      code: 'ERR_EMBEDCORE_ABORTED',
+    })
     expect((await chooseDtype('key', new Scripted({}).open, null)).remembered).toBe(false)
   })
 })
@@ -212,8 +290,22 @@ describe('the key', () => {
   let model: ModelDescription
   beforeEach(async () => {
     const directory = await mkdtemp(path.join(cache, 'model-'))
-    for (const name of ['config.json', 'model.safetensors', 'tokenizer.json']) await writeFile(path.join(directory, name), name)
-    model = { kind: 'transformer', directory, root: directory, pooling: { modes: ['mean'], includePrompt: true }, layerWeights: null, modules: [], prompts: {}, defaultPromptName: null, similarity: 'cosine', maxTokens: null, lowerCase: null, dimensions: null }
+    for (const name of ['config.json', 'model.safetensors', 'tokenizer.json'])
+      await writeFile(path.join(directory, name), name)
+    model = {
+      kind: 'transformer',
+      directory,
+      root: directory,
+      pooling: { modes: ['mean'], includePrompt: true },
+      layerWeights: null,
+      modules: [],
+      prompts: {},
+      defaultPromptName: null,
+      similarity: 'cosine',
+      maxTokens: null,
+      lowerCase: null,
+      dimensions: null,
+    }
   })
 
   test('is the same for the same files by another way, and another when machine or files are others', async () => {
@@ -221,9 +313,13 @@ describe('the key', () => {
     const key = await choiceKey(machine, model)
     await symlink(model.directory, `${model.directory}-link`)
     await symlink(path.join(cache, 'nowhere'), path.join(model.directory, 'lost.bin'))
-    expect(await choiceKey(machine, { ...model, directory: `${model.directory}-link`, root: `${model.directory}-link` })).toBe(key)
+    expect(
+      await choiceKey(machine, { ...model, directory: `${model.directory}-link`, root: `${model.directory}-link` }),
+    ).toBe(key)
     const others = [
-      await choiceKey({ ...machine, version: '1.0.1' }, model), await choiceKey({ ...machine, isa: 'plain' }, model), await choiceKey({ ...machine, threads: 1 }, model),
+      await choiceKey({ ...machine, version: '1.0.1' }, model),
+      await choiceKey({ ...machine, isa: 'plain' }, model),
+      await choiceKey({ ...machine, threads: 1 }, model),
       await choiceKey(machine, { ...model, pooling: { modes: ['cls'], includePrompt: true } }),
     ]
     const weights = path.join(model.directory, 'model.safetensors')

@@ -9,8 +9,25 @@ const MODELS = '../shared/models'
 const present = existsSync(MODELS)
 if (!present) console.log(`skipped: tokenizer goldens of real models, because ${MODELS} is not there`)
 
-interface Case { name: string; model: string; drop?: string[]; config?: object; ids: number[][]; offsets: number[][]; lengths: number[]; right: number[][]; left: number[][] }
-interface Golden { texts: string[]; long: string[]; maxTokens: number; prompts: string[]; cases: Case[]; prompted: Record<string, { length: number; ids: number[] }[]> }
+interface Case {
+  name: string
+  model: string
+  drop?: string[]
+  config?: object
+  ids: number[][]
+  offsets: number[][]
+  lengths: number[]
+  right: number[][]
+  left: number[][]
+}
+interface Golden {
+  texts: string[]
+  long: string[]
+  maxTokens: number
+  prompts: string[]
+  cases: Case[]
+  prompted: Record<string, { length: number; ids: number[] }[]>
+}
 const golden = JSON.parse(readFileSync('test/golden/tokenizer/cases.json', 'utf8')) as Golden
 
 let root: string
@@ -22,43 +39,103 @@ afterAll(() => rm(root, { recursive: true, force: true }))
 const newFolder = () => mkdtemp(join(root, 'model-'))
 async function folderWith(files: Record<string, string | object>): Promise<string> {
   const folder = await newFolder()
-  for (const [name, content] of Object.entries(files)) await writeFile(join(folder, name), typeof content === 'string' ? content : JSON.stringify(content))
+  for (const [name, content] of Object.entries(files))
+    await writeFile(join(folder, name), typeof content === 'string' ? content : JSON.stringify(content))
   return folder
 }
 
-const rows = ({ ids, offsets }: TokenizedBatch) => Array.from(offsets.subarray(1), (end, i) => [...ids.subarray(offsets[i]!, end)])
-const places = ({ charOffsets, offsets }: TokenizedBatch) => Array.from(offsets.subarray(1), (end, i) => [...charOffsets!.subarray(2 * offsets[i]!, 2 * end)])
-const spans = (batch: TokenizedBatch, texts: string[]) => places(batch).map((row, i) => Array.from({ length: row.length / 2 }, (_, t) => texts[i]!.slice(row[2 * t], row[2 * t + 1])))
+const rows = ({ ids, offsets }: TokenizedBatch) =>
+  Array.from(offsets.subarray(1), (end, i) => [...ids.subarray(offsets[i]!, end)])
+const places = ({ charOffsets, offsets }: TokenizedBatch) =>
+  Array.from(offsets.subarray(1), (end, i) => [...charOffsets!.subarray(2 * offsets[i]!, 2 * end)])
+const spans = (batch: TokenizedBatch, texts: string[]) =>
+  places(batch).map((row, i) =>
+    Array.from({ length: row.length / 2 }, (_, t) => texts[i]!.slice(row[2 * t], row[2 * t + 1])),
+  )
 
 /** A WordPiece vocabulary and its tokenizer.json, small enough to read. */
-const WORDS = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', 'hello', 'world', 'Hello', 'cafe', 'café', 'query', ':', '##s', 'a', '苹', '果', '中', '##文', '[MASK]']
+const WORDS = [
+  '[PAD]',
+  '[UNK]',
+  '[CLS]',
+  '[SEP]',
+  'hello',
+  'world',
+  'Hello',
+  'cafe',
+  'café',
+  'query',
+  ':',
+  '##s',
+  'a',
+  '苹',
+  '果',
+  '中',
+  '##文',
+  '[MASK]',
+]
 const wordId = (token: string) => WORDS.indexOf(token)
-const special = (content: string) => ({ id: wordId(content), content, special: true, single_word: false, lstrip: false, rstrip: false, normalized: false })
+const special = (content: string) => ({
+  id: wordId(content),
+  content,
+  special: true,
+  single_word: false,
+  lstrip: false,
+  rstrip: false,
+  normalized: false,
+})
 const template = (token: string) => ({ SpecialToken: { id: token, type_id: 0 } })
 function wordPiece(changes: object = {}) {
   return {
-    version: '1.0', truncation: null, padding: null, added_tokens: ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]'].map(special),
-    normalizer: { type: 'BertNormalizer', clean_text: true, handle_chinese_chars: true, strip_accents: null, lowercase: false },
+    version: '1.0',
+    truncation: null,
+    padding: null,
+    added_tokens: ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]'].map(special),
+    normalizer: {
+      type: 'BertNormalizer',
+      clean_text: true,
+      handle_chinese_chars: true,
+      strip_accents: null,
+      lowercase: false,
+    },
     pre_tokenizer: { type: 'BertPreTokenizer' },
     post_processor: {
-      type: 'TemplateProcessing', single: [template('[CLS]'), { Sequence: { id: 'A', type_id: 0 } }, template('[SEP]')], pair: [{ Sequence: { id: 'A', type_id: 0 } }, { Sequence: { id: 'B', type_id: 0 } }],
-      special_tokens: Object.fromEntries(['[CLS]', '[SEP]'].map((token) => [token, { id: token, ids: [wordId(token)], tokens: [token] }])),
+      type: 'TemplateProcessing',
+      single: [template('[CLS]'), { Sequence: { id: 'A', type_id: 0 } }, template('[SEP]')],
+      pair: [{ Sequence: { id: 'A', type_id: 0 } }, { Sequence: { id: 'B', type_id: 0 } }],
+      special_tokens: Object.fromEntries(
+        ['[CLS]', '[SEP]'].map((token) => [token, { id: token, ids: [wordId(token)], tokens: [token] }]),
+      ),
     },
     decoder: null,
-    model: { type: 'WordPiece', unk_token: '[UNK]', continuing_subword_prefix: '##', max_input_chars_per_word: 100, vocab: Object.fromEntries(WORDS.map((word, id) => [word, id])) },
+    model: {
+      type: 'WordPiece',
+      unk_token: '[UNK]',
+      continuing_subword_prefix: '##',
+      max_input_chars_per_word: 100,
+      vocab: Object.fromEntries(WORDS.map((word, id) => [word, id])),
+    },
     ...changes,
   }
 }
 const loose = { lowerCase: null, maxTokens: null }
-const small = async (changes: object = {}, options: Parameters<typeof TextTokenizer.load>[1] = loose) => TextTokenizer.load(await folderWith({ 'tokenizer.json': wordPiece(changes) }), options)
-const encoded = async (tokenizer: TextTokenizer, texts: string[], request = {}) => rows(await tokenizer.encodeBatch(texts, { wantOffsets: false, ...request }))
+const small = async (changes: object = {}, options: Parameters<typeof TextTokenizer.load>[1] = loose) =>
+  TextTokenizer.load(await folderWith({ 'tokenizer.json': wordPiece(changes) }), options)
+const encoded = async (tokenizer: TextTokenizer, texts: string[], request = {}) =>
+  rows(await tokenizer.encodeBatch(texts, { wantOffsets: false, ...request }))
 const words = (...tokens: string[]) => tokens.map(wordId)
 
 describe.skipIf(!present)('equal to transformers', () => {
   for (const one of golden.cases) {
     test(one.name, async () => {
       const folder = await newFolder()
-      for (const name of ['config.json', 'tokenizer.json', 'tokenizer_config.json', 'special_tokens_map.json', 'vocab.txt']) {
+      for (const name of [
+        'config.json',
+        'tokenizer.json',
+        'tokenizer_config.json',
+        'special_tokens_map.json',
+        'vocab.txt',
+      ]) {
         if (one.drop?.includes(name) !== true) await copyFile(join(MODELS, one.model, name), join(folder, name))
       }
       if (one.config !== undefined) {
@@ -68,7 +145,9 @@ describe.skipIf(!present)('equal to transformers', () => {
       const tokenizer = await TextTokenizer.load(folder, loose)
       const batch = await tokenizer.encodeBatch(golden.texts, { wantOffsets: true })
       expect(rows(batch)).toEqual(one.ids)
-      const inUnits = one.offsets.map((row, i) => row.map((point) => [...golden.texts[i]!].slice(0, point).join('').length))
+      const inUnits = one.offsets.map((row, i) =>
+        row.map((point) => [...golden.texts[i]!].slice(0, point).join('').length),
+      )
       expect(places(batch)).toEqual(inUnits)
       const request = { wantOffsets: false, maxTokens: golden.maxTokens }
       const right = await tokenizer.encodeBatch(golden.long, { ...request, truncate: 'right' })
@@ -80,7 +159,10 @@ describe.skipIf(!present)('equal to transformers', () => {
 
   for (const [model, expected] of Object.entries(golden.prompted)) {
     test(`prompt lengths of sentence-transformers: ${model}`, async () => {
-      const tokenizer = await TextTokenizer.load(join(MODELS, model), { lowerCase: model.startsWith('bge'), maxTokens: model.startsWith('bge') ? 512 : 256 })
+      const tokenizer = await TextTokenizer.load(join(MODELS, model), {
+        lowerCase: model.startsWith('bge'),
+        maxTokens: model.startsWith('bge') ? 512 : 256,
+      })
       for (const [i, prompt] of golden.prompts.entries()) {
         const batch = await tokenizer.encodeBatch(['x y'], { wantOffsets: false, prompt })
         expect(rows(batch)[0]).toEqual(expected[i]!.ids)
@@ -101,23 +183,49 @@ describe.skipIf(!present)('equal to transformers', () => {
 describe('normalizers', () => {
   test('a plain tokenizer.json is taken as it is; a BERT class lowers unless told not to', async () => {
     const tokenizer = { 'tokenizer.json': wordPiece() }
-    const ids = async (files: object, lowerCase: boolean | null = null) => (await encoded(await TextTokenizer.load(await folderWith({ ...tokenizer, ...files }), { lowerCase, maxTokens: null }), ['Hello CAFÉ'], { specials: false }))[0]
+    const ids = async (files: object, lowerCase: boolean | null = null) =>
+      (
+        await encoded(
+          await TextTokenizer.load(await folderWith({ ...tokenizer, ...files }), { lowerCase, maxTokens: null }),
+          ['Hello CAFÉ'],
+          { specials: false },
+        )
+      )[0]
     expect(await ids({})).toEqual(words('Hello', '[UNK]'))
     expect(await ids({ 'config.json': { model_type: 'bert' } })).toEqual(words('hello', 'cafe'))
-    expect(await ids({ 'config.json': { model_type: 'bert' }, 'tokenizer_config.json': { tokenizer_class: 'PreTrainedTokenizerFast' } })).toEqual(words('Hello', '[UNK]'))
-    expect(await ids({ 'tokenizer_config.json': { tokenizer_class: 'BertTokenizerFast', do_lower_case: false } })).toEqual(words('Hello', '[UNK]'))
-    expect(await ids({ 'tokenizer_config.json': { tokenizer_class: 'BertTokenizer', strip_accents: false } })).toEqual(words('hello', 'café'))
+    expect(
+      await ids({
+        'config.json': { model_type: 'bert' },
+        'tokenizer_config.json': { tokenizer_class: 'PreTrainedTokenizerFast' },
+      }),
+    ).toEqual(words('Hello', '[UNK]'))
+    expect(
+      await ids({ 'tokenizer_config.json': { tokenizer_class: 'BertTokenizerFast', do_lower_case: false } }),
+    ).toEqual(words('Hello', '[UNK]'))
+    expect(await ids({ 'tokenizer_config.json': { tokenizer_class: 'BertTokenizer', strip_accents: false } })).toEqual(
+      words('hello', 'café'),
+    )
     // sentence-transformers' own switch lowers and leaves accents alone.
     expect(await ids({}, true)).toEqual(words('hello', 'café'))
   })
 
   test('Chinese characters stay joined when the config says so', async () => {
-    const folder = await folderWith({ 'tokenizer.json': wordPiece(), 'tokenizer_config.json': { tokenizer_class: 'BertTokenizer', tokenize_chinese_chars: false } })
-    expect(await encoded(await TextTokenizer.load(folder, loose), ['中文'], { specials: false })).toEqual([words('中', '##文')])
+    const folder = await folderWith({
+      'tokenizer.json': wordPiece(),
+      'tokenizer_config.json': { tokenizer_class: 'BertTokenizer', tokenize_chinese_chars: false },
+    })
+    expect(await encoded(await TextTokenizer.load(folder, loose), ['中文'], { specials: false })).toEqual([
+      words('中', '##文'),
+    ])
   })
 
   test('static models take tokenizer.json as it is, add no special tokens and keep its truncation', async () => {
-    const files = { 'tokenizer.json': wordPiece({ truncation: { max_length: 2, strategy: 'LongestFirst', stride: 0, direction: 'Left' } }), 'config.json': { model_type: 'bert' } }
+    const files = {
+      'tokenizer.json': wordPiece({
+        truncation: { max_length: 2, strategy: 'LongestFirst', stride: 0, direction: 'Left' },
+      }),
+      'config.json': { model_type: 'bert' },
+    }
     const tokenizer = await TextTokenizer.load(await folderWith(files), { ...loose, kind: 'static' })
     expect(await encoded(tokenizer, ['Hello hello a'])).toEqual([words('hello', 'a')])
     expect([tokenizer.maxTokens, tokenizer.truncationSide]).toEqual([2, 'left'])
@@ -129,7 +237,14 @@ describe('truncation', () => {
   test('fixed padding and truncation inside tokenizer.json do not act', async () => {
     const tokenizer = await small({
       truncation: { max_length: 3, strategy: 'LongestFirst', stride: 0, direction: 'Right' },
-      padding: { strategy: { Fixed: 32 }, direction: 'Right', pad_to_multiple_of: null, pad_id: 0, pad_type_id: 0, pad_token: '[PAD]' },
+      padding: {
+        strategy: { Fixed: 32 },
+        direction: 'Right',
+        pad_to_multiple_of: null,
+        pad_id: 0,
+        pad_type_id: 0,
+        pad_token: '[PAD]',
+      },
     })
     expect(await encoded(tokenizer, ['hello world a'])).toEqual([words('[CLS]', 'hello', 'world', 'a', '[SEP]')])
   })
@@ -137,24 +252,45 @@ describe('truncation', () => {
   test('special tokens stay, the cut is counted, either end', async () => {
     const tokenizer = await small({}, { lowerCase: null, maxTokens: 4 })
     const batch = await tokenizer.encodeBatch(['hello world a hello', 'a', ''], { wantOffsets: false })
-    expect(rows(batch)).toEqual([words('[CLS]', 'hello', 'world', '[SEP]'), words('[CLS]', 'a', '[SEP]'), words('[CLS]', '[SEP]')])
+    expect(rows(batch)).toEqual([
+      words('[CLS]', 'hello', 'world', '[SEP]'),
+      words('[CLS]', 'a', '[SEP]'),
+      words('[CLS]', '[SEP]'),
+    ])
     expect([...batch.omitted]).toEqual([2, 0, 0])
     expect([...batch.offsets]).toEqual([0, 4, 7, 9])
-    expect(await encoded(tokenizer, ['hello world a hello'], { truncate: 'left' })).toEqual([words('[CLS]', 'a', 'hello', '[SEP]')])
-    expect(await encoded(tokenizer, ['hello world a hello'], { maxTokens: null })).toEqual([words('[CLS]', 'hello', 'world', 'a', 'hello', '[SEP]')])
+    expect(await encoded(tokenizer, ['hello world a hello'], { truncate: 'left' })).toEqual([
+      words('[CLS]', 'a', 'hello', '[SEP]'),
+    ])
+    expect(await encoded(tokenizer, ['hello world a hello'], { maxTokens: null })).toEqual([
+      words('[CLS]', 'hello', 'world', 'a', 'hello', '[SEP]'),
+    ])
   })
 
   test('the side comes from tokenizer_config.json unless the call says', async () => {
-    const folder = await folderWith({ 'tokenizer.json': wordPiece(), 'tokenizer_config.json': { truncation_side: 'left' } })
+    const folder = await folderWith({
+      'tokenizer.json': wordPiece(),
+      'tokenizer_config.json': { truncation_side: 'left' },
+    })
     const tokenizer = await TextTokenizer.load(folder, { lowerCase: null, maxTokens: 3 })
     expect(await encoded(tokenizer, ['hello world a'])).toEqual([words('[CLS]', 'a', '[SEP]')])
-    expect(await encoded(tokenizer, ['hello world a'], { truncate: 'right' })).toEqual([words('[CLS]', 'hello', '[SEP]')])
+    expect(await encoded(tokenizer, ['hello world a'], { truncate: 'right' })).toEqual([
+      words('[CLS]', 'hello', '[SEP]'),
+    ])
   })
 
   test('truncate false refuses, and a limit without room for text too', async () => {
     const tokenizer = await small({}, { lowerCase: null, maxTokens: 4 })
-    await expect(tokenizer.encodeBatch(['a', 'hello world a'], { wantOffsets: false, truncate: false })).rejects.toMatchObject({ code: 'ERR_EMBEDCORE_TEXT_TOO_LONG', message: 'Text 1 has 5 tokens, more than the 4 allowed, and truncate is false: "hello world a"' })
-    await expect(tokenizer.encodeBatch(['a'], { wantOffsets: false, maxTokens: 2 })).rejects.toMatchObject({ code: 'ERR_EMBEDCORE_INVALID_OPTION', message: expect.stringContaining('at least 3') as string })
+    await expect(
+      tokenizer.encodeBatch(['a', 'hello world a'], { wantOffsets: false, truncate: false }),
+    ).rejects.toMatchObject({
+      code: 'ERR_EMBEDCORE_TEXT_TOO_LONG',
+      message: 'Text 1 has 5 tokens, more than the 4 allowed, and truncate is false: "hello world a"',
+    })
+    await expect(tokenizer.encodeBatch(['a'], { wantOffsets: false, maxTokens: 2 })).rejects.toMatchObject({
+      code: 'ERR_EMBEDCORE_INVALID_OPTION',
+      message: expect.stringContaining('at least 3') as string,
+    })
   })
 })
 
@@ -163,33 +299,54 @@ describe('prompts', () => {
     const batch = await (await small()).encodeBatch(['hello 苹果', ''], { wantOffsets: true, prompt: 'query: ' })
     expect(rows(batch)[0]).toEqual(words('[CLS]', 'query', ':', 'hello', '苹', '果', '[SEP]'))
     expect([...batch.promptTokens]).toEqual([3, 3])
-    expect(places(batch)).toEqual([[0, 0, 0, 0, 0, 0, 0, 5, 6, 7, 7, 8, 0, 0], [0, 0, 0, 0, 0, 0, 0, 0]])
+    expect(places(batch)).toEqual([
+      [0, 0, 0, 0, 0, 0, 0, 5, 6, 7, 7, 8, 0, 0],
+      [0, 0, 0, 0, 0, 0, 0, 0],
+    ])
   })
 
   test('cut from the left the prompt goes first, and is not counted where it is gone', async () => {
-    const batch = await (await small()).encodeBatch(['hello world a', 'a'], { wantOffsets: false, prompt: 'query: ', maxTokens: 5, truncate: 'left' })
+    const batch = await (
+      await small()
+    ).encodeBatch(['hello world a', 'a'], { wantOffsets: false, prompt: 'query: ', maxTokens: 5, truncate: 'left' })
     expect(rows(batch)[0]).toEqual(words('[CLS]', 'hello', 'world', 'a', '[SEP]'))
     expect([...batch.promptTokens]).toEqual([1, 3])
   })
 
   test('no prompt, nothing to leave out', async () => {
-    expect([...(await (await small()).encodeBatch(['a', ''], { wantOffsets: false, prompt: '' })).promptTokens]).toEqual([0, 0])
+    expect([
+      ...(await (await small()).encodeBatch(['a', ''], { wantOffsets: false, prompt: '' })).promptTokens,
+    ]).toEqual([0, 0])
   })
 })
 
 describe('offsets are UTF-16 units', () => {
-  const byteLevel = { normalizer: null, post_processor: null, added_tokens: [], pre_tokenizer: { type: 'ByteLevel', add_prefix_space: false, trim_offsets: false, use_regex: true } }
+  const byteLevel = {
+    normalizer: null,
+    post_processor: null,
+    added_tokens: [],
+    pre_tokenizer: { type: 'ByteLevel', add_prefix_space: false, trim_offsets: false, use_regex: true },
+  }
 
   test('behind supplementary characters, and with them in the prompt', async () => {
     const texts = ['😀 hello 𠮷 world', 'hello']
-    expect(spans(await (await small()).encodeBatch(texts, { wantOffsets: true, specials: false }), texts)).toEqual([['😀', 'hello', '𠮷', 'world'], ['hello']])
+    expect(spans(await (await small()).encodeBatch(texts, { wantOffsets: true, specials: false }), texts)).toEqual([
+      ['😀', 'hello', '𠮷', 'world'],
+      ['hello'],
+    ])
     const prompted = await (await small()).encodeBatch(texts, { wantOffsets: true, specials: false, prompt: '😀 𠮷 ' })
-    expect(spans(prompted, texts)).toEqual([['', '', '😀', 'hello', '𠮷', 'world'], ['', '', 'hello']])
+    expect(spans(prompted, texts)).toEqual([
+      ['', '', '😀', 'hello', '𠮷', 'world'],
+      ['', '', 'hello'],
+    ])
   })
 
   test('bytes of one character all point at it', async () => {
     const bytes = ['ð', 'Ł', 'ĺ', 'Ģ', 'x']
-    const tokenizer = await small({ ...byteLevel, model: { type: 'BPE', vocab: Object.fromEntries(bytes.map((byte, id) => [byte, id])), merges: [] } })
+    const tokenizer = await small({
+      ...byteLevel,
+      model: { type: 'BPE', vocab: Object.fromEntries(bytes.map((byte, id) => [byte, id])), merges: [] },
+    })
     const batch = await tokenizer.encodeBatch(['x😀x'], { wantOffsets: true })
     expect(rows(batch)).toEqual([[4, 0, 1, 2, 3, 4]])
     expect(places(batch)).toEqual([[0, 1, 1, 3, 1, 3, 1, 3, 1, 3, 3, 4]])
@@ -199,7 +356,10 @@ describe('offsets are UTF-16 units', () => {
 describe('texts', () => {
   test('empty, NUL, lone surrogates and a mebibyte are texts', async () => {
     const tokenizer = await small({}, { lowerCase: null, maxTokens: 8 })
-    const batch = await tokenizer.encodeBatch(['', '\0hello\0', '\ud83d hello', 'hello \udc00', 'hello '.repeat(180_000)], { wantOffsets: true })
+    const batch = await tokenizer.encodeBatch(
+      ['', '\0hello\0', '\ud83d hello', 'hello \udc00', 'hello '.repeat(180_000)],
+      { wantOffsets: true },
+    )
     // BERT drops U+FFFD, which a lone surrogate becomes, as it drops NUL.
     expect(rows(batch).map((row) => row.length)).toEqual([2, 3, 3, 3, 8])
     expect(places(batch)[2]!.slice(2, 4)).toEqual([2, 7])
@@ -208,10 +368,23 @@ describe('texts', () => {
 
   test('what is no string is refused by place and type', async () => {
     const tokenizer = await small()
-    for (const [value, shown] of [[7, '7'], [null, 'null'], [undefined, 'undefined'], [['a'], 'an array of 1'], [{}, 'an object']] as const) {
-      await expect(tokenizer.encodeBatch(['a', value as unknown as string], { wantOffsets: false })).rejects.toMatchObject({ code: 'ERR_EMBEDCORE_INVALID_TEXT', message: `Expected a string for text 1 but received ${shown}` })
+    for (const [value, shown] of [
+      [7, '7'],
+      [null, 'null'],
+      [undefined, 'undefined'],
+      [['a'], 'an array of 1'],
+      [{}, 'an object'],
+    ] as const) {
+      await expect(
+        tokenizer.encodeBatch(['a', value as unknown as string], { wantOffsets: false }),
+      ).rejects.toMatchObject({
+        code: 'ERR_EMBEDCORE_INVALID_TEXT',
+        message: `Expected a string for text 1 but received ${shown}`,
+      })
     }
-    await expect(tokenizer.encodeBatch('a' as unknown as string[], { wantOffsets: false })).rejects.toMatchObject({ code: 'ERR_EMBEDCORE_INVALID_TEXT' })
+    await expect(tokenizer.encodeBatch('a' as unknown as string[], { wantOffsets: false })).rejects.toMatchObject({
+      code: 'ERR_EMBEDCORE_INVALID_TEXT',
+    })
     expect(rows(await tokenizer.encodeBatch([], { wantOffsets: true }))).toEqual([])
   })
 
@@ -219,7 +392,10 @@ describe('texts', () => {
     const tokenizer = await small()
     const texts = Array.from({ length: 9000 }, (_, i) => 'a '.repeat(i % 7))
     const expected = texts.map((_, i) => i % 7)
-    const [whole, cut] = await Promise.all([tokenizer.encodeBatch(texts, { wantOffsets: false, specials: false }), tokenizer.encodeBatch(texts, { wantOffsets: false, specials: false, maxTokens: 2 })])
+    const [whole, cut] = await Promise.all([
+      tokenizer.encodeBatch(texts, { wantOffsets: false, specials: false }),
+      tokenizer.encodeBatch(texts, { wantOffsets: false, specials: false, maxTokens: 2 }),
+    ])
     expect(rows(whole).map((row) => row.length)).toEqual(expected)
     expect(rows(cut).map((row) => row.length)).toEqual(expected.map((length) => Math.min(2, length)))
     expect([...cut.omitted]).toEqual(expected.map((length) => Math.max(0, length - 2)))
@@ -228,7 +404,10 @@ describe('texts', () => {
   test('an aborted signal stops between pieces', async () => {
     const tokenizer = await small()
     const controller = new AbortController()
-    const call = tokenizer.encodeBatch(Array.from({ length: 5000 }, () => 'hello'), { wantOffsets: false, signal: controller.signal })
+    const call = tokenizer.encodeBatch(
+      Array.from({ length: 5000 }, () => 'hello'),
+      { wantOffsets: false, signal: controller.signal },
+    )
     controller.abort()
     await expect(call).rejects.toMatchObject({ code: 'ERR_EMBEDCORE_ABORTED', name: 'AbortError' })
   })
@@ -236,33 +415,89 @@ describe('texts', () => {
 
 describe('files', () => {
   test('vocabulary size, largest id, token texts', async () => {
-    const tokenizer = await small({ added_tokens: [special('[UNK]'), { ...special('[PAD]'), content: 'extra', id: WORDS.length }] })
+    const tokenizer = await small({
+      added_tokens: [special('[UNK]'), { ...special('[PAD]'), content: 'extra', id: WORDS.length }],
+    })
     expect([tokenizer.vocabSize, tokenizer.maxId]).toEqual([WORDS.length + 1, WORDS.length])
     expect(tokenizer.tokens([wordId('hello'), WORDS.length])).toEqual(['hello', 'extra'])
     expect(() => tokenizer.tokens([999])).toThrow(expect.objectContaining({ code: 'ERR_EMBEDCORE_TOKENIZER_MISMATCH' }))
   })
 
   test('no tokenizer: advice; broken ones: the file and the reason', async () => {
-    await expect(TextTokenizer.load(await folderWith({}), loose)).rejects.toMatchObject({ code: 'ERR_EMBEDCORE_NOT_FOUND', message: expect.stringContaining('save_pretrained') as string })
+    await expect(TextTokenizer.load(await folderWith({}), loose)).rejects.toMatchObject({
+      code: 'ERR_EMBEDCORE_NOT_FOUND',
+      message: expect.stringContaining('save_pretrained') as string,
+    })
     // A vocab.txt of a family other than BERT says nothing about how to cut words.
-    await expect(TextTokenizer.load(await folderWith({ 'vocab.txt': WORDS.join('\n'), 'config.json': { model_type: 'qwen2' } }), loose)).rejects.toMatchObject({ code: 'ERR_EMBEDCORE_NOT_FOUND' })
-    await expect(TextTokenizer.load(await folderWith({ 'vocab.txt': 'a\nb\n', 'config.json': { model_type: 'bert' } }), loose)).rejects.toMatchObject({ code: 'ERR_EMBEDCORE_INVALID_FILE', message: expect.stringContaining('[UNK]') as string })
-    const broken: (string | object)[] = ['', '{', '[]', '"text"', '{}', '['.repeat(100_000), { model: 3 }, { model: { type: 'Nonsense' } }, wordPiece({ model: { type: 'WordPiece', vocab: { a: -1 } } }), wordPiece({ model: { ...wordPiece().model, vocab: { '[UNK]': 2 ** 32 - 1 } } }), wordPiece({ added_tokens: 'x' }), wordPiece({ added_tokens: [3] })]
+    await expect(
+      TextTokenizer.load(
+        await folderWith({ 'vocab.txt': WORDS.join('\n'), 'config.json': { model_type: 'qwen2' } }),
+        loose,
+      ),
+    ).rejects.toMatchObject({ code: 'ERR_EMBEDCORE_NOT_FOUND' })
+    await expect(
+      TextTokenizer.load(await folderWith({ 'vocab.txt': 'a\nb\n', 'config.json': { model_type: 'bert' } }), loose),
+    ).rejects.toMatchObject({ code: 'ERR_EMBEDCORE_INVALID_FILE', message: expect.stringContaining('[UNK]') as string })
+    const broken: (string | object)[] = [
+      '',
+      '{',
+      '[]',
+      '"text"',
+      '{}',
+      '['.repeat(100_000),
+      { model: 3 },
+      { model: { type: 'Nonsense' } },
+      wordPiece({ model: { type: 'WordPiece', vocab: { a: -1 } } }),
+      wordPiece({ model: { ...wordPiece().model, vocab: { '[UNK]': 2 ** 32 - 1 } } }),
+      wordPiece({ added_tokens: 'x' }),
+      wordPiece({ added_tokens: [3] }),
+    ]
     for (const content of broken) {
-      await expect(TextTokenizer.load(await folderWith({ 'tokenizer.json': content }), loose)).rejects.toMatchObject({ code: 'ERR_EMBEDCORE_INVALID_FILE', message: expect.stringContaining('tokenizer.json') as string })
+      await expect(TextTokenizer.load(await folderWith({ 'tokenizer.json': content }), loose)).rejects.toMatchObject({
+        code: 'ERR_EMBEDCORE_INVALID_FILE',
+        message: expect.stringContaining('tokenizer.json') as string,
+      })
     }
     const { post_processor } = wordPiece()
-    const outside = wordPiece({ post_processor: { ...post_processor, special_tokens: { ...post_processor.special_tokens, '[SEP]': { id: '[SEP]', ids: [2 ** 32 - 1], tokens: ['[SEP]'] } } } })
-    await expect(TextTokenizer.load(await folderWith({ 'tokenizer.json': outside }), loose)).rejects.toMatchObject({ code: 'ERR_EMBEDCORE_INVALID_FILE', message: expect.stringContaining('4294967295') as string })
-    for (const config of [{ do_lower_case: 'yes', tokenizer_class: 'BertTokenizer' }, { truncation_side: 'top' }, { tokenizer_class: 3 }]) {
-      await expect(TextTokenizer.load(await folderWith({ 'tokenizer.json': wordPiece(), 'tokenizer_config.json': config }), loose)).rejects.toMatchObject({ code: 'ERR_EMBEDCORE_INVALID_CONFIG', message: expect.stringContaining('tokenizer_config.json') as string })
+    const outside = wordPiece({
+      post_processor: {
+        ...post_processor,
+        special_tokens: {
+          ...post_processor.special_tokens,
+          '[SEP]': { id: '[SEP]', ids: [2 ** 32 - 1], tokens: ['[SEP]'] },
+        },
+      },
+    })
+    await expect(TextTokenizer.load(await folderWith({ 'tokenizer.json': outside }), loose)).rejects.toMatchObject({
+      code: 'ERR_EMBEDCORE_INVALID_FILE',
+      message: expect.stringContaining('4294967295') as string,
+    })
+    for (const config of [
+      { do_lower_case: 'yes', tokenizer_class: 'BertTokenizer' },
+      { truncation_side: 'top' },
+      { tokenizer_class: 3 },
+    ]) {
+      await expect(
+        TextTokenizer.load(await folderWith({ 'tokenizer.json': wordPiece(), 'tokenizer_config.json': config }), loose),
+      ).rejects.toMatchObject({
+        code: 'ERR_EMBEDCORE_INVALID_CONFIG',
+        message: expect.stringContaining('tokenizer_config.json') as string,
+      })
     }
   })
 
   test('a byte order mark is no token; vocab.txt with Windows line ends is read', async () => {
     const folder = await folderWith({ 'tokenizer.json': `\ufeff${JSON.stringify(wordPiece())}` })
-    expect(await encoded(await TextTokenizer.load(folder, loose), ['hello'], { specials: false })).toEqual([words('hello')])
-    const fromVocabulary = await TextTokenizer.load(await folderWith({ 'vocab.txt': `${WORDS.join('\r\n')}\r\n__proto__\r\n`, 'tokenizer_config.json': { tokenizer_class: 'BertTokenizer' } }), loose)
+    expect(await encoded(await TextTokenizer.load(folder, loose), ['hello'], { specials: false })).toEqual([
+      words('hello'),
+    ])
+    const fromVocabulary = await TextTokenizer.load(
+      await folderWith({
+        'vocab.txt': `${WORDS.join('\r\n')}\r\n__proto__\r\n`,
+        'tokenizer_config.json': { tokenizer_class: 'BertTokenizer' },
+      }),
+      loose,
+    )
     expect(await encoded(fromVocabulary, ['Hello CAFÉS'])).toEqual([words('[CLS]', 'hello', 'cafe', '##s', '[SEP]')])
     expect([fromVocabulary.vocabSize, fromVocabulary.maxId]).toEqual([WORDS.length + 1, WORDS.length])
   })

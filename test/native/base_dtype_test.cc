@@ -12,9 +12,11 @@
 namespace embedcore {
 namespace {
 
-constexpr DType kAll[] = {DType::kF64,     DType::kF32,        DType::kF16,        DType::kBF16,   DType::kF8E4M3,  DType::kF8E5M2, DType::kF8E8M0, DType::kF8E4M3Fnuz,
-                          DType::kF8E5M2Fnuz, DType::kF6E2M3, DType::kF6E3M2, DType::kF4,  DType::kC64, DType::kI64, DType::kU64, DType::kI32,
-                          DType::kU32,     DType::kI16,        DType::kU16,        DType::kI8,     DType::kU8,      DType::kBool};
+constexpr DType kAll[] = {DType::kF64,    DType::kF32,    DType::kF16,        DType::kBF16,       DType::kF8E4M3,
+                          DType::kF8E5M2, DType::kF8E8M0, DType::kF8E4M3Fnuz, DType::kF8E5M2Fnuz, DType::kF6E2M3,
+                          DType::kF6E3M2, DType::kF4,     DType::kC64,        DType::kI64,        DType::kU64,
+                          DType::kI32,    DType::kU32,    DType::kI16,        DType::kU16,        DType::kI8,
+                          DType::kU8,     DType::kBool};
 
 // The value of a binary float by its definition: sign, exponent, fraction.
 double by_definition(uint32_t bits, int exponent_bits, int mantissa_bits) {
@@ -23,7 +25,8 @@ double by_definition(uint32_t bits, int exponent_bits, int mantissa_bits) {
   const double sign = bits >> (exponent_bits + mantissa_bits) & 1 ? -1.0 : 1.0;
   const int exponent = static_cast<int>(bits >> mantissa_bits) & top;
   const double fraction = std::ldexp(static_cast<double>(bits & ((1u << mantissa_bits) - 1)), -mantissa_bits);
-  if (exponent == top) return fraction == 0 ? sign * std::numeric_limits<double>::infinity() : std::numeric_limits<double>::quiet_NaN();
+  if (exponent == top)
+    return fraction == 0 ? sign * std::numeric_limits<double>::infinity() : std::numeric_limits<double>::quiet_NaN();
   return exponent == 0 ? sign * std::ldexp(fraction, 1 - bias) : sign * std::ldexp(1 + fraction, exponent - bias);
 }
 
@@ -54,19 +57,22 @@ TEST(DType, NamesAndSizes) {
   EXPECT_EQ(dtype_size(DType::kF4), 0u);
   EXPECT_EQ(dtype_bits(DType::kF4), 4u);
   EXPECT_EQ(dtype_bits(DType::kF6E3M2), 6u);
-  for (const char* unknown : {"", "f32", "F33", "F32 ", "FLOAT"}) EXPECT_EQ(dtype_from_safetensors(unknown), std::nullopt) << unknown;
+  for (const char* unknown : {"", "f32", "F33", "F32 ", "FLOAT"})
+    EXPECT_EQ(dtype_from_safetensors(unknown), std::nullopt) << unknown;
 }
 
 TEST(DType, Float16ReadsEveryPattern) {
-  for (uint32_t bits = 0; bits < 0x10000; ++bits) expect_same(f16_to_f32(static_cast<uint16_t>(bits)), by_definition(bits, 5, 10), bits);
+  for (uint32_t bits = 0; bits < 0x10000; ++bits)
+    expect_same(f16_to_f32(static_cast<uint16_t>(bits)), by_definition(bits, 5, 10), bits);
 }
 
 TEST(DType, Bfloat16ReadsEveryPattern) {
-  for (uint32_t bits = 0; bits < 0x10000; ++bits) expect_same(bf16_to_f32(static_cast<uint16_t>(bits)), by_definition(bits, 8, 7), bits);
+  for (uint32_t bits = 0; bits < 0x10000; ++bits)
+    expect_same(bf16_to_f32(static_cast<uint16_t>(bits)), by_definition(bits, 8, 7), bits);
 }
 
-// Every value of the narrow type comes back, the middle of two neighbours goes to the even one, and a hair beside the middle
-// to the nearer one.
+// Every value of the narrow type comes back, the middle of two neighbours goes to the even one, and a hair beside the
+// middle to the nearer one.
 template <typename Narrow, typename Widen>
 void check_rounding(Narrow narrow, Widen widen, uint16_t infinity) {
   for (uint32_t bits = 0; bits < infinity; ++bits) {
@@ -75,10 +81,13 @@ void check_rounding(Narrow narrow, Widen widen, uint16_t infinity) {
       const auto signed_low = static_cast<uint16_t>(low | sign), signed_high = static_cast<uint16_t>(high | sign);
       ASSERT_EQ(narrow(widen(signed_low)), signed_low);
       // The largest finite value's upper neighbour is where the next power of two would be.
-      const double above = high == infinity ? 2 * static_cast<double>(widen(low)) - static_cast<double>(widen(static_cast<uint16_t>(low - 1))) : static_cast<double>(widen(high));
+      const double above = high == infinity ? 2 * static_cast<double>(widen(low)) -
+                                                  static_cast<double>(widen(static_cast<uint16_t>(low - 1)))
+                                            : static_cast<double>(widen(high));
       const double exact = (static_cast<double>(widen(low)) + above) / 2;
       const auto middle = static_cast<float>(exact);
-      if (static_cast<double>(middle) != exact) continue;  // the middle of two subnormals of bfloat16 may need more bits than float32 has
+      if (static_cast<double>(middle) != exact)
+        continue;  // the middle of two subnormals of bfloat16 may need more bits than float32 has
       const float toward = sign ? -middle : middle;
       ASSERT_EQ(narrow(toward), bits & 1 ? signed_high : signed_low) << std::hex << bits;
       ASSERT_EQ(narrow(std::nextafter(toward, 0.0f)), signed_low) << std::hex << bits;
@@ -157,7 +166,9 @@ TEST(DType, ReadsUnalignedRuns) {
       for (const float value : wanted) {
         const double wide = value;
         const uint16_t half = dtype == DType::kF16 ? f32_to_f16(value) : f32_to_bf16(value);
-        const void* source = dtype == DType::kF64 ? static_cast<const void*>(&wide) : dtype == DType::kF32 ? static_cast<const void*>(&value) : &half;
+        const void* source = dtype == DType::kF64   ? static_cast<const void*>(&wide)
+                             : dtype == DType::kF32 ? static_cast<const void*>(&value)
+                                                    : &half;
         std::memcpy(to, source, dtype_size(dtype));
         to += dtype_size(dtype);
       }

@@ -35,7 +35,8 @@ TEST(Error, FailFormatsSentencesOfAnyLength) {
 }
 
 TEST(Error, SentencesAreOnePrintableLine) {
-  expect_error(Code::kInvalidConfig, {"a\\x0ab\\xff \\x1b[31m 苹"}, [] { fail(Code::kInvalidConfig, "%s", "a\nb\xff \x1b[31m 苹"); });
+  expect_error(Code::kInvalidConfig, {"a\\x0ab\\xff \\x1b[31m 苹"},
+               [] { fail(Code::kInvalidConfig, "%s", "a\nb\xff \x1b[31m 苹"); });
   try {
     fail(Code::kInternal, "%s苹 is too long", std::string(1'000'000, 'x').c_str());
     FAIL() << "fail() returned";
@@ -65,8 +66,9 @@ TEST(Utf8, LengthsAndRefusals) {
   EXPECT_EQ(utf8_length("\xe8\x8b\xb9"), 3u);
   EXPECT_EQ(utf8_length("\xf0\x9f\x98\x80"), 4u);
   EXPECT_EQ(utf8_length("\xf4\x8f\xbf\xbf"), 4u);
-  for (const char* bad : {"", "\x80", "\xbf", "\xc0\x80", "\xc1\xbf", "\xc3", "\xc3(", "\xe0\x80\x80", "\xe0\x9f\xbf", "\xe8\x8b", "\xed\xa0\x80", "\xed\xbf\xbf", "\xf0\x80\x80\x80",
-                          "\xf0\x8f\xbf\xbf", "\xf0\x9f\x98", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xff"})
+  for (const char* bad : {"", "\x80", "\xbf", "\xc0\x80", "\xc1\xbf", "\xc3", "\xc3(", "\xe0\x80\x80", "\xe0\x9f\xbf",
+                          "\xe8\x8b", "\xed\xa0\x80", "\xed\xbf\xbf", "\xf0\x80\x80\x80", "\xf0\x8f\xbf\xbf",
+                          "\xf0\x9f\x98", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xff"})
     EXPECT_EQ(utf8_length(bad), 0u) << quote(bad);
 }
 

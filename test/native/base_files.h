@@ -1,5 +1,5 @@
-// What the tests of native/base share: a directory that ends with the test, safetensors files made by hand, and the check
-// that something throws a coded error whose sentence says the right things.
+// What the tests of native/base share: a directory that ends with the test, safetensors files made by hand, and the
+// check that something throws a coded error whose sentence says the right things.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -54,7 +54,9 @@ inline std::string safetensors_file(std::string_view header, size_t data_bytes) 
   return file;
 }
 
-inline std::span<const std::byte> as_bytes(std::string_view text) { return {reinterpret_cast<const std::byte*>(text.data()), text.size()}; }
+inline std::span<const std::byte> as_bytes(std::string_view text) {
+  return {reinterpret_cast<const std::byte*>(text.data()), text.size()};
+}
 
 template <typename Action>
 void expect_error(Code code, std::initializer_list<std::string_view> parts, Action&& action) {
@@ -63,7 +65,8 @@ void expect_error(Code code, std::initializer_list<std::string_view> parts, Acti
   } catch (const Error& error) {
     EXPECT_STREQ(code_name(error.code), code_name(code)) << error.what();
     for (const std::string_view part : parts)
-      EXPECT_NE(std::string_view(error.what()).find(part), std::string_view::npos) << "\"" << part << "\" is not in: " << error.what();
+      EXPECT_NE(std::string_view(error.what()).find(part), std::string_view::npos)
+          << "\"" << part << "\" is not in: " << error.what();
     return;
   }
   ADD_FAILURE() << "no error was thrown; expected " << code_name(code);

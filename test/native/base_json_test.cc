@@ -17,7 +17,8 @@ void expect_refused(std::string_view text, std::initializer_list<std::string_vie
 }
 
 TEST(Json, ReadsEveryKind) {
-  const Json json = parse(R"( {"n": null, "t": true, "f": false, "i": -7, "d": 2.5e3, "s": "x", "a": [1, [], {}], "o": {"k": 1}} )");
+  const Json json =
+      parse(R"( {"n": null, "t": true, "f": false, "i": -7, "d": 2.5e3, "s": "x", "a": [1, [], {}], "o": {"k": 1}} )");
   ASSERT_TRUE(json.is_object());
   EXPECT_TRUE(json.find("n")->is_null());
   EXPECT_TRUE(json.find("t")->as_bool());
@@ -40,7 +41,8 @@ TEST(Json, ReadsScalarDocuments) {
 
 TEST(Json, KeepsKeyOrderAndFindsAmongMany) {
   std::string text = "{";
-  for (int i = 0; i < 500; ++i) text += (i ? ",\"k" : "\"k") + std::to_string((i * 7919) % 500) + "\":" + std::to_string(i);
+  for (int i = 0; i < 500; ++i)
+    text += (i ? ",\"k" : "\"k") + std::to_string((i * 7919) % 500) + "\":" + std::to_string(i);
   const Json json = parse(text + "}");
   ASSERT_EQ(json.as_object().size(), 500u);
   for (int i = 0; i < 500; ++i) {
@@ -78,7 +80,8 @@ TEST(Json, TakesThePythonTokens) {
   EXPECT_EQ(parse("[Infinity]").as_array()[0].as_double(), std::numeric_limits<double>::infinity());
   EXPECT_EQ(parse("{\"a\":-Infinity}").find("a")->as_double(), -std::numeric_limits<double>::infinity());
   expect_error(Code::kInvalidConfig, {"must be an integer, got nan"}, [] { parse("NaN").as_int(); });
-  for (const char* bad : {"nan", "-NaN", "+Infinity", "Inf", "infinity", "NaNs"}) expect_refused(bad, {"line 1 column "});
+  for (const char* bad : {"nan", "-NaN", "+Infinity", "Inf", "infinity", "NaNs"})
+    expect_refused(bad, {"line 1 column "});
 }
 
 TEST(Json, Strings) {
@@ -108,7 +111,9 @@ TEST(Json, RefusesBrokenStrings) {
 }
 
 TEST(Json, RefusesTextThatIsNotUtf8) {
-  for (const char* bad : {"\"\xff\"", "\"\xc0\x80\"", "\"\xed\xa0\x80\"", "\"\xf4\x90\x80\x80\"", "\"\xe8\x8b\"", "\"\x80\""}) expect_refused(bad, {"not UTF-8", "column 2"});
+  for (const char* bad :
+       {"\"\xff\"", "\"\xc0\x80\"", "\"\xed\xa0\x80\"", "\"\xf4\x90\x80\x80\"", "\"\xe8\x8b\"", "\"\x80\""})
+    expect_refused(bad, {"not UTF-8", "column 2"});
   expect_refused("\xff", {"expected a value, found \"\\xff\""});
   expect_refused("\xef\xbb\xbf{}", {"byte order mark"});
 }
@@ -116,8 +121,12 @@ TEST(Json, RefusesTextThatIsNotUtf8) {
 TEST(Json, RefusesBrokenGrammar) {
   expect_refused("", {"config.json: line 1 column 1: expected a value, found the end of the text"});
   expect_refused("  \n ", {"line 2 column 2"});
-  for (const char* bad : {"[", "{", "[1", "[1,", "{\"a\"", "{\"a\":", "{\"a\":1", "{\"a\":1,", "tru", "nul", "-", "1.", "1e", "1e+", ".5", "+1", "0x10", "'a'", "[1,]", "[,1]", "[1 2]",
-                          "{\"a\":1,}", "{,}", "{a:1}", "{1:1}", "{\"a\" 1}", "{\"a\":1 \"b\":2}", "[1]]", "{}{}", "1 2", "// x\n1", "[1]/**/", "}", "]", ":", "True", "None", "undefined"})
+  for (const char* bad :
+       {"[",    "{",        "[1",    "[1,",        "{\"a\"",  "{\"a\":", "{\"a\":1", "{\"a\":1,", "tru",
+        "nul",  "-",        "1.",    "1e",         "1e+",     ".5",      "+1",       "0x10",      "'a'",
+        "[1,]", "[,1]",     "[1 2]", "{\"a\":1,}", "{,}",     "{a:1}",   "{1:1}",    "{\"a\" 1}", "{\"a\":1 \"b\":2}",
+        "[1]]", "{}{}",     "1 2",   "// x\n1",    "[1]/**/", "}",       "]",        ":",         "True",
+        "None", "undefined"})
     expect_refused(bad, {"config.json: line "});
   expect_refused("01", {"may not start with a zero"});
   expect_refused("-012", {"may not start with a zero"});
@@ -146,7 +155,9 @@ TEST(Json, RefusesDuplicateKeys) {
 }
 
 TEST(Json, NestingStopsAtSixtyFour) {
-  auto nested = [](int depth) { return std::string(static_cast<size_t>(depth), '[') + std::string(static_cast<size_t>(depth), ']'); };
+  auto nested = [](int depth) {
+    return std::string(static_cast<size_t>(depth), '[') + std::string(static_cast<size_t>(depth), ']');
+  };
   EXPECT_NO_THROW(parse(nested(64)));
   expect_refused(nested(65), {"column 65", "deeper than 64"});
   expect_refused(std::string(10'000'000, '['), {"deeper than 64"});
@@ -176,12 +187,16 @@ TEST(Json, ConvenienceTakesNullAsAbsent) {
 }
 
 TEST(Json, WrongTypesAreToldWithPathAndValue) {
-  const Json json = parse(R"({"hidden_size": "abc", "rope": {"factor": [1], "list": [0, {"x": true}]}, "flag": 1, "name": 2, "big": {}})");
+  const Json json = parse(
+      R"({"hidden_size": "abc", "rope": {"factor": [1], "list": [0, {"x": true}]}, "flag": 1, "name": 2, "big": {}})");
   auto told = [&](std::string_view sentence, auto&& action) { expect_error(Code::kInvalidConfig, {sentence}, action); };
   told("config.json: \"hidden_size\" must be an integer, got \"abc\"", [&] { json.get_int("hidden_size", 1); });
-  told("config.json: \"rope.factor\" must be a number, got an array of 1", [&] { json.find("rope")->get_double("factor", 1); });
-  told("config.json: \"rope.list[1].x\" must be a string, got true", [&] { json.find("rope")->find("list")->as_array()[1].find("x")->as_string(); });
-  told("config.json: \"rope.list[0]\" must be an object, got 0", [&] { json.find("rope")->find("list")->as_array()[0].as_object(); });
+  told("config.json: \"rope.factor\" must be a number, got an array of 1",
+       [&] { json.find("rope")->get_double("factor", 1); });
+  told("config.json: \"rope.list[1].x\" must be a string, got true",
+       [&] { json.find("rope")->find("list")->as_array()[1].find("x")->as_string(); });
+  told("config.json: \"rope.list[0]\" must be an object, got 0",
+       [&] { json.find("rope")->find("list")->as_array()[0].as_object(); });
   told("config.json: \"flag\" must be true or false, got 1", [&] { json.get_bool("flag", false); });
   told("config.json: \"name\" must be a string, got 2", [&] { json.get_string("name", ""); });
   told("config.json: \"big\" must be an array, got an object", [&] { json.find("big")->as_array(); });
@@ -193,7 +208,8 @@ TEST(Json, MovesKeepPathsRight) {
   Json first = parse(R"({"a": {"b": 1}})");
   Json second = parse("0");
   second = std::move(first);
-  expect_error(Code::kInvalidConfig, {"config.json: \"a.b\" must be a string"}, [&] { second.find("a")->find("b")->as_string(); });
+  expect_error(Code::kInvalidConfig, {"config.json: \"a.b\" must be a string"},
+               [&] { second.find("a")->find("b")->as_string(); });
   const Json third(std::move(second));
   expect_error(Code::kInvalidConfig, {"config.json must be an array"}, [&] { third.as_array(); });
 }
@@ -201,7 +217,8 @@ TEST(Json, MovesKeepPathsRight) {
 TEST(Json, EveryTruncationOfADocumentIsRefused) {
   const std::string text = R"({"a": [1.5e3, true, null], "苹": "\ud83d\ude00\n", "n": NaN})";
   ASSERT_NO_THROW(parse(text));
-  for (size_t length = 0; length < text.size(); ++length) expect_refused(std::string_view(text).substr(0, length), {"config.json: line 1 column "});
+  for (size_t length = 0; length < text.size(); ++length)
+    expect_refused(std::string_view(text).substr(0, length), {"config.json: line 1 column "});
 }
 
 }  // namespace

@@ -79,9 +79,11 @@ TEST(MappedFile, TellsWhenItWasTruncated) {
 
 TEST(MappedFile, RefusesWhatIsNoFile) {
   const TemporaryDirectory directory;
-  const std::string missing = directory / "missing", pipe = directory / "pipe", loop = directory / "loop", dangling = directory / "dangling", socket = directory / "socket";
+  const std::string missing = directory / "missing", pipe = directory / "pipe", loop = directory / "loop",
+                    dangling = directory / "dangling", socket = directory / "socket";
   expect_error(Code::kNotFound, {missing, "No such file", "errno 2"}, [&] { MappedFile::open(missing); });
-  expect_error(Code::kNotFound, {"Not a directory"}, [&] { MappedFile::open(directory.write("file", "x") + "/below"); });
+  expect_error(Code::kNotFound, {"Not a directory"},
+               [&] { MappedFile::open(directory.write("file", "x") + "/below"); });
   expect_error(Code::kNotFound, {"No such file"}, [] { MappedFile::open(""); });
   expect_error(Code::kInvalidFile, {directory.path(), "is a directory"}, [&] { MappedFile::open(directory.path()); });
   ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);

@@ -6,14 +6,15 @@
 namespace embedcore {
 namespace {
 
-const std::string kGood =
-    R"({"__metadata__":{"format":"pt","empty":""},)"
-    R"("b":{"dtype":"F32","shape":[2,3],"data_offsets":[6,30]},)"
-    R"("a":{"dtype":"BF16","shape":[3],"data_offsets":[0,6]},)"
-    R"("none":{"dtype":"I64","shape":[0,7],"data_offsets":[30,30]},)"
-    R"("scalar":{"dtype":"U8","shape":[],"data_offsets":[30,31]}}   )";
+const std::string kGood = R"({"__metadata__":{"format":"pt","empty":""},)"
+                          R"("b":{"dtype":"F32","shape":[2,3],"data_offsets":[6,30]},)"
+                          R"("a":{"dtype":"BF16","shape":[3],"data_offsets":[0,6]},)"
+                          R"("none":{"dtype":"I64","shape":[0,7],"data_offsets":[30,30]},)"
+                          R"("scalar":{"dtype":"U8","shape":[],"data_offsets":[30,31]}}   )";
 
-std::shared_ptr<const SafeTensors> parse(const std::string& file) { return SafeTensors::parse(as_bytes(file), "model.safetensors"); }
+std::shared_ptr<const SafeTensors> parse(const std::string& file) {
+  return SafeTensors::parse(as_bytes(file), "model.safetensors");
+}
 
 void expect_refused(const std::string& header, size_t data_bytes, std::initializer_list<std::string_view> parts) {
   SCOPED_TRACE(header);
@@ -68,7 +69,9 @@ TEST(SafeTensors, EveryTruncationIsRefused) {
     SCOPED_TRACE(length);
     // A copy of just this size, so that a sanitizer sees a read behind it.
     const std::vector<char> cut(file.begin(), file.begin() + static_cast<std::ptrdiff_t>(length));
-    expect_error(Code::kInvalidFile, {"model.safetensors"}, [&] { SafeTensors::parse(as_bytes({cut.data(), cut.size()}), "model.safetensors"); });
+    expect_error(Code::kInvalidFile, {"model.safetensors"}, [&] {
+      SafeTensors::parse(as_bytes({cut.data(), cut.size()}), "model.safetensors");
+    });
   }
   expect_error(Code::kInvalidFile, {"the tensors take 31 bytes, but the file has 32"}, [&] { parse(file + "x"); });
 }
@@ -97,9 +100,11 @@ TEST(SafeTensors, RefusesAbsurdHeaders) {
     std::memcpy(file.data(), &length, 8);
     return file;
   };
-  expect_error(Code::kInvalidFile, {"header of 18446744073709551615 bytes is absurd"}, [&] { parse(with_length(~uint64_t{0})); });
+  expect_error(Code::kInvalidFile, {"header of 18446744073709551615 bytes is absurd"},
+               [&] { parse(with_length(~uint64_t{0})); });
   expect_error(Code::kInvalidFile, {"header of 100000001 bytes is absurd"}, [&] { parse(with_length(100'000'001)); });
-  expect_error(Code::kInvalidFile, {"header of 100000000 bytes reaches behind the file's end"}, [&] { parse(with_length(100'000'000)); });
+  expect_error(Code::kInvalidFile, {"header of 100000000 bytes reaches behind the file's end"},
+               [&] { parse(with_length(100'000'000)); });
   expect_error(Code::kInvalidFile, {"must begin with"}, [&] { parse(with_length(0)); });
   expect_refused(" {}", 0, {"must begin with \"{\""});
   expect_refused("[]", 0, {"must begin with"});
@@ -146,20 +151,23 @@ TEST(SafeTensors, RefusesOffsetsThatLie) {
   expect_refused(one("\"F32\"", "[1]", "[4,0]"), 4, {"[4, 0] end before they begin"});
   expect_refused(one("\"F32\"", "[2]", "[0,8]"), 7, {"[0, 8] reach behind the file's 7 bytes"});
   expect_refused(one("\"F32\"", "[1]", "[9223372036854775803,9223372036854775807]"), 4, {"reach behind"});
-  expect_refused(one("\"F32\"", "[2]", "[0,4]"), 4, {"the shape [2] of F32 takes 8 bytes, but data_offsets [0, 4] hold 4"});
+  expect_refused(one("\"F32\"", "[2]", "[0,4]"), 4,
+                 {"the shape [2] of F32 takes 8 bytes, but data_offsets [0, 4] hold 4"});
   expect_refused(one("\"F32\"", "[1]", "[0,8]"), 8, {"takes 4 bytes", "hold 8"});
   expect_refused(one("\"F16\"", "[0]", "[0,2]"), 2, {"takes 0 bytes"});
   expect_refused(one("\"F32\"", "[1]", "[4,8]"), 8, {"begins at byte 4", "there is a gap"});
   expect_refused(one("\"F32\"", "[1]", "[0,4]"), 8, {"the tensors take 4 bytes, but the file has 8"});
   const std::string a = R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},)";
-  expect_refused(a + R"("b":{"dtype":"U8","shape":[4],"data_offsets":[2,6]}})", 6, {"tensor \"b\" begins at byte 2", "end at 4", "they overlap"});
+  expect_refused(a + R"("b":{"dtype":"U8","shape":[4],"data_offsets":[2,6]}})", 6,
+                 {"tensor \"b\" begins at byte 2", "end at 4", "they overlap"});
   expect_refused(a + R"("b":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}})", 4, {"they overlap"});
   expect_refused(a + R"("b":{"dtype":"U8","shape":[1],"data_offsets":[5,6]}})", 6, {"there is a gap"});
   expect_refused(a + R"("b":{"dtype":"U8","shape":[0],"data_offsets":[2,2]}})", 4, {"they overlap"});
 }
 
 TEST(SafeTensors, ProductsThatOverflowAreRefused) {
-  expect_refused(one("\"F32\"", "[4294967296,4294967296]", "[0,0]"), 0, {"the shape [4294967296, 4294967296] has more elements than 2^63"});
+  expect_refused(one("\"F32\"", "[4294967296,4294967296]", "[0,0]"), 0,
+                 {"the shape [4294967296, 4294967296] has more elements than 2^63"});
   expect_refused(one("\"F32\"", "[4294967296,2147483648,0]", "[0,0]"), 0, {"more elements than 2^63"});
   expect_refused(one("\"F32\"", "[4611686018427387904]", "[0,0]"), 0, {"larger than any file"});
   // 2^61 float64 values take 2^64 bytes, which is 0 in 64 bits.

@@ -9,7 +9,9 @@ namespace {
 
 constexpr const char* kIndex = "model.safetensors.index.json";
 
-std::string shard(const std::string& name) { return safetensors_file("{\"" + name + R"(":{"dtype":"U8","shape":[3],"data_offsets":[0,3]}})", 3); }
+std::string shard(const std::string& name) {
+  return safetensors_file("{\"" + name + R"(":{"dtype":"U8","shape":[3],"data_offsets":[0,3]}})", 3);
+}
 
 void expect_index_refused(const std::string& index, Code code, std::initializer_list<std::string_view> parts) {
   SCOPED_TRACE(index);
@@ -43,9 +45,14 @@ TEST(WeightFiles, TwoHandlesShareTheMapping) {
 
 TEST(WeightFiles, Shards) {
   const TemporaryDirectory directory;
-  directory.write("one.safetensors", safetensors_file(R"({"a":{"dtype":"U8","shape":[3],"data_offsets":[0,3]},"unlisted":{"dtype":"U8","shape":[1],"data_offsets":[3,4]}})", 4));
+  directory.write(
+      "one.safetensors",
+      safetensors_file(
+          R"({"a":{"dtype":"U8","shape":[3],"data_offsets":[0,3]},"unlisted":{"dtype":"U8","shape":[1],"data_offsets":[3,4]}})",
+          4));
   directory.write("two.safetensors", shard("b"));
-  directory.write(kIndex, R"({"metadata":{"total_size":6},"weight_map":{"b":"two.safetensors","a":"one.safetensors"}})");
+  directory.write(kIndex,
+                  R"({"metadata":{"total_size":6},"weight_map":{"b":"two.safetensors","a":"one.safetensors"}})");
   const auto weights = WeightFiles::open(directory.path());
   EXPECT_EQ(weights->files().size(), 2u);
   EXPECT_EQ(weights->all().size(), 2u);
@@ -79,18 +86,23 @@ TEST(WeightFiles, BrokenIndexes) {
   expect_index_refused("{}", Code::kInvalidFile, {"\"weight_map\""});
   expect_index_refused(R"({"weight_map":[]})", Code::kInvalidFile, {"got an array of 0"});
   expect_index_refused(R"({"weight_map":{}})", Code::kInvalidFile, {"got an empty one"});
-  expect_index_refused(R"({"weight_map":{"a":1}})", Code::kInvalidFile, {"the shard of tensor \"a\" must be a file name, got 1"});
-  expect_index_refused(R"({"weight_map":{"a":"a.safetensors","a":"b.safetensors"}})", Code::kInvalidFile, {"the key \"a\" appears twice"});
+  expect_index_refused(R"({"weight_map":{"a":1}})", Code::kInvalidFile,
+                       {"the shard of tensor \"a\" must be a file name, got 1"});
+  expect_index_refused(R"({"weight_map":{"a":"a.safetensors","a":"b.safetensors"}})", Code::kInvalidFile,
+                       {"the key \"a\" appears twice"});
 }
 
 TEST(WeightFiles, ShardNamesStayInTheDirectory) {
-  for (const char* name : {"../a.safetensors", "/etc/passwd", "sub/a.safetensors", "..", ".", "a\\\\b", "a\\u0000.safetensors", "./a.safetensors"})
-    expect_index_refused(R"({"weight_map":{"a":")" + std::string(name) + "\"}}", Code::kInvalidFile, {"tensor \"a\"", "no plain file name"});
+  for (const char* name : {"../a.safetensors", "/etc/passwd", "sub/a.safetensors", "..", ".", "a\\\\b",
+                           "a\\u0000.safetensors", "./a.safetensors"})
+    expect_index_refused(R"({"weight_map":{"a":")" + std::string(name) + "\"}}", Code::kInvalidFile,
+                         {"tensor \"a\"", "no plain file name"});
   expect_index_refused(R"({"weight_map":{"a":""}})", Code::kInvalidFile, {"which is no file name"});
 }
 
 TEST(WeightFiles, AnIndexThatNamesItselfIsRefused) {
-  expect_index_refused(R"({"weight_map":{"a":"model.safetensors.index.json"}})", Code::kInvalidFile, {"the index itself"});
+  expect_index_refused(R"({"weight_map":{"a":"model.safetensors.index.json"}})", Code::kInvalidFile,
+                       {"the index itself"});
   // Behind another name it is a file that is no safetensors file.
   const TemporaryDirectory directory;
   directory.write(kIndex, R"({"weight_map":{"a":"a.safetensors"}})");
@@ -99,15 +111,20 @@ TEST(WeightFiles, AnIndexThatNamesItselfIsRefused) {
 }
 
 TEST(WeightFiles, MissingPartsAreNamed) {
-  expect_index_refused(R"({"weight_map":{"a":"a.safetensors","b":"b.safetensors"}})", Code::kNotFound, {"the shard \"b.safetensors\"", "tensor \"b\""});
-  expect_index_refused(R"({"weight_map":{"a":"a.safetensors","b":"a.safetensors"}})", Code::kMissingTensor, {"tensor \"b\" is not in its shard \"a.safetensors\""});
+  expect_index_refused(R"({"weight_map":{"a":"a.safetensors","b":"b.safetensors"}})", Code::kNotFound,
+                       {"the shard \"b.safetensors\"", "tensor \"b\""});
+  expect_index_refused(R"({"weight_map":{"a":"a.safetensors","b":"a.safetensors"}})", Code::kMissingTensor,
+                       {"tensor \"b\" is not in its shard \"a.safetensors\""});
 }
 
 TEST(WeightFiles, DirectoriesWithoutWeights) {
   const TemporaryDirectory directory;
-  expect_error(Code::kNotFound, {"holds neither model.safetensors nor model.safetensors.index.json"}, [&] { WeightFiles::open(directory.path()); });
+  expect_error(Code::kNotFound, {"holds neither model.safetensors nor model.safetensors.index.json"},
+               [&] { WeightFiles::open(directory.path()); });
   directory.write("pytorch_model.bin", "PK");
-  expect_error(Code::kNotFound, {"holds pytorch_model.bin but no model.safetensors; convert it", "safe_serialization=True"}, [&] { WeightFiles::open(directory.path()); });
+  expect_error(Code::kNotFound,
+               {"holds pytorch_model.bin but no model.safetensors; convert it", "safe_serialization=True"},
+               [&] { WeightFiles::open(directory.path()); });
   expect_error(Code::kNotFound, {"No such file"}, [&] { WeightFiles::open(directory / "missing"); });
   expect_error(Code::kInvalidFile, {"is no directory"}, [&] { WeightFiles::open(directory / "pytorch_model.bin"); });
   expect_error(Code::kInvalidFile, {"zero byte"}, [] { WeightFiles::open(std::string("a\0b", 3)); });

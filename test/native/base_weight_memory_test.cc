@@ -1,4 +1,5 @@
-// base/weight_memory.h: parts of chunks that do not touch each other, live as long as they must and no longer, and what happens without memory.
+// base/weight_memory.h: parts of chunks that do not touch each other, live as long as they must and no longer, and what
+// happens without memory.
 #include "base/weight_memory.h"
 
 #include <gtest/gtest.h>
@@ -25,7 +26,9 @@ struct Part {
   Part(size_t bytes, int tag) : memory(bytes), size(bytes), byte(static_cast<std::byte>(tag)) {
     if (memory.data()) std::fill_n(memory.data(), size, byte);
   }
-  bool intact() const { return std::count(memory.data(), memory.data() + size, byte) == static_cast<std::ptrdiff_t>(size); }
+  bool intact() const {
+    return std::count(memory.data(), memory.data() + size, byte) == static_cast<std::ptrdiff_t>(size);
+  }
   WeightMemory memory;
   size_t size;
   std::byte byte;

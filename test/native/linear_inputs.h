@@ -42,7 +42,8 @@ inline std::string name_of(const LinearTypes& types) {
 }
 
 struct LinearInputs {
-  explicit LinearInputs(const LinearCase& c) : spec(c), x(c.rows, c.in, c.gap), weight(c.out, c.in), bias(1, c.out), residual(c.rows, c.out, c.gap) {
+  explicit LinearInputs(const LinearCase& c)
+      : spec(c), x(c.rows, c.in, c.gap), weight(c.out, c.in), bias(1, c.out), residual(c.rows, c.out, c.gap) {
     Random random(static_cast<uint32_t>(c.rows * 31 + c.in * 7 + c.out));
     x.fill(random);
     // sums of about 1, where activations bend
@@ -52,18 +53,24 @@ struct LinearInputs {
   }
 
   LinearWeights weights(DType dtype) const {
-    return {weight.data(), spec.bias ? bias.data() : nullptr, spec.in, spec.out, dtype, smoothing.empty() ? nullptr : smoothing.data()};
+    return {weight.data(), spec.bias ? bias.data() : nullptr,
+            spec.in,       spec.out,
+            dtype,         smoothing.empty() ? nullptr : smoothing.data()};
   }
 
   // Rows begin .. end of the result.
-  Rows run(const Backend& backend, const PackedLinear* packed, const LinearTypes& types, int64_t begin, int64_t end, Order order = Order::kAscending) const {
+  Rows run(const Backend& backend, const PackedLinear* packed, const LinearTypes& types, int64_t begin, int64_t end,
+           Order order = Order::kAscending) const {
     const TypedRows from(types.x, x, begin, end);
     const bool in_place = spec.in_place && types.y == DType::kF32;  // as the residual is
-    TypedRows y = in_place ? TypedRows(types.y, residual, begin, end) : TypedRows(types.y, end - begin, spec.out, spec.gap);
-    const float* added = in_place ? static_cast<const float*>(y.data()) : spec.residual ? residual.data(begin) : nullptr;
+    TypedRows y =
+        in_place ? TypedRows(types.y, residual, begin, end) : TypedRows(types.y, end - begin, spec.out, spec.gap);
+    const float* added = in_place        ? static_cast<const float*>(y.data())
+                         : spec.residual ? residual.data(begin)
+                                         : nullptr;
     TestScope scope(order);
-    expect_ok(backend.linear(scope, {packed, from.data(), from.stride(), y.data(), y.stride(), end - begin, spec.activation, added, residual.stride(), types.x,
-                                     types.y}),
+    expect_ok(backend.linear(scope, {packed, from.data(), from.stride(), y.data(), y.stride(), end - begin,
+                                     spec.activation, added, residual.stride(), types.x, types.y}),
               scope);
     return y.values();
   }
@@ -77,7 +84,8 @@ struct LinearInputs {
   std::vector<float> smoothing;  // [in], or empty for none
 };
 
-// What the reference gives in float32 rows, its sums before the activation, and the sizes that the errors of sums are measured by.
+// What the reference gives in float32 rows, its sums before the activation, and the sizes that the errors of sums are
+// measured by.
 struct LinearWanted {
   LinearWanted(const LinearInputs& inputs, DType dtype, DType x_dtype) : y(0, 0), sums(0, 0), sizes(0, 0) {
     const LinearTypes types{dtype, x_dtype, DType::kF32};
@@ -90,7 +98,8 @@ struct LinearWanted {
       plain.spec.bias = false;
       sizes = plain.run(reference_backend(), types).magnitudes();
       for (int64_t row = 0; row < sizes.rows() && inputs.spec.bias; ++row)
-        for (int64_t column = 0; column < sizes.width(); ++column) sizes.at(row, column) += std::abs(inputs.bias.at(0, column));
+        for (int64_t column = 0; column < sizes.width(); ++column)
+          sizes.at(row, column) += std::abs(inputs.bias.at(0, column));
     } else {
       plain.x = plain.x.magnitudes();
       plain.weight = plain.weight.magnitudes();
@@ -108,9 +117,11 @@ inline const LinearWanted& linear_wanted(const LinearCase& c, const LinearInputs
 }
 
 // float32   A sum of n products, in any order, is within (n + 1) u of the sum of magnitudes.
-// bfloat16  The products are exact and the sums float32, so the same; twice that, for sums in pairs, of which instructions may round the addends apart. They
+// bfloat16  The products are exact and the sums float32, so the same; twice that, for sums in pairs, of which
+// instructions may round the addends apart. They
 //           may also take what is below 2^-126 for zero, in each product and sum.
-// int8      The integer sum is exact, for levels and steps are float32 arithmetic that leaves no choice. Its rounding to float32, two products with
+// int8      The integer sum is exact, for levels and steps are float32 arithmetic that leaves no choice. Its rounding
+// to float32, two products with
 //           the steps and the addition of the bias cost a unit each of the product's and the bias's size.
 inline double sum_error(DType dtype, int64_t in, double size) {
   const double n = static_cast<double>(in + 2);
@@ -119,13 +130,15 @@ inline double sum_error(DType dtype, int64_t in, double size) {
   return 5 * kUnit * size;
 }
 
-// The activation stretches the sum's error by its slope and adds its own; adding the residual and rounding the wanted value cost a unit each. The rounding
-// to bfloat16 comes last: of a value that is off by all this, to the nearest.
-inline void expect_linear(const Rows& got, const LinearInputs& inputs, const LinearWanted& wanted, const LinearTypes& types) {
+// The activation stretches the sum's error by its slope and adds its own; adding the residual and rounding the wanted
+// value cost a unit each. The rounding to bfloat16 comes last: of a value that is off by all this, to the nearest.
+inline void expect_linear(const Rows& got, const LinearInputs& inputs, const LinearWanted& wanted,
+                          const LinearTypes& types) {
   expect_close(got, wanted.y, [&](int64_t row, int64_t column) {
     const double size = std::abs(wanted.y.at(row, column));
     const double error = kSteepest * sum_error(types.dtype, inputs.spec.in, wanted.sizes.at(row, column)) +
-                         activation_error(inputs.spec.activation, wanted.sums.at(row, column), types.y) + (inputs.spec.residual ? 3 : 2) * kUnit * size;
+                         activation_error(inputs.spec.activation, wanted.sums.at(row, column), types.y) +
+                         (inputs.spec.residual ? 3 : 2) * kUnit * size;
     return error + row_rounding(types.y, size + error);
   });
 }

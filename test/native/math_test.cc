@@ -1,6 +1,6 @@
-// The bounds that native/cpu/math.h states, measured against float64 over dense grids through the operations of each instruction set, so
-// that what is measured is what was shipped. exp is seen through a softmax over two keys, the activations through a gate of ones. In bfloat16, where
-// cheaper functions suffice, the grid is every number there is.
+// The bounds that native/cpu/math.h states, measured against float64 over dense grids through the operations of each
+// instruction set, so that what is measured is what was shipped. exp is seen through a softmax over two keys, the
+// activations through a gate of ones. In bfloat16, where cheaper functions suffice, the grid is every number there is.
 #include <limits>
 #include <numbers>
 
@@ -21,7 +21,8 @@ std::vector<float> row_of(const TypedRows& rows) {
 }
 
 // activation(x) for each x.
-std::vector<float> activated(const Backend& backend, Activation activation, const std::vector<float>& x, DType dtype = DType::kF32) {
+std::vector<float> activated(const Backend& backend, Activation activation, const std::vector<float>& x,
+                             DType dtype = DType::kF32) {
   const auto width = static_cast<int64_t>(x.size());
   Rows both(1, 2 * width);
   for (int64_t i = 0; i < 2 * width; ++i) both.at(0, i) = i < width ? x[static_cast<size_t>(i)] : 1.0f;
@@ -32,9 +33,10 @@ std::vector<float> activated(const Backend& backend, Activation activation, cons
   return row_of(y);
 }
 
-// exp(-distance) for each distance: a query 1 sees the keys 0 and -distance, with the values 0 and 1. Divided by the sum of the weights, which
-// is 1 exactly from a distance of 17 on.
-std::vector<float> exp_over_sum(const Backend& backend, const std::vector<float>& distances, DType dtype = DType::kF32) {
+// exp(-distance) for each distance: a query 1 sees the keys 0 and -distance, with the values 0 and 1. Divided by the
+// sum of the weights, which is 1 exactly from a distance of 17 on.
+std::vector<float> exp_over_sum(const Backend& backend, const std::vector<float>& distances,
+                                DType dtype = DType::kF32) {
   const auto texts = static_cast<int64_t>(distances.size());
   Rows rows(2 * texts, 3);
   std::vector<int32_t> offsets = {0};
@@ -106,8 +108,8 @@ TEST_P(MathTest, ExpIsWithinItsBound) {
   EXPECT_LE(worst.error, 1.5) << "at " << -worst.at;
 }
 
-// Near zero the sum of the weights, its reciprocal and the product are rounded too, half an ulp each that can count twice where the
-// result has just passed a power of two; and the sum carries up to half of exp's error.
+// Near zero the sum of the weights, its reciprocal and the product are rounded too, half an ulp each that can count
+// twice where the result has just passed a power of two; and the sum carries up to half of exp's error.
 TEST_P(MathTest, ExpNearZeroIsWithinItsBoundAndTheSum) {
   const std::vector<float> x = grid(0, 17, kPoints);
   const std::vector<float> y = exp_over_sum(backend(), x);
@@ -122,7 +124,8 @@ TEST_P(MathTest, ExpNearZeroIsWithinItsBoundAndTheSum) {
 
 // What lies too far below the greatest score weighs next to nothing.
 TEST_P(MathTest, ExpIsClampedBelow) {
-  for (const float y : exp_over_sum(backend(), {87.4f, 88.0f, 104.0f, 1000.0f, 1e30f, 3.4e38f, std::numeric_limits<float>::infinity()})) {
+  for (const float y : exp_over_sum(
+           backend(), {87.4f, 88.0f, 104.0f, 1000.0f, 1e30f, 3.4e38f, std::numeric_limits<float>::infinity()})) {
     EXPECT_GE(y, 0.0f);
     EXPECT_LE(y, 1.2e-38f);
   }
@@ -195,8 +198,8 @@ TEST_P(MathTest, ActivationsInBfloat16AreWithinTheirBounds) {
   }
 }
 
-// e / (1 + e): the 2^-10 of exp and the 2^-8 of a weight's rounding, both once in the weight and once in the sum, and the result's rounding. exp's clamp
-// leaves next to nothing of what lies farther.
+// e / (1 + e): the 2^-10 of exp and the 2^-8 of a weight's rounding, both once in the weight and once in the sum, and
+// the result's rounding. exp's clamp leaves next to nothing of what lies farther.
 TEST_P(MathTest, ExpInBfloat16IsWithinItsBound) {
   const std::vector<float> x = every_bf16(0, std::numeric_limits<float>::max());
   const std::vector<float> y = exp_over_sum(backend(), x, DType::kBF16);

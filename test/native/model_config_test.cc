@@ -11,13 +11,19 @@ namespace {
 ModelConfig parse(const std::string& text) { return parse_model_config(Json::parse(text, "config.json")); }
 
 // `object` with these members put before its own.
-std::string with(const std::string& members, const std::string& object) { return "{" + members + ", " + object.substr(1); }
+std::string with(const std::string& members, const std::string& object) {
+  return "{" + members + ", " + object.substr(1);
+}
 
-const std::string kSizes = R"("hidden_size": 32, "vocab_size": 100, "max_position_embeddings": 64, "num_attention_heads": 4, "intermediate_size": 48, "num_hidden_layers": 3)";
-std::string config_of(const std::string& type, const std::string& more = "") { return R"({"model_type": ")" + type + "\", " + kSizes + (more.empty() ? "" : ", " + more) + "}"; }
+const std::string kSizes =
+    R"("hidden_size": 32, "vocab_size": 100, "max_position_embeddings": 64, "num_attention_heads": 4, "intermediate_size": 48, "num_hidden_layers": 3)";
+std::string config_of(const std::string& type, const std::string& more = "") {
+  return R"({"model_type": ")" + type + "\", " + kSizes + (more.empty() ? "" : ", " + more) + "}";
+}
 
 TEST(Config, Bert) {
-  const ModelConfig model = parse(config_of("bert", R"("hidden_act": "gelu_new", "layer_norm_eps": 1e-7, "type_vocab_size": 2)"));
+  const ModelConfig model =
+      parse(config_of("bert", R"("hidden_act": "gelu_new", "layer_norm_eps": 1e-7, "type_vocab_size": 2)"));
   EXPECT_EQ(model.family, "bert");
   EXPECT_EQ(model.hidden, 32);
   EXPECT_EQ(model.vocab, 100);
@@ -51,8 +57,10 @@ TEST(Config, RobertaCountsPositionsFromThePadding) {
     EXPECT_EQ(model.padding_id, 5);
   }
   EXPECT_EQ(parse(config_of("roberta")).padding_id, 1);
-  expect_error(Code::kInvalidConfig, {"pad_token_id", "63"}, [] { parse(config_of("roberta", R"("pad_token_id": 63)")); });
-  expect_error(Code::kInvalidConfig, {"pad_token_id", "-1"}, [] { parse(config_of("roberta", R"("pad_token_id": -1)")); });
+  expect_error(Code::kInvalidConfig, {"pad_token_id", "63"},
+               [] { parse(config_of("roberta", R"("pad_token_id": 63)")); });
+  expect_error(Code::kInvalidConfig, {"pad_token_id", "-1"},
+               [] { parse(config_of("roberta", R"("pad_token_id": -1)")); });
 }
 
 TEST(Config, DistilbertHasItsOwnFields) {
@@ -75,8 +83,9 @@ TEST(Config, MpnetHasRelativePositions) {
 }
 
 TEST(Config, ModernbertTurnsLocalAndGlobal) {
-  const ModelConfig model = parse(with(R"("model_type": "modernbert", "hidden_size": 32, "vocab_size": 9, "num_attention_heads": 4, "intermediate_size": 8, "num_hidden_layers": 7)",
-                                       R"({"local_attention": 20, "global_attn_every_n_layers": 3, "local_rope_theta": 100.0, "global_rope_theta": 900.0, "norm_eps": 1e-6})"));
+  const ModelConfig model = parse(with(
+      R"("model_type": "modernbert", "hidden_size": 32, "vocab_size": 9, "num_attention_heads": 4, "intermediate_size": 8, "num_hidden_layers": 7)",
+      R"({"local_attention": 20, "global_attn_every_n_layers": 3, "local_rope_theta": 100.0, "global_rope_theta": 900.0, "norm_eps": 1e-6})"));
   ASSERT_EQ(model.layers.size(), 7u);
   for (size_t i = 0; i < 7; ++i) {
     const bool global = i % 3 == 0;
@@ -94,7 +103,9 @@ TEST(Config, ModernbertTurnsLocalAndGlobal) {
 }
 
 TEST(Config, ModernbertReadsTheNewerFields) {
-  const ModelConfig model = parse(config_of("modernbert", R"("layer_types": ["sliding_attention", "full_attention", "sliding_attention"], "local_attention": 6, "rope_parameters": {
+  const ModelConfig model = parse(config_of(
+      "modernbert",
+      R"("layer_types": ["sliding_attention", "full_attention", "sliding_attention"], "local_attention": 6, "rope_parameters": {
       "full_attention": {"rope_type": "default", "rope_theta": 5000.0}, "sliding_attention": {"rope_type": "default", "rope_theta": 50.0}})"));
   EXPECT_EQ(model.layers[0].window, 3);
   EXPECT_EQ(model.layers[1].window, 0);
@@ -105,7 +116,8 @@ TEST(Config, ModernbertReadsTheNewerFields) {
 TEST(Config, DecodersShareTheirFields) {
   for (const char* type : {"llama", "mistral", "qwen2", "qwen3"}) {
     SCOPED_TRACE(type);
-    const ModelConfig model = parse(config_of(type, R"("num_key_value_heads": 2, "head_dim": 16, "rms_norm_eps": 1e-3, "rope_theta": 777.0)"));
+    const ModelConfig model = parse(
+        config_of(type, R"("num_key_value_heads": 2, "head_dim": 16, "rms_norm_eps": 1e-3, "rope_theta": 777.0)"));
     EXPECT_TRUE(model.causal());
     EXPECT_TRUE(model.final_norm);
     const LayerSpec& layer = model.layers[2];
@@ -135,46 +147,71 @@ TEST(Config, SlidingWindows) {
   EXPECT_EQ(windows(config_of("mistral", R"("sliding_window": 9)")), (List{9, 9, 9}));
   EXPECT_EQ(windows(config_of("mistral", R"("sliding_window": null)")), (List{0, 0, 0}));
   EXPECT_EQ(windows(config_of("qwen2", R"("sliding_window": 9, "use_sliding_window": false)")), (List{0, 0, 0}));
-  EXPECT_EQ(windows(config_of("qwen2", R"("sliding_window": 9, "use_sliding_window": true, "max_window_layers": 2)")), (List{0, 0, 9}));
-  EXPECT_EQ(windows(config_of("qwen3", R"("sliding_window": 9, "use_sliding_window": true, "layer_types": ["sliding_attention", "full_attention", "sliding_attention"])")), (List{9, 0, 9}));
-  expect_error(Code::kInvalidConfig, {"local_attention", "-8"}, [] { parse(config_of("modernbert", R"("local_attention": -8)")); });
-  expect_error(Code::kInvalidConfig, {"local_attention", "1"}, [] { parse(config_of("modernbert", R"("local_attention": 1)")); });  // half of it would be no window
+  EXPECT_EQ(windows(config_of("qwen2", R"("sliding_window": 9, "use_sliding_window": true, "max_window_layers": 2)")),
+            (List{0, 0, 9}));
+  EXPECT_EQ(
+      windows(config_of(
+          "qwen3",
+          R"("sliding_window": 9, "use_sliding_window": true, "layer_types": ["sliding_attention", "full_attention", "sliding_attention"])")),
+      (List{9, 0, 9}));
+  expect_error(Code::kInvalidConfig, {"local_attention", "-8"},
+               [] { parse(config_of("modernbert", R"("local_attention": -8)")); });
+  expect_error(Code::kInvalidConfig, {"local_attention", "1"},
+               [] { parse(config_of("modernbert", R"("local_attention": 1)")); });  // half of it would be no window
   expect_error(Code::kInvalidConfig, {"window", "-3"}, [] { parse(config_of("mistral", R"("sliding_window": -3)")); });
-  expect_error(Code::kInvalidConfig, {"layer_types", "2"}, [] { parse(config_of("qwen3", R"("sliding_window": 9, "use_sliding_window": true, "layer_types": ["full_attention", "full_attention"])")); });
-  expect_error(Code::kUnsupportedModel, {"chunked_attention"},
-               [] { parse(config_of("qwen3", R"("sliding_window": 9, "use_sliding_window": true, "layer_types": ["chunked_attention", "full_attention", "full_attention"])")); });
+  expect_error(Code::kInvalidConfig, {"layer_types", "2"}, [] {
+    parse(config_of(
+        "qwen3",
+        R"("sliding_window": 9, "use_sliding_window": true, "layer_types": ["full_attention", "full_attention"])"));
+  });
+  expect_error(Code::kUnsupportedModel, {"chunked_attention"}, [] {
+    parse(config_of(
+        "qwen3",
+        R"("sliding_window": 9, "use_sliding_window": true, "layer_types": ["chunked_attention", "full_attention", "full_attention"])"));
+  });
 }
 
 TEST(Config, RopeScalings) {
   auto rope = [](const std::string& member) { return parse(config_of("llama", member)).layers[0].rope; };
   EXPECT_EQ(rope(R"("rope_scaling": null)").scaling, RopeScaling::kNone);
-  EXPECT_EQ(rope(R"("rope_parameters": {"rope_type": "default", "rope_theta": 123.0, "partial_rotary_factor": 0.5})").theta, 123);
+  EXPECT_EQ(
+      rope(R"("rope_parameters": {"rope_type": "default", "rope_theta": 123.0, "partial_rotary_factor": 0.5})").theta,
+      123);
   EXPECT_EQ(rope(R"("rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.5})").rotary_dim, 4);
   const RopeSpec linear = rope(R"("rope_scaling": {"type": "linear", "factor": 2.5})");
   EXPECT_EQ(linear.scaling, RopeScaling::kLinear);
   EXPECT_EQ(linear.factor, 2.5);
-  const RopeSpec llama = rope(R"("rope_scaling": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 2.0, "high_freq_factor": 3.0, "original_max_position_embeddings": 128})");
+  const RopeSpec llama = rope(
+      R"("rope_scaling": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 2.0, "high_freq_factor": 3.0, "original_max_position_embeddings": 128})");
   EXPECT_EQ(llama.scaling, RopeScaling::kLlama3);
   EXPECT_EQ(llama.low_frequency_factor, 2);
   EXPECT_EQ(llama.high_frequency_factor, 3);
   EXPECT_EQ(llama.original_positions, 128);
-  const RopeSpec yarn = rope(R"("rope_scaling": {"rope_type": "yarn", "factor": 4.0, "beta_fast": 8, "beta_slow": 2, "truncate": false})");
+  const RopeSpec yarn = rope(
+      R"("rope_scaling": {"rope_type": "yarn", "factor": 4.0, "beta_fast": 8, "beta_slow": 2, "truncate": false})");
   EXPECT_EQ(yarn.scaling, RopeScaling::kYarn);
   EXPECT_EQ(yarn.beta_fast, 8);
   EXPECT_EQ(yarn.beta_slow, 2);
   EXPECT_FALSE(yarn.truncate);
   EXPECT_EQ(yarn.original_positions, 64);  // max_position_embeddings
   EXPECT_DOUBLE_EQ(yarn.attention_factor, 0.1 * std::log(4.0) + 1);
-  EXPECT_EQ(rope(R"("rope_scaling": {"rope_type": "yarn", "factor": 4.0, "attention_factor": 1.5})").attention_factor, 1.5);
+  EXPECT_EQ(rope(R"("rope_scaling": {"rope_type": "yarn", "factor": 4.0, "attention_factor": 1.5})").attention_factor,
+            1.5);
 
   // transformers 5.18 gives 1.0648 here
-  EXPECT_NEAR(rope(R"("rope_scaling": {"rope_type": "yarn", "factor": 4.0, "mscale": 1.0, "mscale_all_dim": 0.5})").attention_factor, 1.0648, 5e-5);
+  EXPECT_NEAR(rope(R"("rope_scaling": {"rope_type": "yarn", "factor": 4.0, "mscale": 1.0, "mscale_all_dim": 0.5})")
+                  .attention_factor,
+              1.0648, 5e-5);
 
-  for (const char* bad : {R"("rope_theta": 1.0)", R"("rope_theta": NaN)", R"("rope_scaling": {"type": "linear", "factor": 0.5})", R"("rope_scaling": {"type": "linear", "factor": NaN})",
-                          R"("rope_scaling": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 4.0, "high_freq_factor": 4.0})",
-                          R"("rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.1})", R"("rope_parameters": {"rope_type": "default", "partial_rotary_factor": 2.0})"})
+  for (const char* bad :
+       {R"("rope_theta": 1.0)", R"("rope_theta": NaN)", R"("rope_scaling": {"type": "linear", "factor": 0.5})",
+        R"("rope_scaling": {"type": "linear", "factor": NaN})",
+        R"("rope_scaling": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 4.0, "high_freq_factor": 4.0})",
+        R"("rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.1})",
+        R"("rope_parameters": {"rope_type": "default", "partial_rotary_factor": 2.0})"})
     expect_error(Code::kInvalidConfig, {}, [&] { parse(config_of("llama", bad)); });
-  expect_error(Code::kUnsupportedModel, {"longrope"}, [] { parse(config_of("llama", R"("rope_scaling": {"rope_type": "longrope", "factor": 2.0})")); });
+  expect_error(Code::kUnsupportedModel, {"longrope"},
+               [] { parse(config_of("llama", R"("rope_scaling": {"rope_type": "longrope", "factor": 2.0})")); });
 }
 
 TEST(Config, RefusesWhatIsMissingOrImpossible) {
@@ -184,33 +221,45 @@ TEST(Config, RefusesWhatIsMissingOrImpossible) {
   for (const char* type : {"bert", "roberta", "mpnet", "modernbert", "llama", "mistral", "qwen2", "qwen3"}) {
     SCOPED_TRACE(type);
     const std::string needed = R"("relative_attention_num_buckets": 32)";
-    for (const char* field : {"hidden_size", "vocab_size", "num_attention_heads", "intermediate_size", "num_hidden_layers"}) {
+    for (const char* field :
+         {"hidden_size", "vocab_size", "num_attention_heads", "intermediate_size", "num_hidden_layers"}) {
       std::string text = config_of(type, needed);
       const size_t at = text.find("\"" + std::string(field) + "\"");
       const size_t end = text.find(',', at);
       expect_error(Code::kInvalidConfig, {field}, [&] { parse(std::string(text).erase(at, end - at + 2)); });
       for (const char* value : {"0", "-3", "1e15", "\"many\"", "2.5", "null"})
-        expect_error(Code::kInvalidConfig, {field}, [&] { parse(std::string(text).replace(at, end - at, "\"" + std::string(field) + "\": " + value)); });
+        expect_error(Code::kInvalidConfig, {field}, [&] {
+          parse(std::string(text).replace(at, end - at, "\"" + std::string(field) + "\": " + value));
+        });
     }
     for (const char* name : {"mish", ""}) {
       const std::string key = std::string(type) == "modernbert" ? "hidden_activation" : "hidden_act";
-      expect_error(Code::kUnsupportedModel, {"\"" + std::string(name) + "\""}, [&] { parse(config_of(type, needed + ", \"" + key + "\": \"" + name + "\"")); });
+      expect_error(Code::kUnsupportedModel, {"\"" + std::string(name) + "\""},
+                   [&] { parse(config_of(type, needed + ", \"" + key + "\": \"" + name + "\"")); });
     }
   }
-  expect_error(Code::kInvalidConfig, {"num_key_value_heads", "4", "3"}, [] { parse(config_of("llama", R"("num_key_value_heads": 3)")); });
-  expect_error(Code::kInvalidConfig, {"num_key_value_heads"}, [] { parse(config_of("llama", R"("num_key_value_heads": 0)")); });
+  expect_error(Code::kInvalidConfig, {"num_key_value_heads", "4", "3"},
+               [] { parse(config_of("llama", R"("num_key_value_heads": 3)")); });
+  expect_error(Code::kInvalidConfig, {"num_key_value_heads"},
+               [] { parse(config_of("llama", R"("num_key_value_heads": 0)")); });
   expect_error(Code::kInvalidConfig, {"head", "0"}, [] { parse(config_of("llama", R"("head_dim": 0)")); });
-  expect_error(Code::kInvalidConfig, {"head", "9223372036854775807"}, [] { parse(config_of("llama", R"("head_dim": 9223372036854775807)")); });
+  expect_error(Code::kInvalidConfig, {"head", "9223372036854775807"},
+               [] { parse(config_of("llama", R"("head_dim": 9223372036854775807)")); });
   for (const char* types : {"0", "-1", "9223372036854775807"})
-    expect_error(Code::kInvalidConfig, {"type_vocab_size", types}, [&] { parse(config_of("bert", std::string("\"type_vocab_size\": ") + types)); });
+    expect_error(Code::kInvalidConfig, {"type_vocab_size", types},
+                 [&] { parse(config_of("bert", std::string("\"type_vocab_size\": ") + types)); });
   for (const char* padding : {"-2", "63", "9223372036854775807"})
-    expect_error(Code::kInvalidConfig, {"pad_token_id", padding}, [&] { parse(config_of("roberta", std::string("\"pad_token_id\": ") + padding)); });
+    expect_error(Code::kInvalidConfig, {"pad_token_id", padding},
+                 [&] { parse(config_of("roberta", std::string("\"pad_token_id\": ") + padding)); });
   expect_error(Code::kInvalidConfig, {"epsilon"}, [] { parse(config_of("llama", R"("rms_norm_eps": -1.0)")); });
   expect_error(Code::kInvalidConfig, {"epsilon"}, [] { parse(config_of("bert", R"("layer_norm_eps": NaN)")); });
-  expect_error(Code::kUnsupportedModel, {"relative_key"}, [] { parse(config_of("bert", R"("position_embedding_type": "relative_key")")); });
+  expect_error(Code::kUnsupportedModel, {"relative_key"},
+               [] { parse(config_of("bert", R"("position_embedding_type": "relative_key")")); });
   expect_error(Code::kUnsupportedModel, {"is_decoder"}, [] { parse(config_of("bert", R"("is_decoder": true)")); });
-  expect_error(Code::kInvalidConfig, {"num_attention_heads"},
-               [] { parse(R"({"model_type": "bert", "hidden_size": 30, "vocab_size": 9, "max_position_embeddings": 9, "num_attention_heads": 4, "intermediate_size": 8, "num_hidden_layers": 1})"); });
+  expect_error(Code::kInvalidConfig, {"num_attention_heads"}, [] {
+    parse(
+        R"({"model_type": "bert", "hidden_size": 30, "vocab_size": 9, "max_position_embeddings": 9, "num_attention_heads": 4, "intermediate_size": 8, "num_hidden_layers": 1})");
+  });
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// model/rope.h: frequencies against those that transformers 5 computes for the same parameters (its ROPE_INIT_FUNCTIONS), and tables
-// that grow while others use them.
+// model/rope.h: frequencies against those that transformers 5 computes for the same parameters (its
+// ROPE_INIT_FUNCTIONS), and tables that grow while others use them.
 #include "model/rope.h"
 
 #include <gtest/gtest.h>
@@ -10,7 +10,8 @@
 namespace embedcore {
 namespace {
 
-RopeSpec spec_of(double theta, int64_t rotary_dim, RopeScaling scaling = RopeScaling::kNone, double factor = 1, double original_positions = 0) {
+RopeSpec spec_of(double theta, int64_t rotary_dim, RopeScaling scaling = RopeScaling::kNone, double factor = 1,
+                 double original_positions = 0) {
   RopeSpec spec;
   spec.theta = theta;
   spec.rotary_dim = rotary_dim;
@@ -20,8 +21,8 @@ RopeSpec spec_of(double theta, int64_t rotary_dim, RopeScaling scaling = RopeSca
   return spec;
 }
 
-// The angle of position 1 is the frequency itself: cosine and sine of it, times the attention factor. Two units of the last place, for the
-// frequency and the function; the cosine is off by the sine's share of the former.
+// The angle of position 1 is the frequency itself: cosine and sine of it, times the attention factor. Two units of the
+// last place, for the frequency and the function; the cosine is off by the sine's share of the former.
 void expect_frequencies(const RopeSpec& spec, const std::vector<double>& wanted, double attention_factor = 1) {
   RopeTable table(spec);
   const auto values = table.at_least(2);
@@ -34,30 +35,37 @@ void expect_frequencies(const RopeSpec& spec, const std::vector<double>& wanted,
     EXPECT_EQ(values->sine[i], 0.0f) << "position 0, frequency " << i;
     const double slack = 4 * 0x1p-24 * attention_factor;
     EXPECT_NEAR(values->cosine[half + i], attention_factor * std::cos(wanted[i]), slack) << "frequency " << i;
-    EXPECT_NEAR(values->sine[half + i], attention_factor * std::sin(wanted[i]), slack * std::min(1.0, wanted[i])) << "frequency " << i;
+    EXPECT_NEAR(values->sine[half + i], attention_factor * std::sin(wanted[i]), slack * std::min(1.0, wanted[i]))
+        << "frequency " << i;
   }
 }
 
 TEST(RopeTable, Plain) {
-  expect_frequencies(spec_of(10000, 16), {1.0, 0.316227764, 0.100000001, 0.0316227786, 0.00999999978, 0.00316227786, 0.00100000005, 0.000316227786});
+  expect_frequencies(spec_of(10000, 16), {1.0, 0.316227764, 0.100000001, 0.0316227786, 0.00999999978, 0.00316227786,
+                                          0.00100000005, 0.000316227786});
 }
 
 TEST(RopeTable, Linear) {
-  expect_frequencies(spec_of(10000, 16, RopeScaling::kLinear, 4),
-                     {0.25, 0.079056941, 0.0250000004, 0.00790569466, 0.00249999994, 0.000790569466, 0.000250000012, 7.90569466e-05});
+  expect_frequencies(
+      spec_of(10000, 16, RopeScaling::kLinear, 4),
+      {0.25, 0.079056941, 0.0250000004, 0.00790569466, 0.00249999994, 0.000790569466, 0.000250000012, 7.90569466e-05});
 }
 
 TEST(RopeTable, Llama3) {
   RopeSpec spec = spec_of(500000, 16, RopeScaling::kLlama3, 8, 512);
   spec.low_frequency_factor = 1;
   spec.high_frequency_factor = 4;
-  expect_frequencies(spec, {1.0, 0.193922758, 0.0273441337, 0.000911583134, 0.000176776681, 3.42810235e-05, 6.64786967e-06, 1.28917316e-06});
+  expect_frequencies(spec, {1.0, 0.193922758, 0.0273441337, 0.000911583134, 0.000176776681, 3.42810235e-05,
+                            6.64786967e-06, 1.28917316e-06});
 }
 
 TEST(RopeTable, Yarn) {
   RopeSpec spec = spec_of(10000, 16, RopeScaling::kYarn, 4, 1024);
   spec.attention_factor = 1.138629436111989;
-  expect_frequencies(spec, {1.0, 0.316227764, 0.0812500045, 0.0197642371, 0.00437500002, 0.000790569466, 0.000250000012, 7.90569466e-05}, 1.138629436111989);
+  expect_frequencies(
+      spec,
+      {1.0, 0.316227764, 0.0812500045, 0.0197642371, 0.00437500002, 0.000790569466, 0.000250000012, 7.90569466e-05},
+      1.138629436111989);
 }
 
 TEST(RopeTable, YarnWithItsOwnRamp) {
@@ -66,10 +74,14 @@ TEST(RopeTable, YarnWithItsOwnRamp) {
   spec.beta_slow = 2;
   spec.attention_factor = 0.7;
   spec.truncate = false;
-  expect_frequencies(spec, {1.0, 0.177827939, 0.0187018029, 0.00140585331, 0.000250000012, 4.44569851e-05, 7.90569356e-06, 1.40585337e-06}, 0.7);
+  expect_frequencies(
+      spec,
+      {1.0, 0.177827939, 0.0187018029, 0.00140585331, 0.000250000012, 4.44569851e-05, 7.90569356e-06, 1.40585337e-06},
+      0.7);
 }
 
-// Every position turns by the float32 product of position and frequency, as in the reference implementation; far positions too.
+// Every position turns by the float32 product of position and frequency, as in the reference implementation; far
+// positions too.
 TEST(RopeTable, PositionsTurnByTheirMultiple) {
   RopeTable table(spec_of(10000, 4));
   const auto values = table.at_least(5000);

@@ -66,7 +66,8 @@ TEST(InputSizes, AreNotFiniteWhereAnInputIsNot) {
   EXPECT_EQ(got[2], kInfinity);
 }
 
-// Roots of size / greatest weight, whatever the signs: 2 and 1/2, then 4, 1 and 1/2 over their mean, the cube root of 2.
+// Roots of size / greatest weight, whatever the signs: 2 and 1/2, then 4, 1 and 1/2 over their mean, the cube root
+// of 2.
 TEST(Smoothing, RootsOfSizesOverWeightsWithAMeanOfOne) {
   expect_floats(smoothing(sizes_of({4, 1}), {1, 4}), {2, 0.5f});
   expect_floats(smoothing(sizes_of({4, -1}), {0.5f, -4, /**/ -1, 0, /**/ 0, 3}), {2, 0.5f});
@@ -143,12 +144,14 @@ void expect_well_formed(const CalibrationTexts& texts, int64_t vocab) {
   ASSERT_EQ(texts.offsets.size(), count + 1);
   EXPECT_EQ(texts.offsets.front(), 0);
   EXPECT_EQ(static_cast<size_t>(texts.offsets.back()), texts.ids.size());
-  for (size_t text = 0; text < count; ++text) EXPECT_EQ(texts.offsets[text + 1] - texts.offsets[text], texts.longest) << "text " << text;
+  for (size_t text = 0; text < count; ++text)
+    EXPECT_EQ(texts.offsets[text + 1] - texts.offsets[text], texts.longest) << "text " << text;
   for (const int32_t id : texts.ids) ASSERT_TRUE(id >= 0 && id < vocab) << id << " of " << vocab;
 }
 
 TEST(CalibrationTexts, AreOfTheVocabulary) {
-  for (const int64_t vocab : {int64_t{1}, int64_t{2}, int64_t{3}, int64_t{60}, int64_t{30522}, int64_t{250002}, int64_t{INT32_MAX}}) {
+  for (const int64_t vocab :
+       {int64_t{1}, int64_t{2}, int64_t{3}, int64_t{60}, int64_t{30522}, int64_t{250002}, int64_t{INT32_MAX}}) {
     SCOPED_TRACE(vocab);
     expect_well_formed(CalibrationTexts(vocab, 512), vocab);
   }

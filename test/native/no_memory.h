@@ -1,4 +1,5 @@
-// Over-aligned memory, the kind that weights and the backends' scratch take, is counted and can be refused. The operators are in ops_memory_test.cc.
+// Over-aligned memory, the kind that weights and the backends' scratch take, is counted and can be refused. The
+// operators are in ops_memory_test.cc.
 #pragma once
 
 #include <atomic>

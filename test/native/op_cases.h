@@ -1,5 +1,6 @@
-// The one list of cases an operation, for every backend. Sizes lie around what implementations cut by: 4, 8, 16 floats a vector, words of 2
-// bfloat16 or 4 bytes, 6 rows and 8, 16 or 64 columns a tile, 240 rows and 512 depth a block; 256 queries a run, 512 keys a block.
+// The one list of cases an operation, for every backend. Sizes lie around what implementations cut by: 4, 8, 16 floats
+// a vector, words of 2 bfloat16 or 4 bytes, 6 rows and 8, 16 or 64 columns a tile, 240 rows and 512 depth a block; 256
+// queries a run, 512 keys a block.
 #pragma once
 
 #include <sstream>
@@ -23,8 +24,9 @@ struct LinearCase {
   int64_t gap = 0;        // strides beyond widths
 };
 
-constexpr Activation kEveryActivation[] = {Activation::kIdentity, Activation::kGelu, Activation::kGeluTanh, Activation::kRelu,
-                                           Activation::kSilu,     Activation::kTanh, Activation::kSigmoid};
+constexpr Activation kEveryActivation[] = {Activation::kIdentity, Activation::kGelu, Activation::kGeluTanh,
+                                           Activation::kRelu,     Activation::kSilu, Activation::kTanh,
+                                           Activation::kSigmoid};
 
 inline const std::vector<LinearCase>& linear_cases() {
   static const std::vector<LinearCase> cases = [] {
@@ -47,14 +49,16 @@ inline const std::vector<LinearCase>& linear_cases() {
         {64, 384, 1536, Activation::kGelu},
         {0, 8, 8},
     };
-    // The last word of a row whole or in part, at the start and around blocks, each with rows 1 to 13 and columns around 16 and 64 in turn.
+    // The last word of a row whole or in part, at the start and around blocks, each with rows 1 to 13 and columns
+    // around 16 and 64 in turn.
     constexpr int64_t kOut[] = {1, 15, 16, 17, 63, 64, 65, 127, 128, 129, 47, 48, 49};
     size_t i = 0;
     for (const int64_t in : {1, 2, 3, 4, 5, 7, 510, 511, 512, 513, 514, 2047, 2048, 2049, 4097}) {
       for (int repeat = 0; repeat < (in < 2000 ? 3 : 1); ++repeat, ++i) {
         const bool residual = i % 3 == 1;
         const auto rows = static_cast<int64_t>(1 + i % 13), gap = static_cast<int64_t>(i % 5 / 3);
-        list.push_back({rows, in, kOut[(i * 5 + i / 13) % 13], kEveryActivation[i % 7], i % 4 != 2, residual, residual && i % 2 == 0, gap});
+        list.push_back({rows, in, kOut[(i * 5 + i / 13) % 13], kEveryActivation[i % 7], i % 4 != 2, residual,
+                        residual && i % 2 == 0, gap});
       }
     }
     return list;
@@ -64,8 +68,9 @@ inline const std::vector<LinearCase>& linear_cases() {
 
 inline std::string name_of(const LinearCase& c) {
   std::ostringstream text;
-  text << "linear rows " << c.rows << ", in " << c.in << ", out " << c.out << ", activation " << static_cast<int>(c.activation) << (c.bias ? ", bias" : "")
-       << (c.residual ? ", residual" : "") << (c.in_place ? " in place" : "") << ", gap " << c.gap;
+  text << "linear rows " << c.rows << ", in " << c.in << ", out " << c.out << ", activation "
+       << static_cast<int>(c.activation) << (c.bias ? ", bias" : "") << (c.residual ? ", residual" : "")
+       << (c.in_place ? " in place" : "") << ", gap " << c.gap;
   return text.str();
 }
 
@@ -126,7 +131,8 @@ inline const std::vector<AttentionCase>& attention_cases() {
       // pairs that are not whole, and heads of 96
       {{9, 34}, 2, 1, 5, kBoth, 0, {}, 0, kNone, false, 1},
       {{35, 7}, 3, 1, 96, kCausal, 0, {}, 96},
-      // around blocks of 512 keys: all seen, causal, windows that begin and end in every block, prefixes that end behind one
+      // around blocks of 512 keys: all seen, causal, windows that begin and end in every block, prefixes that end
+      // behind one
       {{511, 512, 513}, 2, 1, 16},
       {{513, 1}, 2, 2, 64, kCausal, 0, {}, 64, kNorms},
       {{1023, 2}, 2, 1, 32, kCausal, 0, {}, 0, kNone, true},
@@ -150,8 +156,9 @@ inline std::string name_of(const AttentionCase& c) {
   std::ostringstream text;
   text << "attention lengths";
   for (const int32_t length : c.lengths) text << ' ' << length;
-  text << ", heads " << c.heads << '/' << c.kv_heads << " of " << c.head_dim << ", mask " << static_cast<int>(c.mask) << ", window " << c.window << ", rotary " << c.rotary_dim
-       << ", norms " << static_cast<int>(c.norms) << (c.bias ? ", bias" : "") << ", gap " << c.gap << ", size " << c.size << ", slope " << c.slope;
+  text << ", heads " << c.heads << '/' << c.kv_heads << " of " << c.head_dim << ", mask " << static_cast<int>(c.mask)
+       << ", window " << c.window << ", rotary " << c.rotary_dim << ", norms " << static_cast<int>(c.norms)
+       << (c.bias ? ", bias" : "") << ", gap " << c.gap << ", size " << c.size << ", slope " << c.slope;
   return text.str();
 }
 
@@ -174,16 +181,17 @@ inline const NormCase kNormCases[] = {
     {130, 768, true, false, false, 1, 1e-6f},
     {4, 1025, false, true, false, 0, 1e-5f},
     {3, 384, true, true, false, 0, 1e-12f, 1000},
-    {3, 384, true, true, false, 0, 1e-5f, 3, 0},         // all elements of a row are equal
-    {3, 64, true, true, false, 0, 1e-5f, 0, 1e-4},       // epsilon counts
+    {3, 384, true, true, false, 0, 1e-5f, 3, 0},    // all elements of a row are equal
+    {3, 64, true, true, false, 0, 1e-5f, 0, 1e-4},  // epsilon counts
     {2, 50, true, true, false, 0, 1e-12f, 0, 1e15},
     {0, 8},
 };
 
 inline std::string name_of(const NormCase& c) {
   std::ostringstream text;
-  text << "norm rows " << c.rows << ", width " << c.width << (c.weight ? ", weight" : "") << (c.bias ? ", bias" : "") << (c.in_place ? ", in place" : "") << ", gap " << c.gap
-       << ", epsilon " << c.epsilon << ", offset " << c.offset << ", size " << c.size;
+  text << "norm rows " << c.rows << ", width " << c.width << (c.weight ? ", weight" : "") << (c.bias ? ", bias" : "")
+       << (c.in_place ? ", in place" : "") << ", gap " << c.gap << ", epsilon " << c.epsilon << ", offset " << c.offset
+       << ", size " << c.size;
   return text.str();
 }
 
@@ -193,7 +201,8 @@ struct ElementCase {
   int64_t gap = 0;
 };
 
-inline const ElementCase kElementCases[] = {{1, 1}, {1, 384}, {2, 15}, {3, 16, 1}, {31, 17, 3}, {33, 64}, {65, 7, 2}, {70, 131}, {0, 8}};
+inline const ElementCase kElementCases[] = {{1, 1},   {1, 384},   {2, 15},   {3, 16, 1}, {31, 17, 3},
+                                            {33, 64}, {65, 7, 2}, {70, 131}, {0, 8}};
 
 struct EmbedCase {
   int64_t tokens, width, vocab;
@@ -201,7 +210,9 @@ struct EmbedCase {
   int64_t gap = 0;
 };
 
-inline const EmbedCase kEmbedCases[] = {{1, 1, 1, true, true}, {1, 384, 10, true, true}, {129, 33, 7, true, false, 5}, {128, 16, 50, false, false}, {300, 65, 20, false, true}, {0, 8, 1, true, true}};
+inline const EmbedCase kEmbedCases[] = {{1, 1, 1, true, true},        {1, 384, 10, true, true},
+                                        {129, 33, 7, true, false, 5}, {128, 16, 50, false, false},
+                                        {300, 65, 20, false, true},   {0, 8, 1, true, true}};
 
 struct BagCase {
   std::vector<int32_t> lengths;
@@ -213,9 +224,14 @@ struct BagCase {
 
 inline const std::vector<BagCase>& bag_cases() {
   static const std::vector<BagCase> cases = {
-      {{1}, 1, 1, DType::kF32, false, false},         {{3, 0, 5, 1}, 256, 40, DType::kF32, false, false}, {{2, 9, 100}, 17, 300, DType::kF16, false, true, 3},
-      {{0, 4, 33}, 64, 50, DType::kBF16, true, true}, {{7, 1, 0}, 15, 9, DType::kI8, true, false},        {{12, 30}, 130, 20, DType::kI8, true, true, 1},
-      {{5}, 16, 6, DType::kI8, false, false},         {{0, 0}, 8, 1, DType::kF32, false, false},
+      {{1}, 1, 1, DType::kF32, false, false},
+      {{3, 0, 5, 1}, 256, 40, DType::kF32, false, false},
+      {{2, 9, 100}, 17, 300, DType::kF16, false, true, 3},
+      {{0, 4, 33}, 64, 50, DType::kBF16, true, true},
+      {{7, 1, 0}, 15, 9, DType::kI8, true, false},
+      {{12, 30}, 130, 20, DType::kI8, true, true, 1},
+      {{5}, 16, 6, DType::kI8, false, false},
+      {{0, 0}, 8, 1, DType::kF32, false, false},
   };
   return cases;
 }
@@ -229,13 +245,20 @@ struct PoolCase {
 
 inline const std::vector<PoolCase>& pool_cases() {
   static const std::vector<PoolCase> cases = {
-      {{1}, {}, 1}, {{1, 2, 17}, {}, 384}, {{0, 5, 0}, {}, 33, 3}, {{4, 9, 3, 1, 0}, {0, 2, 3, 5, 1}, 17, 1}, {{300, 40}, {7, 39}, 64}, {{}, {}, 8},
+      {{1}, {}, 1},
+      {{1, 2, 17}, {}, 384},
+      {{0, 5, 0}, {}, 33, 3},
+      {{4, 9, 3, 1, 0}, {0, 2, 3, 5, 1}, 17, 1},
+      {{300, 40}, {7, 39}, 64},
+      {{}, {}, 8},
   };
   return cases;
 }
 
-constexpr Pooling kEveryPooling[] = {Pooling::kCls, Pooling::kMean, Pooling::kMax, Pooling::kMeanSqrtLen, Pooling::kWeightedMean, Pooling::kLastToken};
-constexpr Similarity kEverySimilarity[] = {Similarity::kCosine, Similarity::kDot, Similarity::kEuclidean, Similarity::kManhattan};
+constexpr Pooling kEveryPooling[] = {Pooling::kCls,         Pooling::kMean,         Pooling::kMax,
+                                     Pooling::kMeanSqrtLen, Pooling::kWeightedMean, Pooling::kLastToken};
+constexpr Similarity kEverySimilarity[] = {Similarity::kCosine, Similarity::kDot, Similarity::kEuclidean,
+                                           Similarity::kManhattan};
 constexpr Precision kEveryPrecision[] = {Precision::kInt8, Precision::kUint8, Precision::kBinary, Precision::kUbinary};
 
 // The offsets of texts of these lengths.

@@ -1,4 +1,5 @@
-// Matrices that notice reads and writes where there is nothing, in float32 and in the dtypes that operations take, and their comparison.
+// Matrices that notice reads and writes where there is nothing, in float32 and in the dtypes that operations take, and
+// their comparison.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -22,7 +23,9 @@ class Random {
  public:
   explicit Random(uint32_t seed) : engine_(seed) {}
   // Uniform in [low, high); [-1, 1) has the standard deviation 0.58.
-  float value(double low = -1, double high = 1) { return static_cast<float>(low + (high - low) * (static_cast<double>(engine_()) * 0x1p-32)); }
+  float value(double low = -1, double high = 1) {
+    return static_cast<float>(low + (high - low) * (static_cast<double>(engine_()) * 0x1p-32));
+  }
   int64_t integer(int64_t count) { return static_cast<int64_t>(engine_() % static_cast<uint64_t>(count)); }
   template <typename Element>
   void shuffle(std::vector<Element>& list) {
@@ -33,8 +36,9 @@ class Random {
   std::mt19937 engine_;
 };
 
-// [rows, width] with a row stride. The memory ends with the last row's last element, so that the address sanitizer sees a read beyond;
-// the gaps between rows hold NaNs, so that a read of them spoils the result and a write is found by expect_gaps_kept.
+// [rows, width] with a row stride. The memory ends with the last row's last element, so that the address sanitizer sees
+// a read beyond; the gaps between rows hold NaNs, so that a read of them spoils the result and a write is found by
+// expect_gaps_kept.
 class Rows {
  public:
   Rows(int64_t rows, int64_t width, int64_t gap = 0) : rows_(rows), width_(width), stride_(width + gap) {
@@ -57,7 +61,9 @@ class Rows {
       for (int64_t column = 0; column < width_; ++column) at(row, column) = change(at(row, column));
     return *this;
   }
-  Rows magnitudes() const { return std::move(Rows(*this).each([](float value) { return std::abs(value); })); }
+  Rows magnitudes() const {
+    return std::move(Rows(*this).each([](float value) { return std::abs(value); }));
+  }
 
   float* data(int64_t row = 0) { return memory_.get() + row * stride_; }
   const float* data(int64_t row = 0) const { return memory_.get() + row * stride_; }
@@ -70,7 +76,8 @@ class Rows {
   void expect_gaps_kept() const {
     for (int64_t row = 0; row + 1 < rows_; ++row)
       for (int64_t column = width_; column < stride_; ++column)
-        ASSERT_EQ(std::bit_cast<uint32_t>(at(row, column)), kPoison) << "written beyond row " << row << ", column " << column;
+        ASSERT_EQ(std::bit_cast<uint32_t>(at(row, column)), kPoison)
+            << "written beyond row " << row << ", column " << column;
   }
 
  private:
@@ -80,16 +87,19 @@ class Rows {
   std::unique_ptr<float[]> memory_;
 };
 
-// A copy of rows, or fresh ones, in memory of a dtype as operations take it: float32, or bfloat16 rounded to nearest even. Ends and gaps as Rows.
+// A copy of rows, or fresh ones, in memory of a dtype as operations take it: float32, or bfloat16 rounded to nearest
+// even. Ends and gaps as Rows.
 class TypedRows {
  public:
-  TypedRows(DType dtype, int64_t rows, int64_t width, int64_t gap = 0) : dtype_(dtype), rows_(rows), width_(width), stride_(width + gap) {
+  TypedRows(DType dtype, int64_t rows, int64_t width, int64_t gap = 0)
+      : dtype_(dtype), rows_(rows), width_(width), stride_(width + gap) {
     const size_t size = rows > 0 ? static_cast<size_t>((rows - 1) * stride_ + width) : 0;
     memory_.reset(new std::byte[size * dtype_size(dtype)]);
     for (size_t i = 0; i < size; ++i) put(static_cast<int64_t>(i), std::bit_cast<float>(poison()));
   }
   // Rows begin .. end.
-  TypedRows(DType dtype, const Rows& from, int64_t begin, int64_t end) : TypedRows(dtype, end - begin, from.width(), from.stride() - from.width()) {
+  TypedRows(DType dtype, const Rows& from, int64_t begin, int64_t end)
+      : TypedRows(dtype, end - begin, from.width(), from.stride() - from.width()) {
     for (int64_t row = begin; row < end; ++row)
       for (int64_t column = 0; column < width_; ++column) put((row - begin) * stride_ + column, from.at(row, column));
   }
@@ -99,7 +109,8 @@ class TypedRows {
   const void* data() const { return memory_.get(); }
   int64_t stride() const { return stride_; }
 
-  // What they hold, exactly: two results have the same bits where their values have. Nothing may have been written into the gaps.
+  // What they hold, exactly: two results have the same bits where their values have. Nothing may have been written into
+  // the gaps.
   Rows values() const {
     Rows values(rows_, width_, stride_ - width_);
     for (int64_t row = 0; row < rows_; ++row) {
@@ -116,7 +127,8 @@ class TypedRows {
  private:
   uint32_t poison() const { return dtype_ == DType::kBF16 ? 0x7fde0000 : 0x7fc0dead; }
   float get(int64_t i) const {
-    return dtype_ == DType::kBF16 ? bf16_to_f32(reinterpret_cast<const uint16_t*>(memory_.get())[i]) : reinterpret_cast<const float*>(memory_.get())[i];
+    return dtype_ == DType::kBF16 ? bf16_to_f32(reinterpret_cast<const uint16_t*>(memory_.get())[i])
+                                  : reinterpret_cast<const float*>(memory_.get())[i];
   }
   void put(int64_t i, float value) {
     if (dtype_ == DType::kBF16)
@@ -144,9 +156,11 @@ void expect_close(const Rows& got, const Rows& wanted, Tolerance&& tolerance) {
   for (int64_t row = 0; row < got.rows(); ++row) {
     for (int64_t column = 0; column < got.width(); ++column) {
       const double allowed = tolerance(row, column);
-      const double error = std::abs(static_cast<double>(got.at(row, column)) - static_cast<double>(wanted.at(row, column)));
-      ASSERT_TRUE(error <= allowed) << "row " << row << ", column " << column << ": " << got.at(row, column) << " instead of " << wanted.at(row, column) << ", off by "
-                                    << error << ", allowed " << allowed;
+      const double error =
+          std::abs(static_cast<double>(got.at(row, column)) - static_cast<double>(wanted.at(row, column)));
+      ASSERT_TRUE(error <= allowed) << "row " << row << ", column " << column << ": " << got.at(row, column)
+                                    << " instead of " << wanted.at(row, column) << ", off by " << error << ", allowed "
+                                    << allowed;
     }
   }
   got.expect_gaps_kept();
@@ -159,7 +173,8 @@ inline void expect_same_bits(const Rows& part, const Rows& all, int64_t begin = 
   for (int64_t row = 0; row < part.rows(); ++row) {
     for (int64_t column = 0; column < part.width(); ++column) {
       const float got = part.at(row, column), wanted = all.at(begin + row, column);
-      ASSERT_EQ(std::bit_cast<uint32_t>(got), std::bit_cast<uint32_t>(wanted)) << "row " << begin + row << ", column " << column << ": " << got << " and " << wanted;
+      ASSERT_EQ(std::bit_cast<uint32_t>(got), std::bit_cast<uint32_t>(wanted))
+          << "row " << begin + row << ", column " << column << ": " << got << " and " << wanted;
     }
   }
   part.expect_gaps_kept();

@@ -1,4 +1,5 @@
-// What the tests of the operations share: the backends to test, scopes that run tasks in different ways, and bounds on errors.
+// What the tests of the operations share: the backends to test, scopes that run tasks in different ways, and bounds on
+// errors.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -20,7 +21,8 @@ namespace embedcore::test {
 constexpr double kUnit = 0x1p-24;     // half the spacing of floats at 1: the relative error of one rounded operation
 constexpr double kBf16Unit = 0x1p-8;  // the same of bfloat16
 
-// How far the nearest bfloat16 lies from a float32 of this size. Instructions that round to bfloat16 may take what is below 2^-126 for zero.
+// How far the nearest bfloat16 lies from a float32 of this size. Instructions that round to bfloat16 may take what is
+// below 2^-126 for zero.
 inline double bf16_rounding(double size) {
   const double least = std::max(size, static_cast<double>(std::numeric_limits<float>::min()));
   return std::ldexp(kBf16Unit, std::ilogb(least)) + 0x1p-126;
@@ -48,7 +50,8 @@ inline std::string backend_name(const testing::TestParamInfo<const Backend*>& in
   return name;
 }
 
-#define EMBEDCORE_EVERY_BACKEND(suite) INSTANTIATE_TEST_SUITE_P(Every, suite, testing::ValuesIn(fast_backends()), backend_name)
+#define EMBEDCORE_EVERY_BACKEND(suite) \
+  INSTANTIATE_TEST_SUITE_P(Every, suite, testing::ValuesIn(fast_backends()), backend_name)
 
 // All rows in order, in a shuffled order, or by four threads at once.
 enum class Order { kAscending, kShuffled, kThreads };
@@ -56,7 +59,9 @@ enum class Order { kAscending, kShuffled, kThreads };
 struct TestScope : Scope {
   explicit TestScope(Order how = Order::kAscending) : Scope{}, order(how) {
     team = this;
-    parallel = [](void* self, int64_t tasks, void (*body)(void*, int64_t), void* arg) { static_cast<TestScope*>(self)->run(tasks, body, arg); };
+    parallel = [](void* self, int64_t tasks, void (*body)(void*, int64_t), void* arg) {
+      static_cast<TestScope*>(self)->run(tasks, body, arg);
+    };
   }
   TestScope(const TestScope&) = delete;
 
@@ -85,7 +90,8 @@ void expect_rows_independent(int64_t rows, Run&& run) {
   const Rows all = run(int64_t{0}, rows, Order::kAscending);
   expect_same_bits(run(int64_t{0}, rows, Order::kShuffled), all);
   expect_same_bits(run(int64_t{0}, rows, Order::kThreads), all);
-  for (int64_t row = 0; row < rows; row += row < 16 ? 1 : rows / 7 + 1) expect_same_bits(run(row, row + 1, Order::kAscending), all, row);
+  for (int64_t row = 0; row < rows; row += row < 16 ? 1 : rows / 7 + 1)
+    expect_same_bits(run(row, row + 1, Order::kAscending), all, row);
   for (const int64_t begin : {rows / 3, rows / 2 + 1, rows - 5})
     if (begin > 0 && begin < rows) expect_same_bits(run(begin, rows, Order::kAscending), all, begin);
 }
@@ -98,17 +104,20 @@ inline double activation_error(Activation kind, double x) {
   switch (kind) {
     case Activation::kIdentity:
     case Activation::kRelu: return 0;
-    case Activation::kGelu: return size * (0.5 * 5e-7 + 3 * kUnit);   // x / 2 * (1 + erf): erf is off by 5e-7 at most
-    case Activation::kGeluTanh: return size * (8 * kUnit + 0.6e-7);     // x / 2 * (1 + tanh): near -1 the sum cancels, its error stays
+    case Activation::kGelu: return size * (0.5 * 5e-7 + 3 * kUnit);  // x / 2 * (1 + erf): erf is off by 5e-7 at most
+    case Activation::kGeluTanh:
+      return size * (8 * kUnit + 0.6e-7);  // x / 2 * (1 + tanh): near -1 the sum cancels, its error stays
     case Activation::kTanh: return 4 * kUnit * std::abs(std::tanh(x));  // 2 ulp
-    case Activation::kSigmoid: return 10 * kUnit / (1 + std::exp(-x)) + 1e-37;  // exp's error of 1.5 ulp, three roundings; exp's lower clamp
+    case Activation::kSigmoid:
+      return 10 * kUnit / (1 + std::exp(-x)) + 1e-37;  // exp's error of 1.5 ulp, three roundings; exp's lower clamp
     case Activation::kSilu: return 12 * kUnit * size / (1 + std::exp(-x)) + 1e-37 * size;
   }
   return 0;
 }
 
-// What it may have beyond that where the result goes into bfloat16 rows, whose own rounding is 2^-8 of the value: fast paths take cheaper functions there.
-// These are the bounds that cpu/math.h states; ops/linear.h would allow six times as much.
+// What it may have beyond that where the result goes into bfloat16 rows, whose own rounding is 2^-8 of the value: fast
+// paths take cheaper functions there. These are the bounds that cpu/math.h states; ops/linear.h would allow six times
+// as much.
 inline double reduced_activation_error(Activation kind, double x) {
   switch (kind) {
     case Activation::kIdentity:

@@ -20,9 +20,16 @@ struct Result {
 
 struct Inputs {
   explicit Inputs(const AttentionCase& c)
-      : spec(c), offsets(offsets_of(c.lengths)), longest(*std::max_element(c.lengths.begin(), c.lengths.end())),
-        qkv(offsets.back(), (c.heads + 2 * c.kv_heads) * c.head_dim, c.gap), reach(longest + 2), bias(c.heads, 2 * reach + 1), cosine(longest + 1, c.rotary_dim / 2),
-        sine(longest + 1, c.rotary_dim / 2), q_norm(1, c.head_dim), k_norm(1, c.head_dim) {
+      : spec(c),
+        offsets(offsets_of(c.lengths)),
+        longest(*std::max_element(c.lengths.begin(), c.lengths.end())),
+        qkv(offsets.back(), (c.heads + 2 * c.kv_heads) * c.head_dim, c.gap),
+        reach(longest + 2),
+        bias(c.heads, 2 * reach + 1),
+        cosine(longest + 1, c.rotary_dim / 2),
+        sine(longest + 1, c.rotary_dim / 2),
+        q_norm(1, c.head_dim),
+        k_norm(1, c.head_dim) {
     Random random(static_cast<uint32_t>(offsets.back() * 31 + c.head_dim));
     qkv.fill(random, -static_cast<double>(c.size), static_cast<double>(c.size));
     bias.fill(random, -2, 2);
@@ -32,7 +39,8 @@ struct Inputs {
     k_norm.fill(random, 0.5, 1.5);
     for (int64_t position = 0; position < cosine.rows(); ++position) {
       for (int64_t i = 0; i < cosine.width(); ++i) {
-        const double angle = static_cast<double>(position) / std::pow(100.0, static_cast<double>(i) / static_cast<double>(cosine.width()));
+        const double angle = static_cast<double>(position) /
+                             std::pow(100.0, static_cast<double>(i) / static_cast<double>(cosine.width()));
         cosine.at(position, i) = static_cast<float>(std::cos(angle));
         sine.at(position, i) = static_cast<float>(std::sin(angle));
       }
@@ -51,7 +59,8 @@ struct Inputs {
   float scale() const { return 1.0f / std::sqrt(static_cast<float>(spec.head_dim)); }
   int64_t texts() const { return static_cast<int64_t>(spec.lengths.size()); }
   KeyRange keys(int64_t text, int64_t i) const {
-    return visible_keys(spec.mask, spec.window, spec.prefix.empty() ? 0 : spec.prefix[static_cast<size_t>(text)], i, spec.lengths[static_cast<size_t>(text)]);
+    return visible_keys(spec.mask, spec.window, spec.prefix.empty() ? 0 : spec.prefix[static_cast<size_t>(text)], i,
+                        spec.lengths[static_cast<size_t>(text)]);
   }
 
   // Texts begin .. end, their rows copied out.
@@ -59,7 +68,8 @@ struct Inputs {
     const int64_t first = offsets[static_cast<size_t>(begin)], tokens = offsets[static_cast<size_t>(end)] - first;
     TypedRows in(dtype, qkv, first, first + tokens), y(dtype, tokens, spec.heads * spec.head_dim, spec.gap);
     std::vector<int32_t> own;
-    for (int64_t text = begin; text <= end; ++text) own.push_back(offsets[static_cast<size_t>(text)] - static_cast<int32_t>(first));
+    for (int64_t text = begin; text <= end; ++text)
+      own.push_back(offsets[static_cast<size_t>(text)] - static_cast<int32_t>(first));
     AttentionArgs args{};
     args.qkv = in.data();
     args.qkv_stride = in.stride();
@@ -118,7 +128,8 @@ double longest_head(const Rows& qkv, int64_t first_head, int64_t heads, int64_t 
   return most;
 }
 
-// For each query the root of the sum of the squares of its keys' shares, a column a head: 1 where one key takes all, 1 / sqrt(n) where n take the same.
+// For each query the root of the sum of the squares of its keys' shares, a column a head: 1 where one key takes all, 1
+// / sqrt(n) where n take the same.
 Rows spreads(const Inputs& inputs, const Rows& prepared) {
   const AttentionCase& c = inputs.spec;
   Rows spread(prepared.rows(), c.heads);
@@ -151,7 +162,9 @@ Rows spreads(const Inputs& inputs, const Rows& prepared) {
 
 // What the reference gives and, for bfloat16, how its weights spread; made once for all backends.
 struct Wanted {
-  Wanted(const Inputs& inputs, DType dtype) : result(inputs.run(reference_backend(), dtype)), spread(dtype == DType::kBF16 ? spreads(inputs, result.qkv) : Rows(0, 0)) {}
+  Wanted(const Inputs& inputs, DType dtype)
+      : result(inputs.run(reference_backend(), dtype)),
+        spread(dtype == DType::kBF16 ? spreads(inputs, result.qkv) : Rows(0, 0)) {}
   Result result;
   Rows spread;
 };
@@ -161,33 +174,41 @@ const Wanted& wanted_of(const AttentionCase& c, const Inputs& inputs, DType dtyp
   return known.try_emplace({&c, dtype}, inputs, dtype).first->second;
 }
 
-// The weights e^(score - greatest) pass through as many factors as there are blocks of keys, where a backend takes 512 at a time: each block's greatest
-// score so far is another.
+// The weights e^(score - greatest) pass through as many factors as there are blocks of keys, where a backend takes 512
+// at a time: each block's greatest score so far is another.
 double factors(const Inputs& inputs) { return static_cast<double>((inputs.longest + 511) / 512); }
 
 int64_t keys_seen(const Inputs& inputs) {
   const AttentionCase& c = inputs.spec;
-  return c.window > 0 ? std::min<int64_t>(2 * c.window + 1 + (c.mask == Mask::kPrefix ? inputs.longest : 0), inputs.longest) : inputs.longest;
+  return c.window > 0
+             ? std::min<int64_t>(2 * c.window + 1 + (c.mask == Mask::kPrefix ? inputs.longest : 0), inputs.longest)
+             : inputs.longest;
 }
 
-// With s = scale |q| |k|, which bounds a score and by Cauchy-Schwarz its sum of magnitudes: a score is off by (head_dim + 3) u s, by
-// 16 u s more where q and k were normed and rotated in float32 first, and by 2 u (s + |bias|) for the bias and the greatest's
-// subtraction. In bfloat16 the sums may be of pairs, as in linear layers, which doubles the first; q and k are as they were found.
+// With s = scale |q| |k|, which bounds a score and by Cauchy-Schwarz its sum of magnitudes: a score is off by (head_dim
+// + 3) u s, by 16 u s more where q and k were normed and rotated in float32 first, and by 2 u (s + |bias|) for the bias
+// and the greatest's subtraction. In bfloat16 the sums may be of pairs, as in linear layers, which doubles the first; q
+// and k are as they were found.
 double score_error(const Inputs& inputs, const Rows& qkv, DType dtype) {
   const AttentionCase& c = inputs.spec;
-  const double s = static_cast<double>(inputs.scale()) * longest_head(qkv, 0, c.heads, c.head_dim) * longest_head(qkv, c.heads, c.kv_heads, c.head_dim);
+  const double s = static_cast<double>(inputs.scale()) * longest_head(qkv, 0, c.heads, c.head_dim) *
+                   longest_head(qkv, c.heads, c.kv_heads, c.head_dim);
   const double bias = c.bias ? 2 + std::abs(static_cast<double>(c.slope)) * static_cast<double>(inputs.longest) : 0;
-  return kUnit * (static_cast<double>(dtype == DType::kBF16 ? 2 * c.head_dim + 6 : c.head_dim + 19) * s + 2 * (s + bias));
+  return kUnit *
+         (static_cast<double>(dtype == DType::kBF16 ? 2 * c.head_dim + 6 : c.head_dim + 19) * s + 2 * (s + bias));
 }
 
-// exp turns the score's error into a relative one and adds 4 u (1.5 ulp and a rounding) a factor. A weight is such a value over a sum of n of them, so
-// twice that and n u; the weighted sum of n values costs n u more, the last multiplications 4 u.
+// exp turns the score's error into a relative one and adds 4 u (1.5 ulp and a rounding) a factor. A weight is such a
+// value over a sum of n of them, so twice that and n u; the weighted sum of n values costs n u more, the last
+// multiplications 4 u.
 void expect_float32(const Inputs& inputs, const Result& got, const Result& wanted) {
-  const double share_error = 2 * (score_error(inputs, wanted.qkv, DType::kF32) + 4 * kUnit * factors(inputs)) + kUnit * static_cast<double>(2 * keys_seen(inputs) + 8);
+  const double share_error = 2 * (score_error(inputs, wanted.qkv, DType::kF32) + 4 * kUnit * factors(inputs)) +
+                             kUnit * static_cast<double>(2 * keys_seen(inputs) + 8);
   const double greatest = static_cast<double>(inputs.spec.size);  // of any value
   expect_close(got.y, wanted.y, [&](int64_t, int64_t) { return share_error * greatest; });
 
-  // q and k are left normed and rotated: three roundings for the norm, three for the rotation of a pair; v is untouched.
+  // q and k are left normed and rotated: three roundings for the norm, three for the rotation of a pair; v is
+  // untouched.
   const AttentionCase& c = inputs.spec;
   const int64_t prepared = (c.heads + c.kv_heads) * c.head_dim;
   const double head_size = std::max(longest_head(wanted.qkv, 0, c.heads + c.kv_heads, c.head_dim), greatest);
@@ -197,11 +218,13 @@ void expect_float32(const Inputs& inputs, const Result& got, const Result& wante
   });
 }
 
-// As in float32 before the rounding of q and k, which an error of a few units sends to the other neighbour once in thousands of times.
+// As in float32 before the rounding of q and k, which an error of a few units sends to the other neighbour once in
+// thousands of times.
 void expect_prepared_bfloat16(const Inputs& inputs, const Rows& got, const Rows& wanted) {
   const AttentionCase& c = inputs.spec;
   const int64_t prepared = (c.heads + c.kv_heads) * c.head_dim;
-  const double error = 12 * kUnit * std::max(longest_head(wanted, 0, c.heads + c.kv_heads, c.head_dim), static_cast<double>(c.size));
+  const double error =
+      12 * kUnit * std::max(longest_head(wanted, 0, c.heads + c.kv_heads, c.head_dim), static_cast<double>(c.size));
   int64_t different = 0;
   expect_close(got, wanted, [&](int64_t row, int64_t column) {
     if (column >= prepared || (c.norms == HeadNorms::kNone && c.rotary_dim == 0)) return 0.0;
@@ -211,10 +234,11 @@ void expect_prepared_bfloat16(const Inputs& inputs, const Rows& got, const Rows&
   EXPECT_LE(different, 2 + got.rows() * prepared / 100);
 }
 
-// Each weight has the relative error w: the score's, 2^-10 a factor for an exp that suffices here, and 2^-8 for its rounding to bfloat16. The sum that it is
-// divided by may be that of rounded or unrounded weights, so it is off by w y of its own. In the sum over the values v the errors cannot pass
-// w max|v|. But they come from q and k alone and the values are random numbers of mean 0 that know nothing of them: by Hoeffding's inequality
-// the sum stays within 7 w max|v| sqrt(sum of squared shares) but for one time in 10^10, which is what tells a mean of a thousand values from 0.
+// Each weight has the relative error w: the score's, 2^-10 a factor for an exp that suffices here, and 2^-8 for its
+// rounding to bfloat16. The sum that it is divided by may be that of rounded or unrounded weights, so it is off by w y
+// of its own. In the sum over the values v the errors cannot pass w max|v|. But they come from q and k alone and the
+// values are random numbers of mean 0 that know nothing of them: by Hoeffding's inequality the sum stays within 7 w
+// max|v| sqrt(sum of squared shares) but for one time in 10^10, which is what tells a mean of a thousand values from 0.
 // The sums in float32 are of pairs as above.
 void expect_bfloat16(const Inputs& inputs, const Result& got, const Result& wanted, const Rows& spread) {
   const double weight_error = score_error(inputs, wanted.qkv, DType::kBF16) + 0x1p-10 * factors(inputs) + kBf16Unit;
@@ -222,12 +246,14 @@ void expect_bfloat16(const Inputs& inputs, const Result& got, const Result& want
   const double sums = kUnit * static_cast<double>(4 * keys_seen(inputs) + 16) * greatest;
   expect_close(got.y, wanted.y, [&](int64_t row, int64_t column) {
     const double size = std::abs(wanted.y.at(row, column)) * (1 + kBf16Unit);
-    const double error = weight_error * (greatest * std::min(1.0, 7.0 * spread.at(row, column / inputs.spec.head_dim)) + size) + sums;
+    const double error =
+        weight_error * (greatest * std::min(1.0, 7.0 * spread.at(row, column / inputs.spec.head_dim)) + size) + sums;
     return error + 2 * bf16_rounding(size + error);
   });
 
-  // Roundings to nearest make values now greater, now smaller. Over many they leave no trend, but for the 2^-10 of an exp that is off alike in all greatest
-  // weights, if these are rounded and their sum is not. Cutting off, of weights or of results, takes about 3 * 2^-10.
+  // Roundings to nearest make values now greater, now smaller. Over many they leave no trend, but for the 2^-10 of an
+  // exp that is off alike in all greatest weights, if these are rounded and their sum is not. Cutting off, of weights
+  // or of results, takes about 3 * 2^-10.
   if (got.y.rows() * got.y.width() < 4000) return;
   double trend = 0, sizes = 0;
   for (int64_t row = 0; row < got.y.rows(); ++row) {
@@ -252,7 +278,8 @@ TEST_P(AttentionTest, AgreesWithReference) {
         expect_float32(inputs, got, wanted.result);
         continue;
       }
-      // The scores are of q and k as the backend left them: those of the reference but for a rounding here and there, which is no error of the rest.
+      // The scores are of q and k as the backend left them: those of the reference but for a rounding here and there,
+      // which is no error of the rest.
       expect_prepared_bfloat16(inputs, got.qkv, wanted.result.qkv);
       if (same_values(got.qkv, wanted.result.qkv))
         expect_bfloat16(inputs, got, wanted.result, wanted.spread);
@@ -262,14 +289,16 @@ TEST_P(AttentionTest, AgreesWithReference) {
   }
 }
 
-// Scores of 0 weigh all keys alike, and each key's value counts in one column: y counts the keys that were seen, and one that is missing, seen twice or not to be
-// seen shows however many there are.
+// Scores of 0 weigh all keys alike, and each key's value counts in one column: y counts the keys that were seen, and
+// one that is missing, seen twice or not to be seen shows however many there are.
 TEST_P(AttentionTest, EveryKeyThatIsSeenCountsOnce) {
   constexpr int64_t kDim = 64;
   constexpr Mask kBoth = Mask::kBidirectional, kCausal = Mask::kCausal, kPrefix = Mask::kPrefix;
   const AttentionCase cases[] = {
-      {{1, 511, 512, 513}, 2, 1, kDim},          {{1025}, 1, 1, kDim},         {{1600}, 1, 1, kDim, kCausal},        {{1025}, 1, 1, kDim, kBoth, 100},
-      {{1025}, 1, 1, kDim, kCausal, 100},        {{700}, 1, 1, kDim, kCausal, 512}, {{1100}, 1, 1, kDim, kBoth, 513}, {{1025, 600}, 1, 1, kDim, kPrefix, 0, {515, 600}},
+      {{1, 511, 512, 513}, 2, 1, kDim},        {{1025}, 1, 1, kDim},
+      {{1600}, 1, 1, kDim, kCausal},           {{1025}, 1, 1, kDim, kBoth, 100},
+      {{1025}, 1, 1, kDim, kCausal, 100},      {{700}, 1, 1, kDim, kCausal, 512},
+      {{1100}, 1, 1, kDim, kBoth, 513},        {{1025, 600}, 1, 1, kDim, kPrefix, 0, {515, 600}},
       {{700}, 1, 1, kDim, kPrefix, 60, {540}},
   };
   for (const AttentionCase& c : cases) {
@@ -281,8 +310,9 @@ TEST_P(AttentionTest, EveryKeyThatIsSeenCountsOnce) {
     for (const DType dtype : kDTypes) {
       SCOPED_TRACE(name_of(c, dtype));
       const Rows y = inputs.run(backend(), dtype).y;
-      const double share_error = dtype == DType::kF32 ? 8 * kUnit * factors(inputs) + kUnit * static_cast<double>(2 * inputs.longest + 8)
-                                                      : 2 * (0x1p-10 * factors(inputs) + kBf16Unit) + 2 * kBf16Unit;
+      const double share_error = dtype == DType::kF32
+                                     ? 8 * kUnit * factors(inputs) + kUnit * static_cast<double>(2 * inputs.longest + 8)
+                                     : 2 * (0x1p-10 * factors(inputs) + kBf16Unit) + 2 * kBf16Unit;
       for (int64_t text = 0; text < inputs.texts(); ++text) {
         const int64_t begin = inputs.offsets[static_cast<size_t>(text)];
         for (int64_t i = 0; i < c.lengths[static_cast<size_t>(text)]; ++i) {
@@ -291,7 +321,8 @@ TEST_P(AttentionTest, EveryKeyThatIsSeenCountsOnce) {
           for (int64_t j = keys.first; j < keys.last; ++j) ++counts[static_cast<size_t>((begin + j) % kDim)];
           for (int64_t d = 0; d < c.heads * kDim; ++d) {
             const double wanted = counts[static_cast<size_t>(d % kDim)] / static_cast<double>(keys.last - keys.first);
-            ASSERT_NEAR(y.at(begin + i, d), wanted, share_error * wanted + 1e-35) << "text " << text << ", token " << i << ", column " << d;
+            ASSERT_NEAR(y.at(begin + i, d), wanted, share_error * wanted + 1e-35)
+                << "text " << text << ", token " << i << ", column " << d;
           }
         }
       }
@@ -320,16 +351,20 @@ TEST_P(AttentionTest, TextsAreIndependentBitForBit) {
   }
 }
 
-// A causal token sees nothing of what follows, so a text cut short gives the same rows; the lengths of vectors, tiles and blocks of keys differ.
+// A causal token sees nothing of what follows, so a text cut short gives the same rows; the lengths of vectors, tiles
+// and blocks of keys differ.
 TEST_P(AttentionTest, CausalRowsDoNotDependOnLaterTokens) {
-  for (const auto& [whole, cuts] : {std::pair<int32_t, std::vector<int32_t>>{300, {1, 2, 5, 16, 63, 64, 65, 130, 257, 299}}, {1100, {511, 512, 513, 1023, 1024, 1025}}}) {
+  for (const auto& [whole, cuts] :
+       {std::pair<int32_t, std::vector<int32_t>>{300, {1, 2, 5, 16, 63, 64, 65, 130, 257, 299}},
+        {1100, {511, 512, 513, 1023, 1024, 1025}}}) {
     for (const DType dtype : kDTypes) {
       const Inputs inputs({{whole}, 2, 1, 16, Mask::kCausal, 0, {}, 16});
       const Result all = inputs.run(backend(), dtype);
       for (const int32_t length : cuts) {
         SCOPED_TRACE(testing::Message() << length << " of " << whole << ", " << dtype_name(dtype));
         Inputs shorter({{length}, 2, 1, 16, Mask::kCausal, 0, {}, 16});
-        for (int64_t row = 0; row < length; ++row) std::copy_n(inputs.qkv.data(row), inputs.qkv.width(), shorter.qkv.data(row));
+        for (int64_t row = 0; row < length; ++row)
+          std::copy_n(inputs.qkv.data(row), inputs.qkv.width(), shorter.qkv.data(row));
         expect_same_bits(shorter.run(backend(), dtype).y, all.y);
       }
     }
@@ -349,7 +384,8 @@ TEST_P(AttentionTest, NonFiniteInputStaysInItsText) {
         for (int64_t row = 0; row < 67; ++row) {
           if (row >= 20 && row < 27) continue;
           for (int64_t d = 0; d < 16; ++d)
-            ASSERT_EQ(std::bit_cast<uint32_t>(spoiled.y.at(row, d)), std::bit_cast<uint32_t>(clean.y.at(row, d))) << "row " << row;
+            ASSERT_EQ(std::bit_cast<uint32_t>(spoiled.y.at(row, d)), std::bit_cast<uint32_t>(clean.y.at(row, d)))
+                << "row " << row;
         }
         // Every token that sees it: the query's own row, and all rows for a key or a value.
         for (int64_t row = 20; row < 27 && std::isnan(value); ++row) {
@@ -374,7 +410,9 @@ TEST(VisibleKeys, AreTheKeysOfTheDefinition) {
             for (int64_t j = 0; j < n; ++j) {
               bool sees = window == 0 || (mask == Mask::kBidirectional ? std::abs(i - j) <= window : i - j < window);
               if (mask != Mask::kBidirectional && j > i) sees = mask == Mask::kPrefix && i < prefix && j < prefix;
-              EXPECT_EQ(j >= range.first && j < range.last, sees) << "mask " << static_cast<int>(mask) << ", window " << window << ", prefix " << prefix << ", " << i << " of " << n << ", key " << j;
+              EXPECT_EQ(j >= range.first && j < range.last, sees)
+                  << "mask " << static_cast<int>(mask) << ", window " << window << ", prefix " << prefix << ", " << i
+                  << " of " << n << ", key " << j;
             }
           }
         }

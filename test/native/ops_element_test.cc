@@ -12,15 +12,20 @@ EMBEDCORE_EVERY_BACKEND(GateTest);
 class CombineTest : public OpTest {};
 EMBEDCORE_EVERY_BACKEND(CombineTest);
 
-std::string name_of(const ElementCase& c) { return "rows " + std::to_string(c.rows) + ", width " + std::to_string(c.width) + ", gap " + std::to_string(c.gap); }
+std::string name_of(const ElementCase& c) {
+  return "rows " + std::to_string(c.rows) + ", width " + std::to_string(c.width) + ", gap " + std::to_string(c.gap);
+}
 
 constexpr DType kDTypes[] = {DType::kF32, DType::kBF16};
 
-Rows gate(const Backend& backend, const Rows& x, Activation activation, DType dtype, int64_t begin, int64_t end, Order order = Order::kAscending) {
+Rows gate(const Backend& backend, const Rows& x, Activation activation, DType dtype, int64_t begin, int64_t end,
+          Order order = Order::kAscending) {
   const TypedRows from(dtype, x, begin, end);
   TypedRows y(dtype, end - begin, x.width() / 2, x.stride() - x.width());
   TestScope scope(order);
-  expect_ok(backend.gate(scope, {from.data(), from.stride(), y.data(), y.stride(), end - begin, x.width() / 2, activation, dtype}), scope);
+  expect_ok(backend.gate(scope, {from.data(), from.stride(), y.data(), y.stride(), end - begin, x.width() / 2,
+                                 activation, dtype}),
+            scope);
   return y.values();
 }
 
@@ -32,18 +37,21 @@ Rows gate_input(const ElementCase& c, DType dtype) {
   return TypedRows(dtype, x).values();
 }
 
-// The activation's own error times the other factor, and a rounding each for the product and the wanted value; then that to bfloat16, of which the reference's
-// float32 result has none.
+// The activation's own error times the other factor, and a rounding each for the product and the wanted value; then
+// that to bfloat16, of which the reference's float32 result has none.
 TEST_P(GateTest, AgreesWithReference) {
   for (const ElementCase& c : kElementCases) {
     for (const DType dtype : kDTypes) {
       const Rows x = gate_input(c, dtype);
       for (const Activation activation : kEveryActivation) {
-        SCOPED_TRACE(name_of(c) + ", activation " + std::to_string(static_cast<int>(activation)) + ", " + dtype_name(dtype));
+        SCOPED_TRACE(name_of(c) + ", activation " + std::to_string(static_cast<int>(activation)) + ", " +
+                     dtype_name(dtype));
         const Rows wanted = gate(reference_backend(), x, activation, DType::kF32, 0, c.rows);
         expect_close(gate(backend(), x, activation, dtype, 0, c.rows), wanted, [&](int64_t row, int64_t column) {
           const double size = std::abs(wanted.at(row, column));
-          const double error = activation_error(activation, x.at(row, column), dtype) * std::abs(x.at(row, c.width + column)) + 2 * kUnit * size;
+          const double error =
+              activation_error(activation, x.at(row, column), dtype) * std::abs(x.at(row, c.width + column)) +
+              2 * kUnit * size;
           return error + row_rounding(dtype, size + error);
         });
       }
@@ -57,12 +65,16 @@ TEST_P(GateTest, RowsAreIndependentBitForBitAndMayBeReplaced) {
       for (const Activation activation : {Activation::kSilu, Activation::kGelu}) {
         SCOPED_TRACE(name_of(c) + ", " + dtype_name(dtype));
         const Rows x = gate_input(c, dtype);
-        expect_rows_independent(c.rows, [&](int64_t begin, int64_t end, Order order) { return gate(backend(), x, activation, dtype, begin, end, order); });
+        expect_rows_independent(c.rows, [&](int64_t begin, int64_t end, Order order) {
+          return gate(backend(), x, activation, dtype, begin, end, order);
+        });
 
         const Rows y = gate(backend(), x, activation, dtype, 0, c.rows);
         TypedRows in_place(dtype, x);
         TestScope scope;
-        expect_ok(backend().gate(scope, {in_place.data(), in_place.stride(), in_place.data(), in_place.stride(), c.rows, c.width, activation, dtype}), scope);
+        expect_ok(backend().gate(scope, {in_place.data(), in_place.stride(), in_place.data(), in_place.stride(), c.rows,
+                                         c.width, activation, dtype}),
+                  scope);
         const Rows same = in_place.values();
         for (int64_t row = 0; row < c.rows; ++row) {
           for (int64_t column = 0; column < c.width; ++column) {
@@ -87,7 +99,8 @@ TEST_P(GateTest, NaNStaysInItsElement) {
         for (int64_t column = 0; column < c.width; ++column) {
           const bool spoiled = (row == 1 && column == 4) || (row == 2 && column == 20);
           const bool kept = spoiled ? std::isnan(y.at(row, column)) : y.at(row, column) == clean.at(row, column);
-          EXPECT_TRUE(kept) << dtype_name(dtype) << ", activation " << static_cast<int>(activation) << ", row " << row << ", column " << column << ": " << y.at(row, column);
+          EXPECT_TRUE(kept) << dtype_name(dtype) << ", activation " << static_cast<int>(activation) << ", row " << row
+                            << ", column " << column << ": " << y.at(row, column);
         }
       }
     }
@@ -97,7 +110,8 @@ TEST_P(GateTest, NaNStaysInItsElement) {
 Rows combine(const Backend& backend, const Rows& x, const Rows& before, float factor, bool first) {
   Rows y = before;
   TestScope scope;
-  expect_ok(backend.combine(scope, {x.data(), x.stride(), y.data(), y.stride(), x.rows(), x.width(), factor, first}), scope);
+  expect_ok(backend.combine(scope, {x.data(), x.stride(), y.data(), y.stride(), x.rows(), x.width(), factor, first}),
+            scope);
   return y;
 }
 

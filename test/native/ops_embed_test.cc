@@ -13,7 +13,8 @@ class BagTest : public OpTest {};
 EMBEDCORE_EVERY_BACKEND(BagTest);
 
 struct EmbedInputs {
-  explicit EmbedInputs(const EmbedCase& c) : spec(c), word(c.vocab, c.width), position(c.tokens + 3, c.width), type(1, c.width) {
+  explicit EmbedInputs(const EmbedCase& c)
+      : spec(c), word(c.vocab, c.width), position(c.tokens + 3, c.width), type(1, c.width) {
     Random random(static_cast<uint32_t>(c.tokens + c.width));
     word.fill(random);
     position.fill(random);
@@ -26,8 +27,9 @@ struct EmbedInputs {
   Rows run(const Backend& backend, int64_t begin, int64_t end, Order order = Order::kAscending) const {
     Rows y(end - begin, spec.width, spec.gap);
     TestScope scope(order);
-    expect_ok(backend.embed(scope, {ids.data() + begin, spec.position ? positions.data() + begin : nullptr, end - begin, spec.width, word.data(),
-                                    spec.position ? position.data() : nullptr, spec.type ? type.data() : nullptr, y.data(), y.stride()}),
+    expect_ok(backend.embed(scope, {ids.data() + begin, spec.position ? positions.data() + begin : nullptr, end - begin,
+                                    spec.width, word.data(), spec.position ? position.data() : nullptr,
+                                    spec.type ? type.data() : nullptr, y.data(), y.stride()}),
               scope);
     return y;
   }
@@ -42,13 +44,16 @@ TEST_P(EmbedTest, AgreesWithReference) {
     const EmbedInputs inputs(c);
     // Two rounded additions of three numbers below 1, the first sum below 2; a table alone is copied.
     const double allowed = (c.position || c.type) ? kUnit * (2 + 3 + 3) : 0;
-    expect_close(inputs.run(backend(), 0, c.tokens), inputs.run(reference_backend(), 0, c.tokens), [&](int64_t, int64_t) { return allowed; });
-    expect_rows_independent(c.tokens, [&](int64_t begin, int64_t end, Order order) { return inputs.run(backend(), begin, end, order); });
+    expect_close(inputs.run(backend(), 0, c.tokens), inputs.run(reference_backend(), 0, c.tokens),
+                 [&](int64_t, int64_t) { return allowed; });
+    expect_rows_independent(
+        c.tokens, [&](int64_t begin, int64_t end, Order order) { return inputs.run(backend(), begin, end, order); });
   }
 }
 
 struct BagInputs {
-  explicit BagInputs(const BagCase& c) : spec(c), offsets(offsets_of(c.lengths)), scales(1, c.table_rows), weights(1, c.table_rows + 2) {
+  explicit BagInputs(const BagCase& c)
+      : spec(c), offsets(offsets_of(c.lengths)), scales(1, c.table_rows), weights(1, c.table_rows + 2) {
     Random random(static_cast<uint32_t>(offsets.back() + c.width));
     scales.fill(random, 0.5, 1.5);
     weights.fill(random, 0, 2);
@@ -73,7 +78,8 @@ struct BagInputs {
     Rows y(end - begin, spec.width, spec.gap);
     TestScope scope(order);
     // offsets may begin anywhere: they index rows and ids
-    expect_ok(backend.bag(scope, {rows.data(), ids.data(), offsets.data() + begin, end - begin, spec.width, table.data(), spec.dtype, spec.scales ? scales.data() : nullptr,
+    expect_ok(backend.bag(scope, {rows.data(), ids.data(), offsets.data() + begin, end - begin, spec.width,
+                                  table.data(), spec.dtype, spec.scales ? scales.data() : nullptr,
                                   spec.weights ? weights.data() : nullptr, y.data(), y.stride()}),
               scope);
     return y;
@@ -85,18 +91,22 @@ struct BagInputs {
   std::vector<std::byte> table;
 };
 
-// n products of up to three factors are added and divided: n + 5 roundings of a mean of magnitudes that is at most the greatest product.
+// n products of up to three factors are added and divided: n + 5 roundings of a mean of magnitudes that is at most the
+// greatest product.
 TEST_P(BagTest, AgreesWithReference) {
   for (const BagCase& c : bag_cases()) {
-    SCOPED_TRACE(testing::Message() << "texts " << c.lengths.size() << ", width " << c.width << ", " << dtype_name(c.dtype));
+    SCOPED_TRACE(testing::Message() << "texts " << c.lengths.size() << ", width " << c.width << ", "
+                                    << dtype_name(c.dtype));
     const BagInputs inputs(c);
     const auto texts = static_cast<int64_t>(c.lengths.size());
     const double greatest = (c.dtype == DType::kI8 ? 127 : 1) * (c.scales ? 1.5 : 1) * (c.weights ? 2 : 1);
-    expect_close(inputs.run(backend(), 0, texts), inputs.run(reference_backend(), 0, texts), [&](int64_t text, int64_t) {
-      const int32_t n = c.lengths[static_cast<size_t>(text)];
-      return n == 0 ? 0.0 : kUnit * (n + 5) * greatest;
-    });
-    expect_rows_independent(texts, [&](int64_t begin, int64_t end, Order order) { return inputs.run(backend(), begin, end, order); });
+    expect_close(inputs.run(backend(), 0, texts), inputs.run(reference_backend(), 0, texts),
+                 [&](int64_t text, int64_t) {
+                   const int32_t n = c.lengths[static_cast<size_t>(text)];
+                   return n == 0 ? 0.0 : kUnit * (n + 5) * greatest;
+                 });
+    expect_rows_independent(
+        texts, [&](int64_t begin, int64_t end, Order order) { return inputs.run(backend(), begin, end, order); });
   }
 }
 
@@ -107,9 +117,11 @@ TEST_P(BagTest, RefusesOtherTypesWithASentence) {
     for (const DType dtype : {DType::kF64, DType::kI64, DType::kF8E4M3, DType::kBool}) {
       Rows y(1, c.width);
       TestScope scope;
-      EXPECT_EQ(tried->bag(scope, {inputs.rows.data(), inputs.ids.data(), inputs.offsets.data(), 1, c.width, inputs.table.data(), dtype, nullptr, nullptr, y.data(), y.stride()}),
+      EXPECT_EQ(tried->bag(scope, {inputs.rows.data(), inputs.ids.data(), inputs.offsets.data(), 1, c.width,
+                                   inputs.table.data(), dtype, nullptr, nullptr, y.data(), y.stride()}),
                 kBadArgument);
-      EXPECT_NE(std::string(scope.message).find(dtype_name(dtype)), std::string::npos) << tried->name << ": \"" << scope.message << "\"";
+      EXPECT_NE(std::string(scope.message).find(dtype_name(dtype)), std::string::npos)
+          << tried->name << ": \"" << scope.message << "\"";
     }
   }
 }

@@ -1,4 +1,5 @@
-// What ops/linear.h promises of int8 alone, on every backend: levels and integer sums without the least error, and its limits.
+// What ops/linear.h promises of int8 alone, on every backend: levels and integer sums without the least error, and its
+// limits.
 #include "linear_inputs.h"
 
 namespace embedcore::test {
@@ -10,20 +11,24 @@ EMBEDCORE_EVERY_BACKEND(LinearInt8Test);
 constexpr DType kF32 = DType::kF32, kI8 = DType::kI8;
 constexpr LinearTypes kTypes{kI8, kF32, kF32};
 
-// Every step a power of two: a row of x spans 255 of its steps, a row of W has 127 of its own at one place. Then y is the integer sum rounded to float32 once,
-// whatever it is multiplied with first, so all backends give the same numbers. Values lie on levels, between them and halfway.
+// Every step a power of two: a row of x spans 255 of its steps, a row of W has 127 of its own at one place. Then y is
+// the integer sum rounded to float32 once, whatever it is multiplied with first, so all backends give the same numbers.
+// Values lie on levels, between them and halfway.
 TEST_P(LinearInt8Test, IntegerSumsAreExact) {
   for (LinearCase c : linear_cases()) {
     c.activation = Activation::kIdentity;
     c.bias = c.residual = c.in_place = false;
     LinearInputs inputs(c);
     Random random(static_cast<uint32_t>(c.in * 3 + c.out));
-    const auto quarters = [&](int64_t low, int64_t high) { return static_cast<float>(4 * low + random.integer(4 * (high - low) + 1)) / 4; };
+    const auto quarters = [&](int64_t low, int64_t high) {
+      return static_cast<float>(4 * low + random.integer(4 * (high - low) + 1)) / 4;
+    };
     for (int64_t row = 0; row < c.rows; ++row) {
       const int64_t zero = c.in == 1 ? 255 * random.integer(2) : random.integer(256);
       const float step = std::ldexp(1.0f, static_cast<int>(random.integer(16)) - 12);
       for (int64_t k = 0; k < c.in; ++k) inputs.x.at(row, k) = quarters(-zero, 255 - zero) * step;
-      const int64_t lowest = random.integer(c.in), highest = c.in == 1 ? 0 : (lowest + 1 + random.integer(c.in - 1)) % c.in;
+      const int64_t lowest = random.integer(c.in),
+                    highest = c.in == 1 ? 0 : (lowest + 1 + random.integer(c.in - 1)) % c.in;
       inputs.x.at(row, lowest) = static_cast<float>(-zero) * step;
       if (c.in > 1 || zero == 0) inputs.x.at(row, highest) = static_cast<float>(255 - zero) * step;
     }
@@ -35,7 +40,8 @@ TEST_P(LinearInt8Test, IntegerSumsAreExact) {
     for (const LinearTypes& types : every_linear_types()) {
       if (types.dtype != kI8) continue;
       SCOPED_TRACE(name_of(c) + ", " + name_of(types));
-      expect_close(inputs.run(backend(), types), inputs.run(reference_backend(), types), [](int64_t, int64_t) { return 0.0; });
+      expect_close(inputs.run(backend(), types), inputs.run(reference_backend(), types),
+                   [](int64_t, int64_t) { return 0.0; });
     }
   }
 }
@@ -49,7 +55,8 @@ TEST_P(LinearInt8Test, LongestSumsNeitherWrapNorSaturate) {
       inputs.x.at(1, k) = -255;                    // u 0, zero 255
       inputs.x.at(2, k) = k % 2 ? -128 : 127;      // u 0 and 255, zero 128
       inputs.x.at(3, k) = k % 4 > 1 ? -127 : 128;  // zero 127
-      for (int64_t o = 0; o < out; ++o) inputs.weight.at(o, k) = static_cast<float>(o % 3 == 0 ? 127 : o % 3 == 1 ? -127 : k % 2 ? -127 : 127);
+      for (int64_t o = 0; o < out; ++o)
+        inputs.weight.at(o, k) = static_cast<float>(o % 3 == 0 ? 127 : o % 3 == 1 ? -127 : k % 2 ? -127 : 127);
     }
     const Rows y = inputs.run(backend(), kTypes);
     const float n = static_cast<float>(kMostInt8Inputs);
@@ -69,7 +76,8 @@ TEST_P(LinearInt8Test, MoreInputsThanASumHoldsGiveNull) {
   for (const Backend* tried : {&backend(), &reference_backend()}) {
     for (const DType dtype : kArithmetics) {
       SCOPED_TRACE(testing::Message() << tried->name << ", " << dtype_name(dtype));
-      const PackedWeights most(*tried, {weight.data(), nullptr, kMostInt8Inputs, 1, dtype}), more(*tried, {weight.data(), nullptr, kMostInt8Inputs + 1, 1, dtype});
+      const PackedWeights most(*tried, {weight.data(), nullptr, kMostInt8Inputs, 1, dtype}),
+          more(*tried, {weight.data(), nullptr, kMostInt8Inputs + 1, 1, dtype});
       EXPECT_NE(most.weights, nullptr);
       EXPECT_EQ(more.weights == nullptr, dtype == kI8);
     }
@@ -92,7 +100,8 @@ TEST_P(LinearInt8Test, ZerosLeaveTheBias) {
     for (int64_t row = 0; row < c.rows; ++row) {
       for (int64_t o = 0; o < c.out; ++o) {
         const bool zeros = row == 3 || row == 4 || row == 8 || o == 0 || o == 16 || o == 20 || o == 36;
-        EXPECT_EQ(y.at(row, o) == inputs.bias.at(0, o), zeros) << "row " << row << ", column " << o << ": " << y.at(row, o);
+        EXPECT_EQ(y.at(row, o) == inputs.bias.at(0, o), zeros)
+            << "row " << row << ", column " << o << ": " << y.at(row, o);
       }
     }
   }
@@ -108,7 +117,8 @@ TEST_P(LinearInt8Test, ARangeBeyondFloat32GivesNaN) {
     if (types.dtype != kI8) continue;
     const Rows y = inputs.run(backend(), types);
     for (int64_t row = 0; row < c.rows; ++row)
-      for (int64_t o = 0; o < c.out; ++o) EXPECT_EQ(std::isnan(y.at(row, o)), row == 2) << name_of(types) << ", row " << row << ", column " << o;
+      for (int64_t o = 0; o < c.out; ++o)
+        EXPECT_EQ(std::isnan(y.at(row, o)), row == 2) << name_of(types) << ", row " << row << ", column " << o;
   }
 }
 

@@ -1,4 +1,5 @@
-// The smoothing of ops/linear.h: int8 on every backend, with inputs divided and weights multiplied before they become levels.
+// The smoothing of ops/linear.h: int8 on every backend, with inputs divided and weights multiplied before they become
+// levels.
 #include <functional>
 
 #include "linear_inputs.h"
@@ -26,7 +27,8 @@ std::vector<float> ordinary_divisors(int64_t in) {
   return divisors(in, [&](int64_t) { return std::exp2(random.value(-6, 6)); });
 }
 
-// Quotients, products and the levels made of them are float32 arithmetic that leaves no choice: the bounds are those of int8 without smoothing.
+// Quotients, products and the levels made of them are float32 arithmetic that leaves no choice: the bounds are those of
+// int8 without smoothing.
 TEST_P(LinearSmoothingTest, AgreesWithReference) {
   for (const LinearCase& c : linear_cases()) {
     LinearInputs inputs(c);
@@ -50,17 +52,21 @@ TEST_P(LinearSmoothingTest, RowsAreIndependentBitForBit) {
     const PackedWeights packed(backend(), inputs.weights(kI8));
     for (const LinearTypes types : {LinearTypes{kI8, kF32, kBF16}, {kI8, kBF16, kF32}}) {
       SCOPED_TRACE(name_of(c) + ", " + name_of(types));
-      expect_rows_independent(c.rows, [&](int64_t begin, int64_t end, Order order) { return inputs.run(backend(), packed.weights, types, begin, end, order); });
+      expect_rows_independent(c.rows, [&](int64_t begin, int64_t end, Order order) {
+        return inputs.run(backend(), packed.weights, types, begin, end, order);
+      });
     }
   }
 }
 
-// Inputs times a power of two and weights divided by it, which costs no bit: smoothing by the same powers takes both back to what they were.
+// Inputs times a power of two and weights divided by it, which costs no bit: smoothing by the same powers takes both
+// back to what they were.
 TEST_P(LinearSmoothingTest, PowersOfTwoUndoThemselvesBitForBit) {
   for (const LinearCase& c : linear_cases()) {
     const LinearInputs inputs(c);
     Random random(static_cast<uint32_t>(c.in + 5));
-    const std::vector<float> powers = divisors(c.in, [&](int64_t) { return std::ldexp(1.0f, static_cast<int>(random.integer(13)) - 6); });
+    const std::vector<float> powers =
+        divisors(c.in, [&](int64_t) { return std::ldexp(1.0f, static_cast<int>(random.integer(13)) - 6); });
     LinearInputs uneven = inputs, ones = inputs;
     for (int64_t k = 0; k < c.in; ++k) {
       const float power = powers[static_cast<size_t>(k)];
@@ -79,12 +85,15 @@ TEST_P(LinearSmoothingTest, PowersOfTwoUndoThemselvesBitForBit) {
   }
 }
 
-// How far results lie from the product without any rounding, and from what the levels allow: a level of x' and one of W' are each off by half a step and,
-// beyond that, by the rounding of what is divided by the step, less than a hundredth of it.
+// How far results lie from the product without any rounding, and from what the levels allow: a level of x' and one of
+// W' are each off by half a step and, beyond that, by the rounding of what is divided by the step, less than a
+// hundredth of it.
 struct ProductErrors {
   ProductErrors(const LinearInputs& inputs, const Rows& y) {
     const LinearCase& c = inputs.spec;
-    const auto divisor = [&](int64_t k) { return inputs.smoothing.empty() ? 1.0 : static_cast<double>(inputs.smoothing[static_cast<size_t>(k)]); };
+    const auto divisor = [&](int64_t k) {
+      return inputs.smoothing.empty() ? 1.0 : static_cast<double>(inputs.smoothing[static_cast<size_t>(k)]);
+    };
     for (int64_t row = 0; row < c.rows; ++row) {
       double low = 0, high = 0;
       for (int64_t k = 0; k < c.in; ++k) {
@@ -97,7 +106,8 @@ struct ProductErrors {
         for (int64_t k = 0; k < c.in; ++k) greatest = std::max(greatest, std::abs(inputs.weight.at(o, k) * divisor(k)));
         const double weight_error = 0.51 * greatest / 127;
         for (int64_t k = 0; k < c.in; ++k) {
-          const double x = std::abs(inputs.x.at(row, k) / divisor(k)), weight = std::abs(inputs.weight.at(o, k) * divisor(k));
+          const double x = std::abs(inputs.x.at(row, k) / divisor(k)),
+                       weight = std::abs(inputs.weight.at(o, k) * divisor(k));
           product += static_cast<double>(inputs.x.at(row, k)) * inputs.weight.at(o, k);
           allowed += x_error * weight + (x + x_error) * weight_error;
         }
@@ -111,8 +121,9 @@ struct ProductErrors {
   double root_mean_square = 0, beyond = -1;
 };
 
-// What smoothing is for. One input of 32 is 64 times as large as the others and leaves them 4 levels of 255. Divided by 8 it leaves them 32, and its
-// weights, multiplied by 8, leave the others 16 of 127: by steps and roots of sums, a third of the error.
+// What smoothing is for. One input of 32 is 64 times as large as the others and leaves them 4 levels of 255. Divided by
+// 8 it leaves them 32, and its weights, multiplied by 8, leave the others 16 of 127: by steps and roots of sums, a
+// third of the error.
 TEST_P(LinearSmoothingTest, TakesTheLevelsBackFromLargeInputs) {
   for (const LinearCase& c : {LinearCase{9, 101, 37}, LinearCase{14, 770, 65}, LinearCase{5, 2049, 18}}) {
     LinearInputs plain(c);
@@ -127,7 +138,8 @@ TEST_P(LinearSmoothingTest, TakesTheLevelsBackFromLargeInputs) {
     for (const Backend* tried : {&backend(), &reference_backend()}) {
       for (const DType x : kRowTypes) {
         SCOPED_TRACE(name_of(c) + ", " + name_of({kI8, x, kF32}) + ", " + tried->name);
-        const ProductErrors before(plain, plain.run(*tried, {kI8, x, kF32})), after(smoothed, smoothed.run(*tried, {kI8, x, kF32}));
+        const ProductErrors before(plain, plain.run(*tried, {kI8, x, kF32})),
+            after(smoothed, smoothed.run(*tried, {kI8, x, kF32}));
         EXPECT_LE(before.beyond, 0);
         EXPECT_LE(after.beyond, 0);
         EXPECT_LT(after.root_mean_square, before.root_mean_square / 2);
@@ -138,7 +150,8 @@ TEST_P(LinearSmoothingTest, TakesTheLevelsBackFromLargeInputs) {
 
 // And whatever it divides by, also what gains nothing, the results stay as near as the levels allow.
 TEST_P(LinearSmoothingTest, StaysWithinWhatLevelsAllow) {
-  for (const LinearCase& c : {LinearCase{7, 1, 3}, LinearCase{7, 3, 17}, LinearCase{9, 101, 37}, LinearCase{5, 513, 66}}) {
+  for (const LinearCase& c :
+       {LinearCase{7, 1, 3}, LinearCase{7, 3, 17}, LinearCase{9, 101, 37}, LinearCase{5, 513, 66}}) {
     SCOPED_TRACE(name_of(c));
     LinearInputs inputs(c);
     inputs.smoothing = ordinary_divisors(c.in);
@@ -148,7 +161,8 @@ TEST_P(LinearSmoothingTest, StaysWithinWhatLevelsAllow) {
 }
 
 TEST_P(LinearSmoothingTest, OtherDtypesIgnoreIt) {
-  for (const LinearCase& c : {LinearCase{5, 17, 15, Activation::kSilu, true, true}, LinearCase{7, 100, 129}, LinearCase{11, 513, 48, Activation::kTanh}}) {
+  for (const LinearCase& c : {LinearCase{5, 17, 15, Activation::kSilu, true, true}, LinearCase{7, 100, 129},
+                              LinearCase{11, 513, 48, Activation::kTanh}}) {
     const LinearInputs plain(c);
     LinearInputs smoothed = plain;
     smoothed.smoothing = ordinary_divisors(c.in);
@@ -169,12 +183,13 @@ TEST_P(LinearSmoothingTest, LimitsAreThoseOfWhatIsDividedAndMultiplied) {
   inputs.smoothing = divisors(c.in, [](int64_t k) { return k == 3 || k == 4 ? 64.0f : k == 40 ? 1 / 64.0f : 1.0f; });
   for (int64_t row = 0; row < c.rows; ++row) inputs.x.at(row, 40) = 0;
   for (int64_t o = 0; o < c.out; ++o) inputs.weight.at(o, 40) = 200;  // to be a few levels beside 64 times the others
-  for (int64_t k = 0; k < c.in; ++k) inputs.x.at(3, k) = inputs.x.at(4, k) = inputs.weight.at(5, k) = inputs.weight.at(18, k) = 0;
+  for (int64_t k = 0; k < c.in; ++k)
+    inputs.x.at(3, k) = inputs.x.at(4, k) = inputs.weight.at(5, k) = inputs.weight.at(18, k) = 0;
   inputs.x.at(0, 3) = 32;
   inputs.x.at(1, 3) = 2e38f;  // further apart than the greatest float, but not their 64ths
   inputs.x.at(1, 4) = -2e38f;
-  inputs.x.at(2, 40) = 1e37f;  // 64 times that is infinite
-  inputs.x.at(3, 3) = 1e-29f;  // a 64th of that is below 1e-30
+  inputs.x.at(2, 40) = 1e37f;   // 64 times that is infinite
+  inputs.x.at(3, 3) = 1e-29f;   // a 64th of that is below 1e-30
   inputs.x.at(4, 40) = 1e-31f;  // 64 times that is not
   inputs.x.at(5, 40) = kNaN;
   inputs.x.at(6, 3) = -kInfinity;

@@ -1,4 +1,5 @@
-// ops/linear.h on every backend against the reference, in every dtype. What only int8 has is in ops_linear_int8_test.cc.
+// ops/linear.h on every backend against the reference, in every dtype. What only int8 has is in
+// ops_linear_int8_test.cc.
 #include "linear_inputs.h"
 
 namespace embedcore::test {
@@ -18,18 +19,20 @@ TEST_P(LinearTest, AgreesWithReference) {
       EXPECT_EQ(packed.weights->in, c.in);
       EXPECT_EQ(packed.weights->out, c.out);
       EXPECT_EQ(packed.weights->dtype, dtype);
-      EXPECT_GE(packed.weights->bytes, static_cast<size_t>(c.out) * (static_cast<size_t>(c.in) * dtype_size(dtype) + (c.bias ? sizeof(float) : 0)));
+      EXPECT_GE(packed.weights->bytes, static_cast<size_t>(c.out) * (static_cast<size_t>(c.in) * dtype_size(dtype) +
+                                                                     (c.bias ? sizeof(float) : 0)));
       for (const LinearTypes& types : every_linear_types()) {
         if (types.dtype != dtype) continue;
         SCOPED_TRACE(name_of(c) + ", " + name_of(types));
-        expect_linear(inputs.run(backend(), packed.weights, types, 0, c.rows), inputs, linear_wanted(c, inputs, dtype, types.x), types);
+        expect_linear(inputs.run(backend(), packed.weights, types, 0, c.rows), inputs,
+                      linear_wanted(c, inputs, dtype, types.x), types);
       }
     }
   }
 }
 
-// Numbers so small and whole that no sum of theirs is ever rounded: every order gives the same, and a product that is left out or taken twice shows
-// however long the sum is.
+// Numbers so small and whole that no sum of theirs is ever rounded: every order gives the same, and a product that is
+// left out or taken twice shows however long the sum is.
 TEST_P(LinearTest, WholeNumbersAddUpExactly) {
   for (LinearCase c : linear_cases()) {
     c.activation = Activation::kIdentity;
@@ -43,7 +46,8 @@ TEST_P(LinearTest, WholeNumbersAddUpExactly) {
     for (const LinearTypes& types : every_linear_types()) {
       if (types.dtype == DType::kI8) continue;
       SCOPED_TRACE(name_of(c) + ", " + name_of(types));
-      expect_close(inputs.run(backend(), types), inputs.run(reference_backend(), types), [](int64_t, int64_t) { return 0.0; });
+      expect_close(inputs.run(backend(), types), inputs.run(reference_backend(), types),
+                   [](int64_t, int64_t) { return 0.0; });
     }
   }
 }
@@ -52,10 +56,16 @@ TEST_P(LinearTest, RowsAreIndependentBitForBit) {
   constexpr DType kF32 = DType::kF32, kBF16 = DType::kBF16, kI8 = DType::kI8;
   for (const LinearCase& c : linear_cases()) {
     const LinearInputs inputs(c);
-    for (const LinearTypes types : {LinearTypes{kF32, kF32, kF32}, {kBF16, kBF16, kBF16}, {kBF16, kF32, kF32}, {kI8, kF32, kBF16}, {kI8, kBF16, kF32}}) {
+    for (const LinearTypes types : {LinearTypes{kF32, kF32, kF32},
+                                    {kBF16, kBF16, kBF16},
+                                    {kBF16, kF32, kF32},
+                                    {kI8, kF32, kBF16},
+                                    {kI8, kBF16, kF32}}) {
       SCOPED_TRACE(name_of(c) + ", " + name_of(types));
       const PackedWeights packed(backend(), inputs.weights(types.dtype));
-      expect_rows_independent(c.rows, [&](int64_t begin, int64_t end, Order order) { return inputs.run(backend(), packed.weights, types, begin, end, order); });
+      expect_rows_independent(c.rows, [&](int64_t begin, int64_t end, Order order) {
+        return inputs.run(backend(), packed.weights, types, begin, end, order);
+      });
     }
   }
 }
@@ -99,14 +109,16 @@ TEST_P(LinearTest, NonFiniteInputStaysInItsRow) {
   for (const LinearTypes& types : every_linear_types()) {
     SCOPED_TRACE(name_of(types));
     const PackedWeights packed(backend(), inputs.weights(types.dtype));
-    const Rows clean = inputs.run(backend(), packed.weights, types, 0, c.rows), y = spoiled.run(backend(), packed.weights, types, 0, c.rows);
+    const Rows clean = inputs.run(backend(), packed.weights, types, 0, c.rows),
+               y = spoiled.run(backend(), packed.weights, types, 0, c.rows);
     for (int64_t row = 0; row < c.rows; ++row) {
       const bool infinite = row == 9 || row == 11;
       for (int64_t column = 0; column < c.out; ++column) {
         if (row == 4 || (infinite && types.dtype == DType::kI8)) {
           ASSERT_TRUE(std::isnan(y.at(row, column))) << "row " << row << ", column " << column;
         } else if (!infinite) {
-          ASSERT_EQ(std::bit_cast<uint32_t>(y.at(row, column)), std::bit_cast<uint32_t>(clean.at(row, column))) << "row " << row;
+          ASSERT_EQ(std::bit_cast<uint32_t>(y.at(row, column)), std::bit_cast<uint32_t>(clean.at(row, column)))
+              << "row " << row;
         }
       }
     }
@@ -133,7 +145,8 @@ TEST_P(LinearTest, PackingMoreThanMemoryGivesNull) {
   const float one = 1;
   for (const Backend* tried : {&backend(), &reference_backend()}) {
     for (const DType dtype : kArithmetics)
-      EXPECT_EQ(tried->pack_linear({&one, nullptr, int64_t{1} << 16, int64_t{1} << 42, dtype}), nullptr) << tried->name << ", " << dtype_name(dtype);
+      EXPECT_EQ(tried->pack_linear({&one, nullptr, int64_t{1} << 16, int64_t{1} << 42, dtype}), nullptr)
+          << tried->name << ", " << dtype_name(dtype);
     tried->free_linear(nullptr);
   }
 }

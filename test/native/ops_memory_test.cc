@@ -25,7 +25,9 @@ void give_back(void* memory) noexcept {
 
 }  // namespace
 
-void* operator new(std::size_t size, std::align_val_t alignment, const std::nothrow_t&) noexcept { return aligned(size, alignment); }
+void* operator new(std::size_t size, std::align_val_t alignment, const std::nothrow_t&) noexcept {
+  return aligned(size, alignment);
+}
 void* operator new(std::size_t size, std::align_val_t alignment) {
   if (void* memory = aligned(size, alignment)) return memory;
   throw std::bad_alloc();
@@ -69,7 +71,8 @@ TEST_P(MemoryTest, LinearSaysSoAndRecovers) {
   });
 }
 
-// Whatever an operation needs of memory in the other dtypes: with none of it, it says so or does without; with it, it is right.
+// Whatever an operation needs of memory in the other dtypes: with none of it, it says so or does without; with it, it
+// is right.
 TEST_P(MemoryTest, LinearOfFewerBitsSaysSoOrDoesWithout) {
   for (const DType dtype : {DType::kBF16, DType::kI8}) {
     for (const DType rows : {DType::kF32, DType::kBF16}) {
@@ -125,7 +128,8 @@ TEST_P(MemoryTest, AttentionSaysSoAndRecovers) {
       refuse_memory = false;
       EXPECT_TRUE(refused == kOutOfMemory || (refused == kOk && dtype == DType::kBF16)) << refused;
       EXPECT_EQ(backend().attention(scope, args), kOk);
-      // A mean of up to 5 ones: sums, reciprocal and product are rounded, and in bfloat16 weights that e^0 need not be exactly 1 for.
+      // A mean of up to 5 ones: sums, reciprocal and product are rounded, and in bfloat16 weights that e^0 need not be
+      // exactly 1 for.
       y.values().each([&](float value) {
         EXPECT_NEAR(value, 1.0f, dtype == DType::kF32 ? 12 * kUnit : 2 * kBf16Unit);
         return value;

@@ -18,12 +18,14 @@ struct Inputs {
     bias.fill(random);
   }
 
-  Rows run(const Backend& backend, NormKind kind, DType y_dtype, int64_t begin, int64_t end, Order order = Order::kAscending) const {
+  Rows run(const Backend& backend, NormKind kind, DType y_dtype, int64_t begin, int64_t end,
+           Order order = Order::kAscending) const {
     const bool in_place = spec.in_place && y_dtype == DType::kF32;  // as x is
     TypedRows y = in_place ? TypedRows(y_dtype, x, begin, end) : TypedRows(y_dtype, end - begin, spec.width, spec.gap);
     TestScope scope(order);
-    expect_ok(backend.norm(scope, {kind, in_place ? static_cast<const float*>(y.data()) : x.data(begin), x.stride(), y.data(), y.stride(), end - begin, spec.width,
-                                   spec.weight ? weight.data() : nullptr, spec.bias ? bias.data() : nullptr, spec.epsilon, y_dtype}),
+    expect_ok(backend.norm(scope, {kind, in_place ? static_cast<const float*>(y.data()) : x.data(begin), x.stride(),
+                                   y.data(), y.stride(), end - begin, spec.width, spec.weight ? weight.data() : nullptr,
+                                   spec.bias ? bias.data() : nullptr, spec.epsilon, y_dtype}),
               scope);
     return y.values();
   }
@@ -35,10 +37,13 @@ struct Inputs {
 constexpr NormKind kKinds[] = {NormKind::kLayer, NormKind::kRms};
 constexpr DType kDTypes[] = {DType::kF32, DType::kBF16};
 
-std::string name_of(const NormCase& c, NormKind kind, DType y_dtype) { return name_of(c) + (kind == NormKind::kRms ? ", rms, " : ", layer, ") + dtype_name(y_dtype); }
+std::string name_of(const NormCase& c, NormKind kind, DType y_dtype) {
+  return name_of(c) + (kind == NormKind::kRms ? ", rms, " : ", layer, ") + dtype_name(y_dtype);
+}
 
-// The mean of n numbers in float32 is off by m = n u mean|x| at most. That shifts every difference and, squared, the variance; the
-// sum of n squares adds (n + 3) u, of which the root takes half. Four roundings end it, and that to bfloat16 where y has it.
+// The mean of n numbers in float32 is off by m = n u mean|x| at most. That shifts every difference and, squared, the
+// variance; the sum of n squares adds (n + 3) u, of which the root takes half. Four roundings end it, and that to
+// bfloat16 where y has it.
 TEST_P(NormTest, AgreesWithReference) {
   for (const NormCase& c : kNormCases) {
     for (const NormKind kind : kKinds) {
@@ -48,16 +53,20 @@ TEST_P(NormTest, AgreesWithReference) {
       Rows errors(c.rows, c.width);
       for (int64_t row = 0; row < c.rows; ++row) {
         double mean = 0, size = 0, variance = 0;
-        for (int64_t d = 0; d < c.width; ++d) mean += inputs.x.at(row, d) / n, size += std::abs(inputs.x.at(row, d)) / n;
+        for (int64_t d = 0; d < c.width; ++d)
+          mean += inputs.x.at(row, d) / n, size += std::abs(inputs.x.at(row, d)) / n;
         if (kind == NormKind::kRms) mean = size = 0;
-        for (int64_t d = 0; d < c.width; ++d) variance += (inputs.x.at(row, d) - mean) * (inputs.x.at(row, d) - mean) / n;
+        for (int64_t d = 0; d < c.width; ++d)
+          variance += (inputs.x.at(row, d) - mean) * (inputs.x.at(row, d) - mean) / n;
         variance += static_cast<double>(c.epsilon);
         const double mean_error = (n + 1) * kUnit * size;
         const double root_error = 0.5 * ((n + 3) * kUnit + mean_error * mean_error / variance) + 2 * kUnit;
         for (int64_t d = 0; d < c.width; ++d) {
           const double weight = c.weight ? inputs.weight.at(0, d) : 1.0;
           const double value = std::abs(inputs.x.at(row, d) - mean) / std::sqrt(variance);
-          errors.at(row, d) = static_cast<float>(weight * (mean_error / std::sqrt(variance) + value * (root_error + 4 * kUnit)) + 2 * kUnit * std::abs(wanted.at(row, d)));
+          errors.at(row, d) =
+              static_cast<float>(weight * (mean_error / std::sqrt(variance) + value * (root_error + 4 * kUnit)) +
+                                 2 * kUnit * std::abs(wanted.at(row, d)));
         }
       }
       for (const DType y_dtype : kDTypes) {
@@ -77,7 +86,9 @@ TEST_P(NormTest, RowsAreIndependentBitForBit) {
       for (const DType y_dtype : kDTypes) {
         SCOPED_TRACE(name_of(c, kind, y_dtype));
         const Inputs inputs(c);
-        expect_rows_independent(c.rows, [&](int64_t begin, int64_t end, Order order) { return inputs.run(backend(), kind, y_dtype, begin, end, order); });
+        expect_rows_independent(c.rows, [&](int64_t begin, int64_t end, Order order) {
+          return inputs.run(backend(), kind, y_dtype, begin, end, order);
+        });
       }
     }
   }

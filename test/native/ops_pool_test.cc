@@ -19,8 +19,8 @@ struct Inputs {
     Rows y(end - begin, spec.width, spec.gap);
     TestScope scope(order);
     // x stays whole: offsets index its rows
-    expect_ok(backend.pool(scope, {mode, x.data(), x.stride(), y.data(), y.stride(), offsets.data() + begin, spec.skip.empty() ? nullptr : spec.skip.data() + begin, end - begin,
-                                   spec.width}),
+    expect_ok(backend.pool(scope, {mode, x.data(), x.stride(), y.data(), y.stride(), offsets.data() + begin,
+                                   spec.skip.empty() ? nullptr : spec.skip.data() + begin, end - begin, spec.width}),
               scope);
     return y;
   }
@@ -29,20 +29,25 @@ struct Inputs {
   Rows x;
 };
 
-// A weighted sum of n numbers below 1 over the weights: (n + 1) u of the mean magnitude, the division, and n u for the weights' own
-// sum where that is no longer exact. By the root of n the sum is that much larger. The other kinds copy.
+// A weighted sum of n numbers below 1 over the weights: (n + 1) u of the mean magnitude, the division, and n u for the
+// weights' own sum where that is no longer exact. By the root of n the sum is that much larger. The other kinds copy.
 TEST_P(PoolTest, AgreesWithReference) {
   for (const PoolCase& c : pool_cases()) {
     for (const Pooling mode : kEveryPooling) {
-      SCOPED_TRACE(testing::Message() << "pooling " << static_cast<int>(mode) << ", texts " << c.lengths.size() << ", width " << c.width);
+      SCOPED_TRACE(testing::Message() << "pooling " << static_cast<int>(mode) << ", texts " << c.lengths.size()
+                                      << ", width " << c.width);
       const Inputs inputs(c);
       const auto texts = static_cast<int64_t>(c.lengths.size());
       const bool copies = mode == Pooling::kCls || mode == Pooling::kMax || mode == Pooling::kLastToken;
-      expect_close(inputs.run(backend(), mode, 0, texts), inputs.run(reference_backend(), mode, 0, texts), [&](int64_t text, int64_t) {
-        const double n = c.lengths[static_cast<size_t>(text)];
-        return copies || n == 0 ? 0.0 : kUnit * (2 * n + 4) * (mode == Pooling::kMeanSqrtLen ? std::sqrt(n) : 1.0);
+      expect_close(
+          inputs.run(backend(), mode, 0, texts), inputs.run(reference_backend(), mode, 0, texts),
+          [&](int64_t text, int64_t) {
+            const double n = c.lengths[static_cast<size_t>(text)];
+            return copies || n == 0 ? 0.0 : kUnit * (2 * n + 4) * (mode == Pooling::kMeanSqrtLen ? std::sqrt(n) : 1.0);
+          });
+      expect_rows_independent(texts, [&](int64_t begin, int64_t end, Order order) {
+        return inputs.run(backend(), mode, begin, end, order);
       });
-      expect_rows_independent(texts, [&](int64_t begin, int64_t end, Order order) { return inputs.run(backend(), mode, begin, end, order); });
     }
   }
 }
@@ -56,13 +61,16 @@ TEST_P(PoolTest, NonFiniteInputStaysInItsTextAndIsSeenThere) {
       const Rows clean = inputs.run(backend(), mode, 0, 3);
       inputs.x.at(spoiled_row, 18) = std::numeric_limits<float>::quiet_NaN();
       const Rows spoiled = inputs.run(backend(), mode, 0, 3);
-      const bool takes = mode == Pooling::kCls ? spoiled_row == 4 : mode == Pooling::kLastToken ? spoiled_row == 6 : true;
+      const bool takes = mode == Pooling::kCls         ? spoiled_row == 4
+                         : mode == Pooling::kLastToken ? spoiled_row == 6
+                                                       : true;
       for (int64_t text = 0; text < 3; ++text)
         for (int64_t d = 0; d < c.width; ++d) {
           if (takes && text == 1 && d == 18)
             ASSERT_TRUE(std::isnan(spoiled.at(text, d)));
           else
-            ASSERT_EQ(std::bit_cast<uint32_t>(spoiled.at(text, d)), std::bit_cast<uint32_t>(clean.at(text, d))) << "text " << text << ", dimension " << d;
+            ASSERT_EQ(std::bit_cast<uint32_t>(spoiled.at(text, d)), std::bit_cast<uint32_t>(clean.at(text, d)))
+                << "text " << text << ", dimension " << d;
         }
     }
   }

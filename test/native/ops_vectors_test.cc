@@ -22,7 +22,8 @@ Rows normalized(const Backend& backend, const Rows& x, int64_t begin, int64_t en
   return y;
 }
 
-// A sum of n squares is off by (n + 1) u, its root by half of that and a rounding; the quotient and the wanted value are rounded too.
+// A sum of n squares is off by (n + 1) u, its root by half of that and a rounding; the quotient and the wanted value
+// are rounded too.
 TEST_P(NormalizeTest, AgreesWithReference) {
   for (const ElementCase& c : kElementCases) {
     for (const double size : {1.0, 1e-5, 1e15}) {
@@ -34,7 +35,8 @@ TEST_P(NormalizeTest, AgreesWithReference) {
       expect_close(normalized(backend(), x, 0, c.rows), wanted, [&](int64_t row, int64_t column) {
         return kUnit * (0.5 * static_cast<double>(c.width + 1) + 3) * std::abs(wanted.at(row, column));
       });
-      expect_rows_independent(c.rows, [&](int64_t begin, int64_t end, Order order) { return normalized(backend(), x, begin, end, order); });
+      expect_rows_independent(
+          c.rows, [&](int64_t begin, int64_t end, Order order) { return normalized(backend(), x, begin, end, order); });
     }
   }
 }
@@ -42,33 +44,37 @@ TEST_P(NormalizeTest, AgreesWithReference) {
 TEST_P(NormalizeTest, NothingIsNotDividedByNothing) {
   Rows x(3, 20);
   x.each([](float) { return 0.0f; });
-  x.at(1, 3) = 1e-13f;   // shorter than the least divisor
-  x.at(2, 3) = 1e-30f;   // its square is no float
+  x.at(1, 3) = 1e-13f;  // shorter than the least divisor
+  x.at(2, 3) = 1e-30f;  // its square is no float
   const Rows y = normalized(backend(), x, 0, 3);
   for (int64_t d = 0; d < 20; ++d) EXPECT_EQ(y.at(0, d), 0.0f);
-  EXPECT_NEAR(y.at(1, 3), 0.1, 0.1 * 3 * kUnit);        // the divisor, the dividend and the quotient are rounded
+  EXPECT_NEAR(y.at(1, 3), 0.1, 0.1 * 3 * kUnit);  // the divisor, the dividend and the quotient are rounded
   EXPECT_NEAR(y.at(2, 3), 1e-18, 1e-18 * 3 * kUnit);
 }
 
-Rows similarities(const Backend& backend, Similarity kind, const Rows& a, const Rows& b, int64_t begin, int64_t end, Order order = Order::kAscending) {
+Rows similarities(const Backend& backend, Similarity kind, const Rows& a, const Rows& b, int64_t begin, int64_t end,
+                  Order order = Order::kAscending) {
   Rows y(end - begin, b.rows());
   TestScope scope(order);
-  expect_ok(backend.similarity(scope, {kind, a.data(begin), b.data(), end - begin, b.rows(), a.width(), y.data()}), scope);
+  expect_ok(backend.similarity(scope, {kind, a.data(begin), b.data(), end - begin, b.rows(), a.width(), y.data()}),
+            scope);
   return y;
 }
 
-// n terms of at most 1 (dot), 4 (squared differences) or 2 (differences) are added; a cosine divides by two lengths, each off by half of
-// (n + 3) u; a root halves the relative error.
+// n terms of at most 1 (dot), 4 (squared differences) or 2 (differences) are added; a cosine divides by two lengths,
+// each off by half of (n + 3) u; a root halves the relative error.
 TEST_P(SimilarityTest, AgreesWithReference) {
-  for (const auto& [rows_a, rows_b, width] : {std::tuple{1, 1, 1}, {1, 9, 384}, {5, 3, 17}, {20, 33, 64}, {2, 2, 7}, {70, 2, 31}, {0, 4, 8}, {4, 0, 8}}) {
+  for (const auto& [rows_a, rows_b, width] :
+       {std::tuple{1, 1, 1}, {1, 9, 384}, {5, 3, 17}, {20, 33, 64}, {2, 2, 7}, {70, 2, 31}, {0, 4, 8}, {4, 0, 8}}) {
     Random random(static_cast<uint32_t>(rows_a + rows_b + width));
     Rows a(rows_a, width), b(rows_b, width);
     a.fill(random);
     b.fill(random);
-    if (rows_a > 1) std::fill_n(a.data(1), width, 0.0f);           // the cosine of nothing is 0
+    if (rows_a > 1) std::fill_n(a.data(1), width, 0.0f);                     // the cosine of nothing is 0
     if (rows_a > 2 && rows_b > 1) std::copy_n(b.data(1), width, a.data(2));  // itself
     for (const Similarity kind : kEverySimilarity) {
-      SCOPED_TRACE(testing::Message() << "kind " << static_cast<int>(kind) << ", " << rows_a << " by " << rows_b << " of " << width);
+      SCOPED_TRACE(testing::Message() << "kind " << static_cast<int>(kind) << ", " << rows_a << " by " << rows_b
+                                      << " of " << width);
       const Rows wanted = similarities(reference_backend(), kind, a, b, 0, rows_a);
       expect_close(similarities(backend(), kind, a, b, 0, rows_a), wanted, [&](int64_t i, int64_t j) {
         const double n = width;
@@ -81,7 +87,9 @@ TEST_P(SimilarityTest, AgreesWithReference) {
           default: return kUnit * (n + 4) * value;                // no cancellation: all terms have one sign
         }
       });
-      expect_rows_independent(rows_a, [&](int64_t begin, int64_t end, Order order) { return similarities(backend(), kind, a, b, begin, end, order); });
+      expect_rows_independent(rows_a, [&](int64_t begin, int64_t end, Order order) {
+        return similarities(backend(), kind, a, b, begin, end, order);
+      });
       // one pair alone is the same number as in the table
       for (int64_t i = 0; i < std::min(rows_a, 3); ++i) {
         for (int64_t j = 0; j < std::min(rows_b, 3); ++j) {
@@ -96,7 +104,8 @@ TEST_P(SimilarityTest, AgreesWithReference) {
 }
 
 struct QuantizeInputs {
-  QuantizeInputs(int64_t count, int64_t dimensions) : rows(count), width(dimensions), x(count, dimensions), minimum(1, dimensions), maximum(1, dimensions) {
+  QuantizeInputs(int64_t count, int64_t dimensions)
+      : rows(count), width(dimensions), x(count, dimensions), minimum(1, dimensions), maximum(1, dimensions) {
     Random random(static_cast<uint32_t>(rows + width));
     minimum.fill(random, -2, -0.5);
     maximum.fill(random, 0.5, 2);
@@ -105,18 +114,28 @@ struct QuantizeInputs {
       if (d % 5 == 1) maximum.at(0, d) = minimum.at(0, d);         // an empty range
       if (d % 5 == 2) maximum.at(0, d) = minimum.at(0, d) - 1.0f;  // one turned round
     }
-    const float special[] = {0.0f, -0.0f, std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN(), 1e-45f, 3e38f, -3e38f};
+    const float special[] = {0.0f,
+                             -0.0f,
+                             std::numeric_limits<float>::infinity(),
+                             -std::numeric_limits<float>::infinity(),
+                             std::numeric_limits<float>::quiet_NaN(),
+                             1e-45f,
+                             3e38f,
+                             -3e38f};
     for (int64_t i = 0; i < rows; ++i) {
       x.at(i, i % width) = minimum.at(0, i % width);
       x.at(i, (i + 3) % width) = maximum.at(0, (i + 3) % width);
       x.at(i, (i + 4) % width) = special[i % 8];
     }
   }
-  std::vector<uint8_t> run(const Backend& backend, Precision precision, int64_t begin, int64_t end, Order order = Order::kAscending) const {
+  std::vector<uint8_t> run(const Backend& backend, Precision precision, int64_t begin, int64_t end,
+                           Order order = Order::kAscending) const {
     const bool levels = precision == Precision::kInt8 || precision == Precision::kUint8;
     std::vector<uint8_t> y(static_cast<size_t>((end - begin) * (levels ? width : (width + 7) / 8)), 0xa5);
     TestScope scope(order);
-    expect_ok(backend.quantize(scope, {precision, x.data(begin), end - begin, width, levels ? minimum.data() : nullptr, levels ? maximum.data() : nullptr, y.data()}), scope);
+    expect_ok(backend.quantize(scope, {precision, x.data(begin), end - begin, width, levels ? minimum.data() : nullptr,
+                                       levels ? maximum.data() : nullptr, y.data()}),
+              scope);
     return y;
   }
   int64_t rows, width;
@@ -128,7 +147,8 @@ TEST_P(QuantizeTest, IsTheReference) {
   for (const auto& [rows, width] : {std::pair{1, 1}, {1, 8}, {3, 9}, {65, 7}, {130, 64}, {40, 33}, {0, 16}}) {
     const QuantizeInputs inputs(rows, width);
     for (const Precision precision : kEveryPrecision) {
-      SCOPED_TRACE(testing::Message() << "precision " << static_cast<int>(precision) << ", rows " << rows << ", width " << width);
+      SCOPED_TRACE(testing::Message() << "precision " << static_cast<int>(precision) << ", rows " << rows << ", width "
+                                      << width);
       const std::vector<uint8_t> wanted = inputs.run(reference_backend(), precision, 0, rows);
       EXPECT_EQ(inputs.run(backend(), precision, 0, rows), wanted);
       EXPECT_EQ(inputs.run(backend(), precision, 0, rows, Order::kThreads), wanted);

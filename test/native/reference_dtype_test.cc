@@ -11,27 +11,37 @@
 namespace embedcore::test {
 namespace {
 
-// Between 1 and 2 bfloat16 counts in 1/128: 1 + 1/256 lies halfway and goes down to even, 1 + 3/256 halfway and up to even 1 + 2/128, 1 + 1/250 up.
+// Between 1 and 2 bfloat16 counts in 1/128: 1 + 1/256 lies halfway and goes down to even, 1 + 3/256 halfway and up to
+// even 1 + 2/128, 1 + 1/250 up.
 TEST(Reference, LinearInBfloat16RoundsBothFactors) {
-  const Floats weight = {1 + 1 / 256.0f, 1, 0, /**/ 1 + 3 / 256.0f, -1, 2}, bias = {1 / 256.0f, 0}, x = {1 + 3 / 256.0f, 1 + 1 / 256.0f, 1 + 1 / 250.0f}, residual = {1, 1};
+  const Floats weight = {1 + 1 / 256.0f, 1, 0, /**/ 1 + 3 / 256.0f, -1, 2}, bias = {1 / 256.0f, 0},
+               x = {1 + 3 / 256.0f, 1 + 1 / 256.0f, 1 + 1 / 250.0f}, residual = {1, 1};
   PackedLinear* packed = reference_backend().pack_linear({weight.data(), bias.data(), 3, 2, DType::kBF16});
   ASSERT_NE(packed, nullptr);
   EXPECT_EQ(packed->dtype, DType::kBF16);
   Floats y(2);
   TestScope scope;
   // x is 130/128, 1, 129/128; the bias stays 1/256: 130/128 + 1 + 1/256, and (130/128)^2 - 1 + 258/128
-  expect_ok(reference_backend().linear(scope, {packed, x.data(), 3, y.data(), 2, 1, Activation::kIdentity, nullptr, 0}), scope);
+  expect_ok(reference_backend().linear(scope, {packed, x.data(), 3, y.data(), 2, 1, Activation::kIdentity, nullptr, 0}),
+            scope);
   EXPECT_EQ(y, (Floats{517 / 256.0f, 16900 / 16384.0f + 130 / 128.0f}));
 
-  // The same of rows that are bfloat16 to begin with. The results lie between 2 and 4, where it counts in 1/64: 2.0195 goes to 129/64, 2.0471 to 131/64.
+  // The same of rows that are bfloat16 to begin with. The results lie between 2 and 4, where it counts in 1/64: 2.0195
+  // goes to 129/64, 2.0471 to 131/64.
   const Halves x_rows = halves({130 / 128.0f, 1, 129 / 128.0f});
   Halves y_rows(2);
-  expect_ok(reference_backend().linear(scope, {packed, x_rows.data(), 3, y.data(), 2, 1, Activation::kIdentity, nullptr, 0, DType::kBF16, DType::kF32}), scope);
+  expect_ok(reference_backend().linear(scope, {packed, x_rows.data(), 3, y.data(), 2, 1, Activation::kIdentity, nullptr,
+                                               0, DType::kBF16, DType::kF32}),
+            scope);
   EXPECT_EQ(y, (Floats{517 / 256.0f, 16900 / 16384.0f + 130 / 128.0f}));
-  expect_ok(reference_backend().linear(scope, {packed, x.data(), 3, y_rows.data(), 2, 1, Activation::kIdentity, nullptr, 0, DType::kF32, DType::kBF16}), scope);
+  expect_ok(reference_backend().linear(scope, {packed, x.data(), 3, y_rows.data(), 2, 1, Activation::kIdentity, nullptr,
+                                               0, DType::kF32, DType::kBF16}),
+            scope);
   EXPECT_EQ(floats(y_rows), (Floats{129 / 64.0f, 131 / 64.0f}));
   // The residual is added before that rounding: 3.0195 goes to 193/64, 3.0471 to 195/64.
-  expect_ok(reference_backend().linear(scope, {packed, x_rows.data(), 3, y_rows.data(), 2, 1, Activation::kIdentity, residual.data(), 2, DType::kBF16, DType::kBF16}), scope);
+  expect_ok(reference_backend().linear(scope, {packed, x_rows.data(), 3, y_rows.data(), 2, 1, Activation::kIdentity,
+                                               residual.data(), 2, DType::kBF16, DType::kBF16}),
+            scope);
   EXPECT_EQ(floats(y_rows), (Floats{193 / 64.0f, 195 / 64.0f}));
   reference_backend().free_linear(packed);
 }
@@ -44,14 +54,19 @@ TEST(Reference, LinearInFloat32TakesBfloat16Rows) {
   Floats exact(1);
   PackedLinear* packed = reference_backend().pack_linear({weight.data(), nullptr, 2, 1});
   TestScope scope;
-  expect_ok(reference_backend().linear(scope, {packed, x.data(), 2, exact.data(), 1, 1, Activation::kIdentity, nullptr, 0, DType::kBF16, DType::kF32}), scope);
+  expect_ok(reference_backend().linear(scope, {packed, x.data(), 2, exact.data(), 1, 1, Activation::kIdentity, nullptr,
+                                               0, DType::kBF16, DType::kF32}),
+            scope);
   EXPECT_EQ(exact[0], 3 + 1 / 256.0f);
-  expect_ok(reference_backend().linear(scope, {packed, x.data(), 2, y.data(), 1, 1, Activation::kIdentity, nullptr, 0, DType::kBF16, DType::kBF16}), scope);
+  expect_ok(reference_backend().linear(scope, {packed, x.data(), 2, y.data(), 1, 1, Activation::kIdentity, nullptr, 0,
+                                               DType::kBF16, DType::kBF16}),
+            scope);
   EXPECT_EQ(floats(y)[0], 3);
   reference_backend().free_linear(packed);
 }
 
-// W, with steps of 1 and 1/254: 127, -62.5, 2 -> 127, -62, 2 and 0.5, 0.25, -0.125 -> 127, 63.5, -31.75 -> 127, 64, -32, halves to even.
+// W, with steps of 1 and 1/254: 127, -62.5, 2 -> 127, -62, 2 and 0.5, 0.25, -0.125 -> 127, 63.5, -31.75 -> 127, 64,
+// -32, halves to even.
 TEST(Reference, LinearInInt8) {
   const Floats weight = {127, -62.5f, 2, /**/ 0.5f, 0.25f, -0.125f, /**/ 0, 0, 0}, bias = {1000, -1, 7};
   const float nan = std::numeric_limits<float>::quiet_NaN(), infinity = std::numeric_limits<float>::infinity();
@@ -61,19 +76,23 @@ TEST(Reference, LinearInInt8) {
   Floats y(3);
   TestScope scope;
   const auto run = [&](const Floats& x) {
-    expect_ok(reference_backend().linear(scope, {packed, x.data(), 3, y.data(), 3, 1, Activation::kIdentity, nullptr, 0}), scope);
+    expect_ok(
+        reference_backend().linear(scope, {packed, x.data(), 3, y.data(), 3, 1, Activation::kIdentity, nullptr, 0}),
+        scope);
     return y;
   };
   const double step = static_cast<double>(0.5f / 127.0f);  // of W's second row
-  // A step of 1 and zero at 55: levels -55, 200 and 0.5 -> 0. Sums -55 * 127 - 200 * 62 = -19385 and -55 * 127 + 200 * 64 = 5815.
+  // A step of 1 and zero at 55: levels -55, 200 and 0.5 -> 0. Sums -55 * 127 - 200 * 62 = -19385 and -55 * 127 + 200 *
+  // 64 = 5815.
   expect_rounded(run({-55, 200, 0.5f}), {-19385 + 1000, 5815 * step - 1, 7});
-  // All positive: 0 is the lowest level, not 5, and a step is 2. 6 is 3 steps, 5 is 2.5, which go to 2: 255 * 127 - 2 * 62 + 3 * 2 = 32267,
-  // 255 * 127 + 2 * 64 - 3 * 32 = 32417.
+  // All positive: 0 is the lowest level, not 5, and a step is 2. 6 is 3 steps, 5 is 2.5, which go to 2: 255 * 127 - 2 *
+  // 62 + 3 * 2 = 32267, 255 * 127 + 2 * 64 - 3 * 32 = 32417.
   expect_rounded(run({510, 5, 6}), {2 * 32267 + 1000, 2 * 32417 * step - 1, 7});
-  // All negative: 0 is the highest level, and a step 1/2. -0.75 is -1.5 steps, which go to -2: -255 * 127 + 2 * 62 - 2 = -32263, -255 * 127 - 2 * 64 + 32 = -32481.
+  // All negative: 0 is the highest level, and a step 1/2. -0.75 is -1.5 steps, which go to -2: -255 * 127 + 2 * 62 - 2
+  // = -32263, -255 * 127 - 2 * 64 + 32 = -32481.
   expect_rounded(run({-127.5f, -0.75f, -0.5f}), {-32263 / 2.0 + 1000, -32481 / 2.0 * step - 1, 7});
-  // Zero at 1.5 -> 2 and the highest at 253.5 -> 254 above it, the 257th of 256 levels: it is cut to 253. The lowest, -1.5, is -2.
-  // 253 * 127 + 2 * 62 = 32255, 253 * 127 - 2 * 64 = 32003.
+  // Zero at 1.5 -> 2 and the highest at 253.5 -> 254 above it, the 257th of 256 levels: it is cut to 253. The lowest,
+  // -1.5, is -2. 253 * 127 + 2 * 62 = 32255, 253 * 127 - 2 * 64 = 32003.
   expect_rounded(run({253.5f, -1.5f, 0}), {32255 + 1000, 32003 * step - 1, 7});
   // No range, and none to speak of.
   EXPECT_EQ(run({0, 0, 0}), bias);
@@ -84,13 +103,16 @@ TEST(Reference, LinearInInt8) {
   // bfloat16 rows, before and after: -18385 is -143.63 of 128, and 5815 / 254 - 1 is 21.894, 175.15 of 1/8.
   const Halves x = halves({-55, 200, 0.5f});
   Halves y_rows(3);
-  expect_ok(reference_backend().linear(scope, {packed, x.data(), 3, y_rows.data(), 3, 1, Activation::kIdentity, nullptr, 0, DType::kBF16, DType::kBF16}), scope);
+  expect_ok(reference_backend().linear(scope, {packed, x.data(), 3, y_rows.data(), 3, 1, Activation::kIdentity, nullptr,
+                                               0, DType::kBF16, DType::kBF16}),
+            scope);
   EXPECT_EQ(floats(y_rows), (Floats{-144 * 128, 175 / 8.0f, 7}));
   reference_backend().free_linear(packed);
   EXPECT_EQ(reference_backend().pack_linear({weight.data(), nullptr, kMostInt8Inputs + 1, 1, DType::kI8}), nullptr);
 }
 
-// Halved, doubled and times 7, W is 127, -62.5, 7 -> 127, -62, 7 and 0.5, 0.25, -0.125 with a step of 1/254 -> 127, 64, -32.
+// Halved, doubled and times 7, W is 127, -62.5, 7 -> 127, -62, 7 and 0.5, 0.25, -0.125 with a step of 1/254 -> 127, 64,
+// -32.
 TEST(Reference, LinearInInt8Smoothed) {
   const Floats weight = {254, -31.25f, 1, /**/ 1, 0.125f, -0.125f / 7}, smoothing = {0.5f, 2, 7};
   const LinearWeights weights{weight.data(), nullptr, 3, 2, DType::kI8, smoothing.data()};
@@ -99,13 +121,17 @@ TEST(Reference, LinearInInt8Smoothed) {
   Floats y(2);
   TestScope scope;
   const auto run = [&](const Floats& x) {
-    expect_ok(reference_backend().linear(scope, {packed, x.data(), 3, y.data(), 2, 1, Activation::kIdentity, nullptr, 0}), scope);
+    expect_ok(
+        reference_backend().linear(scope, {packed, x.data(), 3, y.data(), 2, 1, Activation::kIdentity, nullptr, 0}),
+        scope);
     return y;
   };
   const double step = static_cast<double>(0.5f / 127.0f);
-  // x' is -55, 200 and 3, levels with a step of 1: -55 * 127 - 200 * 62 + 3 * 7 = -19364 and -55 * 127 + 200 * 64 - 3 * 32 = 5719.
+  // x' is -55, 200 and 3, levels with a step of 1: -55 * 127 - 200 * 62 + 3 * 7 = -19364 and -55 * 127 + 200 * 64 - 3 *
+  // 32 = 5719.
   expect_rounded(run({-27.5f, 400, 21}), {-19364, 5719 * step});
-  // 45.5 is 6.5 sevenths, which would go to 6; but the float32 seventh is 4.5e-8 of itself too large, and 45.5 of it are 6.5000005: 7.
+  // 45.5 is 6.5 sevenths, which would go to 6; but the float32 seventh is 4.5e-8 of itself too large, and 45.5 of it
+  // are 6.5000005: 7.
   expect_rounded(run({-27.5f, 400, 45.5f}), {-19385 + 49, (5815 - 7 * 32) * step});
   reference_backend().free_linear(packed);
 }
@@ -123,8 +149,9 @@ TEST(Reference, AttentionInBfloat16RoundsItsResults) {
   EXPECT_EQ(floats(y), (Floats{1, 1.5f, 149 / 64.0f}));
 }
 
-// q (3, 4) over its root mean square sqrt(12.5) is (0.84853, 1.13137): 217.2 / 256 and 144.8 / 128. k (-4, 3) has the same numbers, the first doubled: 2.26274 is
-// 144.8 of the 1/64 that bfloat16 counts in beyond 2. Position 1 turns by a right angle: there q is (-145 / 128, 217 / 256) and k (-217 / 256, -145 / 64).
+// q (3, 4) over its root mean square sqrt(12.5) is (0.84853, 1.13137): 217.2 / 256 and 144.8 / 128. k (-4, 3) has the
+// same numbers, the first doubled: 2.26274 is 144.8 of the 1/64 that bfloat16 counts in beyond 2. Position 1 turns by a
+// right angle: there q is (-145 / 128, 217 / 256) and k (-217 / 256, -145 / 64).
 TEST(Reference, AttentionInBfloat16RoundsQueriesAndKeysOnceMore) {
   Halves qkv = halves({3, 4, /**/ -4, 3, /**/ 0, 1, /*---*/ 3, 4, /**/ -4, 3, /**/ 1, 0}), y(4);
   const Floats cosine = {1, 0}, sine = {0, 1}, q_norm = {1, 1}, k_norm = {2, 1};
@@ -140,26 +167,32 @@ TEST(Reference, AttentionInBfloat16RoundsQueriesAndKeysOnceMore) {
   expect_ok(reference_backend().attention(scope, args), scope);
   const float a = 217 / 256.0f, b = 145 / 128.0f, c = 145 / 64.0f;
   EXPECT_EQ(floats(qkv), (Floats{a, b, -c, a, 0, 1, -b, a, -a, -c, 1, 0}));
-  // Query 0 has the scores 38/64 (a b - a c) and 38/64 (-a a - b c), which are 1.380358 apart: the weights 0.799049 and 0.200951, 204.56 / 256 and
-  // 205.77 / 1024. (Of a q and k that were not rounded: 204.44.) Query 1: 38/64 (b c + a a) and 38/64 (a b - a c), 2.520638 apart, 236.95 / 256 and 152.42 / 2048.
+  // Query 0 has the scores 38/64 (a b - a c) and 38/64 (-a a - b c), which are 1.380358 apart: the weights 0.799049 and
+  // 0.200951, 204.56 / 256 and 205.77 / 1024. (Of a q and k that were not rounded: 204.44.) Query 1: 38/64 (b c + a a)
+  // and 38/64 (a b - a c), 2.520638 apart, 236.95 / 256 and 152.42 / 2048.
   EXPECT_EQ(floats(y), (Floats{206 / 1024.0f, 205 / 256.0f, 152 / 2048.0f, 237 / 256.0f}));
 }
 
-// Roots of 2 turn into 181 / 128 and 181 / 256, where float32 has 181.02 of them; 1.5 / sqrt(2) + 10 into 11.0607 = 176.97 / 16; -1.0607 is -135.8 / 128.
+// Roots of 2 turn into 181 / 128 and 181 / 256, where float32 has 181.02 of them; 1.5 / sqrt(2) + 10 into 11.0607 =
+// 176.97 / 16; -1.0607 is -135.8 / 128.
 TEST(Reference, NormAndGateInBfloat16) {
   const Floats x = {1, 2, 3, 4}, weight = {1, 2, 1, 1}, bias = {0, 0, 0, 10};
   Halves y(4);
   TestScope scope;
-  expect_ok(reference_backend().norm(scope, {NormKind::kLayer, x.data(), 4, y.data(), 4, 1, 4, weight.data(), bias.data(), 0.75f, DType::kBF16}), scope);
+  expect_ok(reference_backend().norm(scope, {NormKind::kLayer, x.data(), 4, y.data(), 4, 1, 4, weight.data(),
+                                             bias.data(), 0.75f, DType::kBF16}),
+            scope);
   EXPECT_EQ(floats(y), (Floats{-136 / 128.0f, -181 / 256.0f, 181 / 512.0f, 177 / 16.0f}));
 
   // relu(3) * 1.0078125 = 387 / 128 lies halfway between 193 and 194 of 64, and goes to even. In place.
   Halves gate = halves({3, -1, 129 / 128.0f, 5});
-  expect_ok(reference_backend().gate(scope, {gate.data(), 4, gate.data(), 2, 1, 2, Activation::kRelu, DType::kBF16}), scope);
+  expect_ok(reference_backend().gate(scope, {gate.data(), 4, gate.data(), 2, 1, 2, Activation::kRelu, DType::kBF16}),
+            scope);
   EXPECT_EQ(floats(gate), (Floats{194 / 64.0f, 0, 129 / 128.0f, 5}));
   // silu(1) = 0.7310586 is 187.15 of 256
   gate = halves({1, 1});
-  expect_ok(reference_backend().gate(scope, {gate.data(), 2, gate.data(), 1, 1, 1, Activation::kSilu, DType::kBF16}), scope);
+  expect_ok(reference_backend().gate(scope, {gate.data(), 2, gate.data(), 1, 1, 1, Activation::kSilu, DType::kBF16}),
+            scope);
   EXPECT_EQ(floats(gate), (Floats{187 / 256.0f, 1}));
 }
 

@@ -14,7 +14,8 @@ using Floats = std::vector<float>;
 // One float32 rounding of a float64 result.
 inline void expect_rounded(const Floats& got, const std::vector<double>& wanted) {
   ASSERT_EQ(got.size(), wanted.size());
-  for (size_t i = 0; i < got.size(); ++i) EXPECT_NEAR(got[i], wanted[i], 1.001 * kUnit * std::abs(wanted[i])) << "element " << i;
+  for (size_t i = 0; i < got.size(); ++i)
+    EXPECT_NEAR(got[i], wanted[i], 1.001 * kUnit * std::abs(wanted[i])) << "element " << i;
 }
 
 using Halves = std::vector<uint16_t>;
@@ -36,7 +37,8 @@ inline Floats floats(const Halves& bits) {
 }
 
 template <typename Rows>
-AttentionArgs attention_args(Rows& qkv, Rows& y, const std::vector<int32_t>& offsets, int64_t heads, int64_t kv_heads, int64_t head_dim) {
+AttentionArgs attention_args(Rows& qkv, Rows& y, const std::vector<int32_t>& offsets, int64_t heads, int64_t kv_heads,
+                             int64_t head_dim) {
   AttentionArgs args{};
   args.qkv = qkv.data();
   args.qkv_stride = (heads + 2 * kv_heads) * head_dim;

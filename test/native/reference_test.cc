@@ -41,14 +41,18 @@ TEST(Reference, Linear) {
   PackedLinear* packed = reference_backend().pack_linear({weight.data(), bias.data(), 3, 2});
   Floats y(4);
   TestScope scope;
-  expect_ok(reference_backend().linear(scope, {packed, x.data(), 3, y.data(), 2, 2, Activation::kIdentity, nullptr, 0}), scope);
+  expect_ok(reference_backend().linear(scope, {packed, x.data(), 3, y.data(), 2, 2, Activation::kIdentity, nullptr, 0}),
+            scope);
   EXPECT_EQ(y, (Floats{19, 21, 13, 19}));
-  expect_ok(reference_backend().linear(scope, {packed, x.data(), 3, y.data(), 2, 2, Activation::kIdentity, residual.data(), 2}), scope);
+  expect_ok(reference_backend().linear(
+                scope, {packed, x.data(), 3, y.data(), 2, 2, Activation::kIdentity, residual.data(), 2}),
+            scope);
   EXPECT_EQ(y, (Floats{119, 221, 313, 419}));
   reference_backend().free_linear(packed);
 
   packed = reference_backend().pack_linear({weight.data(), nullptr, 3, 2});
-  expect_ok(reference_backend().linear(scope, {packed, x.data() + 3, 3, y.data(), 2, 1, Activation::kRelu, nullptr, 0}), scope);
+  expect_ok(reference_backend().linear(scope, {packed, x.data() + 3, 3, y.data(), 2, 1, Activation::kRelu, nullptr, 0}),
+            scope);
   EXPECT_EQ(y[0], 3);
   EXPECT_EQ(y[1], 0);  // -1 cut
   reference_backend().free_linear(packed);
@@ -99,7 +103,8 @@ TEST(Reference, AttentionWeighsValuesBySoftmax) {
 TEST(Reference, AttentionKeepsTextsApartAndSharesKeyHeads) {
   // heads 4 of key heads 2; queries are zero, so each head is the mean of its key head's values
   Floats qkv, y(3 * 4);
-  for (const float token : {1.0f, 2.0f, 5.0f}) qkv.insert(qkv.end(), {0, 0, 0, 0, token, -token, 10 * token, 100 * token});
+  for (const float token : {1.0f, 2.0f, 5.0f})
+    qkv.insert(qkv.end(), {0, 0, 0, 0, token, -token, 10 * token, 100 * token});
   const std::vector<int32_t> offsets = {0, 2, 2, 3};
   TestScope scope;
   expect_ok(reference_backend().attention(scope, attention_args(qkv, y, offsets, 4, 2, 1)), scope);
@@ -120,7 +125,8 @@ TEST(Reference, AttentionNormsAndRotatesQueriesAndKeys) {
   TestScope scope;
   expect_ok(reference_backend().attention(scope, args), scope);
   const double q = std::sqrt(50 / 3.0), k = std::sqrt(200 / 3.0);
-  expect_rounded(qkv, {3 / q, 4 / q, 10 / q, 6 / k, 8 / k, 10 / k, 1, 2, 3, -4 / q, 3 / q, 10 / q, -8 / k, 6 / k, 10 / k, 1, 2, 3});
+  expect_rounded(qkv, {3 / q, 4 / q, 10 / q, 6 / k, 8 / k, 10 / k, 1, 2, 3, -4 / q, 3 / q, 10 / q, -8 / k, 6 / k,
+                       10 / k, 1, 2, 3});
   expect_rounded(y, {1, 2, 3, 1, 2, 3});
 }
 
@@ -128,10 +134,13 @@ TEST(Reference, Norm) {
   const Floats x = {1, 2, 3, 4}, weight = {1, 1, 2, 1}, bias = {0, 0, 10, 0};
   Floats y(4);
   TestScope scope;
-  expect_ok(reference_backend().norm(scope, {NormKind::kLayer, x.data(), 4, y.data(), 4, 1, 4, weight.data(), bias.data(), 0.75f}), scope);
+  expect_ok(reference_backend().norm(
+                scope, {NormKind::kLayer, x.data(), 4, y.data(), 4, 1, 4, weight.data(), bias.data(), 0.75f}),
+            scope);
   const double root = std::sqrt(1.25 + 0.75);
   expect_rounded(y, {-1.5 / root, -0.5 / root, 2 * 0.5 / root + 10, 1.5 / root});
-  expect_ok(reference_backend().norm(scope, {NormKind::kRms, x.data(), 4, y.data(), 4, 1, 4, nullptr, nullptr, 1.5f}), scope);
+  expect_ok(reference_backend().norm(scope, {NormKind::kRms, x.data(), 4, y.data(), 4, 1, 4, nullptr, nullptr, 1.5f}),
+            scope);
   expect_rounded(y, {1 / 3.0, 2 / 3.0, 1, 4 / 3.0});
 }
 
@@ -140,7 +149,9 @@ TEST(Reference, EmbedGateCombine) {
   const int32_t ids[] = {2, 0}, positions[] = {0, 1};
   Floats y(4);
   TestScope scope;
-  expect_ok(reference_backend().embed(scope, {ids, positions, 2, 2, word.data(), position.data(), type.data(), y.data(), 2}), scope);
+  expect_ok(
+      reference_backend().embed(scope, {ids, positions, 2, 2, word.data(), position.data(), type.data(), y.data(), 2}),
+      scope);
   EXPECT_EQ(y, (Floats{115, 226, 131, 242}));
 
   const Floats x = {-1, 2, 5, 7};
@@ -159,10 +170,14 @@ TEST(Reference, Bag) {
   const int32_t rows[] = {0, 1, 1}, ids[] = {2, 0, 1}, offsets[] = {0, 2, 2, 3};
   Floats y(6);
   TestScope scope;
-  expect_ok(reference_backend().bag(scope, {rows, ids, offsets, 3, 2, table, DType::kI8, scales.data(), weights.data(), y.data(), 2}), scope);
+  expect_ok(reference_backend().bag(
+                scope, {rows, ids, offsets, 3, 2, table, DType::kI8, scales.data(), weights.data(), y.data(), 2}),
+            scope);
   EXPECT_EQ(y, (Floats{(2 + 254) / 2.0f, (-4 - 256) / 2.0f, 0, 0, 0, 0}));
   const uint16_t halves[] = {0x3c00, 0xc000, 0x3555, 0x0001};  // 1, -2, 0.333251953125, 2^-24
-  expect_ok(reference_backend().bag(scope, {rows, rows, offsets, 1, 2, halves, DType::kF16, nullptr, nullptr, y.data(), 2}), scope);
+  expect_ok(
+      reference_backend().bag(scope, {rows, rows, offsets, 1, 2, halves, DType::kF16, nullptr, nullptr, y.data(), 2}),
+      scope);
   expect_rounded({y[0], y[1]}, {(1 + 0.333251953125) / 2, (-2 + 0x1p-24) / 2});
 }
 
@@ -185,7 +200,8 @@ TEST(Reference, Pool) {
   EXPECT_EQ(pooled(Pooling::kMean, one), (Floats{4, 4}));
   expect_rounded(pooled(Pooling::kMeanSqrtLen, nullptr), {9 / std::sqrt(3.0), 7 / std::sqrt(3.0)});
   expect_rounded(pooled(Pooling::kWeightedMean, nullptr), {(1 + 4 + 18) / 6.0, (-1 + 10 + 9) / 6.0});
-  expect_rounded(pooled(Pooling::kWeightedMean, one), {(4 + 18) / 5.0, (10 + 9) / 5.0});  // counted from the text's first token
+  expect_rounded(pooled(Pooling::kWeightedMean, one),
+                 {(4 + 18) / 5.0, (10 + 9) / 5.0});  // counted from the text's first token
   for (const Pooling mode : kEveryPooling) EXPECT_EQ(pooled(mode, all), (Floats{0, 0}));
 }
 
@@ -217,14 +233,20 @@ TEST(Reference, Quantize) {
   maximum[8] = 0;  // no range: a step of 1
   TestScope scope;
   std::vector<uint8_t> levels(9), bits(2);
-  expect_ok(reference_backend().quantize(scope, {Precision::kUint8, x.data(), 1, 9, minimum.data(), maximum.data(), levels.data()}), scope);
+  expect_ok(reference_backend().quantize(
+                scope, {Precision::kUint8, x.data(), 1, 9, minimum.data(), maximum.data(), levels.data()}),
+            scope);
   EXPECT_EQ(levels, (std::vector<uint8_t>{0, 1, 254, 255, 0, 255, 0, 2, 7}));
-  expect_ok(reference_backend().quantize(scope, {Precision::kInt8, x.data(), 1, 9, minimum.data(), maximum.data(), levels.data()}), scope);
+  expect_ok(reference_backend().quantize(
+                scope, {Precision::kInt8, x.data(), 1, 9, minimum.data(), maximum.data(), levels.data()}),
+            scope);
   EXPECT_EQ(static_cast<int8_t>(levels[0]), -128);
   EXPECT_EQ(static_cast<int8_t>(levels[5]), 127);
-  expect_ok(reference_backend().quantize(scope, {Precision::kUbinary, x.data(), 1, 9, nullptr, nullptr, bits.data()}), scope);
+  expect_ok(reference_backend().quantize(scope, {Precision::kUbinary, x.data(), 1, 9, nullptr, nullptr, bits.data()}),
+            scope);
   EXPECT_EQ(bits, (std::vector<uint8_t>{0b01110101, 0b10000000}));
-  expect_ok(reference_backend().quantize(scope, {Precision::kBinary, x.data(), 1, 9, nullptr, nullptr, bits.data()}), scope);
+  expect_ok(reference_backend().quantize(scope, {Precision::kBinary, x.data(), 1, 9, nullptr, nullptr, bits.data()}),
+            scope);
   EXPECT_EQ(static_cast<int8_t>(bits[0]), 0b01110101 - 128);
   EXPECT_EQ(static_cast<int8_t>(bits[1]), 0);
 }

@@ -1,10 +1,22 @@
-/** Every family's hidden states against transformers, from token ids, on the tiny random models of test/golden/models. */
+/**
+ * Every family's hidden states against transformers, from token ids, on the tiny random models of test/golden/models.
+ */
 import { cpSync, existsSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { RawModel } from '../../src/binding.js'
-import { complaint, describeDeviation, deviation, GOLDEN, NONE, readJson, Tensors, tolerance, worse } from '../support/golden.js'
+import {
+  complaint,
+  describeDeviation,
+  deviation,
+  GOLDEN,
+  NONE,
+  readJson,
+  Tensors,
+  tolerance,
+  worse,
+} from '../support/golden.js'
 import { type Attention, hiddenStates, loadDirectory } from '../support/raw.js'
 
 interface Golden {
@@ -46,7 +58,12 @@ describe.each(readdirSync(MODELS))('%s', (name) => {
     const attention = JSON.parse(mode) as Golden['cases'][number]['attention']
     const cases = golden.cases.filter((each) => JSON.stringify(each.attention) === mode)
     const states = Array.from({ length: model.info.layers + 1 }, (_, i) => i)
-    const together = await hiddenStates(model, cases.map(({ ids }) => ids), states, attention)
+    const together = await hiddenStates(
+      model,
+      cases.map(({ ids }) => ids),
+      states,
+      attention,
+    )
     const width = model.info.hiddenSize
     let token = 0
     for (const { ids } of cases) {
@@ -66,7 +83,11 @@ describe.each(readdirSync(MODELS))('%s', (name) => {
     const { name: label, ids, attention } = golden.cases.at(-1)!
     const first = tensors.float(`${label}.hidden.1`).data
     const last = tensors.float(`${label}.hidden.${layers}`).data
-    const found = deviation(await hiddenStates(model, [ids], [1, layers], attention, 'mean'), first.map((value, i) => (value + last[i]!) / 2), hiddenSize)
+    const found = deviation(
+      await hiddenStates(model, [ids], [1, layers], attention, 'mean'),
+      first.map((value, i) => (value + last[i]!) / 2),
+      hiddenSize,
+    )
     expect(complaint('mean', found, tolerance(layers))).toBeNull()
   })
 
@@ -74,26 +95,37 @@ describe.each(readdirSync(MODELS))('%s', (name) => {
   test.skipIf(bidirectional === undefined)('attention of the first layer alone changed', async () => {
     const { layers, hiddenSize } = model.info
     const { name: label, ids } = bidirectional!
-    const mixed = Array.from({ length: layers }, (_, i) => (i === 0 ? 'bidirectional' as const : 'causal' as const))
-    const found = deviation(await hiddenStates(model, [ids], [1], mixed), tensors.float(`${label}.hidden.1`).data, hiddenSize)
+    const mixed = Array.from({ length: layers }, (_, i) => (i === 0 ? ('bidirectional' as const) : ('causal' as const)))
+    const found = deviation(
+      await hiddenStates(model, [ids], [1], mixed),
+      tensors.float(`${label}.hidden.1`).data,
+      hiddenSize,
+    )
     expect(complaint('the first layer', found, tolerance(1))).toBeNull()
     const last = await hiddenStates(model, [ids], [layers], mixed)
-    expect(deviation(last, tensors.float(`${label}.hidden.${layers}`).data, hiddenSize).difference).toBeGreaterThan(0.01)
+    expect(deviation(last, tensors.float(`${label}.hidden.${layers}`).data, hiddenSize).difference).toBeGreaterThan(
+      0.01,
+    )
   })
 
-  test.skipIf(!existsSync(path.join(directory, 'config.v4.json')))('the configuration in the keys of transformers 4 gives the same bits', async () => {
-    const copy = mkdtempSync(path.join(tmpdir(), 'embedcore-v4-'))
-    try {
-      cpSync(directory, copy, { recursive: true })
-      renameSync(path.join(copy, 'config.v4.json'), path.join(copy, 'config.json'))
-      const old = await loadDirectory(copy)
-      expect(old.info).toEqual(model.info)
-      for (const { ids, attention } of golden.cases) {
-        expect(await hiddenStates(old, [ids], [model.info.layers], attention)).toEqual(await hiddenStates(model, [ids], [model.info.layers], attention))
+  test.skipIf(!existsSync(path.join(directory, 'config.v4.json')))(
+    'the configuration in the keys of transformers 4 gives the same bits',
+    async () => {
+      const copy = mkdtempSync(path.join(tmpdir(), 'embedcore-v4-'))
+      try {
+        cpSync(directory, copy, { recursive: true })
+        renameSync(path.join(copy, 'config.v4.json'), path.join(copy, 'config.json'))
+        const old = await loadDirectory(copy)
+        expect(old.info).toEqual(model.info)
+        for (const { ids, attention } of golden.cases) {
+          expect(await hiddenStates(old, [ids], [model.info.layers], attention)).toEqual(
+            await hiddenStates(model, [ids], [model.info.layers], attention),
+          )
+        }
+        old.dispose()
+      } finally {
+        rmSync(copy, { recursive: true, force: true })
       }
-      old.dispose()
-    } finally {
-      rmSync(copy, { recursive: true, force: true })
-    }
-  })
+    },
+  )
 })

@@ -1,14 +1,29 @@
-/** Real models against sentence-transformers and transformers. They lie beside the checkout, in ../shared/models; without that folder this is skipped, and says so. */
+/**
+ * Real models against sentence-transformers and transformers. They lie beside the checkout, in ../shared/models;
+ * without that folder this is skipped, and says so.
+ */
 import { existsSync } from 'node:fs'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { RawModel } from '../../src/binding.js'
 import { embedCore, type Model } from '../../src/index.js'
-import { complaint, describeDeviation, deviation, GOLDEN, NONE, readJson, REAL_MODELS, Tensors, tolerance, worse } from '../support/golden.js'
+import {
+  complaint,
+  describeDeviation,
+  deviation,
+  GOLDEN,
+  NONE,
+  readJson,
+  REAL_MODELS,
+  Tensors,
+  tolerance,
+  worse,
+} from '../support/golden.js'
 import { hiddenStates, loadDirectory } from '../support/raw.js'
 
 const present = existsSync(REAL_MODELS)
-if (!present) console.log(`skipped: parity on real models, because ${path.relative(process.cwd(), REAL_MODELS)} is not there`)
+if (!present)
+  console.log(`skipped: parity on real models, because ${path.relative(process.cwd(), REAL_MODELS)} is not there`)
 
 interface Golden {
   max_seq_length: number
@@ -21,7 +36,10 @@ interface Golden {
 }
 
 function goldenOf<T>(name: string): { golden: T; tensors: Tensors } {
-  return { golden: readJson<T>(path.join(GOLDEN, 'real', `${name}.json`)), tensors: new Tensors(path.join(GOLDEN, 'real', `${name}.safetensors`)) }
+  return {
+    golden: readJson<T>(path.join(GOLDEN, 'real', `${name}.json`)),
+    tensors: new Tensors(path.join(GOLDEN, 'real', `${name}.safetensors`)),
+  }
 }
 
 describe.skipIf(!present).each(['all-MiniLM-L6-v2', 'bge-small-zh-v1.5'])('%s', (name) => {
@@ -47,7 +65,9 @@ describe.skipIf(!present).each(['all-MiniLM-L6-v2', 'bge-small-zh-v1.5'])('%s', 
     expect(model.info.maxTokens).toBe(golden.max_seq_length)
     expect(found.shape).toEqual([golden.texts.length, model.info.dimension])
     expect([...found.tokenCounts]).toEqual(golden.ids.map((ids) => ids.length))
-    expect([...found.omittedTokens]).toEqual(golden.untruncated_lengths.map((length, i) => length - golden.ids[i]!.length))
+    expect([...found.omittedTokens]).toEqual(
+      golden.untruncated_lengths.map((length, i) => length - golden.ids[i]!.length),
+    )
     follow('embeddings', found.data, 'embeddings')
   })
 
@@ -113,9 +133,22 @@ describe.skipIf(!present)('stories260K-qwen2, from token ids', () => {
 })
 
 function pooledMean(model: RawModel, ids: number[]): Promise<Float32Array> {
-  const plan = model.plan({ pooling: ['mean'], layers: [], fusion: 'mean', attention: [], output: 'sentence', normalize: false, dimensions: 0 })
+  const plan = model.plan({
+    pooling: ['mean'],
+    layers: [],
+    fusion: 'mean',
+    attention: [],
+    output: 'sentence',
+    normalize: false,
+    dimensions: 0,
+  })
   const out = new Float32Array(plan.dimension)
   return new Promise((resolve, reject) => {
-    model.encode(plan, { ids: Int32Array.from(ids), offsets: Int32Array.of(0, ids.length), skip: null, prefix: null }, out, (error) => (error ? reject(error) : resolve(out)))
+    model.encode(
+      plan,
+      { ids: Int32Array.from(ids), offsets: Int32Array.of(0, ids.length), skip: null, prefix: null },
+      out,
+      (error) => (error ? reject(error) : resolve(out)),
+    )
   })
 }

@@ -1,9 +1,23 @@
-/** Whole sentence-transformers directories through the public face: ids, vectors and similarities against the reference's. */
+/**
+ * Whole sentence-transformers directories through the public face: ids, vectors and similarities against the
+ * reference's.
+ */
 import { readdirSync } from 'node:fs'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { embedCore, type EncodeOptions, type Model } from '../../src/index.js'
-import { complaint, describeDeviation, deviation, GOLDEN, NONE, readJson, similarityBound, Tensors, tolerance, worse } from '../support/golden.js'
+import {
+  complaint,
+  describeDeviation,
+  deviation,
+  GOLDEN,
+  NONE,
+  readJson,
+  similarityBound,
+  Tensors,
+  tolerance,
+  worse,
+} from '../support/golden.js'
 
 interface Case {
   name: string
@@ -39,7 +53,11 @@ describe.each(withGolden)('%s', (name) => {
   })
 
   test('what the model says of itself', () => {
-    expect(model.info).toMatchObject({ dimension: golden.dimensions, similarity: golden.similarity_fn_name, maxTokens: golden.max_seq_length ?? 0 })
+    expect(model.info).toMatchObject({
+      dimension: golden.dimensions,
+      similarity: golden.similarity_fn_name,
+      maxTokens: golden.max_seq_length ?? 0,
+    })
   })
 
   test.each(golden.cases)('$name', async (each) => {
@@ -55,34 +73,44 @@ describe.each(withGolden)('%s', (name) => {
   test('token ids of every case, and each text alone gives the same bits', async () => {
     for (const each of golden.cases) {
       const { prompt, max_seq_length: maxTokens } = each
-      const tokens = await model.encode(golden.texts, { prompt, output: 'token', ...(maxTokens === undefined ? {} : { maxTokens }) })
+      const tokens = await model.encode(golden.texts, {
+        prompt,
+        output: 'token',
+        ...(maxTokens === undefined ? {} : { maxTokens }),
+      })
       expect(golden.texts.map((_, i) => [...tokens.text(i).ids])).toEqual(each.ids)
       const together = await encode(model, golden.texts, each)
-      for (const [i, text] of golden.texts.entries()) expect((await encode(model, [text], each)).row(0)).toEqual(together.row(i))
+      for (const [i, text] of golden.texts.entries())
+        expect((await encode(model, [text], each)).row(0)).toEqual(together.row(i))
     }
   })
 
-  test.each(golden.cases.filter(({ max_seq_length }) => max_seq_length !== undefined))('$name, the length given to load', async (each) => {
-    const shorter = await embedCore.load(directory, { maxTokens: each.max_seq_length! })
-    const { max_seq_length: _, ...rest } = each
-    expect((await encode(shorter, golden.texts, rest)).data).toEqual((await encode(model, golden.texts, each)).data)
-    await shorter.dispose()
-  })
+  test.each(golden.cases.filter(({ max_seq_length }) => max_seq_length !== undefined))(
+    '$name, the length given to load',
+    async (each) => {
+      const shorter = await embedCore.load(directory, { maxTokens: each.max_seq_length! })
+      const { max_seq_length: _, ...rest } = each
+      expect((await encode(shorter, golden.texts, rest)).data).toEqual((await encode(model, golden.texts, each)).data)
+      await shorter.dispose()
+    },
+  )
 
-  test('similarity of the reference\'s own vectors', async () => {
+  test("similarity of the reference's own vectors", async () => {
     const { data, shape } = tensors.float('default')
     const [rows, width] = shape as [number, number]
     const found = await model.similarity(data, data)
     const expected = tensors.float('similarity')
     expect(found.shape).toEqual([rows, rows])
     const allowed = similarityBound(golden.similarity_fn_name, data, width)
-    for (let i = 0; i < rows * rows; i++) expect(Math.abs(found.data[i]! - expected.data[i]!)).toBeLessThanOrEqual(allowed)
+    for (let i = 0; i < rows * rows; i++)
+      expect(Math.abs(found.data[i]! - expected.data[i]!)).toBeLessThanOrEqual(allowed)
   })
 })
 
 /**
- * sentence-transformers cuts vectors behind its Normalize module and leaves them shorter than 1 unless asked; here a model that normalises gives
- * vectors of length 1 at any number of dimensions (src/types.ts), which is what the reference gives when asked.
+ * sentence-transformers cuts vectors behind its Normalize module and leaves them shorter than 1 unless asked; here a
+ * model that normalises gives vectors of length 1 at any number of dimensions (src/types.ts), which is what the
+ * reference gives when asked.
  */
 function goldenName({ name, options }: Case, model: Model): string {
   return options.truncate_dim !== undefined && model.info.normalize ? 'truncated-normalized' : name
@@ -102,5 +130,8 @@ function encode(model: Model, texts: string[], { method, options, max_seq_length
 }
 
 test('a module that is not supported is refused by name', async () => {
-  await expect(embedCore.load(path.join(STACKS, 'refused-cnn'))).rejects.toMatchObject({ code: 'ERR_EMBEDCORE_UNSUPPORTED_MODULE', message: expect.stringContaining('CNN') as string })
+  await expect(embedCore.load(path.join(STACKS, 'refused-cnn'))).rejects.toMatchObject({
+    code: 'ERR_EMBEDCORE_UNSUPPORTED_MODULE',
+    message: expect.stringContaining('CNN') as string,
+  })
 })

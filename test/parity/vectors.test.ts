@@ -12,12 +12,15 @@ const width = shape[1]!
 const given = tensors.float('ranges').data
 
 describe('quantised, the same bytes', () => {
-  test.each(['int8', 'uint8', 'binary', 'ubinary'] as const)('%s, ranges of the vectors themselves', async (precision) => {
-    const expected = tensors.any(precision)
-    const found = await quantize(rows, width, precision, null)
-    expect([rows.length / width, found.columns]).toEqual(expected.shape)
-    expect(found.data).toEqual(expected.data)
-  })
+  test.each(['int8', 'uint8', 'binary', 'ubinary'] as const)(
+    '%s, ranges of the vectors themselves',
+    async (precision) => {
+      const expected = tensors.any(precision)
+      const found = await quantize(rows, width, precision, null)
+      expect([rows.length / width, found.columns]).toEqual(expected.shape)
+      expect(found.data).toEqual(expected.data)
+    },
+  )
 
   test.each(['int8', 'uint8'] as const)('%s, given ranges', async (precision) => {
     const found = await quantize(rows, width, precision, given)
@@ -39,7 +42,8 @@ describe('similarities', () => {
     const found = await embedCore.similarity(a, b, { metric, dimension: width })
     expect(found.shape).toEqual(expected.shape)
     const allowed = similarityBound(metric, Float32Array.of(...a, ...b), width)
-    for (let i = 0; i < found.data.length; i++) expect(Math.abs(found.data[i]! - expected.data[i]!)).toBeLessThanOrEqual(allowed)
+    for (let i = 0; i < found.data.length; i++)
+      expect(Math.abs(found.data[i]! - expected.data[i]!)).toBeLessThanOrEqual(allowed)
   })
 })
 
@@ -50,8 +54,9 @@ describe('encode with a precision', () => {
   })
   afterAll(() => model.dispose())
 
-  // The float32 vectors differ from the reference's in their last digits, and so do the ranges taken from them: a value near a step may fall to the
-  // other side of it, by one level and not by more, as a level is far wider than the tolerance of a number.
+  // The float32 vectors differ from the reference's in their last digits, and so do the ranges taken from them: a value
+  // near a step may fall to the other side of it, by one level and not by more, as a level is far wider than the
+  // tolerance of a number.
   test.each(['int8', 'uint8'] as const)('%s', async (precision) => {
     const expected = tensors.any(`encoded.${precision}`)
     const found = await model.encode(golden.texts, { precision })

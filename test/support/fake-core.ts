@@ -1,12 +1,20 @@
 /**
- * A library of a few lines behind the interface the command calls: vectors are computed from the characters of a text, so that
- * tests can say what every output byte must be. It keeps what it was asked and can be slow, fail, or be missing.
+ * A library of a few lines behind the interface the command calls: vectors are computed from the characters of a text,
+ * so that tests can say what every output byte must be. It keeps what it was asked and can be slow, fail, or be
+ * missing.
  */
 import { PassThrough, Readable, Writable } from 'node:stream'
 import type { CliIO, Core, CoreModel } from '../../src/cli/contract.js'
 import { runCli } from '../../src/cli/run.js'
 import { EmbedCoreError } from '../../src/errors.js'
-import type { EncodeOptions, LoadOptions, ModelInfo, SentenceEmbeddings, TokenEmbeddings, VectorData } from '../../src/types.js'
+import type {
+  EncodeOptions,
+  LoadOptions,
+  ModelInfo,
+  SentenceEmbeddings,
+  TokenEmbeddings,
+  VectorData,
+} from '../../src/types.js'
 
 export const FAKE_DIMENSION = 4
 
@@ -21,9 +29,30 @@ export function fakeVector(text: string, dimension = FAKE_DIMENSION): Float32Arr
 export const fakeTokens = (text: string) => text.split(/\s+/).filter((word) => word !== '')
 
 export const FAKE_INFO: ModelInfo = {
-  name: 'fake', path: '/models/fake', kind: 'transformer', family: 'bert', dimension: FAKE_DIMENSION, hiddenSize: FAKE_DIMENSION, layers: 2, heads: 2, kvHeads: 1,
-  vocabSize: 100, maxTokens: 8, parameters: 12_345_678, fileDtype: 'float16', dtype: 'float32', dtypeChoice: null, weightBytes: 3 * 2 ** 20, pooling: ['mean', 'max'], normalize: true,
-  prompts: { query: 'q: ', document: '' }, defaultPromptName: 'query', similarity: 'cosine', attention: 'bidirectional', isa: 'avx2', threads: 2,
+  name: 'fake',
+  path: '/models/fake',
+  kind: 'transformer',
+  family: 'bert',
+  dimension: FAKE_DIMENSION,
+  hiddenSize: FAKE_DIMENSION,
+  layers: 2,
+  heads: 2,
+  kvHeads: 1,
+  vocabSize: 100,
+  maxTokens: 8,
+  parameters: 12_345_678,
+  fileDtype: 'float16',
+  dtype: 'float32',
+  dtypeChoice: null,
+  weightBytes: 3 * 2 ** 20,
+  pooling: ['mean', 'max'],
+  normalize: true,
+  prompts: { query: 'q: ', document: '' },
+  defaultPromptName: 'query',
+  similarity: 'cosine',
+  attention: 'bidirectional',
+  isa: 'avx2',
+  threads: 2,
 }
 
 export interface FakeCore extends Core {
@@ -47,7 +76,17 @@ export function fakeCore({ loadError, encodeError, delay = 0, cpuReason, info }:
     calls: [],
     disposed: 0,
     devices: () => [
-      { device: 'cpu', available: cpuReason === undefined, reason: cpuReason ?? null, detail: { isa: 'avx2', features: ['avx2', 'fma'], cores: 2, refused: [{ isa: 'avx512', reason: 'the processor lacks it' }] } },
+      {
+        device: 'cpu',
+        available: cpuReason === undefined,
+        reason: cpuReason ?? null,
+        detail: {
+          isa: 'avx2',
+          features: ['avx2', 'fma'],
+          cores: 2,
+          refused: [{ isa: 'avx512', reason: 'the processor lacks it' }],
+        },
+      },
       { device: 'cuda', available: false, reason: 'no driver', detail: {} },
     ],
     load: async (model, options) => {
@@ -76,7 +115,13 @@ export function fakeCore({ loadError, encodeError, delay = 0, cpuReason, info }:
     similarity: async (a, b, { metric } = {}) => {
       const [x, y] = [a, b] as SentenceEmbeddings[]
       const data = new Float32Array(x!.shape[0] * y!.shape[0])
-      for (let i = 0; i < x!.shape[0]; i++) for (let j = 0; j < y!.shape[0]; j++) data[i * y!.shape[0] + j] = fakeScore(x!.row(i) as Float32Array, y!.row(j) as Float32Array, metric ?? 'cosine')
+      for (let i = 0; i < x!.shape[0]; i++)
+        for (let j = 0; j < y!.shape[0]; j++)
+          data[i * y!.shape[0] + j] = fakeScore(
+            x!.row(i) as Float32Array,
+            y!.row(j) as Float32Array,
+            metric ?? 'cosine',
+          )
       return { data, shape: [x!.shape[0], y!.shape[0]] }
     },
     dispose: () => void owner.disposed++,
@@ -91,7 +136,10 @@ export function fakeScore(a: Float32Array, b: Float32Array, metric: string): num
 
 function counted(texts: readonly string[], limit: number) {
   const lengths = texts.map((text) => fakeTokens(text).length + 2)
-  return { tokenCounts: Int32Array.from(lengths, (n) => Math.min(n, limit)), omittedTokens: Int32Array.from(lengths, (n) => Math.max(0, n - limit)) }
+  return {
+    tokenCounts: Int32Array.from(lengths, (n) => Math.min(n, limit)),
+    omittedTokens: Int32Array.from(lengths, (n) => Math.max(0, n - limit)),
+  }
 }
 
 function sentenceResult(texts: readonly string[], options: EncodeOptions): SentenceEmbeddings {
@@ -99,7 +147,8 @@ function sentenceResult(texts: readonly string[], options: EncodeOptions): Sente
   const float = new Float32Array(texts.length * columns)
   texts.forEach((text, i) => float.set(fakeVector(text, columns), i * columns))
   const precision = options.precision ?? 'float32'
-  const ranges = precision === 'int8' || precision === 'uint8' ? (options.ranges ?? rangesOf(float, columns)) : undefined
+  const ranges =
+    precision === 'int8' || precision === 'uint8' ? (options.ranges ?? rangesOf(float, columns)) : undefined
   let data: VectorData = float
   let width = columns
   if (ranges !== undefined) {
@@ -115,7 +164,12 @@ function sentenceResult(texts: readonly string[], options: EncodeOptions): Sente
   }
   const row = (i: number) => data.subarray(i * width, (i + 1) * width) as VectorData
   return {
-    data, precision, row, ranges, shape: [texts.length, width], ...counted(texts, options.maxTokens ?? FAKE_INFO.maxTokens),
+    data,
+    precision,
+    row,
+    ranges,
+    shape: [texts.length, width],
+    ...counted(texts, options.maxTokens ?? FAKE_INFO.maxTokens),
     *[Symbol.iterator]() {
       for (let i = 0; i < texts.length; i++) yield row(i)
     },
@@ -136,13 +190,25 @@ function tokenResult(texts: readonly string[]): TokenEmbeddings {
   const data = Float32Array.from(pieces.flat().flatMap((piece) => [...fakeVector(piece)]))
   const starts = pieces.map((_, i) => pieces.slice(0, i).flat().length)
   return {
-    data, shape: [data.length / FAKE_DIMENSION, FAKE_DIMENSION], length: texts.length, ...counted(texts, 1000),
+    data,
+    shape: [data.length / FAKE_DIMENSION, FAKE_DIMENSION],
+    length: texts.length,
+    ...counted(texts, 1000),
     text: (i) => {
       const tokens = pieces[i]!
       const view = data.subarray(starts[i]! * FAKE_DIMENSION, (starts[i]! + tokens.length) * FAKE_DIMENSION)
       return {
-        data: view, shape: [tokens.length, FAKE_DIMENSION], ids: Int32Array.from(tokens, (_, t) => t + 100), tokens,
-        offsets: tokens.map((piece) => (piece.startsWith('[') ? [0, 0] : [texts[i]!.indexOf(piece), texts[i]!.indexOf(piece) + piece.length]) as [number, number]),
+        data: view,
+        shape: [tokens.length, FAKE_DIMENSION],
+        ids: Int32Array.from(tokens, (_, t) => t + 100),
+        tokens,
+        offsets: tokens.map(
+          (piece) =>
+            (piece.startsWith('[') ? [0, 0] : [texts[i]!.indexOf(piece), texts[i]!.indexOf(piece) + piece.length]) as [
+              number,
+              number,
+            ],
+        ),
         row: (t) => view.subarray(t * FAKE_DIMENSION, (t + 1) * FAKE_DIMENSION),
       }
     },
@@ -171,7 +237,10 @@ export async function run(argv: readonly string[], options: RunOptions = {}): Pr
   const { core = fakeCore(), stdin = '' } = options
   const collect = () => {
     const chunks: Buffer[] = []
-    return { chunks, stream: new Writable({ write: (chunk: Buffer, _encoding, done) => (chunks.push(Buffer.from(chunk)), done()) }) }
+    return {
+      chunks,
+      stream: new Writable({ write: (chunk: Buffer, _encoding, done) => (chunks.push(Buffer.from(chunk)), done()) }),
+    }
   }
   const [out, err] = [collect(), collect()]
   const code = await runCli(argv, {
@@ -185,9 +254,15 @@ export async function run(argv: readonly string[], options: RunOptions = {}): Pr
   const bytes = Buffer.concat(out.chunks)
   const text = bytes.toString()
   return {
-    code, out: bytes, text, err: Buffer.concat(err.chunks).toString(),
+    code,
+    out: bytes,
+    text,
+    err: Buffer.concat(err.chunks).toString(),
     get lines() {
-      return text.split('\n').filter((line) => line !== '').map((line) => JSON.parse(line) as Record<string, unknown>)
+      return text
+        .split('\n')
+        .filter((line) => line !== '')
+        .map((line) => JSON.parse(line) as Record<string, unknown>)
     },
   }
 }

@@ -1,6 +1,7 @@
 /**
- * A server on 127.0.0.1 that plays the Hugging Face hub: model info, file tree in pages, resolve with the hub's headers and
- * redirects, and a second origin (another port) as the CDN of large files. It logs requests and misbehaves on demand.
+ * A server on 127.0.0.1 that plays the Hugging Face hub: model info, file tree in pages, resolve with the hub's headers
+ * and redirects, and a second origin (another port) as the CDN of large files. It logs requests and misbehaves on
+ * demand.
  */
 import { createHash } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
@@ -21,7 +22,10 @@ export interface Fault {
   path: RegExp
   /** How many of them. Default all. */
   times?: number
-  /** drop: the connection ends early; stall: nothing more comes; slow: the rest comes later; whole: ranges are ignored; short: a smaller file is sent. */
+  /**
+   * drop: the connection ends early; stall: nothing more comes; slow: the rest comes later; whole: ranges are ignored;
+   * short: a smaller file is sent.
+   */
   kind: 'drop' | 'stall' | 'slow' | 'corrupt' | 'status' | 'whole' | 'short'
   /** drop, stall, slow, short: bytes sent before. */
   after?: number
@@ -42,7 +46,8 @@ interface Repository {
 }
 
 export const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex')
-export const gitBlobId = (bytes: Buffer): string => createHash('sha1').update(`blob ${bytes.length}\0`).update(bytes).digest('hex')
+export const gitBlobId = (bytes: Buffer): string =>
+  createHash('sha1').update(`blob ${bytes.length}\0`).update(bytes).digest('hex')
 /** As .gitattributes of the hub has it. */
 export const isLarge = (path: string): boolean => /\.(?:safetensors|bin|onnx)$/.test(path)
 export const etagOf = (path: string, bytes: Buffer): string => (isLarge(path) ? sha256(bytes) : gitBlobId(bytes))
@@ -80,7 +85,6 @@ export class FakeHub {
     return fake
   }
 
-
   /** May be called again. */
   async close(): Promise<void> {
     for (const server of [this.hub, this.cdn]) {
@@ -95,7 +99,10 @@ export class FakeHub {
     const sha = createHash('sha1')
       .update([...contents].map(([path, bytes]) => `${path} ${sha256(bytes)}`).join('\n'))
       .digest('hex')
-    const kept = this.repositories.get(repository) ?? { commits: new Map<string, Commit>(), revisions: new Map<string, string>() }
+    const kept = this.repositories.get(repository) ?? {
+      commits: new Map<string, Commit>(),
+      revisions: new Map<string, string>(),
+    }
     kept.commits.set(sha, { sha, files: contents })
     kept.revisions.set(branch, sha)
     this.repositories.set(repository, kept)
@@ -131,10 +138,15 @@ export class FakeHub {
     const resolved = cached ?? /^\/(.+?)\/resolve\/(refs\/pr\/\d+|[^/]+)\/(.+)$/.exec(path)
     const [, id, second, third] = api ?? resolved ?? []
     const repository = this.repositories.get(id ?? '')
-    if (repository === undefined) return this.refuse(response, 404, { 'x-error-code': 'RepoNotFound', 'x-error-message': 'Repository not found' })
+    if (repository === undefined)
+      return this.refuse(response, 404, { 'x-error-code': 'RepoNotFound', 'x-error-message': 'Repository not found' })
     const revision = (api === null ? second : third)!
     const commit = repository.commits.get(repository.revisions.get(revision) ?? revision)
-    if (commit === undefined) return this.refuse(response, 404, { 'x-error-code': 'RevisionNotFound', 'x-error-message': `Invalid rev id: ${revision}` })
+    if (commit === undefined)
+      return this.refuse(response, 404, {
+        'x-error-code': 'RevisionNotFound',
+        'x-error-message': `Invalid rev id: ${revision}`,
+      })
     if (api !== null && second === 'revision') return this.sendInfo(response, id!, commit)
     if (api !== null) return this.sendTree(request, response, commit)
     return this.sendFile(request, response, { id: id!, commit, path: third!, fault, direct: cached !== null })
@@ -142,7 +154,19 @@ export class FakeHub {
 
   private sendInfo(response: ServerResponse, id: string, { sha, files }: Commit): void {
     const siblings = [...files.keys()].map((rfilename) => ({ rfilename }))
-    const info = { _id: '6', id, modelId: id, sha, private: false, gated: false, downloads: 1, likes: 1, lastModified: '2024-01-01T00:00:00.000Z', siblings, tags: [] }
+    const info = {
+      _id: '6',
+      id,
+      modelId: id,
+      sha,
+      private: false,
+      gated: false,
+      downloads: 1,
+      likes: 1,
+      lastModified: '2024-01-01T00:00:00.000Z',
+      siblings,
+      tags: [],
+    }
     response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(info))
   }
 
@@ -154,7 +178,12 @@ export class FakeHub {
       path,
       size: bytes.length,
       ...(this.bareTree ? {} : { oid: gitBlobId(bytes) }),
-      ...(isLarge(path) && !this.bareTree ? { lfs: { oid: sha256(bytes), size: bytes.length, pointerSize: 134 }, xetHash: sha256(Buffer.from(`xet ${path}`)) } : {}),
+      ...(isLarge(path) && !this.bareTree
+        ? {
+            lfs: { oid: sha256(bytes), size: bytes.length, pointerSize: 134 },
+            xetHash: sha256(Buffer.from(`xet ${path}`)),
+          }
+        : {}),
     }))
     entries.push({ type: 'directory', path: 'onnx', size: 0, oid: '0'.repeat(40) }, ...this.extraTree)
     const headers: Record<string, string> = { 'content-type': 'application/json' }
@@ -165,17 +194,36 @@ export class FakeHub {
     response.writeHead(200, headers).end(JSON.stringify(entries.slice(start, start + this.pageSize)))
   }
 
-  private sendFile(request: IncomingMessage, response: ServerResponse, input: { id: string; commit: Commit; path: string; fault: Fault | undefined; direct: boolean }): void {
+  private sendFile(
+    request: IncomingMessage,
+    response: ServerResponse,
+    input: { id: string; commit: Commit; path: string; fault: Fault | undefined; direct: boolean },
+  ): void {
     const { id, commit, path, fault, direct } = input
     const bytes = commit.files.get(path)
-    if (bytes === undefined) return this.refuse(response, 404, { 'x-error-code': 'EntryNotFound', 'x-error-message': 'Entry not found', 'x-repo-commit': commit.sha })
+    if (bytes === undefined)
+      return this.refuse(response, 404, {
+        'x-error-code': 'EntryNotFound',
+        'x-error-message': 'Entry not found',
+        'x-repo-commit': commit.sha,
+      })
     const headers: Record<string, string> = { 'x-repo-commit': commit.sha, etag: `"${etagOf(path, bytes)}"` }
     if (isLarge(path)) {
       const location = `${this.cdnUrl}/${sha256(bytes)}/${path}`
       const xet = { 'x-xet-hash': sha256(Buffer.from(`xet ${path}`)) }
-      return this.refuse(response, 302, { ...headers, ...xet, location, 'x-linked-etag': `"${sha256(bytes)}"`, 'x-linked-size': String(bytes.length) })
+      return this.refuse(response, 302, {
+        ...headers,
+        ...xet,
+        location,
+        'x-linked-etag': `"${sha256(bytes)}"`,
+        'x-linked-size': String(bytes.length),
+      })
     }
-    if (!direct) return this.refuse(response, 307, { ...headers, location: `/api/resolve-cache/models/${id}/${commit.sha}/${encodeURIComponent(path)}` })
+    if (!direct)
+      return this.refuse(response, 307, {
+        ...headers,
+        location: `/api/resolve-cache/models/${id}/${commit.sha}/${encodeURIComponent(path)}`,
+      })
     this.sendBytes(request, response, { bytes, headers, fault })
   }
 
@@ -183,21 +231,34 @@ export class FakeHub {
     const { path, fault } = this.log('cdn', request)
     if (fault?.kind === 'status') return this.refuse(response, fault.status!, fault.headers)
     const [, sha = ''] = path.split('/')
-    const all = [...this.repositories.values()].flatMap((repository) => [...repository.commits.values()].flatMap((commit) => [...commit.files.values()]))
+    const all = [...this.repositories.values()].flatMap((repository) =>
+      [...repository.commits.values()].flatMap((commit) => [...commit.files.values()]),
+    )
     const bytes = all.find((candidate) => sha256(candidate) === sha)
     if (bytes === undefined) return this.refuse(response, 404)
     this.sendBytes(request, response, { bytes, headers: { etag: '"of-the-cdn"' }, fault })
   }
 
-  private sendBytes(request: IncomingMessage, response: ServerResponse, { bytes, headers, fault }: { bytes: Buffer; headers: Record<string, string>; fault: Fault | undefined }): void {
+  private sendBytes(
+    request: IncomingMessage,
+    response: ServerResponse,
+    { bytes, headers, fault }: { bytes: Buffer; headers: Record<string, string>; fault: Fault | undefined },
+  ): void {
     const [, from] = fault?.kind === 'whole' ? [] : (/^bytes=(\d+)-$/.exec(request.headers.range ?? '') ?? [])
     const start = Number(from ?? 0)
-    if (from !== undefined && start >= bytes.length) return this.refuse(response, 416, { 'content-range': `bytes */${bytes.length}` })
+    if (from !== undefined && start >= bytes.length)
+      return this.refuse(response, 416, { 'content-range': `bytes */${bytes.length}` })
     let body = Buffer.from(bytes.subarray(start))
     if (fault?.kind === 'corrupt') body[body.length - 1]! ^= 1
     if (fault?.kind === 'short') body = body.subarray(0, fault.after)
-    const range: Record<string, string> = from === undefined ? {} : { 'content-range': `bytes ${start}-${bytes.length - 1}/${bytes.length}` }
-    response.writeHead(from === undefined ? 200 : 206, { ...headers, ...range, 'accept-ranges': 'bytes', 'content-length': String(body.length) })
+    const range: Record<string, string> =
+      from === undefined ? {} : { 'content-range': `bytes ${start}-${bytes.length - 1}/${bytes.length}` }
+    response.writeHead(from === undefined ? 200 : 206, {
+      ...headers,
+      ...range,
+      'accept-ranges': 'bytes',
+      'content-length': String(body.length),
+    })
     if (request.method === 'HEAD') return void response.end()
     if (fault?.kind === 'drop' || fault?.kind === 'stall' || fault?.kind === 'slow') {
       response.write(body.subarray(0, fault.after), () => {

@@ -23,7 +23,10 @@ const ARRAYS: Record<string, (bytes: ArrayBuffer) => AnyArray> = {
 /** Public data sets lie there too. */
 export const DATA = path.join(ROOT, '../shared/data')
 
-/** The tensors of a golden file. These are written by our own scripts in three dtypes, so anything else is a fault of the file. */
+/**
+ * The tensors of a golden file. These are written by our own scripts in three dtypes, so anything else is a fault of
+ * the file.
+ */
 export class Tensors {
   private readonly bytes: Buffer
   private readonly header: Record<string, { dtype: string; shape: number[]; data_offsets: [number, number] }>
@@ -47,7 +50,10 @@ export class Tensors {
     if (make === undefined) throw new Error(`${this.file}: tensor ${name} is ${entry.dtype}`)
     // Copied, because a view of 4-byte numbers needs an aligned beginning.
     const [from, to] = entry.data_offsets
-    return { shape: entry.shape, data: make(new Uint8Array(this.bytes.subarray(this.start + from, this.start + to)).buffer) }
+    return {
+      shape: entry.shape,
+      data: make(new Uint8Array(this.bytes.subarray(this.start + from, this.start + to)).buffer),
+    }
   }
 
   float(name: string): Tensor {
@@ -70,13 +76,16 @@ export interface Deviation {
 export const NONE: Deviation = { difference: 0, cosine: 1 }
 
 /**
- * How far rows lie from the expected ones. Differences are told relative to the expected row's length, so that rows which are not normalised
- * are held to what a normalised row is held to; for a normalised row that is the plain difference.
+ * How far rows lie from the expected ones. Differences are told relative to the expected row's length, so that rows
+ * which are not normalised are held to what a normalised row is held to; for a normalised row that is the plain
+ * difference.
  */
 export function deviation(actual: Float32Array, expected: Float32Array, width: number): Deviation {
-  if (actual.length !== expected.length || width < 1 || expected.length % width !== 0) throw new Error(`${actual.length} values cannot be compared with ${expected.length} in rows of ${width}`)
+  if (actual.length !== expected.length || width < 1 || expected.length % width !== 0)
+    throw new Error(`${actual.length} values cannot be compared with ${expected.length} in rows of ${width}`)
   let worst = NONE
-  for (let row = 0; row < expected.length; row += width) worst = worse(worst, rowDeviation(actual.subarray(row, row + width), expected.subarray(row, row + width)))
+  for (let row = 0; row < expected.length; row += width)
+    worst = worse(worst, rowDeviation(actual.subarray(row, row + width), expected.subarray(row, row + width)))
   return worst
 }
 
@@ -104,8 +113,9 @@ export function worse(a: Deviation, b: Deviation): Deviation {
 }
 
 /**
- * What is allowed after so many layers. Both sides round to float32 (epsilon 1.2e-7) at every step in another order; the errors of a layer are a few
- * epsilon of the row's length, independent of those of the layer before, so that they grow with the square root of the number of layers.
+ * What is allowed after so many layers. Both sides round to float32 (epsilon 1.2e-7) at every step in another order;
+ * the errors of a layer are a few epsilon of the row's length, independent of those of the layer before, so that they
+ * grow with the square root of the number of layers.
  */
 export function tolerance(layers: number): Deviation {
   return { difference: 2e-6 * Math.sqrt(Math.max(1, layers)), cosine: 0.999999 }
@@ -122,12 +132,17 @@ export function describeDeviation({ difference, cosine }: Deviation): string {
 }
 
 /**
- * How far two float32 computations of a similarity may lie apart: each sums `width` terms, in any order, and rounds by at most half of 2^-23 of
- * the sum of their sizes at each step, which is no more than the lengths of the vectors allow.
+ * How far two float32 computations of a similarity may lie apart: each sums `width` terms, in any order, and rounds by
+ * at most half of 2^-23 of the sum of their sizes at each step, which is no more than the lengths of the vectors allow.
  */
-export function similarityBound(kind: 'cosine' | 'dot' | 'euclidean' | 'manhattan', rows: Float32Array, width: number): number {
+export function similarityBound(
+  kind: 'cosine' | 'dot' | 'euclidean' | 'manhattan',
+  rows: Float32Array,
+  width: number,
+): number {
   let longest = 0
-  for (let row = 0; row < rows.length; row += width) longest = Math.max(longest, Math.hypot(...rows.subarray(row, row + width)))
+  for (let row = 0; row < rows.length; row += width)
+    longest = Math.max(longest, Math.hypot(...rows.subarray(row, row + width)))
   const size = { cosine: 1, dot: longest ** 2, euclidean: 2 * longest, manhattan: 2 * longest * Math.sqrt(width) }[kind]
   // The terms themselves are rounded too, and a cosine is divided by two lengths: four steps more.
   return (width + 4) * 2 ** -23 * size

@@ -1,4 +1,7 @@
-/** What the hub tests share: a fake hub, an empty cache and a clean environment for each test, and the files of small models. */
+/**
+ * What the hub tests share: a fake hub, an empty cache and a clean environment for each test, and the files of small
+ * models.
+ */
 import { mkdtemp, mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join, relative } from 'node:path'
@@ -69,8 +72,20 @@ export interface HubFixture {
 }
 
 const VARIABLES = [
-  'HF_ENDPOINT', 'HF_HOME', 'HF_HUB_CACHE', 'HUGGINGFACE_HUB_CACHE', 'XDG_CACHE_HOME', 'HF_TOKEN', 'HUGGING_FACE_HUB_TOKEN', 'HF_TOKEN_PATH',
-  'HF_HUB_OFFLINE', 'TRANSFORMERS_OFFLINE', 'HF_HUB_DISABLE_SYMLINKS', 'HF_HUB_DISABLE_IMPLICIT_TOKEN', 'HF_HUB_ETAG_TIMEOUT', 'HF_HUB_DOWNLOAD_TIMEOUT',
+  'HF_ENDPOINT',
+  'HF_HOME',
+  'HF_HUB_CACHE',
+  'HUGGINGFACE_HUB_CACHE',
+  'XDG_CACHE_HOME',
+  'HF_TOKEN',
+  'HUGGING_FACE_HUB_TOKEN',
+  'HF_TOKEN_PATH',
+  'HF_HUB_OFFLINE',
+  'TRANSFORMERS_OFFLINE',
+  'HF_HUB_DISABLE_SYMLINKS',
+  'HF_HUB_DISABLE_IMPLICIT_TOKEN',
+  'HF_HUB_ETAG_TIMEOUT',
+  'HF_HUB_DOWNLOAD_TIMEOUT',
 ]
 
 export function useHub(): HubFixture {
@@ -110,7 +125,13 @@ export async function failureOf(work: Promise<unknown>): Promise<EmbedCoreError>
 }
 
 /** A snapshot as huggingface_hub writes it: blobs by etag, relative links, the ref without a line break. */
-export async function writePythonCache(cacheDir: string, repository: string, commit: string, files: FakeFiles, branch = 'main'): Promise<string> {
+export async function writePythonCache(
+  cacheDir: string,
+  repository: string,
+  commit: string,
+  files: FakeFiles,
+  branch = 'main',
+): Promise<string> {
   const folder = join(cacheDir, `models--${repository.replace('/', '--')}`)
   const snapshot = join(folder, 'snapshots', commit)
   for (const [path, text] of Object.entries(files)) {

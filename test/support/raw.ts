@@ -6,22 +6,56 @@ export type Attention = 'causal' | 'bidirectional' | { prefix: number }
 
 export function loadDirectory(directory: string, threads = 1, dtype: RawDtype = 'float32'): Promise<RawModel> {
   return new Promise((resolve, reject) => {
-    native().load({ kind: 'transformer', directory, modules: [], layerWeights: null, dtype, threads, maxBatchTokens: 4096, maxQueueTokens: 1 << 20 }, (error, model) => {
-      if (error) reject(error)
-      else resolve(model!)
-    })
+    native().load(
+      {
+        kind: 'transformer',
+        directory,
+        modules: [],
+        layerWeights: null,
+        dtype,
+        threads,
+        maxBatchTokens: 4096,
+        maxQueueTokens: 1 << 20,
+      },
+      (error, model) => {
+        if (error) reject(error)
+        else resolve(model!)
+      },
+    )
   })
 }
 
-/** [tokens of all texts, states * hidden size]: the chosen hidden states of each token side by side, or their mean. A list of attentions has one a layer. */
+/**
+ * [tokens of all texts, states * hidden size]: the chosen hidden states of each token side by side, or their mean. A
+ * list of attentions has one a layer.
+ */
 export function hiddenStates(
-  model: RawModel, texts: readonly (readonly number[])[], states: readonly number[], attention: 'default' | Attention | RawAttention[] = 'default', fusion: 'concat' | 'mean' = 'concat',
+  model: RawModel,
+  texts: readonly (readonly number[])[],
+  states: readonly number[],
+  attention: 'default' | Attention | RawAttention[] = 'default',
+  fusion: 'concat' | 'mean' = 'concat',
 ): Promise<Float32Array> {
-  const modes = Array.isArray(attention) ? attention : attention === 'default' ? [] : [typeof attention === 'string' ? attention : 'prefix' as const]
-  const plan = model.plan({ pooling: [], layers: [...states], fusion, attention: modes, output: 'token', normalize: false, dimensions: 0 })
+  const modes = Array.isArray(attention)
+    ? attention
+    : attention === 'default'
+      ? []
+      : [typeof attention === 'string' ? attention : ('prefix' as const)]
+  const plan = model.plan({
+    pooling: [],
+    layers: [...states],
+    fusion,
+    attention: modes,
+    output: 'token',
+    normalize: false,
+    dimensions: 0,
+  })
   const offsets = new Int32Array(texts.length + 1)
   for (const [i, ids] of texts.entries()) offsets[i + 1] = offsets[i]! + ids.length
-  const prefix = typeof attention === 'object' && !Array.isArray(attention) ? new Int32Array(texts.length).fill(attention.prefix) : null
+  const prefix =
+    typeof attention === 'object' && !Array.isArray(attention)
+      ? new Int32Array(texts.length).fill(attention.prefix)
+      : null
   const out = new Float32Array(offsets.at(-1)! * plan.dimension)
   return new Promise((resolve, reject) => {
     model.encode(plan, { ids: Int32Array.from(texts.flat()), offsets, skip: null, prefix }, out, (error) => {
@@ -32,7 +66,11 @@ export function hiddenStates(
 }
 
 /** The rows of one plan for texts given as token ids. A prefix mask sees half of each text in both directions. */
-export function encodeIds(model: RawModel, options: RawPlanOptions, texts: readonly Int32Array[]): Promise<Float32Array> {
+export function encodeIds(
+  model: RawModel,
+  options: RawPlanOptions,
+  texts: readonly Int32Array[],
+): Promise<Float32Array> {
   const plan = model.plan(options)
   const offsets = new Int32Array(texts.length + 1)
   for (const [i, ids] of texts.entries()) offsets[i + 1] = offsets[i]! + ids.length

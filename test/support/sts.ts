@@ -4,14 +4,22 @@ import { existsSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { DATA } from './golden.js'
 
-export interface Pair { a: string; b: string; score: number }
+export interface Pair {
+  a: string
+  b: string
+  score: number
+}
 
 const file = (language: string) => path.join(DATA, 'stsb', `stsb-${language}-dev.csv`)
 
 export const hasPairs = (language: string): boolean => existsSync(file(language))
 
 export function devPairs(language: string): Pair[] {
-  return (parse(readFileSync(file(language), 'utf8')) as [string, string, string][]).map(([a, b, score]) => ({ a, b, score: Number(score) }))
+  return (parse(readFileSync(file(language), 'utf8')) as [string, string, string][]).map(([a, b, score]) => ({
+    a,
+    b,
+    score: Number(score),
+  }))
 }
 
 /** Rank correlation; equal values share the mean of their ranks. */
@@ -31,7 +39,7 @@ export function spearman(x: readonly number[], y: readonly number[]): number {
 function ranks(values: readonly number[]): number[] {
   const order = values.map((_, i) => i).sort((i, j) => values[i]! - values[j]!)
   const found = new Array<number>(values.length)
-  for (let first = 0; first < order.length; ) {
+  for (let first = 0; first < order.length;) {
     let last = first
     while (last + 1 < order.length && values[order[last + 1]!] === values[order[first]!]) last++
     for (let k = first; k <= last; k++) found[order[k]!] = (first + last) / 2

@@ -19,12 +19,14 @@ struct Input {
   std::vector<float> cos, sin;
 
   Input(const ModelShape& model, int64_t texts, int64_t length, DType dtype)
-      : qkv(texts * length, (model.heads + 2 * model.kv_heads) * model.head_dim, dtype), y(texts * length, model.heads * model.head_dim, dtype) {
+      : qkv(texts * length, (model.heads + 2 * model.kv_heads) * model.head_dim, dtype),
+        y(texts * length, model.heads * model.head_dim, dtype) {
     for (int64_t i = 1; i <= texts; ++i) offsets.push_back(static_cast<int32_t>(i * length));
     const int64_t half = model.head_dim / 2;
     for (int64_t position = 0; position < length; ++position) {
       for (int64_t i = 0; i < half; ++i) {
-        const double angle = static_cast<double>(position) * std::pow(1e6, -static_cast<double>(i) / static_cast<double>(half));
+        const double angle =
+            static_cast<double>(position) * std::pow(1e6, -static_cast<double>(i) / static_cast<double>(half));
         cos.push_back(static_cast<float>(std::cos(angle)));
         sin.push_back(static_cast<float>(std::sin(angle)));
       }
@@ -69,9 +71,20 @@ void attention_cases(const Context& context) {
           const auto input = std::make_shared<Input>(model, texts, length, dtype);
           const int64_t pairs = model.causal ? length * (length + 1) / 2 : length * length;
           const int64_t operations = 4 * texts * pairs * model.heads * model.head_dim;
-          const auto fields = Fields().text("kernel", "attention").text("dtype", precision_name(dtype)).text("model", model.name).number("heads", model.heads);
-          cases.push_back({Fields(fields).number("headDim", model.head_dim).number("texts", texts).number("length", length).number("operations", operations), all,
-                           [&context, input, args = arguments(model, *input)](Scope& scope) { must(context.backend.attention(scope, args), scope); },
+          const auto fields = Fields()
+                                  .text("kernel", "attention")
+                                  .text("dtype", precision_name(dtype))
+                                  .text("model", model.name)
+                                  .number("heads", model.heads);
+          cases.push_back({Fields(fields)
+                               .number("headDim", model.head_dim)
+                               .number("texts", texts)
+                               .number("length", length)
+                               .number("operations", operations),
+                           all,
+                           [&context, input, args = arguments(model, *input)](Scope& scope) {
+                             must(context.backend.attention(scope, args), scope);
+                           },
                            static_cast<double>(operations), peak});
         }
       }

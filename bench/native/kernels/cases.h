@@ -22,6 +22,8 @@ void attention_cases(const Context& context);
 void elementwise_cases(const Context& context);  // norm, gate, activations
 
 // One thread, and all where there are more.
-inline std::vector<bool> thread_choices(const Context& context) { return context.team.threads() > 1 ? std::vector<bool>{false, true} : std::vector<bool>{false}; }
+inline std::vector<bool> thread_choices(const Context& context) {
+  return context.team.threads() > 1 ? std::vector<bool>{false, true} : std::vector<bool>{false};
+}
 
 }  // namespace embedcore::bench

@@ -1,4 +1,5 @@
-// Work by element, on one thread and a group's worth of rows: norms, gates, and what an activation adds to a linear layer.
+// Work by element, on one thread and a group's worth of rows: norms, gates, and what an activation adds to a linear
+// layer.
 #include <memory>
 
 #include "limit_cases.h"
@@ -16,11 +17,18 @@ struct Named {
   const char* name;
   Activation activation;
 };
-constexpr Named kActivations[] = {{"none", Activation::kIdentity}, {"gelu", Activation::kGelu}, {"gelu-tanh", Activation::kGeluTanh},
-                                  {"relu", Activation::kRelu},     {"silu", Activation::kSilu}, {"tanh", Activation::kTanh}, {"sigmoid", Activation::kSigmoid}};
+constexpr Named kActivations[] = {{"none", Activation::kIdentity},      {"gelu", Activation::kGelu},
+                                  {"gelu-tanh", Activation::kGeluTanh}, {"relu", Activation::kRelu},
+                                  {"silu", Activation::kSilu},          {"tanh", Activation::kTanh},
+                                  {"sigmoid", Activation::kSigmoid}};
 
 Fields fields(const char* kernel, const char* kind, DType dtype, int64_t width) {
-  return Fields().text("kernel", kernel).text("kind", kind).text("dtype", precision_name(dtype)).number("width", width).number("elements", kRows * width);
+  return Fields()
+      .text("kernel", kernel)
+      .text("kind", kind)
+      .text("dtype", precision_name(dtype))
+      .number("width", width)
+      .number("elements", kRows * width);
 }
 
 // From float32 rows, the stream of residuals, to rows of the arithmetic's type.
@@ -39,7 +47,9 @@ void add_norms(std::vector<Case>& cases, const Context& context, DType dtype, in
     args.weight = weight->data();
     args.bias = model.causal ? nullptr : weight->data();
     args.epsilon = 1e-6f;
-    cases.push_back({fields("norm", model.causal ? "rms" : "layer", dtype, model.width), false, [&context, x, y, weight, args](Scope& scope) { must(context.backend.norm(scope, args), scope); }, static_cast<double>(kRows * model.width), clock});
+    cases.push_back({fields("norm", model.causal ? "rms" : "layer", dtype, model.width), false,
+                     [&context, x, y, weight, args](Scope& scope) { must(context.backend.norm(scope, args), scope); },
+                     static_cast<double>(kRows * model.width), clock});
   }
 }
 
@@ -56,7 +66,9 @@ void add_gates(std::vector<Case>& cases, const Context& context, DType dtype, in
     args.y_stride = args.width = width;
     args.rows = kRows;
     args.activation = activation;
-    cases.push_back({fields("gate", name, dtype, width), false, [&context, x, y, args](Scope& scope) { must(context.backend.gate(scope, args), scope); }, static_cast<double>(kRows * width), clock});
+    cases.push_back({fields("gate", name, dtype, width), false,
+                     [&context, x, y, args](Scope& scope) { must(context.backend.gate(scope, args), scope); },
+                     static_cast<double>(kRows * width), clock});
   }
 }
 
@@ -79,7 +91,10 @@ void add_activations(std::vector<Case>& cases, const Context& context, DType dty
     args.y_stride = shape.out;
     args.rows = kRows;
     args.activation = activation;
-    cases.push_back({fields("activation", name, dtype, shape.out), false, [&context, weights, x, y, args](Scope& scope) { must(context.backend.linear(scope, args), scope); }, static_cast<double>(kRows * shape.out), clock});
+    cases.push_back(
+        {fields("activation", name, dtype, shape.out), false,
+         [&context, weights, x, y, args](Scope& scope) { must(context.backend.linear(scope, args), scope); },
+         static_cast<double>(kRows * shape.out), clock});
   }
 }
 

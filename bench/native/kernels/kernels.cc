@@ -1,5 +1,5 @@
-// Times the kernels of the CPU backend one by one, in turn with what the machine can do: prints a line of JSON for each case.
-// bench/kernels.mjs builds, runs and reads it.
+// Times the kernels of the CPU backend one by one, in turn with what the machine can do: prints a line of JSON for each
+// case. bench/kernels.mjs builds, runs and reads it.
 //
 //   kernels THREADS [REPEATS [SECONDS [GROUPS]]]      GROUPS: of linear,attention,elementwise (default all)
 //

@@ -1,5 +1,6 @@
-// Linear layers with bias and, where the model has it, the residual; no activation. Few rows: the weights must come from memory, so calls go through copies of more than any cache
-// holds. More rows: one copy, since arithmetic decides and a group's next call finds its weights as far away as the cache allows.
+// Linear layers with bias and, where the model has it, the residual; no activation. Few rows: the weights must come
+// from memory, so calls go through copies of more than any cache holds. More rows: one copy, since arithmetic decides
+// and a group's next call finds its weights as far away as the cache allows.
 #include "ops/linear.h"
 
 #include <memory>
@@ -51,9 +52,11 @@ void linear_cases(const Context& context) {
       for (const DType dtype : context.dtypes) {
         const auto weights = pack(context.backend, shape, dtype);
         if (!weights) continue;
-        // As in native/model/layer.cc: what comes straight from the residual stream is float32, and so is what is added to it.
+        // As in native/model/layer.cc: what comes straight from the residual stream is float32, and so is what is added
+        // to it.
         const int64_t most = std::end(kRowCounts)[-1];
-        const auto x = std::make_shared<Rows>(most, shape.in, shape.adds || model.causal ? activation_dtype(dtype) : DType::kF32);
+        const auto x =
+            std::make_shared<Rows>(most, shape.in, shape.adds || model.causal ? activation_dtype(dtype) : DType::kF32);
         const auto y = std::make_shared<Rows>(most, shape.out, shape.adds ? DType::kF32 : activation_dtype(dtype));
         const auto residual = std::make_shared<Rows>(most, shape.out, DType::kF32);
         for (const bool all : thread_choices(context)) {
@@ -74,10 +77,23 @@ void linear_cases(const Context& context) {
             const bool cold = rows <= kMemoryBoundRows;
             int& limit = cold ? read : peak;
             if (limit < 0) limit = cold ? add_read(cases, context, all) : add_peak(cases, context, dtype, all);
-            const int64_t weight_bytes = shape.in * shape.out * (dtype == DType::kF32 ? 4 : dtype == DType::kBF16 ? 2 : 1);
+            const int64_t weight_bytes = shape.in * shape.out *
+                                         (dtype == DType::kF32    ? 4
+                                          : dtype == DType::kBF16 ? 2
+                                                                  : 1);
             const int64_t operations = 2 * shape.in * shape.out * rows;
-            const auto fields = Fields().text("kernel", "linear").text("dtype", precision_name(dtype)).text("model", model.name).text("layer", shape.layer);
-            cases.push_back({Fields(fields).number("in", shape.in).number("out", shape.out).number("rows", rows).number("cold", cold).number("operations", operations), all,
+            const auto fields = Fields()
+                                    .text("kernel", "linear")
+                                    .text("dtype", precision_name(dtype))
+                                    .text("model", model.name)
+                                    .text("layer", shape.layer);
+            cases.push_back({Fields(fields)
+                                 .number("in", shape.in)
+                                 .number("out", shape.out)
+                                 .number("rows", rows)
+                                 .number("cold", cold)
+                                 .number("operations", operations),
+                             all,
                              [&context, weights, x, y, residual, args, cold](Scope& scope) mutable {
                                args.weights = cold ? weights->cold() : weights->warm();
                                must(context.backend.linear(scope, args), scope);

@@ -11,7 +11,9 @@
 
 namespace embedcore::bench {
 
-inline const char* precision_name(DType dtype) { return dtype == DType::kF32 ? "float32" : dtype == DType::kBF16 ? "bfloat16" : "int8"; }
+inline const char* precision_name(DType dtype) {
+  return dtype == DType::kF32 ? "float32" : dtype == DType::kBF16 ? "bfloat16" : "int8";
+}
 
 inline std::vector<float> normal_numbers(int64_t count, float deviation) {
   std::mt19937 engine(1);
@@ -23,8 +25,9 @@ inline std::vector<float> normal_numbers(int64_t count, float deviation) {
 
 class Rows {
  public:
-  Rows(int64_t rows, int64_t width, DType dtype) : dtype_(dtype), bytes_(static_cast<size_t>(rows * width) * (dtype == DType::kF32 ? 4 : 2)) {
-    data_ = ::operator new(bytes_ + 64, std::align_val_t{64});
+  Rows(int64_t rows, int64_t width, DType dtype)
+      : dtype_(dtype), bytes_(static_cast<size_t>(rows * width) * (dtype == DType::kF32 ? 4 : 2)) {
+    data_ = ::operator new (bytes_ + 64, std::align_val_t{64});
     const auto numbers = normal_numbers(rows * width, 1);
     for (size_t i = 0; i < numbers.size(); ++i) {
       if (dtype == DType::kF32) {
@@ -36,7 +39,7 @@ class Rows {
       }
     }
   }
-  ~Rows() { ::operator delete(data_, std::align_val_t{64}); }
+  ~Rows() { ::operator delete (data_, std::align_val_t{64}); }
   Rows(const Rows&) = delete;
 
   void* data() const { return data_; }

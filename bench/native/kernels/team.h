@@ -1,8 +1,8 @@
 // The Scope of the kernel bench: helpers that spin while a measurement with several threads runs and sleep otherwise.
 //
-// The engine's own team (native/engine/team.h) is not used: its helpers come and go, and here every call must meet the same number.
-// A helper that spins and loses its core to another process holds up the whole call; who measures asks before and after for how long each
-// thread had no core, and throws such a sample away.
+// The engine's own team (native/engine/team.h) is not used: its helpers come and go, and here every call must meet the
+// same number. A helper that spins and loses its core to another process holds up the whole call; who measures asks
+// before and after for how long each thread had no core, and throws such a sample away.
 #pragma once
 
 #include <atomic>
@@ -36,8 +36,8 @@ class Team {
   void wake() { state_ = kSpinning, state_.notify_all(); }
   void sleep() { state_ = kAsleep; }
 
-  // For how many seconds, from some moment on, the caller and, with `all`, every helper had no core; helpers must be awake. Each thread reads
-  // both its clocks at once, so that a wait between two threads' readings counts for neither.
+  // For how many seconds, from some moment on, the caller and, with `all`, every helper had no core; helpers must be
+  // awake. Each thread reads both its clocks at once, so that a wait between two threads' readings counts for neither.
   const std::vector<double>& absent(bool all) {
     absent_[0] = own_absence();
     if (all && !helpers_.empty()) {
@@ -49,9 +49,7 @@ class Team {
   }
 
   // A scope of all threads, or of the caller alone.
-  Scope scope(bool all) {
-    return {this, all && !helpers_.empty() ? run_on_all : run_alone, {}};
-  }
+  Scope scope(bool all) { return {this, all && !helpers_.empty() ? run_on_all : run_alone, {}}; }
 
  private:
   enum State : int { kAsleep, kSpinning, kEnding };

@@ -40,7 +40,8 @@ Sample try_once(Case& one, Team& team, double least) {
 void add_sample(Case& one, Team& team, double least) {
   Sample best = try_once(one, team, least);
   for (int tries = 1; tries < kTries && !best.clean(); ++tries) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(tries));  // whoever wants a core gets it now, and not in the next try
+    std::this_thread::sleep_for(
+        std::chrono::milliseconds(tries));  // whoever wants a core gets it now, and not in the next try
     const Sample again = try_once(one, team, least);
     if (again.lost < best.lost) best = again;
     ++one.repeated;
@@ -49,10 +50,12 @@ void add_sample(Case& one, Team& team, double least) {
 }
 
 void print_spread(const char* name, const char* least, const char* most, const std::vector<double>& values) {
-  std::printf(",\"%s\":%.4g,\"%s\":%.4g,\"%s\":%.4g", name, median(values), least, *std::min_element(values.begin(), values.end()), most, *std::max_element(values.begin(), values.end()));
+  std::printf(",\"%s\":%.4g,\"%s\":%.4g,\"%s\":%.4g", name, median(values), least,
+              *std::min_element(values.begin(), values.end()), most, *std::max_element(values.begin(), values.end()));
 }
 
-// Only clean samples count, and a share only where those of case and limit in the same repeat are: a case without any has no figures.
+// Only clean samples count, and a share only where those of case and limit in the same repeat are: a case without any
+// has no figures.
 void print(const Case& one, const std::vector<Case>& cases, int threads) {
   std::vector<double> seconds, shares;
   for (size_t i = 0; i < one.samples.size(); ++i) {
@@ -60,9 +63,11 @@ void print(const Case& one, const std::vector<Case>& cases, int threads) {
     seconds.push_back(one.samples[i].seconds);
     if (one.reference < 0) continue;
     const Case& limit = cases[static_cast<size_t>(one.reference)];
-    if (limit.samples[i].clean()) shares.push_back(one.work / one.samples[i].seconds / (limit.work / limit.samples[i].seconds));
+    if (limit.samples[i].clean())
+      shares.push_back(one.work / one.samples[i].seconds / (limit.work / limit.samples[i].seconds));
   }
-  std::printf("{%s,\"threads\":%d,\"clean\":%d,\"repeated\":%d", one.fields.json().c_str(), one.all_threads ? threads : 1, static_cast<int>(seconds.size()), one.repeated);
+  std::printf("{%s,\"threads\":%d,\"clean\":%d,\"repeated\":%d", one.fields.json().c_str(),
+              one.all_threads ? threads : 1, static_cast<int>(seconds.size()), one.repeated);
   if (!seconds.empty()) print_spread("seconds", "least", "most", seconds);
   if (!shares.empty()) print_spread("share", "leastShare", "mostShare", shares);
   std::printf("}\n");

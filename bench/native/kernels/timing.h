@@ -1,5 +1,6 @@
-// Cases and their timing: every repeat runs all cases of a group in turn, so that a busy moment of the machine hits all of them, and among
-// them what shows the machine's limit (limit_cases.h), so that a share compares what was measured within milliseconds.
+// Cases and their timing: every repeat runs all cases of a group in turn, so that a busy moment of the machine hits all
+// of them, and among them what shows the machine's limit (limit_cases.h), so that a share compares what was measured
+// within milliseconds.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,5 @@
-// BERT: learned positions, token types, post-norm, biases everywhere. RoBERTa and XLM-R differ in where positions begin.
+// BERT: learned positions, token types, post-norm, biases everywhere. RoBERTa and XLM-R differ in where positions
+// begin.
 #include "model/families/families.h"
 
 #include "base/error.h"
@@ -9,8 +10,11 @@ namespace {
 
 ModelConfig parse_bert_like(const Json& config, const char* family, std::vector<std::string> prefixes) {
   const std::string positions = config.get_string("position_embedding_type", "absolute");
-  if (positions != "absolute") fail(Code::kUnsupportedModel, "config.json: position_embedding_type \"%s\" is not supported (absolute is)", positions.c_str());
-  if (config.get_bool("is_decoder", false)) fail(Code::kUnsupportedModel, "config.json: a %s with is_decoder is not supported", family);
+  if (positions != "absolute")
+    fail(Code::kUnsupportedModel, "config.json: position_embedding_type \"%s\" is not supported (absolute is)",
+         positions.c_str());
+  if (config.get_bool("is_decoder", false))
+    fail(Code::kUnsupportedModel, "config.json: a %s with is_decoder is not supported", family);
   ModelConfig model;
   model.family = family;
   model.hidden = require_size(config, "hidden_size", 1, 1 << 20);
@@ -24,7 +28,8 @@ ModelConfig parse_bert_like(const Json& config, const char* family, std::vector<
   layer.epsilon = static_cast<float>(config.get_double("layer_norm_eps", 1e-12));
   layer.heads = layer.kv_heads = require_size(config, "num_attention_heads", 1, 4096);
   layer.head_dim = model.hidden / layer.heads;
-  if (layer.head_dim * layer.heads != model.hidden) fail(Code::kInvalidConfig, "config.json: hidden_size is not a multiple of num_attention_heads");
+  if (layer.head_dim * layer.heads != model.hidden)
+    fail(Code::kInvalidConfig, "config.json: hidden_size is not a multiple of num_attention_heads");
   layer.activation = parse_activation(config.get_string("hidden_act", "gelu"));
   layer.intermediate = require_size(config, "intermediate_size", 1, 1 << 24);
   model.layers.assign(static_cast<size_t>(require_size(config, "num_hidden_layers", 1, 4096)), layer);
@@ -56,7 +61,8 @@ ModelConfig parse_roberta(const Json& config) {
   ModelConfig model = parse_bert_like(config, "roberta", {"", "roberta."});
   model.padding_id = config.get_int("pad_token_id", 1);
   if (model.padding_id < 0 || model.padding_id >= model.max_positions - 1)
-    fail(Code::kInvalidConfig, "config.json: pad_token_id %lld leaves no positions", static_cast<long long>(model.padding_id));
+    fail(Code::kInvalidConfig, "config.json: pad_token_id %lld leaves no positions",
+         static_cast<long long>(model.padding_id));
   return model;
 }
 

@@ -18,7 +18,8 @@ ModelConfig parse_distilbert(const Json& config) {
   layer.epsilon = 1e-12f;
   layer.heads = layer.kv_heads = require_size(config, "n_heads", 1, 4096);
   layer.head_dim = model.hidden / layer.heads;
-  if (layer.head_dim * layer.heads != model.hidden) fail(Code::kInvalidConfig, "config.json: dim is not a multiple of n_heads");
+  if (layer.head_dim * layer.heads != model.hidden)
+    fail(Code::kInvalidConfig, "config.json: dim is not a multiple of n_heads");
   layer.activation = parse_activation(config.get_string("activation", "gelu"));
   layer.intermediate = require_size(config, "hidden_dim", 1, 1 << 24);
   model.layers.assign(static_cast<size_t>(require_size(config, "n_layers", 1, 4096)), layer);

@@ -20,7 +20,8 @@ ModelConfig parse_mpnet(const Json& config) {
   layer.epsilon = static_cast<float>(config.get_double("layer_norm_eps", 1e-12));
   layer.heads = layer.kv_heads = require_size(config, "num_attention_heads", 1, 4096);
   layer.head_dim = model.hidden / layer.heads;
-  if (layer.head_dim * layer.heads != model.hidden) fail(Code::kInvalidConfig, "config.json: hidden_size is not a multiple of num_attention_heads");
+  if (layer.head_dim * layer.heads != model.hidden)
+    fail(Code::kInvalidConfig, "config.json: hidden_size is not a multiple of num_attention_heads");
   layer.activation = parse_activation(config.get_string("hidden_act", "gelu"));
   layer.intermediate = require_size(config, "intermediate_size", 1, 1 << 24);
   model.layers.assign(static_cast<size_t>(require_size(config, "num_hidden_layers", 1, 4096)), layer);

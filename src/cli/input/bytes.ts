@@ -26,14 +26,21 @@ export async function openFile(path: string, signal: AbortSignal): Promise<ByteS
   } catch (error) {
     throw new InputError(`cannot read ${path}: ${systemReason(error)}`, { cause: error })
   }
-  return { name: path, stream: abortable(createReadStream(path, { highWaterMark: 2 ** 18 }), signal), size, bytesRead: 0 }
+  return {
+    name: path,
+    stream: abortable(createReadStream(path, { highWaterMark: 2 ** 18 }), signal),
+    size,
+    bytesRead: 0,
+  }
 }
 
 export function openStdin(stdin: Readable, signal: AbortSignal): ByteSource {
   return { name: 'standard input', stream: abortable(stdin, signal), size: null, bytesRead: 0 }
 }
 
-/** A stream destroyed before anyone reads it would throw its error at the process; readers get it again from their loop. */
+/**
+ * A stream destroyed before anyone reads it would throw its error at the process; readers get it again from their loop.
+ */
 function abortable(stream: Readable, signal: AbortSignal): Readable {
   return addAbortSignal(
     signal,
@@ -41,15 +48,23 @@ function abortable(stream: Readable, signal: AbortSignal): Readable {
   )
 }
 
-/** Malformed UTF-8 is refused: replacement characters would silently make other vectors. A leading byte-order mark is dropped. */
+/**
+ * Malformed UTF-8 is refused: replacement characters would silently make other vectors. A leading byte-order mark is
+ * dropped.
+ */
 export async function* decodeUtf8(source: ByteSource): AsyncGenerator<string> {
   const decoder = new TextDecoder('utf-8', { fatal: true })
   const decode = (bytes?: Uint8Array) => {
     try {
       return bytes === undefined ? decoder.decode() : decoder.decode(bytes, { stream: true })
     } catch (error) {
-      const where = bytes === undefined ? 'ends within a character' : `within the ${bytes.length} bytes after byte ${source.bytesRead - bytes.length}`
-      throw new InputError(`${source.name} is not UTF-8 (${where}); convert it first, e.g. with iconv -t UTF-8`, { cause: error })
+      const where =
+        bytes === undefined
+          ? 'ends within a character'
+          : `within the ${bytes.length} bytes after byte ${source.bytesRead - bytes.length}`
+      throw new InputError(`${source.name} is not UTF-8 (${where}); convert it first, e.g. with iconv -t UTF-8`, {
+        cause: error,
+      })
     }
   }
   try {

@@ -1,4 +1,6 @@
-/** CSV and TSV read as a stream by `csv-parse`: quotes, delimiters and line ends within fields, CRLF, byte-order mark. */
+/**
+ * CSV and TSV read as a stream by `csv-parse`: quotes, delimiters and line ends within fields, CRLF, byte-order mark.
+ */
 import { CsvError, parse } from 'csv-parse'
 import { pipeline } from 'node:stream/promises'
 import { InputError } from '../failures.js'
@@ -24,7 +26,10 @@ const GROUP = 512
 const isNumber = (column: string) => /^\d+$/.test(column)
 const listed = (names: readonly string[]) => names.map((name) => JSON.stringify(name)).join(', ')
 
-/** The wanted fields of every record. Records of another length than the first are an error; wholly blank lines are passed over. */
+/**
+ * The wanted fields of every record. Records of another length than the first are an error; wholly blank lines are
+ * passed over.
+ */
 export async function* readDelimited(source: ByteSource, options: DelimitedOptions): AsyncGenerator<string[][]> {
   const parser = parse({
     delimiter: options.delimiter,
@@ -66,19 +71,29 @@ export async function* readDelimited(source: ByteSource, options: DelimitedOptio
 }
 
 /** Where the wanted columns are, told by the first record. */
-function locate(first: readonly string[], { columns, header }: DelimitedOptions, name: string): { places: number[]; isHeader: boolean } {
+function locate(
+  first: readonly string[],
+  { columns, header }: DelimitedOptions,
+  name: string,
+): { places: number[]; isHeader: boolean } {
   if (columns === null) {
     const text = first.indexOf('text')
     if (text >= 0) return { places: [text], isHeader: true }
     if (first.length === 1) return { places: [0], isHeader: header }
-    throw new InputError(`${name} has ${first.length} columns and none is named "text": say which with --column (first row: ${listed(first)})`)
+    throw new InputError(
+      `${name} has ${first.length} columns and none is named "text": say which with --column (first row: ${listed(first)})`,
+    )
   }
   const isHeader = header || columns.some((column) => !isNumber(column))
   const places = columns.map((column) => {
     const place = isNumber(column) ? Number(column) - 1 : first.indexOf(column)
     if (place >= first.length) throw new InputError(`${name} has ${first.length} columns, so no column ${column}`)
-    if (place < 0) throw new InputError(`${name} has no column ${JSON.stringify(column)}; its header is ${listed(first)}${didYouMean(column, first)}`)
-    if (!isNumber(column) && first.lastIndexOf(column) !== place) throw new InputError(`${name} has more than one column ${JSON.stringify(column)}; say which by its number`)
+    if (place < 0)
+      throw new InputError(
+        `${name} has no column ${JSON.stringify(column)}; its header is ${listed(first)}${didYouMean(column, first)}`,
+      )
+    if (!isNumber(column) && first.lastIndexOf(column) !== place)
+      throw new InputError(`${name} has more than one column ${JSON.stringify(column)}; say which by its number`)
     return place
   })
   return { places, isHeader }

@@ -3,7 +3,10 @@ import { InputError } from '../failures.js'
 import { didYouMean } from '../did-you-mean.js'
 import { decodeUtf8, LONGEST_RECORD, type ByteSource } from './bytes.js'
 
-/** Groups of lines as they arrive, without their `\n` or `\r\n`; a last line needs no end. Every line counts, empty ones too. */
+/**
+ * Groups of lines as they arrive, without their `\n` or `\r\n`; a last line needs no end. Every line counts, empty ones
+ * too.
+ */
 export async function* readLines(source: ByteSource): AsyncGenerator<string[]> {
   let pieces: string[] = []
   let pending = 0
@@ -22,7 +25,8 @@ export async function* readLines(source: ByteSource): AsyncGenerator<string[]> {
       for (let i = 0; i < parts.length; i++) if (parts[i]!.endsWith('\r')) parts[i] = parts[i]!.slice(0, -1)
       yield parts
     }
-    if (pending > LONGEST_RECORD) throw new InputError(`line ${line + 1} of ${source.name} is longer than ${LONGEST_RECORD} characters`)
+    if (pending > LONGEST_RECORD)
+      throw new InputError(`line ${line + 1} of ${source.name} is longer than ${LONGEST_RECORD} characters`)
   }
   if (pending > 0) {
     const last = pieces.join('')
@@ -30,7 +34,10 @@ export async function* readLines(source: ByteSource): AsyncGenerator<string[]> {
   }
 }
 
-/** The named fields of every line; lines of white space are passed over. A bare JSON string will do where one field is wanted. */
+/**
+ * The named fields of every line; lines of white space are passed over. A bare JSON string will do where one field is
+ * wanted.
+ */
 export async function* readJsonLines(source: ByteSource, fields: readonly string[]): AsyncGenerator<string[][]> {
   let line = 0
   for await (const group of readLines(source)) {
@@ -52,14 +59,21 @@ function fieldsOf(json: string, fields: readonly string[], where: () => string):
   }
   if (typeof value === 'string' && fields.length === 1) return [value]
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new InputError(`${where()} holds ${value === null ? 'null' : Array.isArray(value) ? 'a list' : `a ${typeof value}`}, not an object with a field ${JSON.stringify(fields[0])}`)
+    throw new InputError(
+      `${where()} holds ${value === null ? 'null' : Array.isArray(value) ? 'a list' : `a ${typeof value}`}, not an object with a field ${JSON.stringify(fields[0])}`,
+    )
   }
   const object = value as Record<string, unknown>
   return fields.map((field) => {
     const text = Object.hasOwn(object, field) ? object[field] : undefined
     if (typeof text === 'string') return text
     const names = Object.keys(object)
-    if (text === undefined) throw new InputError(`${where()} has no field ${JSON.stringify(field)}; it has ${names.map((name) => JSON.stringify(name)).join(', ') || 'none'}${didYouMean(field, names)}`)
-    throw new InputError(`${where()}: field ${JSON.stringify(field)} is ${text === null ? 'null' : `a ${typeof text}`}, not a string`)
+    if (text === undefined)
+      throw new InputError(
+        `${where()} has no field ${JSON.stringify(field)}; it has ${names.map((name) => JSON.stringify(name)).join(', ') || 'none'}${didYouMean(field, names)}`,
+      )
+    throw new InputError(
+      `${where()}: field ${JSON.stringify(field)} is ${text === null ? 'null' : `a ${typeof text}`}, not a string`,
+    )
   })
 }

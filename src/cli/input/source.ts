@@ -1,4 +1,6 @@
-/** Where a command's texts come from: arguments, a file or standard input, told by flags; and their way into batches. */
+/**
+ * Where a command's texts come from: arguments, a file or standard input, told by flags; and their way into batches.
+ */
 import { extname } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { booleanOf, choiceOf, refuseBoth, stringOf, type Arguments, type Flags } from '../arguments.js'
@@ -10,10 +12,21 @@ import { readJsonLines, readLines } from './lines.js'
 
 const FORMATS = ['txt', 'jsonl', 'csv', 'tsv'] as const
 type Format = (typeof FORMATS)[number]
-const EXTENSIONS: Readonly<Record<string, Format>> = { '.txt': 'txt', '.jsonl': 'jsonl', '.ndjson': 'jsonl', '.csv': 'csv', '.tsv': 'tsv' }
+const EXTENSIONS: Readonly<Record<string, Format>> = {
+  '.txt': 'txt',
+  '.jsonl': 'jsonl',
+  '.ndjson': 'jsonl',
+  '.csv': 'csv',
+  '.tsv': 'tsv',
+}
 
 export const FILE_FLAGS = {
-  file: { type: 'string', short: 'f', value: 'FILE', help: '.txt (a text a line), .jsonl, .csv or .tsv; - = standard input' },
+  file: {
+    type: 'string',
+    short: 'f',
+    value: 'FILE',
+    help: '.txt (a text a line), .jsonl, .csv or .tsv; - = standard input',
+  },
   'input-format': { type: 'string', value: 'FORMAT', help: 'txt, jsonl, csv or tsv, where the name does not tell' },
   delimiter: { type: 'string', value: 'CHAR', help: 'csv, tsv: what parts the columns' },
   quote: { type: 'string', value: 'CHAR', help: `csv, tsv: the quote character, or none (default ")` },
@@ -43,7 +56,10 @@ export function textsOfArguments(texts: readonly string[]): TextSource {
   }
 }
 
-/** `columns`: the wanted columns of csv and tsv (null = see `readDelimited`); `fields`: those of jsonl; their number is a row's length. */
+/**
+ * `columns`: the wanted columns of csv and tsv (null = see `readDelimited`); `fields`: those of jsonl; their number is
+ * a row's length.
+ */
 export async function openTexts(
   args: Arguments,
   io: CliIO,
@@ -84,20 +100,34 @@ function formatOf(path: string, topic: string): Format {
   const extension = extname(path).toLowerCase()
   const format = EXTENSIONS[extension]
   if (format !== undefined) return format
-  throw new UsageError(`cannot tell the format of ${path} from its name; say it with --input-format ${FORMATS.join('|')}`, topic)
+  throw new UsageError(
+    `cannot tell the format of ${path} from its name; say it with --input-format ${FORMATS.join('|')}`,
+    topic,
+  )
 }
 
 /** A flag that would have no effect is a misunderstanding. */
 function checkFlagsFit(args: Arguments, format: Format, fieldCount: number): void {
   const delimited = format === 'csv' || format === 'tsv'
   for (const flag of ['column', 'delimiter', 'quote', 'header']) {
-    if (args.values[flag] !== undefined && !delimited) throw new UsageError(`--${flag} is for csv and tsv, but the input is ${format}`, args.topic)
+    if (args.values[flag] !== undefined && !delimited)
+      throw new UsageError(`--${flag} is for csv and tsv, but the input is ${format}`, args.topic)
   }
-  if (args.values.field !== undefined && format !== 'jsonl') throw new UsageError(`--field is for jsonl, but the input is ${format}`, args.topic)
-  if (format === 'txt' && fieldCount > 1) throw new UsageError('pairs come from csv, tsv or jsonl; plain text has one text a line (for two parted by a tab: --input-format tsv)', args.topic)
+  if (args.values.field !== undefined && format !== 'jsonl')
+    throw new UsageError(`--field is for jsonl, but the input is ${format}`, args.topic)
+  if (format === 'txt' && fieldCount > 1)
+    throw new UsageError(
+      'pairs come from csv, tsv or jsonl; plain text has one text a line (for two parted by a tab: --input-format tsv)',
+      args.topic,
+    )
   for (const flag of ['delimiter', 'quote']) {
     const given = stringOf(args, flag)
-    if (given !== undefined && [...given].length !== 1 && given !== '\\t' && !(flag === 'quote' && (given === 'none' || given === ''))) {
+    if (
+      given !== undefined &&
+      [...given].length !== 1 &&
+      given !== '\\t' &&
+      !(flag === 'quote' && (given === 'none' || given === ''))
+    ) {
       throw new UsageError(`--${flag} is one character, but ${JSON.stringify(given)} was given`, args.topic)
     }
   }

@@ -1,6 +1,7 @@
 /**
  * float32 as decimal text: the fewest digits that read back as the same float32 (so 0.1, not 0.10000000149011612).
- * Digits are found in whole numbers and written as bytes, since printing is otherwise dearer than encoding with a small model.
+ * Digits are found in whole numbers and written as bytes, since printing is otherwise dearer than encoding with a small
+ * model.
  */
 
 /** Most bytes one number takes, its sign included; leave this much room. */

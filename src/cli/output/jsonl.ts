@@ -1,10 +1,14 @@
-/** One JSON object a text: `{"index","text","embedding","tokens","omitted"}`, or for token output ids, pieces, places and vectors. */
+/**
+ * One JSON object a text: `{"index","text","embedding","tokens","omitted"}`, or for token output ids, pieces, places
+ * and vectors.
+ */
 import { EmbedCoreError } from '../../errors.js'
 import type { SentenceEmbeddings, TokenEmbeddings, VectorData } from '../../types.js'
 import { LONGEST_NUMBER, writeFloat32 } from './decimal.js'
 
 /** What writing takes of a result; the result of no texts has nothing more. */
-export type WrittenEmbeddings = Pick<SentenceEmbeddings, 'data' | 'shape' | 'tokenCounts' | 'omittedTokens'> & Partial<SentenceEmbeddings>
+export type WrittenEmbeddings = Pick<SentenceEmbeddings, 'data' | 'shape' | 'tokenCounts' | 'omittedTokens'> &
+  Partial<SentenceEmbeddings>
 
 export interface Results {
   /** Index of the first text in the whole input. */
@@ -42,7 +46,11 @@ class Bytes {
     for (let i = 0; i < vector.length; i++) {
       if (i > 0) buffer[at++] = 44
       const value = vector[i]!
-      if (!Number.isFinite(value)) throw new EmbedCoreError('ERR_EMBEDCORE_NON_FINITE', `dimension ${i} of text ${index} is ${value}, which JSON cannot hold`)
+      if (!Number.isFinite(value))
+        throw new EmbedCoreError(
+          'ERR_EMBEDCORE_NON_FINITE',
+          `dimension ${i} of text ${index} is ${value}, which JSON cannot hold`,
+        )
       at = writeFloat32(value, buffer, at)
     }
     buffer[at++] = 93
@@ -63,13 +71,19 @@ export function jsonLines({ start, texts, embeddings }: Results): Uint8Array {
     bytes.string(`{"index":${start + i},"text":${JSON.stringify(text)},`)
     if (isTokenOutput(embeddings)) {
       const tokens = embeddings.text(i)
-      bytes.string(`"ids":${JSON.stringify([...tokens.ids])},"pieces":${JSON.stringify(tokens.tokens)},"offsets":${JSON.stringify(tokens.offsets)},"embeddings":[`)
+      bytes.string(
+        `"ids":${JSON.stringify([...tokens.ids])},"pieces":${JSON.stringify(tokens.tokens)},"offsets":${JSON.stringify(tokens.offsets)},"embeddings":[`,
+      )
       for (let t = 0; t < tokens.shape[0]; t++) {
         if (t > 0) bytes.string(',')
         bytes.vector(tokens.row(t), start + i)
       }
       bytes.string(`],${counts}}\n`)
-    } else bytes.string('"embedding":').vector(embeddings.row!(i), start + i).string(`,${counts}}\n`)
+    } else
+      bytes
+        .string('"embedding":')
+        .vector(embeddings.row!(i), start + i)
+        .string(`,${counts}}\n`)
   })
   return bytes.taken()
 }

@@ -1,10 +1,19 @@
-/** NumPy's .npy format, version 1.0: a header of fixed size whose row count is filled in at the end, then rows in C order. */
+/**
+ * NumPy's .npy format, version 1.0: a header of fixed size whose row count is filled in at the end, then rows in C
+ * order.
+ */
 import { endianness } from 'node:os'
 import type { Precision, VectorData } from '../../types.js'
 
 export type NpyType = '<f4' | '|i1' | '|u1' | '<i4'
 
-export const NPY_TYPES: Readonly<Record<Precision, NpyType>> = { float32: '<f4', int8: '|i1', uint8: '|u1', binary: '|i1', ubinary: '|u1' }
+export const NPY_TYPES: Readonly<Record<Precision, NpyType>> = {
+  float32: '<f4',
+  int8: '|i1',
+  uint8: '|u1',
+  binary: '|i1',
+  ubinary: '|u1',
+}
 
 /** Room for any shape of two dimensions, and a multiple of 64 as the format asks. */
 export const NPY_HEADER_BYTES = 128
@@ -35,9 +44,11 @@ export function parseFloat32Npy(file: Buffer): { data: Float32Array; shape: read
   const header = file.toString('latin1', start, end)
   const descr = /'descr':\s*'([^']*)'/.exec(header)?.[1]
   const shape = /'shape':\s*\((\d+),\s*(\d+),?\s*\)/.exec(header)
-  if (descr !== '<f4' || shape === null || !/'fortran_order':\s*False/.test(header)) throw new Error(`it is not a row-major float32 matrix (${header.trim()})`)
+  if (descr !== '<f4' || shape === null || !/'fortran_order':\s*False/.test(header))
+    throw new Error(`it is not a row-major float32 matrix (${header.trim()})`)
   const [rows, columns] = [Number(shape[1]), Number(shape[2])]
-  if (file.length - end !== rows * columns * 4) throw new Error(`it should hold ${rows} x ${columns} numbers, but has ${file.length - end} bytes`)
+  if (file.length - end !== rows * columns * 4)
+    throw new Error(`it should hold ${rows} x ${columns} numbers, but has ${file.length - end} bytes`)
   const data = Float32Array.from({ length: rows * columns }, (_, i) => file.readFloatLE(end + 4 * i))
   return { data, shape: [rows, columns] }
 }

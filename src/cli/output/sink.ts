@@ -1,6 +1,6 @@
 /**
- * Where result bytes go. Every `write` waits until the bytes are taken (back-pressure). A file is written under a temporary
- * name beside its goal and renamed by `commit`, so that a broken run leaves nothing that looks whole.
+ * Where result bytes go. Every `write` waits until the bytes are taken (back-pressure). A file is written under a
+ * temporary name beside its goal and renamed by `commit`, so that a broken run leaves nothing that looks whole.
  */
 import { randomUUID } from 'node:crypto'
 import { unlinkSync } from 'node:fs'
@@ -109,11 +109,17 @@ export class FileSink implements Sink {
   }
 }
 
-/** Renaming over a link would cut it, over a device would replace it: links are followed, anything but a file is refused. */
+/**
+ * Renaming over a link would cut it, over a device would replace it: links are followed, anything but a file is
+ * refused.
+ */
 async function regularGoal(path: string): Promise<string> {
   try {
     const goal = await realpath(path)
-    if (!(await lstat(goal)).isFile()) throw new OutputError(`cannot write ${path}: it exists and is not a file (to write to standard output, leave out --out)`)
+    if (!(await lstat(goal)).isFile())
+      throw new OutputError(
+        `cannot write ${path}: it exists and is not a file (to write to standard output, leave out --out)`,
+      )
     return goal
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return path

@@ -47,13 +47,28 @@ export async function openWriter(options: WriterOptions): Promise<ResultWriter> 
       return sink
     }
     // npy's header holds the row count, which only the end tells: without a file to go back in, the rows wait in one.
-    const main = out !== null ? await FileSink.open(out) : format === 'npy' ? await FileSink.open(join(tmpdir(), `embedcore-${randomUUID()}`), 0o600) : new StreamSink(stdout)
+    const main =
+      out !== null
+        ? await FileSink.open(out)
+        : format === 'npy'
+          ? await FileSink.open(join(tmpdir(), `embedcore-${randomUUID()}`), 0o600)
+          : new StreamSink(stdout)
     if (main instanceof FileSink) sinks.push(main)
-    const ranges = out !== null && (options.precision === 'int8' || options.precision === 'uint8') ? await companion('.ranges.npy') : null
+    const ranges =
+      out !== null && (options.precision === 'int8' || options.precision === 'uint8')
+        ? await companion('.ranges.npy')
+        : null
     if (format === 'jsonl') return new JsonlWriter(main, ranges, sinks)
     if (format === 'f32') return new FloatWriter(main, out === null ? null : await companion('.json'), sinks)
     const counts = options.output === 'token' ? await companion('.counts.npy') : null
-    return new NpyWriter(main as FileSink, out === null ? new StreamSink(stdout) : null, NPY_TYPES[options.precision], ranges, counts, sinks)
+    return new NpyWriter(
+      main as FileSink,
+      out === null ? new StreamSink(stdout) : null,
+      NPY_TYPES[options.precision],
+      ranges,
+      counts,
+      sinks,
+    )
   } catch (error) {
     for (const sink of sinks) await sink.discard()
     throw error
@@ -76,7 +91,8 @@ abstract class Writer implements ResultWriter {
 
   async write(results: Results): Promise<void> {
     const [rows, columns] = results.embeddings.shape
-    if (this.#rows > 0 && columns !== this.#columns) throw new OutputError(`vectors of ${columns} columns after vectors of ${this.#columns}`)
+    if (this.#rows > 0 && columns !== this.#columns)
+      throw new OutputError(`vectors of ${columns} columns after vectors of ${this.#columns}`)
     this.#rows += rows
     this.#columns = columns
     await this.put(results)
@@ -122,7 +138,9 @@ class FloatWriter extends Writer {
   }
 
   protected override async close(origin: object): Promise<void> {
-    await this.#header?.write(`${JSON.stringify({ shape: this.shape, dtype: 'float32', byteOrder: 'little', order: 'C', ...origin }, null, 2)}\n`)
+    await this.#header?.write(
+      `${JSON.stringify({ shape: this.shape, dtype: 'float32', byteOrder: 'little', order: 'C', ...origin }, null, 2)}\n`,
+    )
     await this.#header?.commit()
   }
 }
@@ -151,7 +169,8 @@ class NpyWriter extends Writer {
     }
     this.#texts += texts.length
     if (embeddings.data.length > 0) await this.file.write(littleEndianBytes(embeddings.data))
-    if (this.counts !== null && isTokenOutput(embeddings)) await this.counts.write(littleEndianBytes(embeddings.tokenCounts))
+    if (this.counts !== null && isTokenOutput(embeddings))
+      await this.counts.write(littleEndianBytes(embeddings.tokenCounts))
   }
 
   protected override async close(): Promise<void> {
@@ -160,7 +179,7 @@ class NpyWriter extends Writer {
     await this.file.patch(npyHeader(this.type, this.shape))
     if (this.destination === null) return
     const piece = Buffer.allocUnsafe(2 ** 18)
-    for (let at = 0; ; ) {
+    for (let at = 0; ;) {
       const { bytesRead } = await this.file.handle.read(piece, 0, piece.length, at)
       if (bytesRead === 0) break
       await this.destination.write(piece.subarray(0, bytesRead))
