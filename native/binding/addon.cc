@@ -15,12 +15,12 @@ namespace embedcore {
 namespace {
 
 // For one-off operations: all tasks on the calling thread.
-Scope serial_scope() {
-  Scope scope{};
-  scope.parallel = [](void*, int64_t tasks, void (*body)(void*, int64_t), void* arg) {
+Stream serial_stream() {
+  Stream stream{};
+  stream.parallel = [](void*, int64_t tasks, void (*body)(void*, int64_t), void* arg) {
     for (int64_t task = 0; task < tasks; ++task) body(arg, task);
   };
-  return scope;
+  return stream;
 }
 
 struct Floats {
@@ -88,11 +88,11 @@ void quantize(const Napi::CallbackInfo& info) {
         env, info[5].As<Napi::Function>(), info[4].As<Napi::Object>(),
         [x = copy_of(data), width, rows, precision, ranges = std::move(ranges), bytes]() -> Finish {
           std::vector<uint8_t> out(static_cast<size_t>(bytes));
-          Scope scope = serial_scope();
+          Stream stream = serial_stream();
           const float* minimum = ranges.empty() ? nullptr : ranges.data();
-          check_status(chosen_backend().quantize(scope, {precision, x.data(), rows, width, minimum,
-                                                         minimum ? minimum + width : nullptr, out.data()}),
-                       scope, "quantize");
+          check_status(chosen_backend().quantize(stream, {precision, x.data(), rows, width, minimum,
+                                                          minimum ? minimum + width : nullptr, out.data()}),
+                       stream, "quantize");
           return copy_out(std::move(out));
         });
   });
@@ -134,10 +134,10 @@ void similarity(const Napi::CallbackInfo& info) {
         env, info[5].As<Napi::Function>(), info[4].As<Napi::Object>(),
         [x = copy_of(a), y = copy_of(b), width, kind, rows_a, rows_b]() -> Finish {
           std::vector<float> out(static_cast<size_t>(rows_a * rows_b));
-          Scope scope = serial_scope();
+          Stream stream = serial_stream();
           check_status(
-              chosen_backend().similarity(scope, {kind, x.data(), y.data(), rows_a, rows_b, width, out.data()}), scope,
-              "similarity");
+              chosen_backend().similarity(stream, {kind, x.data(), y.data(), rows_a, rows_b, width, out.data()}),
+              stream, "similarity");
           return copy_out(std::move(out));
         });
   });
@@ -150,7 +150,7 @@ Napi::Value cpu(const Napi::CallbackInfo& info) {
     const char* forced = std::getenv("EMBEDCORE_CPU_ISA");
     object.Set("forced", Napi::Boolean::New(env, forced && *forced));
     object.Set("isa", chosen_backend().name);
-    object.Set("cores", Napi::Number::New(env, usable_cores()));
+    object.Set("cores", Napi::Number::New(env, available_cores()));
     Napi::Array able = Napi::Array::New(env), refused = Napi::Array::New(env);
     for (const CpuIsa& isa : cpu_isas()) {
       if (isa.table) {

@@ -9,7 +9,7 @@ namespace {
 void deliver(napi_env env, napi_value, void*, void* data) {
   const std::unique_ptr<ReturnPath::Message> message(static_cast<ReturnPath::Message*>(data));
   if (!env) return;  // the environment is going away
-  Napi::HandleScope scope(env);
+  Napi::HandleScope handles(env);
   try {
     (*message)(Napi::Env(env));
   } catch (const Napi::Error& error) {

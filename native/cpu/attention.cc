@@ -28,7 +28,7 @@ Vec power(Vec x) {
   if constexpr (Dot::kPerWord == 1)
     return exp(x);
   else
-    return rough_exp2(x);
+    return fast_exp2(x);
 }
 
 // Where the pieces of one task lie in the thread's scratch.
@@ -41,15 +41,15 @@ struct Layout {
   int64_t score_stride;   // floats; a row's last vector may run over its keys
   int64_t weight_stride;  // words
   bool copies_queries;    // where rows or heads do not begin and end with a word
-  Word* keys;             // heads.h
-  Word* values;
-  float* scores;  // [query_rows, keys of a block]
-  Word* weights;  // [query_rows, keys of a block]: their softmax, in words for the product with the values; float32:
-                  // the scores themselves
-  Word* queries;  // [query_rows, head_words], only where they are copied
-  float* sums;    // [query_rows, value_dim]
-  float *tops, *totals, *factors;  // [query_rows]: greatest score so far, sum of powers so far, what this block
-                                   // multiplies earlier sums with
+  Word* keys = nullptr;   // heads.h
+  Word* values = nullptr;
+  float* scores = nullptr;  // [query_rows, keys of a block]
+  Word* weights = nullptr;  // [query_rows, keys of a block]: their softmax, in words for the product with the values;
+                            // float32: the scores themselves
+  Word* queries = nullptr;                                       // [query_rows, head_words], only where they are copied
+  float* sums = nullptr;                                         // [query_rows, value_dim]
+  float *tops = nullptr, *totals = nullptr, *factors = nullptr;  // [query_rows]: greatest score so far, sum of powers
+                                                                 // so far, what this block multiplies earlier sums with
 
   Layout(const AttentionArgs& args, int64_t n) {
     const int64_t keys_held = round_up(std::min(n, kKeyBlock), kWidth);
@@ -66,7 +66,7 @@ struct Layout {
   size_t place(int64_t n, std::byte* memory) {
     size_t used = 0;
     const auto cut = [&](auto& piece, int64_t count) {
-      piece = reinterpret_cast<std::remove_reference_t<decltype(piece)>>(memory + used);
+      if (memory) piece = reinterpret_cast<std::remove_reference_t<decltype(piece)>>(memory + used);
       used += static_cast<size_t>(round_up(count, 16)) * sizeof(Word);
     };
     cut(keys, round_up(n, kWidth) * head_words);
@@ -115,7 +115,7 @@ void score_rows(const AttentionArgs& args, const Layout<Dot>& at, const Word* qu
 // Turns row r's scores into weights: powers of score - top over the keys it sees, zeros over the rest of the block's.
 // Both ranges count from the block's first key.
 template <typename Dot>
-void soften_row(const Layout<Dot>& at, int64_t r, KeyRange seen, KeyRange block, bool first, const float* bias) {
+void softmax_row(const Layout<Dot>& at, int64_t r, KeyRange seen, KeyRange block, bool first, const float* bias) {
   using Element = ElementOf<Dot>;
   float* scores = at.scores + r * at.score_stride;
   Element* weights = reinterpret_cast<Element*>(at.weights + r * at.weight_stride);
@@ -156,7 +156,7 @@ void soften_row(const Layout<Dot>& at, int64_t r, KeyRange seen, KeyRange block,
 
 // sums[r] = sums[r] * factor[r] + sum_j weights[r, j] v[j]; of the first block sums[r] is what the weights give.
 template <typename Dot, int kMostRows, int kMostVectors>
-void weigh_values(const Layout<Dot>& at, int64_t rows, KeyRange words, int64_t first_word, bool first) {
+void accumulate_values(const Layout<Dot>& at, int64_t rows, KeyRange words, int64_t first_word, bool first) {
   const Word* values = at.values + (first_word + words.first) * at.value_dim;
   int64_t tiles = divide_up(rows, kMostRows);
   for (int64_t r = 0; r < rows; --tiles) {
@@ -239,15 +239,15 @@ class Run {
         const float* bias =
             args_.bias ? args_.bias + head * (2 * args_.bias_reach + 1) + args_.bias_reach - (first + r) + block_key
                        : nullptr;
-        soften_row(at_, r, {seen.first - block_key, seen.last - block_key},
-                   {words.first * Dot::kPerWord, words.last * Dot::kPerWord}, block_key == first_block, bias);
+        softmax_row(at_, r, {seen.first - block_key, seen.last - block_key},
+                    {words.first * Dot::kPerWord, words.last * Dot::kPerWord}, block_key == first_block, bias);
       }
       if (at_.value_dim <= kTallVectors * kWidth)
-        weigh_values<Dot, kTallRows, kTallVectors>(at_, rows, words, block_key / Dot::kPerWord,
-                                                   block_key == first_block);
+        accumulate_values<Dot, kTallRows, kTallVectors>(at_, rows, words, block_key / Dot::kPerWord,
+                                                        block_key == first_block);
       else
-        weigh_values<Dot, kTileRows, kPanelVectors>(at_, rows, words, block_key / Dot::kPerWord,
-                                                    block_key == first_block);
+        accumulate_values<Dot, kTileRows, kPanelVectors>(at_, rows, words, block_key / Dot::kPerWord,
+                                                         block_key == first_block);
     }
     write(head, first, rows);
   }
@@ -287,17 +287,16 @@ class Run {
 
 }  // namespace
 
-Status attention(Scope& scope, const AttentionArgs& args) {
+Status attention(Stream& stream, const AttentionArgs& args) {
   const bool half = args.dtype == DType::kBF16;
   if (args.q_norm || args.k_norm || args.rope_cos)
-    run_tasks(scope, args.texts,
-              [&](int64_t text) { half ? prepare_text<uint16_t>(args, text) : prepare_text<float>(args, text); });
-  int64_t longest = 0;
-  for (int64_t i = 0; i < args.texts; ++i) longest = std::max<int64_t>(longest, args.offsets[i + 1] - args.offsets[i]);
-  if (longest == 0) return kOk;
-  const int64_t runs = divide_up(longest, kQueryRun);  // of the longest text; shorter ones leave some tasks empty
+    run_tasks(stream, args.texts, [&](int64_t text) {
+      half ? normalize_and_rotate<uint16_t>(args, text) : normalize_and_rotate<float>(args, text);
+    });
+  if (args.longest == 0) return kOk;
+  const int64_t runs = divide_up(args.longest, kQueryRun);  // of the longest text; shorter ones leave some tasks empty
   bool out_of_memory = false;
-  run_tasks(scope, args.texts * args.kv_heads * runs, [&](int64_t index) {
+  run_tasks(stream, args.texts * args.kv_heads * runs, [&](int64_t index) {
     const int64_t text = index / (args.kv_heads * runs);
     const int64_t n = args.offsets[text + 1] - args.offsets[text];
     const int64_t query_begin = index % runs * kQueryRun;

@@ -5,6 +5,7 @@
 #include <new>
 
 #include "cpu/tile.h"
+#include "ops/host_device.h"
 
 #define EMBEDCORE_TEXT(name) EMBEDCORE_TEXT_OF(name)
 #define EMBEDCORE_TEXT_OF(name) #name
@@ -34,23 +35,14 @@ void* thread_scratch(Scratch which, size_t bytes) {
   return block.data;
 }
 
+#define EMBEDCORE_OWN_SLOT(name, Args) .name = name,
 extern const Backend kBackend;
-const Backend kBackend = {
-    kBackendVersion,
-    "cpu-" EMBEDCORE_TEXT(EMBEDCORE_ISA),
-    pack_linear,
-    free_linear,
-    linear,
-    attention,
-    norm,
-    embed,
-    gate,
-    pool,
-    bag,
-    combine,
-    normalize,
-    similarity,
-    quantize,
-};
+const Backend kBackend = {.name = "cpu-" EMBEDCORE_TEXT(EMBEDCORE_ISA),
+                          .batch_tokens = 256,  // their activations fit a core's L2 cache
+                          EMBEDCORE_HOST_SLOTS,
+                          .pack_linear = pack_linear,
+                          .free_linear = free_linear,
+                          EMBEDCORE_OPS(EMBEDCORE_OWN_SLOT)};
+#undef EMBEDCORE_OWN_SLOT
 
 }  // namespace embedcore::cpu::EMBEDCORE_ISA

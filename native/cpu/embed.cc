@@ -34,6 +34,16 @@ float to_float(Float16 value) {
   return static_cast<float>(half);
 }
 
+// y = the row, or y += the row
+template <typename Element>
+void add_row(const EmbedTable& table, int64_t index, int64_t width, bool first, float* y) {
+  const auto* row = static_cast<const Element*>(table.rows) + index * width;
+  if (first)
+    for (int64_t d = 0; d < width; ++d) y[d] = to_float(row[d]);
+  else
+    for (int64_t d = 0; d < width; ++d) y[d] += to_float(row[d]);
+}
+
 template <typename Element>
 void bag_text(const BagArgs& args, int64_t text) {
   const int64_t begin = args.offsets[text], end = args.offsets[text + 1];
@@ -52,33 +62,38 @@ void bag_text(const BagArgs& args, int64_t text) {
 
 }  // namespace
 
-Status embed(Scope& scope, const EmbedArgs& args) {
-  run_tasks(scope, (args.tokens + kTokensPerTask - 1) / kTokensPerTask, [&](int64_t task) {
+Status embed(Stream& stream, const EmbedArgs& args) {
+  for (int32_t i = 0; i < args.count; ++i) {
+    const DType dtype = args.tables[i].dtype;
+    if (dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16) continue;
+    std::snprintf(stream.message, sizeof stream.message,
+                  "Expected a table of float32, float16 or bfloat16 but received %s", dtype_name(dtype));
+    return kBadArgument;
+  }
+  run_tasks(stream, (args.tokens + kTokensPerTask - 1) / kTokensPerTask, [&](int64_t task) {
     const int64_t end = std::min(args.tokens, (task + 1) * kTokensPerTask);
     for (int64_t t = task * kTokensPerTask; t < end; ++t) {
       float* y = args.y + t * args.y_stride;
-      const float* word = args.word + args.ids[t] * args.width;
-      const float* position = args.position ? args.position + args.positions[t] * args.width : nullptr;
-      // word + type first, then the position: the order of the reference implementations
-      for (int64_t d = 0; d < args.width; ++d) {
-        float value = word[d];
-        if (args.type) value += args.type[d];
-        if (position) value += position[d];
-        y[d] = value;
+      for (int32_t i = 0; i < args.count; ++i) {
+        const EmbedTable& table = args.tables[i];
+        const int64_t index = table.ids ? table.ids[t] : 0;
+        if (table.dtype == DType::kF32) add_row<float>(table, index, args.width, i == 0, y);
+        if (table.dtype == DType::kF16) add_row<Float16>(table, index, args.width, i == 0, y);
+        if (table.dtype == DType::kBF16) add_row<Bfloat16>(table, index, args.width, i == 0, y);
       }
     }
   });
   return kOk;
 }
 
-Status bag(Scope& scope, const BagArgs& args) {
+Status bag(Stream& stream, const BagArgs& args) {
   if (args.dtype != DType::kF32 && args.dtype != DType::kF16 && args.dtype != DType::kBF16 &&
       args.dtype != DType::kI8) {
-    std::snprintf(scope.message, sizeof scope.message,
-                  "a table of %s is not supported (float32, float16, bfloat16, int8 are)", dtype_name(args.dtype));
+    std::snprintf(stream.message, sizeof stream.message,
+                  "Expected a table of float32, float16, bfloat16 or int8 but received %s", dtype_name(args.dtype));
     return kBadArgument;
   }
-  run_tasks(scope, args.texts, [&](int64_t text) {
+  run_tasks(stream, args.texts, [&](int64_t text) {
     switch (args.dtype) {
       case DType::kF32: return bag_text<float>(args, text);
       case DType::kF16: return bag_text<Float16>(args, text);

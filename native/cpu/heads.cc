@@ -47,7 +47,7 @@ Word word_at(const Element* row, int64_t n, int64_t k) {
 }  // namespace
 
 template <typename Element>
-void prepare_text(const AttentionArgs& args, int64_t text) {
+void normalize_and_rotate(const AttentionArgs& args, int64_t text) {
   const int64_t begin = args.offsets[text], end = args.offsets[text + 1];
   for (int64_t t = begin; t < end; ++t) {
     Element* row = static_cast<Element*>(args.qkv) + t * args.qkv_stride;
@@ -103,8 +103,8 @@ void pack_values(const AttentionArgs& args, int64_t begin, int64_t n, int64_t kv
   }
 }
 
-template void prepare_text<float>(const AttentionArgs&, int64_t);
-template void prepare_text<uint16_t>(const AttentionArgs&, int64_t);
+template void normalize_and_rotate<float>(const AttentionArgs&, int64_t);
+template void normalize_and_rotate<uint16_t>(const AttentionArgs&, int64_t);
 template void pack_keys<FloatDot>(const AttentionArgs&, int64_t, int64_t, int64_t, Word*);
 template void pack_keys<Bfloat16Dot>(const AttentionArgs&, int64_t, int64_t, int64_t, Word*);
 template void pack_values<FloatDot>(const AttentionArgs&, int64_t, int64_t, int64_t, Word*);

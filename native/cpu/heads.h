@@ -14,7 +14,7 @@ using ElementOf = std::conditional_t<Dot::kPerWord == 1, float, uint16_t>;
 
 // q and k of all heads of one text, in place: RMS norm over the head, then rotation of (x_i, x_{i + half}).
 template <typename Element>
-void prepare_text(const AttentionArgs& args, int64_t text);
+void normalize_and_rotate(const AttentionArgs& args, int64_t text);
 
 // Keys begin .. begin + n of a key head as panels of [words of head_dim][kPanel keys], the last one as many vectors
 // wide as it needs. Keys and dimensions that do not exist are zero.

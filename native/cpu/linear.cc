@@ -125,18 +125,18 @@ void run_panel(const LinearArgs& args, const Operand& x, const Panel& panel, int
 
 }  // namespace
 
-Status linear(Scope& scope, const LinearArgs& args) {
+Status linear(Stream& stream, const LinearArgs& args) {
   const Packed& packed = *static_cast<const Packed*>(args.weights);
   const int64_t panels = divide_up(packed.out, kPanel);
   const int64_t row_blocks = divide_up(args.rows, kRowBlock);
   if (row_blocks == 0) return kOk;
   const int64_t block = divide_up(args.rows, row_blocks);
   Operand x;
-  if (!prepare_operand(scope, args, x)) return kOutOfMemory;
+  if (!prepare_operand(stream, args, x)) return kOutOfMemory;
   bool out_of_memory = false;
   const int64_t together = std::clamp<int64_t>(panels / kLeastTasks, 1, kMostPanels),
                 runs = divide_up(panels, together);
-  run_tasks(scope, runs * row_blocks, [&](int64_t task) {
+  run_tasks(stream, runs * row_blocks, [&](int64_t task) {
     const int64_t row_begin = task / runs * block;
     const int64_t row_end = std::min(args.rows, row_begin + block);
     auto* sums = static_cast<Word*>(thread_scratch(Scratch::kTask, static_cast<size_t>(block * kPanel) * sizeof(Word)));

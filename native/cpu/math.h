@@ -1,7 +1,7 @@
 // Vectorised exp, tanh, erf and the activations made of them. Error bounds are those that test/native/math_test.cc
 // measures against float64 over a dense grid: exp 1.5 ulp, tanh 2 ulp, erf 5e-7 absolute. A NaN gives a NaN.
 //
-// The `rough` ones are for results that are rounded to bfloat16, whose half unit is 2^-9 of the value: rough_exp2 8e-5
+// The `fast` ones are for results that are rounded to bfloat16, whose half unit is 2^-9 of the value: fast_exp2 8e-5
 // relative, GELU 8e-5 |x|, the others 1.5e-4 |x| (SiLU, GELU by tanh) or 1.5e-4 (tanh, sigmoid).
 #pragma once
 
@@ -64,7 +64,7 @@ inline Vec tanh(Vec x) {
 inline Vec sigmoid(Vec x) { return broadcast(1.0f) / (broadcast(1.0f) + exp(-x)); }
 
 // 2^x as 2^n times a minimax polynomial of degree 3 on the rest, |rest| <= 1/2. Clamped: below -126 gives about 1e-38.
-inline Vec rough_exp2(Vec x) {
+inline Vec fast_exp2(Vec x) {
   x = minimum(broadcast(127.0f), maximum(broadcast(-126.0f), x));
   const Vec magic = broadcast(12582912.0f + 127.0f);  // see exp; the lowest bits are the exponent as floats write it
   const Vec shifted = x + magic;
@@ -78,11 +78,11 @@ inline Vec rough_exp2(Vec x) {
 
 constexpr float kLog2E = 1.44269504f;
 
-inline Vec rough_sigmoid(Vec x) { return broadcast(1.0f) / (broadcast(1.0f) + rough_exp2(x * broadcast(-kLog2E))); }
+inline Vec fast_sigmoid(Vec x) { return broadcast(1.0f) / (broadcast(1.0f) + fast_exp2(x * broadcast(-kLog2E))); }
 
 // x times an odd minimax polynomial for the normal distribution's area up to x, less a half; it is a half at 3.8, where
 // x is cut.
-inline Vec rough_gelu(Vec x) {
+inline Vec fast_gelu(Vec x) {
   const Vec cut = minimum(broadcast(3.8f), maximum(broadcast(-3.8f), x));
   const Vec s = cut * cut;
   Vec p = broadcast(3.65912703e-08f);
@@ -111,13 +111,13 @@ inline Vec activate(Vec x) {
 }
 
 template <Activation kind>
-inline Vec rough_activate(Vec x) {
-  if constexpr (kind == Activation::kGelu) return rough_gelu(x);
+inline Vec fast_activate(Vec x) {
+  if constexpr (kind == Activation::kGelu) return fast_gelu(x);
   if constexpr (kind == Activation::kGeluTanh)
-    return x * rough_sigmoid(broadcast(1.59576912f) * (x + broadcast(0.044715f) * x * x * x));
-  if constexpr (kind == Activation::kSilu) return x * rough_sigmoid(x);
-  if constexpr (kind == Activation::kTanh) return broadcast(2.0f) * rough_sigmoid(x + x) - broadcast(1.0f);
-  if constexpr (kind == Activation::kSigmoid) return rough_sigmoid(x);
+    return x * fast_sigmoid(broadcast(1.59576912f) * (x + broadcast(0.044715f) * x * x * x));
+  if constexpr (kind == Activation::kSilu) return x * fast_sigmoid(x);
+  if constexpr (kind == Activation::kTanh) return broadcast(2.0f) * fast_sigmoid(x + x) - broadcast(1.0f);
+  if constexpr (kind == Activation::kSigmoid) return fast_sigmoid(x);
   return activate<kind>(x);
 }
 
@@ -125,7 +125,7 @@ inline Vec rough_activate(Vec x) {
 template <Activation kind, typename Element>
 inline Vec activate_for(Vec x) {
   if constexpr (sizeof(Element) < sizeof(float))
-    return rough_activate<kind>(x);
+    return fast_activate<kind>(x);
   else
     return activate<kind>(x);
 }

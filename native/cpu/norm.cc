@@ -49,8 +49,8 @@ void norm_row(const NormArgs& args, int64_t row) {
 
 }  // namespace
 
-Status norm(Scope& scope, const NormArgs& args) {
-  run_tasks(scope, (args.rows + kRowsPerTask - 1) / kRowsPerTask, [&](int64_t task) {
+Status norm(Stream& stream, const NormArgs& args) {
+  run_tasks(stream, (args.rows + kRowsPerTask - 1) / kRowsPerTask, [&](int64_t task) {
     const int64_t end = std::min(args.rows, (task + 1) * kRowsPerTask);
     for (int64_t row = task * kRowsPerTask; row < end; ++row)
       args.y_dtype == DType::kBF16 ? norm_row<uint16_t>(args, row) : norm_row<float>(args, row);

@@ -113,7 +113,7 @@ float quantize_weights(const float* x, const float* smoothing, int64_t n, Word* 
   return greatest / 127.0f;
 }
 
-bool prepare_operand(Scope& scope, const LinearArgs& args, Operand& operand) {
+bool prepare_operand(Stream& stream, const LinearArgs& args, Operand& operand) {
   const PackedLinear& weights = *args.weights;
   const int64_t per_word = elements_per_word(weights.dtype);
   if (weights.dtype == args.x_dtype && weights.in % per_word == 0 &&
@@ -127,7 +127,7 @@ bool prepare_operand(Scope& scope, const LinearArgs& args, Operand& operand) {
                      static_cast<size_t>(args.rows) * (static_cast<size_t>(stride) * sizeof(Word) + sizeof(RowScale))));
   if (!words) return false;
   auto* scales = reinterpret_cast<RowScale*>(words + args.rows * stride);
-  run_tasks(scope, divide_up(args.rows, kRowsPerTask), [&](int64_t task) {
+  run_tasks(stream, divide_up(args.rows, kRowsPerTask), [&](int64_t task) {
     const int64_t begin = task * kRowsPerTask, end = std::min(args.rows, begin + kRowsPerTask);
     if (args.x_dtype == DType::kBF16)
       prepare_rows<uint16_t>(args, begin, end, words, stride, scales);

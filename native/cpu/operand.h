@@ -30,6 +30,6 @@ float quantize_weights(const float* x, const float* smoothing, int64_t n, Word* 
 
 // The rows of a linear's x for its dtype: x itself where that will do, otherwise in the calling thread's
 // Scratch::kShared. False when memory ran out.
-bool prepare_operand(Scope& scope, const LinearArgs& args, Operand& operand);
+bool prepare_operand(Stream& stream, const LinearArgs& args, Operand& operand);
 
 }  // namespace embedcore::cpu::EMBEDCORE_ISA

@@ -59,8 +59,8 @@ void pool_text(const PoolArgs& args, int64_t text) {
 
 }  // namespace
 
-Status pool(Scope& scope, const PoolArgs& args) {
-  run_tasks(scope, args.texts, [&](int64_t text) { pool_text(args, text); });
+Status pool(Stream& stream, const PoolArgs& args) {
+  run_tasks(stream, args.texts, [&](int64_t text) { pool_text(args, text); });
   return kOk;
 }
 

@@ -206,16 +206,16 @@ inline void transpose_words(IntVec (&rows)[kWidth]) {
   transpose_words(rows, std::make_integer_sequence<int, kWidth>());
 }
 
-// Calls body(task) for each task through the scope's team.
+// Calls body(task) for each task through the stream's team.
 template <typename Body>
-void run_tasks(Scope& scope, int64_t tasks, Body&& body) {
+void run_tasks(Stream& stream, int64_t tasks, Body&& body) {
   if (tasks <= 0) return;
   if (tasks == 1) {
     body(0);
     return;
   }
-  scope.parallel(
-      scope.team, tasks, [](void* arg, int64_t task) { (*static_cast<Body*>(arg))(task); },
+  stream.parallel(
+      stream.team, tasks, [](void* arg, int64_t task) { (*static_cast<Body*>(arg))(task); },
       const_cast<void*>(static_cast<const void*>(&body)));
 }
 

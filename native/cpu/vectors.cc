@@ -73,7 +73,7 @@ void quantize_row(const QuantizeArgs& args, int64_t row) {
 
 }  // namespace
 
-Status normalize(Scope&, const NormalizeArgs& args) {
+Status normalize(Stream&, const NormalizeArgs& args) {
   for (int64_t row = 0; row < args.rows; ++row) {
     float* x = args.x + row * args.stride;
     const float length = length_of(x, args.width);
@@ -82,16 +82,16 @@ Status normalize(Scope&, const NormalizeArgs& args) {
   return kOk;
 }
 
-Status similarity(Scope& scope, const SimilarityArgs& args) {
-  run_tasks(scope, args.rows_a, [&](int64_t i) {
+Status similarity(Stream& stream, const SimilarityArgs& args) {
+  run_tasks(stream, args.rows_a, [&](int64_t i) {
     for (int64_t j = 0; j < args.rows_b; ++j)
       args.y[i * args.rows_b + j] = compare(args.kind, args.a + i * args.width, args.b + j * args.width, args.width);
   });
   return kOk;
 }
 
-Status quantize(Scope& scope, const QuantizeArgs& args) {
-  run_tasks(scope, (args.rows + kRowsPerTask - 1) / kRowsPerTask, [&](int64_t task) {
+Status quantize(Stream& stream, const QuantizeArgs& args) {
+  run_tasks(stream, (args.rows + kRowsPerTask - 1) / kRowsPerTask, [&](int64_t task) {
     const int64_t end = std::min(args.rows, (task + 1) * kRowsPerTask);
     for (int64_t row = task * kRowsPerTask; row < end; ++row) quantize_row(args, row);
   });

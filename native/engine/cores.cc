@@ -46,7 +46,7 @@ double cgroup_quota() {
 
 }  // namespace
 
-int usable_cores() {
+int available_cores() {
   int cores = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 #ifdef __linux__
   cpu_set_t allowed;
@@ -67,7 +67,7 @@ int usable_cores() {
   return cores;
 }
 
-void give_way() {
+void lower_priority() {
 #if defined(__linux__)
   setpriority(PRIO_PROCESS, 0, 5);  // 0: on Linux the thread, not the process
 #endif

@@ -5,11 +5,11 @@ namespace embedcore {
 
 // Cores of the affinity mask with hyper-thread siblings counted once, cut to the cgroup's CPU quota (rounded up). At
 // least 1.
-int usable_cores();
+int available_cores();
 
 // The calling thread gives way to the process's other threads where there are not cores for all: the event loop and the
 // tokenizer, whose work is short and waited for. Their share of a busy core is three times this thread's. Linux alone
 // has it; elsewhere nothing happens.
-void give_way();
+void lower_priority();
 
 }  // namespace embedcore

@@ -208,7 +208,7 @@ bool Engine::take_work(Work& work, bool only_short) {
 // --- working ---
 
 void Engine::work_loop(Worker& self) {
-  give_way();
+  lower_priority();
   std::unique_lock lock(mutex_);
   while (!closing_) {
     if (take_work(self.work[0], false)) {
@@ -260,9 +260,9 @@ void Engine::run_work(Worker& self, int level) {
     }
     if (someone_idle) wake_.notify_all();
   }
-  Scope scope{};
-  scope.team = &self.team;
-  scope.parallel = [](void* team, int64_t tasks, void (*body)(void*, int64_t), void* arg) {
+  Stream stream{};
+  stream.team = &self.team;
+  stream.parallel = [](void* team, int64_t tasks, void (*body)(void*, int64_t), void* arg) {
     static_cast<Team*>(team)->run(tasks, body, arg);
   };
 
@@ -289,7 +289,7 @@ void Engine::run_work(Worker& self, int level) {
                       work.prefix.data(),
                       static_cast<int64_t>(work.skip.size()),
                       work.longest};
-    if (const float* rows = model_->run(plan, group, self.workspace[level], scope, between_layers))
+    if (const float* rows = model_->run(plan, group, self.workspace[level], stream, between_layers))
       deliver(work, plan, rows);
   } catch (const std::bad_alloc&) {
     error = std::make_exception_ptr(

@@ -6,8 +6,8 @@
 
 #include "base/error.h"
 #include "base/mapped_file.h"
-#include "ops/combine.h"
 #include "ops/embed.h"
+#include "ops/fuse.h"
 
 namespace embedcore {
 
@@ -137,7 +137,7 @@ size_t Encoder::workspace_floats(const ForwardPlan& plan, int64_t tokens) const 
   return floats;
 }
 
-void Encoder::embed(const Group& group, Workspace& workspace, Scope& scope, float* hidden) const {
+void Encoder::embed(const Group& group, Workspace& workspace, Stream& stream, float* hidden) const {
   const int64_t tokens = group.tokens();
   // Positions are written into a float buffer's memory: both are four bytes wide.
   auto* positions = reinterpret_cast<int32_t*>(workspace.cut(tokens));
@@ -152,29 +152,29 @@ void Encoder::embed(const Group& group, Workspace& workspace, Scope& scope, floa
       }
     }
   }
-  check_status(backend_.embed(scope, {group.ids, positions, tokens, config_.hidden, word_.data(), position_.data(),
-                                      type_.empty() ? nullptr : type_.data(), hidden, config_.hidden}),
-               scope, "embed");
-  if (config_.embedding_norm) norm(embedding_norm_, tokens, scope, hidden);
+  check_status(backend_.embed(stream, {group.ids, positions, tokens, config_.hidden, word_.data(), position_.data(),
+                                       type_.empty() ? nullptr : type_.data(), hidden, config_.hidden}),
+               stream, "embed");
+  if (config_.embedding_norm) norm(embedding_norm_, tokens, stream, hidden);
 }
 
-void Encoder::norm(const NormWeights& weights, int64_t tokens, Scope& scope, float* hidden) const {
+void Encoder::norm(const NormWeights& weights, int64_t tokens, Stream& stream, float* hidden) const {
   const LayerSpec& spec = config_.layers.front();
-  check_status(
-      backend_.norm(scope, {spec.norm, hidden, config_.hidden, hidden, config_.hidden, tokens, config_.hidden,
+  check_status(backend_.norm(
+                   stream, {spec.norm, hidden, config_.hidden, hidden, config_.hidden, tokens, config_.hidden,
                             weights.weight.data(), weights.bias.empty() ? nullptr : weights.bias.data(), spec.epsilon}),
-      scope, "norm");
+               stream, "norm");
 }
 
-void Encoder::keep_state(const ForwardPlan& plan, int64_t state, int64_t tokens, Scope& scope, const float* hidden,
+void Encoder::keep_state(const ForwardPlan& plan, int64_t state, int64_t tokens, Stream& stream, const float* hidden,
                          float* joined) const {
   for (size_t i = 0; i < plan.states.size(); ++i) {
     if (plan.states[i] != state) continue;
     const int64_t joined_width = width(plan);
     float* to = joined + (plan.concat ? static_cast<int64_t>(i) * config_.hidden : 0);
-    check_status(backend_.combine(scope, {hidden, config_.hidden, to, joined_width, tokens, config_.hidden,
-                                          plan.factors[i], plan.concat || i == 0}),
-                 scope, "combine");
+    check_status(backend_.fuse(stream, {hidden, config_.hidden, to, joined_width, tokens, config_.hidden,
+                                        plan.factors[i], plan.concat || i == 0}),
+                 stream, "fuse");
   }
 }
 
@@ -201,8 +201,8 @@ std::vector<LayerInputSizes> Encoder::measure_inputs(const TensorReader& reader)
                     texts.longest};
   ForwardPlan plan;
   plan.layers = attention_plan({});
-  Scope scope{};
-  scope.parallel = [](void*, int64_t tasks, void (*body)(void*, int64_t), void* arg) {
+  Stream stream{};
+  stream.parallel = [](void*, int64_t tasks, void (*body)(void*, int64_t), void* arg) {
     for (int64_t task = 0; task < tasks; ++task) body(arg, task);
   };
   const DType dtype = std::exchange(dtype_, DType::kF32);
@@ -212,7 +212,7 @@ std::vector<LayerInputSizes> Encoder::measure_inputs(const TensorReader& reader)
   workspace.reset(workspace_floats(plan, group.tokens()));
   size_t next = 0;
   forward_watched(
-      plan, group, workspace, scope,
+      plan, group, workspace, stream,
       [&] {
         if (next > 0) layers_[next - 1] = {};
         layers_[next] = read_layer(reader, backend_, DType::kF32, config_, next);
@@ -225,12 +225,12 @@ std::vector<LayerInputSizes> Encoder::measure_inputs(const TensorReader& reader)
   return inputs;
 }
 
-const float* Encoder::forward(const ForwardPlan& plan, const Group& group, Workspace& workspace, Scope& scope,
+const float* Encoder::forward(const ForwardPlan& plan, const Group& group, Workspace& workspace, Stream& stream,
                               const std::function<bool()>& between_layers) const {
-  return forward_watched(plan, group, workspace, scope, between_layers, nullptr);
+  return forward_watched(plan, group, workspace, stream, between_layers, nullptr);
 }
 
-const float* Encoder::forward_watched(const ForwardPlan& plan, const Group& group, Workspace& workspace, Scope& scope,
+const float* Encoder::forward_watched(const ForwardPlan& plan, const Group& group, Workspace& workspace, Stream& stream,
                                       const std::function<bool()>& between_layers,
                                       std::vector<LayerInputSizes>* watched) const {
   const int64_t tokens = group.tokens(), hidden_size = config_.hidden;
@@ -244,8 +244,8 @@ const float* Encoder::forward_watched(const ForwardPlan& plan, const Group& grou
   buffers.middle = workspace.cut(buffers.middle_rows * widest_up(config_), buffers.dtype);
   float* joined = plan.only_last ? nullptr : workspace.cut(tokens * width(plan));
 
-  embed(group, workspace, scope, buffers.hidden);
-  if (joined) keep_state(plan, 0, tokens, scope, buffers.hidden, joined);
+  embed(group, workspace, stream, buffers.hidden);
+  if (joined) keep_state(plan, 0, tokens, stream, buffers.hidden, joined);
 
   const int64_t reach = std::max<int64_t>(group.longest - 1, 0);
   const std::vector<float> bias = config_.relative_buckets > 0 ? relative_bias(reach) : std::vector<float>();
@@ -254,7 +254,7 @@ const float* Encoder::forward_watched(const ForwardPlan& plan, const Group& grou
     if (!between_layers()) return nullptr;
     const auto rope = ropes_[i] ? ropes_[i]->at_least(group.longest) : nullptr;
     const LayerCall call{backend_,
-                         scope,
+                         stream,
                          group,
                          hidden_size,
                          plan.layers[i].mask,
@@ -265,8 +265,8 @@ const float* Encoder::forward_watched(const ForwardPlan& plan, const Group& grou
                          watched ? &(*watched)[i] : nullptr};
     layer_forward(call, config_.layers[i], layers_[i], buffers);
     const auto state = static_cast<int64_t>(i) + 1;
-    if (state == last && config_.final_norm) norm(final_norm_, tokens, scope, buffers.hidden);
-    if (joined) keep_state(plan, state, tokens, scope, buffers.hidden, joined);
+    if (state == last && config_.final_norm) norm(final_norm_, tokens, stream, buffers.hidden);
+    if (joined) keep_state(plan, state, tokens, stream, buffers.hidden, joined);
   }
   return joined ? joined : buffers.hidden;
 }

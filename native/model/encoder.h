@@ -52,19 +52,19 @@ class Encoder {
 
   // Returns [tokens, width(plan)] inside the workspace. `between_layers` is called before each layer; false stops, and
   // null is returned.
-  const float* forward(const ForwardPlan& plan, const Group& group, Workspace& workspace, Scope& scope,
+  const float* forward(const ForwardPlan& plan, const Group& group, Workspace& workspace, Stream& stream,
                        const std::function<bool()>& between_layers) const;
 
  private:
   Encoder(const Backend& backend, DType dtype) : backend_(backend), dtype_(dtype) {}
   DType activation_dtype() const { return dtype_ == DType::kF32 ? DType::kF32 : DType::kBF16; }
-  void embed(const Group& group, Workspace& workspace, Scope& scope, float* hidden) const;
-  void norm(const NormWeights& weights, int64_t tokens, Scope& scope, float* hidden) const;
-  const float* forward_watched(const ForwardPlan& plan, const Group& group, Workspace& workspace, Scope& scope,
+  void embed(const Group& group, Workspace& workspace, Stream& stream, float* hidden) const;
+  void norm(const NormWeights& weights, int64_t tokens, Stream& stream, float* hidden) const;
+  const float* forward_watched(const ForwardPlan& plan, const Group& group, Workspace& workspace, Stream& stream,
                                const std::function<bool()>& between_layers,
                                std::vector<LayerInputSizes>* watched) const;
   std::vector<LayerInputSizes> measure_inputs(const TensorReader& reader);
-  void keep_state(const ForwardPlan& plan, int64_t state, int64_t tokens, Scope& scope, const float* hidden,
+  void keep_state(const ForwardPlan& plan, int64_t state, int64_t tokens, Stream& stream, const float* hidden,
                   float* joined) const;
   std::vector<float> relative_bias(int64_t reach) const;
 

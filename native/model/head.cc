@@ -53,7 +53,7 @@ int64_t Head::widest(int64_t width) const {
   return width;
 }
 
-void Head::apply(Scope& scope, float* rows, float* spare, int64_t texts, int64_t width, int64_t stride,
+void Head::apply(Stream& stream, float* rows, float* spare, int64_t texts, int64_t width, int64_t stride,
                  bool normalize) const {
   for (const Loaded& loaded : modules_) {
     switch (loaded.module.kind) {
@@ -61,27 +61,27 @@ void Head::apply(Scope& scope, float* rows, float* spare, int64_t texts, int64_t
         const HeadModule& dense = loaded.module;
         const float* residual = nullptr;
         if (dense.residual && loaded.residual.get()) {
-          check_status(backend_->linear(scope, {loaded.residual.get(), rows, stride, spare, stride, texts,
-                                                Activation::kIdentity, nullptr, 0}),
-                       scope, "dense");
+          check_status(backend_->linear(stream, {loaded.residual.get(), rows, stride, spare, stride, texts,
+                                                 Activation::kIdentity, nullptr, 0}),
+                       stream, "dense");
           residual = spare;
         } else if (dense.residual) {
           residual = rows;
         }
-        check_status(backend_->linear(scope, {loaded.linear.get(), rows, stride, spare, stride, texts, dense.activation,
-                                              residual, stride}),
-                     scope, "dense");
+        check_status(backend_->linear(stream, {loaded.linear.get(), rows, stride, spare, stride, texts,
+                                               dense.activation, residual, stride}),
+                     stream, "dense");
         std::memcpy(rows, spare, static_cast<size_t>(texts * stride) * sizeof(float));
         width = dense.out;
         break;
       }
       case HeadModule::Kind::kLayerNorm:
-        check_status(backend_->norm(scope, {NormKind::kLayer, rows, stride, rows, stride, texts, width,
-                                            loaded.norm.weight.data(), loaded.norm.bias.data(), 1e-5f}),
-                     scope, "norm");
+        check_status(backend_->norm(stream, {NormKind::kLayer, rows, stride, rows, stride, texts, width,
+                                             loaded.norm.weight.data(), loaded.norm.bias.data(), 1e-5f}),
+                     stream, "norm");
         break;
       case HeadModule::Kind::kNormalize:
-        if (normalize) check_status(backend_->normalize(scope, {rows, stride, texts, width}), scope, "normalize");
+        if (normalize) check_status(backend_->normalize(stream, {rows, stride, texts, width}), stream, "normalize");
         break;
     }
   }

@@ -26,7 +26,7 @@ class Head {
   int64_t out_width(int64_t width) const;
   int64_t widest(int64_t width) const;
   // In place on rows of [texts, stride], stride >= widest; spare is as large.
-  void apply(Scope& scope, float* rows, float* spare, int64_t texts, int64_t width, int64_t stride,
+  void apply(Stream& stream, float* rows, float* spare, int64_t texts, int64_t width, int64_t stride,
              bool normalize) const;
 
  private:

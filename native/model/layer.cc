@@ -9,10 +9,10 @@
 
 namespace embedcore {
 
-void check_status(Status status, const Scope& scope, const char* op) {
+void check_status(Status status, const Stream& stream, const char* op) {
   if (status == kOk) return;
   if (status == kOutOfMemory) fail(Code::kOutOfMemory, "no memory for %s", op);
-  fail(Code::kInternal, "%s: %s", op, scope.message);
+  fail(Code::kInternal, "%s: %s", op, stream.message);
 }
 
 namespace {
@@ -29,18 +29,18 @@ struct View {
 
 void run_linear(const LayerCall& call, const Linear& weights, const View& x, const View& y, int64_t rows,
                 Activation activation = Activation::kIdentity, const float* residual = nullptr) {
-  check_status(call.backend.linear(call.scope, {weights.get(), x.data, x.stride, y.data, y.stride, rows, activation,
-                                                residual, y.stride, x.dtype, y.dtype}),
-               call.scope, "linear");
+  check_status(call.backend.linear(call.stream, {weights.get(), x.data, x.stride, y.data, y.stride, rows, activation,
+                                                 residual, y.stride, x.dtype, y.dtype}),
+               call.stream, "linear");
 }
 
 void run_norm(const LayerCall& call, const LayerSpec& spec, const NormWeights& weights, const float* x, const View& y) {
   const int64_t width = call.hidden_size;
   check_status(
-      call.backend.norm(call.scope,
+      call.backend.norm(call.stream,
                         {spec.norm, x, width, y.data, y.stride, call.group.tokens(), width, weights.weight.data(),
                          weights.bias.empty() ? nullptr : weights.bias.data(), spec.epsilon, y.dtype}),
-      call.scope, "norm");
+      call.stream, "norm");
 }
 
 void watch_inputs(const LayerCall& call, InputSizes LayerInputSizes::*sizes, const View& x) {
@@ -76,7 +76,7 @@ void attend(const LayerCall& call, const LayerSpec& spec, const LayerWeights& we
   args.bias = call.bias;
   args.bias_reach = call.bias_reach;
   args.dtype = buffers.dtype;
-  check_status(call.backend.attention(call.scope, args), call.scope, "attention");
+  check_status(call.backend.attention(call.stream, args), call.stream, "attention");
 }
 
 // hidden += mlp(x), a block of rows at a time
@@ -91,9 +91,9 @@ void feed_forward(const LayerCall& call, const LayerSpec& spec, const LayerWeigh
     const View middle{buffers.middle, up_width, buffers.dtype};
     run_linear(call, weights.up, x.from_row(row), middle, rows, spec.gated ? Activation::kIdentity : spec.activation);
     if (spec.gated)
-      check_status(call.backend.gate(call.scope, {middle.data, up_width, middle.data, up_width, rows, spec.intermediate,
-                                                  spec.activation, middle.dtype}),
-                   call.scope, "gate");
+      check_status(call.backend.gate(call.stream, {middle.data, up_width, middle.data, up_width, rows,
+                                                   spec.intermediate, spec.activation, middle.dtype}),
+                   call.stream, "gate");
     // in post-norm x is hidden itself: linear may not write what it reads, and it reads the middle alone
     run_linear(call, weights.down, middle, {hidden, width}, rows, Activation::kIdentity, hidden);
   }

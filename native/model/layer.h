@@ -35,7 +35,7 @@ constexpr int64_t kMiddleRows = 128;
 
 struct LayerCall {
   const Backend& backend;
-  Scope& scope;
+  Stream& stream;
   const Group& group;
   int64_t hidden_size;
   Mask mask;
@@ -50,6 +50,6 @@ void layer_forward(const LayerCall& call, const LayerSpec& spec, const LayerWeig
                    const LayerBuffers& buffers);
 
 // Throws the Error that a backend's refusal means.
-void check_status(Status status, const Scope& scope, const char* op);
+void check_status(Status status, const Stream& stream, const char* op);
 
 }  // namespace embedcore

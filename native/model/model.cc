@@ -92,7 +92,7 @@ EncodePlan Model::plan(const PlanOptions& options) const {
   return plan;
 }
 
-const float* Model::run(const EncodePlan& plan, const Group& group, Workspace& workspace, Scope& scope,
+const float* Model::run(const EncodePlan& plan, const Group& group, Workspace& workspace, Stream& stream,
                         const std::function<bool()>& between_layers) const {
   const Backend& backend = static_ ? static_->backend() : encoder_->backend();
   const int64_t rows = plan.token_output ? group.tokens() : group.texts;
@@ -105,11 +105,11 @@ const float* Model::run(const EncodePlan& plan, const Group& group, Workspace& w
   if (static_) {
     if (!between_layers()) return nullptr;
     if (plan.token_output)
-      static_->token_rows(group, workspace, scope, out, plan.stride);
+      static_->token_rows(group, workspace, stream, out, plan.stride);
     else
-      static_->forward(group, workspace, scope, out, plan.stride);
+      static_->forward(group, workspace, stream, out, plan.stride);
   } else {
-    const float* hidden = encoder_->forward(plan.forward, group, workspace, scope, between_layers);
+    const float* hidden = encoder_->forward(plan.forward, group, workspace, stream, between_layers);
     if (!hidden) return nullptr;
     const int64_t width = encoder_->width(plan.forward);
     if (plan.token_output) {
@@ -117,15 +117,15 @@ const float* Model::run(const EncodePlan& plan, const Group& group, Workspace& w
     } else {
       for (size_t i = 0; i < plan.pooling.size(); ++i) {
         float* column = out + static_cast<int64_t>(i) * width;
-        check_status(backend.pool(scope, {plan.pooling[i], hidden, width, column, plan.stride, group.offsets,
-                                          group.skip, group.texts, width}),
-                     scope, "pool");
+        check_status(backend.pool(stream, {plan.pooling[i], hidden, width, column, plan.stride, group.offsets,
+                                           group.skip, group.texts, width}),
+                     stream, "pool");
       }
     }
   }
-  if (!plan.token_output) head_.apply(scope, out, spare, rows, plan.pooled, plan.stride, plan.apply_normalize);
+  if (!plan.token_output) head_.apply(stream, out, spare, rows, plan.pooled, plan.stride, plan.apply_normalize);
   if (plan.normalize_last)
-    check_status(backend.normalize(scope, {out, plan.stride, rows, plan.dimension}), scope, "normalize");
+    check_status(backend.normalize(stream, {out, plan.stride, rows, plan.dimension}), stream, "normalize");
   return out;
 }
 

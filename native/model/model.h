@@ -65,7 +65,7 @@ class Model {
 
   // Encodes a group: returns [rows, plan.dimension] with a row stride of plan.stride inside the workspace, rows = texts
   // or tokens; null when between_layers said stop. Resets the workspace.
-  const float* run(const EncodePlan& plan, const Group& group, Workspace& workspace, Scope& scope,
+  const float* run(const EncodePlan& plan, const Group& group, Workspace& workspace, Stream& stream,
                    const std::function<bool()>& between_layers) const;
 
  private:

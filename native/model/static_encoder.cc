@@ -74,7 +74,7 @@ std::shared_ptr<const StaticEncoder> StaticEncoder::load(const std::string& dire
   return encoder;
 }
 
-void StaticEncoder::forward(const Group& group, Workspace& workspace, Scope& scope, float* out,
+void StaticEncoder::forward(const Group& group, Workspace& workspace, Stream& stream, float* out,
                             int64_t out_stride) const {
   const int32_t* rows = group.ids;
   if (!mapping_.empty()) {
@@ -82,18 +82,18 @@ void StaticEncoder::forward(const Group& group, Workspace& workspace, Scope& sco
     for (int64_t t = 0; t < group.tokens(); ++t) mapped[t] = mapping_[static_cast<size_t>(group.ids[t])];
     rows = mapped;
   }
-  check_status(backend_.bag(scope, {rows, group.ids, group.offsets, group.texts, width_, table_, dtype_,
-                                    scales_.empty() ? nullptr : scales_.data(),
-                                    weights_.empty() ? nullptr : weights_.data(), out, out_stride}),
-               scope, "bag");
+  check_status(backend_.bag(stream, {rows, group.ids, group.offsets, group.texts, width_, table_, dtype_,
+                                     scales_.empty() ? nullptr : scales_.data(),
+                                     weights_.empty() ? nullptr : weights_.data(), out, out_stride}),
+               stream, "bag");
 }
 
-void StaticEncoder::token_rows(const Group& group, Workspace& workspace, Scope& scope, float* out,
+void StaticEncoder::token_rows(const Group& group, Workspace& workspace, Stream& stream, float* out,
                                int64_t out_stride) const {
   // Each token is a text of one token.
   auto* offsets = reinterpret_cast<int32_t*>(workspace.cut(group.tokens() + 1));
   for (int64_t t = 0; t <= group.tokens(); ++t) offsets[t] = static_cast<int32_t>(t);
-  forward({group.ids, offsets, group.skip, group.prefix, group.tokens(), 1}, workspace, scope, out, out_stride);
+  forward({group.ids, offsets, group.skip, group.prefix, group.tokens(), 1}, workspace, stream, out, out_stride);
 }
 
 }  // namespace embedcore

@@ -29,9 +29,9 @@ class StaticEncoder {
   static size_t workspace_floats(int64_t tokens) { return 2 * Workspace::size_of(tokens + 1); }
 
   // out [texts, width]
-  void forward(const Group& group, Workspace& workspace, Scope& scope, float* out, int64_t out_stride) const;
+  void forward(const Group& group, Workspace& workspace, Stream& stream, float* out, int64_t out_stride) const;
   // out [tokens, width]: the row of each token
-  void token_rows(const Group& group, Workspace& workspace, Scope& scope, float* out, int64_t out_stride) const;
+  void token_rows(const Group& group, Workspace& workspace, Stream& stream, float* out, int64_t out_stride) const;
 
  private:
   explicit StaticEncoder(const Backend& backend) : backend_(backend) {}

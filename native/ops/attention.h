@@ -15,6 +15,7 @@
 
 #include "base/dtype.h"
 #include "ops/backend.h"
+#include "ops/dropout.h"
 
 namespace embedcore {
 
@@ -42,34 +43,40 @@ static inline KeyRange visible_keys(Mask mask, int64_t window, int64_t prefix, i
 }
 
 struct AttentionArgs {
-  void* qkv;  // dtype
-  int64_t qkv_stride;
-  void* y;  // dtype
-  int64_t y_stride;
-  const int32_t* offsets;  // [texts + 1]
-  int64_t texts;
-  int64_t heads, kv_heads, head_dim;
-  float scale;
-  Mask mask;
-  int64_t window;
-  const int32_t* prefix;  // [texts], for kPrefix
+  void* qkv = nullptr;  // dtype
+  int64_t qkv_stride = 0;
+  void* y = nullptr;  // dtype
+  int64_t y_stride = 0;
+  const int32_t* offsets = nullptr;  // [texts + 1]
+  int64_t texts = 0;
+  int64_t longest = 0;  // tokens of the longest text
+  int64_t heads = 0, kv_heads = 0, head_dim = 0;
+  float scale = 1;
+  Mask mask = Mask::kBidirectional;
+  int64_t window = 0;
+  const int32_t* prefix = nullptr;  // [texts], for kPrefix
 
   // Rotary positions ("rotate half"): cos and sin, [positions, rotary_dim / 2] each; the position is the place in the
   // text. Null = none.
-  const float* rope_cos;
-  const float* rope_sin;
-  int64_t rotary_dim;
+  const float* rope_cos = nullptr;
+  const float* rope_sin = nullptr;
+  int64_t rotary_dim = 0;
 
-  const float* q_norm;  // [head_dim] or null
-  const float* k_norm;
-  float qk_norm_epsilon;
+  const float* q_norm = nullptr;  // [head_dim] or null
+  const float* k_norm = nullptr;
+  float qk_norm_epsilon = 0;
 
-  // Added to the scaled score: bias[head * (2 * bias_reach + 1) + bias_reach + (j - i)]; null = none. bias_reach >= n
-  // - 1.
-  const float* bias;
-  int64_t bias_reach;
+  // Added to the scaled score: bias[head * (2 * bias_reach + 1) + bias_reach + (j - i)]; null = none.
+  // bias_reach >= longest - 1.
+  const float* bias = nullptr;
+  int64_t bias_reach = 0;
 
   DType dtype = DType::kF32;
+
+  // Of training. lse [heads, tokens]: log(sum_j exp(score_j)) of each query, kept for a backward pass; null = not kept.
+  // Dropout is of the softmax weights; a backend that has none refuses it (kBadArgument).
+  float* lse = nullptr;
+  Dropout dropout;
 };
 
 }  // namespace embedcore

@@ -1,15 +1,18 @@
-// The table of operations that every backend fills in: reference (plain loops, the definition of right), cpu, cuda.
+// The table that every backend fills in: reference (plain loops, the definition of right), cpu, cuda. Operations, and
+// the memory and streams they work on.
 //
-// Rules that hold for every function of the table:
-// - Activations are row-major with a row stride counted in elements; float32, or bfloat16 where an argument has a dtype
-// that says so. Rows are
-//   tokens (or texts after pooling).
-// - A row of a result depends on that row's own inputs alone and on nothing else: not on the other rows of the call,
-// not on
-//   their number, not on how many threads help. Every sum has one fixed order. This is what makes a text's vector
-//   bit-identical alone and in any batch.
-// - Work that can be divided is given to Scope::parallel in tasks; who runs a task never changes what it computes.
-// - Returns kOk, or a Status with a sentence in Scope::message. No exception and no abort leaves a function.
+// Rules that hold for every operation:
+// - Activations are row-major with a row stride counted in elements; float32, or bfloat16 where an argument has a
+//   dtype that says so. Rows are tokens (or texts after pooling).
+// - All rows, ids, offsets, weights and tables of the arguments are device memory (allocate). Only a backend may touch
+//   them; where `host_memory` is set they are host memory, and the caller may.
+// - A row of a result depends on that row's own inputs alone: not on the other rows of the call, not on their number,
+//   not on how many threads help. Every sum has one fixed order. This is what makes a text's vector bit-identical
+//   alone and in any batch.
+// - Work that can be divided is given to Stream::parallel in tasks; who runs a task never changes what it computes.
+// - Operations on one stream happen in order. On a device they may still run when the function returns; wait() ends
+//   when they are done and reports the first failure.
+// - Returns kOk, or a Status with a sentence in Stream::message. No exception and no abort leaves a function.
 #pragma once
 
 #include <cstddef>
@@ -19,60 +22,104 @@
 
 namespace embedcore {
 
-enum Status : int32_t { kOk = 0, kOutOfMemory = 1, kBadArgument = 2 };
+enum Status : int32_t { kOk = 0, kOutOfMemory = 1, kBadArgument = 2, kDeviceFailed = 3 };
 
 enum class Activation : int32_t { kIdentity, kGelu, kGeluTanh, kRelu, kSilu, kTanh, kSigmoid };
 
-// What a running operation may use of its surroundings.
-struct Scope {
-  void* team;
-  // Runs body(arg, 0 .. tasks-1), each once, in any order, possibly on several threads; returns when all are done.
-  void (*parallel)(void* team, int64_t tasks, void (*body)(void* arg, int64_t task), void* arg);
-  char message[160];
+// One device of a backend, opened. What it holds is the backend's own; a CPU has nothing to hold.
+struct Device;
+
+struct DeviceInfo {
+  char name[128] = "";
+  int32_t compute_capability = 0;  // major * 10 + minor; 0 where there is no such thing
+  int64_t memory_bytes = 0, free_bytes = 0;
+  char reason[256] = "";  // why it cannot be used, and the remedy; empty = it can
 };
 
-struct LinearArgs;
+// One pass on one device: its operations in order. Used by one thread at a time.
+struct Stream {
+  Device* device = nullptr;
+  void* queue = nullptr;  // the backend's own (open_stream)
+  // Host backends: runs body(arg, 0 .. tasks-1), each once, in any order, possibly on several threads; returns when
+  // all are done.
+  void* team = nullptr;
+  void (*parallel)(void* team, int64_t tasks, void (*body)(void* arg, int64_t task), void* arg) = run_in_order;
+  char message[160] = "";
+
+  static void run_in_order(void*, int64_t tasks, void (*body)(void* arg, int64_t task), void* arg) {
+    for (int64_t task = 0; task < tasks; ++task) body(arg, task);
+  }
+};
+
+// The operations, each with its arguments and a contract in ops/. Every table, declaration and check is made from this
+// one list.
+#define EMBEDCORE_OPS(X)                           \
+  X(linear, LinearArgs)         /* linear.h */     \
+  X(attention, AttentionArgs)   /* attention.h */  \
+  X(norm, NormArgs)             /* norm.h */       \
+  X(embed, EmbedArgs)           /* embed.h */      \
+  X(bag, BagArgs)               /* embed.h */      \
+  X(activation, ActivationArgs) /* activation.h */ \
+  X(pool, PoolArgs)             /* pool.h */       \
+  X(fuse, FuseArgs)             /* fuse.h */       \
+  X(normalize, NormalizeArgs)   /* vectors.h */    \
+  X(similarity, SimilarityArgs) /* vectors.h */    \
+  X(quantize, QuantizeArgs)     /* vectors.h */
+
+#define EMBEDCORE_DECLARE_ARGS(name, Args) struct Args;
+EMBEDCORE_OPS(EMBEDCORE_DECLARE_ARGS)
+#undef EMBEDCORE_DECLARE_ARGS
 struct LinearWeights;
-struct AttentionArgs;
-struct NormArgs;
-struct EmbedArgs;
-struct GateArgs;
-struct PoolArgs;
-struct BagArgs;
-struct CombineArgs;
-struct NormalizeArgs;
-struct SimilarityArgs;
-struct QuantizeArgs;
 
-// The head of a backend's packed weights; what follows it is the backend's own.
+// Declares the functions of a backend's operations, in the backend's own namespace.
+#define EMBEDCORE_DECLARE_OP(name, Args) Status name(Stream& stream, const Args& args);
+
+// The head of a backend's packed weights, in host memory; what follows it is the backend's own.
 struct PackedLinear {
-  int64_t in, out;
-  size_t bytes;
-  DType dtype;
+  int64_t in = 0, out = 0;
+  size_t bytes = 0;
+  DType dtype = DType::kF32;
 };
 
-constexpr uint32_t kBackendVersion = 2;
+// Raised with every change of the table or of an argument struct: a plugin of another version is refused.
+constexpr uint32_t kBackendVersion = 3;
 
 struct Backend {
-  uint32_t version;
-  const char* name;  // "reference", "cpu-avx512", ...
+  uint32_t version = kBackendVersion;
+  const char* name = "";  // "reference", "cpu-avx512", ...
 
-  // Weights in the backend's own layout, made once. Freed with free_linear. Null when memory ran out or `in` is more
-  // than the dtype can sum.
-  PackedLinear* (*pack_linear)(const LinearWeights& weights);
-  void (*free_linear)(PackedLinear* packed);
+  // Device memory is host memory: rows can be read and written in place, and upload and download need not happen.
+  bool host_memory = true;
+  // Tokens of a batch that suit the device; 0 = as many as there are, up to maxBatchTokens.
+  int64_t batch_tokens = 0;
+  // Batches under way at once on one device: 1, or 2 where one computes while the next is uploaded.
+  int32_t batches_in_flight = 1;
 
-  Status (*linear)(Scope& scope, const LinearArgs& args);          // linear.h
-  Status (*attention)(Scope& scope, const AttentionArgs& args);    // attention.h
-  Status (*norm)(Scope& scope, const NormArgs& args);              // norm.h
-  Status (*embed)(Scope& scope, const EmbedArgs& args);            // embed.h
-  Status (*gate)(Scope& scope, const GateArgs& args);              // gate.h
-  Status (*pool)(Scope& scope, const PoolArgs& args);              // pool.h
-  Status (*bag)(Scope& scope, const BagArgs& args);                // embed.h
-  Status (*combine)(Scope& scope, const CombineArgs& args);        // combine.h
-  Status (*normalize)(Scope& scope, const NormalizeArgs& args);    // vectors.h
-  Status (*similarity)(Scope& scope, const SimilarityArgs& args);  // vectors.h
-  Status (*quantize)(Scope& scope, const QuantizeArgs& args);      // vectors.h
+  int32_t (*device_count)() = nullptr;
+  Status (*describe_device)(int32_t index, DeviceInfo* info) = nullptr;
+  // Null with a sentence in `message` where it cannot be opened.
+  Device* (*open_device)(int32_t index, char* message, size_t message_bytes) = nullptr;
+  void (*close_device)(Device* device) = nullptr;
+  // 64-byte aligned on a host, 256 on a device; null when no memory is left. release(null) does nothing.
+  void* (*allocate)(Device* device, size_t bytes) = nullptr;
+  void (*release)(Device* device, void* memory) = nullptr;
+
+  // Makes and ends stream.queue.
+  Status (*open_stream)(Stream& stream) = nullptr;
+  void (*close_stream)(Stream& stream) = nullptr;
+  // Between host memory and device memory, in the stream's order. The host memory must stay until wait().
+  Status (*upload)(Stream& stream, void* to, const void* from, size_t bytes) = nullptr;
+  Status (*download)(Stream& stream, void* to, const void* from, size_t bytes) = nullptr;
+  Status (*wait)(Stream& stream) = nullptr;
+
+  // Weights in the backend's own layout, made once from host memory. kOutOfMemory, or kBadArgument where the weights
+  // cannot be packed so (linear.h). Freed with free_linear.
+  Status (*pack_linear)(Device* device, const LinearWeights& weights, PackedLinear** packed) = nullptr;
+  void (*free_linear)(PackedLinear* packed) = nullptr;
+
+#define EMBEDCORE_SLOT(name, Args) Status (*name)(Stream & stream, const Args& args) = nullptr;
+  EMBEDCORE_OPS(EMBEDCORE_SLOT)
+#undef EMBEDCORE_SLOT
 };
 
 }  // namespace embedcore

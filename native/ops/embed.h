@@ -1,6 +1,8 @@
-// embed: y[t] = word[ids[t]] (+ position[positions[t]]) (+ type)       word [vocab, width], position [positions,
-// width], type [width] bag:   y[i] = mean over the tokens t of text i of table[rows[t]] * scales[rows[t]] *
-// weights[ids[t]]   (no tokens: zeros) Ids, rows and positions were checked by the caller to lie inside the tables.
+// embed: y[t] = tables[0].rows[ids[t]] + tables[1].rows[ids[t]] + ..., summed in the order of the list, each by its own
+//        ids. Words, positions and token types are three tables; so are the item, category and time of an event.
+// bag:   y[i] = mean over the tokens t of text i of table[rows[t]] * scales[rows[t]] * weights[ids[t]]
+//        (no tokens: zeros)
+// Ids and rows were checked by the caller to be inside the tables.
 #pragma once
 
 #include "base/dtype.h"
@@ -8,29 +10,34 @@
 
 namespace embedcore {
 
+struct EmbedTable {
+  const void* rows = nullptr;    // [any, width], dense
+  DType dtype = DType::kF32;     // float32, float16 or bfloat16
+  const int32_t* ids = nullptr;  // [tokens]; null = row 0 for every token
+};
+
+constexpr int32_t kMostEmbedTables = 8;
+
 struct EmbedArgs {
-  const int32_t* ids;
-  const int32_t* positions;
-  int64_t tokens, width;
-  const float* word;
-  const float* position;  // null = none
-  const float* type;      // null = none
-  float* y;
-  int64_t y_stride;
+  const EmbedTable* tables = nullptr;  // [count], in host memory
+  int32_t count = 0;                   // 1 to kMostEmbedTables
+  int64_t tokens = 0, width = 0;
+  float* y = nullptr;
+  int64_t y_stride = 0;
 };
 
 // The table stays in its file's dtype: float32, float16, bfloat16, or int8 with one float32 scale a row.
 struct BagArgs {
-  const int32_t* rows;     // [tokens] rows of the table
-  const int32_t* ids;      // [tokens] what weights is indexed by; usually the same
-  const int32_t* offsets;  // [texts + 1]
-  int64_t texts, width;
-  const void* table;
-  DType dtype;
-  const float* scales;   // a factor a row, or null
-  const float* weights;  // a factor an id (model2vec's `weights`), or null
-  float* y;
-  int64_t y_stride;
+  const int32_t* rows = nullptr;     // [tokens] rows of the table
+  const int32_t* ids = nullptr;      // [tokens] what weights is indexed by; usually the same
+  const int32_t* offsets = nullptr;  // [texts + 1]
+  int64_t texts = 0, width = 0;
+  const void* table = nullptr;
+  DType dtype = DType::kF32;
+  const float* scales = nullptr;   // a factor a row, or null
+  const float* weights = nullptr;  // a factor an id (model2vec's `weights`), or null
+  float* y = nullptr;
+  int64_t y_stride = 0;
 };
 
 }  // namespace embedcore

@@ -12,7 +12,7 @@
 //             activation(step s[o] sum_k (u[k] - zero) q[o, k] + b) + residual, the sum exact in int32. A row that
 //             holds a value that is not finite, or whose range is not, gives NaN. W' must be finite. in is at most
 //             kMostInt8Inputs.
-// x and y may be float32 or bfloat16 rows; bias, residual and everything behind the sum are float32. Where y is
+// x and y may be float32 or bfloat16 rows; bias, residual and everything after the sum are float32. Where y is
 // bfloat16, activations may be off by what its rounding hides: GELU and SiLU by 2^-10 |x|, tanh and sigmoid by 2^-10.
 #pragma once
 
@@ -21,29 +21,51 @@
 
 #include "base/dtype.h"
 #include "ops/backend.h"
+#include "ops/dropout.h"
 
 namespace embedcore {
 
+enum class LinearUse : int32_t {
+  kForward,
+  kForwardAndBackward,  // also packed for dX = dY W, and repacked after each step of an optimiser
+};
+
+// In host memory: as a file has them, or float32.
 struct LinearWeights {
-  const float* weight;  // [out, in], dense
-  const float* bias;    // [out] or null
-  int64_t in, out;
-  DType dtype = DType::kF32;  // kF32, kBF16 or kI8: the arithmetic
-  const float* smoothing =
-      nullptr;  // [in], all above 0, or null; int8 only: takes size from large inputs and gives it to their weights
+  const void* weight = nullptr;  // [out, in], dense, of weight_dtype
+  const float* bias = nullptr;   // [out] or null
+  int64_t in = 0, out = 0;
+  DType dtype = DType::kF32;         // kF32, kBF16 or kI8: the arithmetic
+  DType weight_dtype = DType::kF32;  // of `weight`: kF32, kF16 or kBF16
+  const float* smoothing = nullptr;  // [in], all above 0, or null; int8 only: moves size from the inputs to the weights
+  LinearUse use = LinearUse::kForward;
+};
+
+// One low-rank update of a linear: y[:, first .. first + count) += scale * (x A^T) B^T. The queries, keys and values of
+// a stacked matrix are three parts, as PEFT has them.
+struct LoraPart {
+  int64_t first = 0, count = 0, rank = 0;
+  const float* a = nullptr;  // [rank, in]
+  const float* b = nullptr;  // [count, rank]
+  float scale = 0;           // alpha / rank
+  void* middle = nullptr;    // [rows, rank] x A^T, kept for a backward pass; null = not kept
 };
 
 struct LinearArgs {
-  const PackedLinear* weights;
-  const void* x;  // x_dtype
-  int64_t x_stride;
-  void* y;  // y_dtype; may not overlap x; float32 may be residual
-  int64_t y_stride;
-  int64_t rows;
-  Activation activation;
-  const float* residual;  // null = none
-  int64_t residual_stride;
+  const PackedLinear* weights = nullptr;
+  const void* x = nullptr;  // x_dtype
+  int64_t x_stride = 0;
+  void* y = nullptr;  // y_dtype; may not overlap x; float32 may be residual
+  int64_t y_stride = 0;
+  int64_t rows = 0;
+  Activation activation = Activation::kIdentity;
+  const float* residual = nullptr;  // null = none
+  int64_t residual_stride = 0;
   DType x_dtype = DType::kF32, y_dtype = DType::kF32;
+  // Of training; a backend that has no such part refuses them (kBadArgument).
+  const LoraPart* lora = nullptr;
+  int32_t lora_parts = 0;
+  Dropout dropout;  // of activation(x W^T + b), before the residual is added
 };
 
 // (u - zero) q summed over more inputs than this could pass int32.

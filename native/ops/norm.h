@@ -11,16 +11,20 @@ namespace embedcore {
 enum class NormKind : int32_t { kLayer, kRms };
 
 struct NormArgs {
-  NormKind kind;
-  const float* x;
-  int64_t x_stride;
-  void* y;  // y_dtype: float32 or bfloat16
-  int64_t y_stride;
-  int64_t rows, width;
-  const float* weight;  // null = ones
-  const float* bias;    // null = zeros
-  float epsilon;
+  NormKind kind = NormKind::kLayer;
+  const float* x = nullptr;
+  int64_t x_stride = 0;
+  void* y = nullptr;  // y_dtype: float32 or bfloat16
+  int64_t y_stride = 0;
+  int64_t rows = 0, width = 0;
+  const float* weight = nullptr;  // null = ones
+  const float* bias = nullptr;    // null = zeros
+  float epsilon = 0;
   DType y_dtype = DType::kF32;
+  // Kept for a backward pass, [rows] each; null = not kept. rstd = 1 / sqrt(var + epsilon) or 1 / sqrt(mean(x^2) +
+  // epsilon); the mean of an rms norm is not written.
+  float* mean = nullptr;
+  float* rstd = nullptr;
 };
 
 }  // namespace embedcore

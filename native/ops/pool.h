@@ -14,14 +14,14 @@ namespace embedcore {
 enum class Pooling : int32_t { kCls, kMean, kMax, kMeanSqrtLen, kWeightedMean, kLastToken };
 
 struct PoolArgs {
-  Pooling mode;
-  const float* x;
-  int64_t x_stride;
-  float* y;
-  int64_t y_stride;
-  const int32_t* offsets;  // [texts + 1]
-  const int32_t* skip;     // [texts] or null
-  int64_t texts, width;
+  Pooling mode = Pooling::kMean;
+  const float* x = nullptr;
+  int64_t x_stride = 0;
+  float* y = nullptr;
+  int64_t y_stride = 0;
+  const int32_t* offsets = nullptr;  // [texts + 1]
+  const int32_t* skip = nullptr;     // [texts] or null
+  int64_t texts = 0, width = 0;
 };
 
 }  // namespace embedcore

@@ -7,20 +7,20 @@ namespace embedcore {
 
 // x[i] /= max(|x[i]|_2, 1e-12), in place (torch.nn.functional.normalize).
 struct NormalizeArgs {
-  float* x;
-  int64_t stride;
-  int64_t rows, width;
+  float* x = nullptr;
+  int64_t stride = 0;
+  int64_t rows = 0, width = 0;
 };
 
 enum class Similarity : int32_t { kCosine, kDot, kEuclidean, kManhattan };
 
 // y[i, j] = similarity(a_i, b_j); the distances are negated, so that greater is nearer (sentence-transformers).
 struct SimilarityArgs {
-  Similarity kind;
-  const float* a;  // [rows_a, width], dense
-  const float* b;  // [rows_b, width], dense
-  int64_t rows_a, rows_b, width;
-  float* y;  // [rows_a, rows_b]
+  Similarity kind = Similarity::kCosine;
+  const float* a = nullptr;  // [rows_a, width], dense
+  const float* b = nullptr;  // [rows_b, width], dense
+  int64_t rows_a = 0, rows_b = 0, width = 0;
+  float* y = nullptr;  // [rows_a, rows_b]
 };
 
 enum class Precision : int32_t { kInt8, kUint8, kBinary, kUbinary };
@@ -29,12 +29,12 @@ enum class Precision : int32_t { kInt8, kUint8, kBinary, kUbinary };
 // (sentence-transformers), all in float32; kInt8: that - 128. kUbinary: bits x > 0, eight a byte, first dimension in
 // the highest bit, the last byte filled with zeros; kBinary: that - 128.
 struct QuantizeArgs {
-  Precision precision;
-  const float* x;  // [rows, width], dense
-  int64_t rows, width;
-  const float* minimum;  // [width], for kInt8 and kUint8
-  const float* maximum;
-  uint8_t* y;  // [rows, width] or [rows, (width + 7) / 8]
+  Precision precision = Precision::kInt8;
+  const float* x = nullptr;  // [rows, width], dense
+  int64_t rows = 0, width = 0;
+  const float* minimum = nullptr;  // [width], for kInt8 and kUint8
+  const float* maximum = nullptr;
+  uint8_t* y = nullptr;  // [rows, width] or [rows, (width + 7) / 8]
 };
 
 }  // namespace embedcore

@@ -74,7 +74,7 @@ void attend(const AttentionArgs& args, const float* rows, int64_t width, int64_t
 
 }  // namespace
 
-Status attention(Scope&, const AttentionArgs& args) {
+Status attention(Stream&, const AttentionArgs& args) {
   const int64_t width = (args.heads + 2 * args.kv_heads) * args.head_dim;
   std::vector<double> scores;
   std::vector<float> rows;  // of one text

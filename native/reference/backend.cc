@@ -1,15 +1,20 @@
 #include "reference/backend.h"
 
+#include "ops/host_device.h"
 #include "reference/ops.h"
 
 namespace embedcore {
 
 const Backend& reference_backend() {
   using namespace reference;
-  static constexpr Backend kTable = {
-      kBackendVersion, "reference", pack_linear, free_linear, linear, attention, norm, embed, gate, pool, bag,
-      combine,         normalize,   similarity,  quantize,
-  };
+#define EMBEDCORE_OWN_SLOT(name, Args) .name = name,
+  static constexpr Backend kTable = {.name = "reference",
+                                     .batch_tokens = 256,
+                                     EMBEDCORE_HOST_SLOTS,
+                                     .pack_linear = pack_linear,
+                                     .free_linear = free_linear,
+                                     EMBEDCORE_OPS(EMBEDCORE_OWN_SLOT)};
+#undef EMBEDCORE_OWN_SLOT
   return kTable;
 }
 

@@ -10,7 +10,7 @@
 namespace embedcore::reference {
 namespace {
 
-// Element i of a table of one of the dtypes that bag takes.
+// Element i of a table of one of the dtypes that embed and bag take.
 double table_element(const void* table, DType dtype, int64_t i) {
   const auto* bytes = static_cast<const std::byte*>(table) + i * static_cast<int64_t>(dtype_size(dtype));
   if (dtype == DType::kI8) {
@@ -25,23 +25,32 @@ double table_element(const void* table, DType dtype, int64_t i) {
 
 }  // namespace
 
-Status embed(Scope&, const EmbedArgs& args) {
+Status embed(Stream& stream, const EmbedArgs& args) {
+  for (int32_t i = 0; i < args.count; ++i) {
+    const DType dtype = args.tables[i].dtype;
+    if (dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16) continue;
+    std::snprintf(stream.message, sizeof stream.message,
+                  "Expected a table of float32, float16 or bfloat16 but received %s", dtype_name(dtype));
+    return kBadArgument;
+  }
   for (int64_t t = 0; t < args.tokens; ++t) {
     for (int64_t d = 0; d < args.width; ++d) {
-      double sum = args.word[args.ids[t] * args.width + d];
-      if (args.position) sum += args.position[args.positions[t] * args.width + d];
-      if (args.type) sum += args.type[d];
+      double sum = 0;
+      for (int32_t i = 0; i < args.count; ++i) {
+        const EmbedTable& table = args.tables[i];
+        sum += table_element(table.rows, table.dtype, (table.ids ? table.ids[t] : 0) * args.width + d);
+      }
       args.y[t * args.y_stride + d] = static_cast<float>(sum);
     }
   }
   return kOk;
 }
 
-Status bag(Scope& scope, const BagArgs& args) {
+Status bag(Stream& stream, const BagArgs& args) {
   if (args.dtype != DType::kF32 && args.dtype != DType::kF16 && args.dtype != DType::kBF16 &&
       args.dtype != DType::kI8) {
-    std::snprintf(scope.message, sizeof scope.message,
-                  "a table of %s is not supported (float32, float16, bfloat16, int8 are)", dtype_name(args.dtype));
+    std::snprintf(stream.message, sizeof stream.message,
+                  "Expected a table of float32, float16, bfloat16 or int8 but received %s", dtype_name(args.dtype));
     return kBadArgument;
   }
   for (int64_t text = 0; text < args.texts; ++text) {

@@ -22,13 +22,14 @@ struct Packed : PackedLinear {
 };
 
 void pack_row(const Packed& packed, const LinearWeights& w, int64_t o) {
-  const float* from = w.weight + o * w.in;
   float* to = packed.weight + o * packed.in;
-  if (packed.dtype == DType::kF32) std::copy_n(from, packed.in, to);
+  const auto* row =
+      static_cast<const std::byte*>(w.weight) + static_cast<size_t>(o * w.in) * dtype_size(w.weight_dtype);
+  to_float32(row, w.weight_dtype, to, static_cast<size_t>(w.in));
   if (packed.dtype == DType::kBF16)
-    for (int64_t k = 0; k < packed.in; ++k) to[k] = bf16_to_f32(f32_to_bf16(from[k]));
+    for (int64_t k = 0; k < packed.in; ++k) to[k] = bf16_to_f32(f32_to_bf16(to[k]));
   if (packed.dtype == DType::kI8) {
-    const auto smoothed = [&](int64_t k) { return w.smoothing ? from[k] * w.smoothing[k] : from[k]; };
+    const auto smoothed = [&](int64_t k) { return w.smoothing ? to[k] * w.smoothing[k] : to[k]; };
     float greatest = 0;
     for (int64_t k = 0; k < packed.in; ++k) greatest = std::max(greatest, std::abs(smoothed(k)));
     const float inverse = greatest > 1e-30f ? 127.0f / greatest : 0.0f;
@@ -64,30 +65,34 @@ double round_row(const LinearArgs& args, int64_t row, std::vector<float>& x) {
 
 }  // namespace
 
-PackedLinear* pack_linear(const LinearWeights& w) {
-  if (w.dtype == DType::kI8 && w.in > kMostInt8Inputs) return nullptr;
+Status pack_linear(Device*, const LinearWeights& w, PackedLinear** out) {
+  if (w.dtype == DType::kI8 && w.in > kMostInt8Inputs) return kBadArgument;
+  if (w.use != LinearUse::kForward) return kBadArgument;  // backward products are not packed yet
+  if (w.weight_dtype != DType::kF32 && w.weight_dtype != DType::kF16 && w.weight_dtype != DType::kBF16)
+    return kBadArgument;
   auto* packed = new (std::nothrow) Packed{};
-  if (!packed) return nullptr;
-  const size_t elements = static_cast<size_t>(w.out * w.in), out = static_cast<size_t>(w.out);
+  if (!packed) return kOutOfMemory;
+  const size_t elements = static_cast<size_t>(w.out * w.in), outputs = static_cast<size_t>(w.out);
   packed->in = w.in;
   packed->out = w.out;
   packed->dtype = w.dtype;
-  packed->bytes = (elements + 2 * out + static_cast<size_t>(w.in)) * sizeof(float);
+  packed->bytes = (elements + 2 * outputs + static_cast<size_t>(w.in)) * sizeof(float);
   packed->weight = static_cast<float*>(::operator new(packed->bytes, std::nothrow));
   if (!packed->weight) {
     delete packed;
-    return nullptr;
+    return kOutOfMemory;
   }
   packed->bias = packed->weight + elements;
-  packed->scale = packed->bias + out;
-  std::fill_n(packed->scale, out, 1.0f);
-  packed->reciprocal = packed->scale + out;
+  packed->scale = packed->bias + outputs;
+  std::fill_n(packed->scale, outputs, 1.0f);
+  packed->reciprocal = packed->scale + outputs;
   for (int64_t k = 0; k < w.in; ++k) packed->reciprocal[k] = w.smoothing ? 1.0f / w.smoothing[k] : 1.0f;
   for (int64_t o = 0; o < w.out; ++o) {
     packed->bias[o] = w.bias ? w.bias[o] : 0.0f;
     pack_row(*packed, w, o);
   }
-  return packed;
+  *out = packed;
+  return kOk;
 }
 
 void free_linear(PackedLinear* base) {
@@ -97,7 +102,7 @@ void free_linear(PackedLinear* base) {
   delete packed;
 }
 
-Status linear(Scope&, const LinearArgs& args) {
+Status linear(Stream&, const LinearArgs& args) {
   const Packed& packed = *static_cast<const Packed*>(args.weights);
   std::vector<float> x;
   try {

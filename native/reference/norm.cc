@@ -8,7 +8,7 @@
 
 namespace embedcore::reference {
 
-Status norm(Scope&, const NormArgs& args) {
+Status norm(Stream&, const NormArgs& args) {
   const double n = static_cast<double>(args.width);
   for (int64_t row = 0; row < args.rows; ++row) {
     const float* x = args.x + row * args.x_stride;

@@ -34,7 +34,7 @@ double pool_tokens(const PoolArgs& args, int64_t start, int64_t begin, int64_t e
 
 }  // namespace
 
-Status pool(Scope&, const PoolArgs& args) {
+Status pool(Stream&, const PoolArgs& args) {
   for (int64_t text = 0; text < args.texts; ++text) {
     const int64_t start = args.offsets[text], end = args.offsets[text + 1];
     const int64_t begin = std::min<int64_t>(end, start + (args.skip ? args.skip[text] : 0));

@@ -53,7 +53,7 @@ int eight_bits(const QuantizeArgs& args, int64_t row, int64_t byte) {
 
 }  // namespace
 
-Status normalize(Scope&, const NormalizeArgs& args) {
+Status normalize(Stream&, const NormalizeArgs& args) {
   for (int64_t row = 0; row < args.rows; ++row) {
     float* x = args.x + row * args.stride;
     const double length = length_of(x, args.width);
@@ -62,7 +62,7 @@ Status normalize(Scope&, const NormalizeArgs& args) {
   return kOk;
 }
 
-Status similarity(Scope&, const SimilarityArgs& args) {
+Status similarity(Stream&, const SimilarityArgs& args) {
   for (int64_t i = 0; i < args.rows_a; ++i)
     for (int64_t j = 0; j < args.rows_b; ++j)
       args.y[i * args.rows_b + j] =
@@ -70,7 +70,7 @@ Status similarity(Scope&, const SimilarityArgs& args) {
   return kOk;
 }
 
-Status quantize(Scope&, const QuantizeArgs& args) {
+Status quantize(Stream&, const QuantizeArgs& args) {
   const bool levels = args.precision == Precision::kInt8 || args.precision == Precision::kUint8;
   const bool is_signed = args.precision == Precision::kInt8 || args.precision == Precision::kBinary;
   const int64_t bytes = levels ? args.width : (args.width + 7) / 8;

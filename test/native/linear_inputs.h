@@ -68,10 +68,10 @@ struct LinearInputs {
     const float* added = in_place        ? static_cast<const float*>(y.data())
                          : spec.residual ? residual.data(begin)
                                          : nullptr;
-    TestScope scope(order);
-    expect_ok(backend.linear(scope, {packed, from.data(), from.stride(), y.data(), y.stride(), end - begin,
+    TestStream stream(order);
+    expect_ok(backend.linear(stream, {packed, from.data(), from.stride(), y.data(), y.stride(), end - begin,
                                      spec.activation, added, residual.stride(), types.x, types.y}),
-              scope);
+              stream);
     return y.values();
   }
   Rows run(const Backend& backend, const LinearTypes& types) const {

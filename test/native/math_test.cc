@@ -28,8 +28,8 @@ std::vector<float> activated(const Backend& backend, Activation activation, cons
   for (int64_t i = 0; i < 2 * width; ++i) both.at(0, i) = i < width ? x[static_cast<size_t>(i)] : 1.0f;
   const TypedRows in(dtype, both);
   TypedRows y(dtype, 1, width);
-  TestScope scope;
-  expect_ok(backend.gate(scope, {in.data(), 2 * width, y.data(), width, 1, width, activation, dtype}), scope);
+  TestStream stream;
+  expect_ok(backend.gate(stream, {in.data(), 2 * width, y.data(), width, 1, width, activation, dtype}), stream);
   return row_of(y);
 }
 
@@ -57,8 +57,8 @@ std::vector<float> exp_over_sum(const Backend& backend, const std::vector<float>
   args.heads = args.kv_heads = args.head_dim = 1;
   args.scale = 1.0f;
   args.dtype = dtype;
-  TestScope scope;
-  expect_ok(backend.attention(scope, args), scope);
+  TestStream stream;
+  expect_ok(backend.attention(stream, args), stream);
   const Rows weighed = y.values();
   std::vector<float> first;
   for (int64_t i = 0; i < texts; ++i) first.push_back(weighed.at(2 * i, 0));

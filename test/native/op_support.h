@@ -56,14 +56,14 @@ inline std::string backend_name(const testing::TestParamInfo<const Backend*>& in
 // All rows in order, in a shuffled order, or by four threads at once.
 enum class Order { kAscending, kShuffled, kThreads };
 
-struct TestScope : Scope {
-  explicit TestScope(Order how = Order::kAscending) : Scope{}, order(how) {
+struct TestStream : Stream {
+  explicit TestStream(Order how = Order::kAscending) : Stream{}, order(how) {
     team = this;
     parallel = [](void* self, int64_t tasks, void (*body)(void*, int64_t), void* arg) {
-      static_cast<TestScope*>(self)->run(tasks, body, arg);
+      static_cast<TestStream*>(self)->run(tasks, body, arg);
     };
   }
-  TestScope(const TestScope&) = delete;
+  TestStream(const TestStream&) = delete;
 
   void run(int64_t tasks, void (*body)(void*, int64_t), void* arg) {
     std::vector<int64_t> list(static_cast<size_t>(tasks));
@@ -82,7 +82,7 @@ struct TestScope : Scope {
   Order order;
 };
 
-inline void expect_ok(Status status, const Scope& scope) { ASSERT_EQ(status, kOk) << scope.message; }
+inline void expect_ok(Status status, const Stream& stream) { ASSERT_EQ(status, kOk) << stream.message; }
 
 // Runs run(begin, end, order) -> Rows for runs of rows of every kind, which must all give the bits of the whole.
 template <typename Run>

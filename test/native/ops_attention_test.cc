@@ -97,8 +97,8 @@ struct Inputs {
       args.bias_reach = reach;
     }
     args.dtype = dtype;
-    TestScope scope(order);
-    expect_ok(backend.attention(scope, args), scope);
+    TestStream stream(order);
+    expect_ok(backend.attention(stream, args), stream);
     return {in.values(), y.values()};
   }
   Result run(const Backend& backend, DType dtype) const { return run(backend, dtype, 0, texts()); }

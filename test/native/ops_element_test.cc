@@ -1,7 +1,7 @@
-// ops/gate.h and ops/combine.h on every backend against the reference.
+// ops/gate.h and ops/fuse.h on every backend against the reference.
 #include "op_cases.h"
 #include "op_support.h"
-#include "ops/combine.h"
+#include "ops/fuse.h"
 #include "ops/gate.h"
 
 namespace embedcore::test {
@@ -9,8 +9,8 @@ namespace {
 
 class GateTest : public OpTest {};
 EMBEDCORE_EVERY_BACKEND(GateTest);
-class CombineTest : public OpTest {};
-EMBEDCORE_EVERY_BACKEND(CombineTest);
+class FuseTest : public OpTest {};
+EMBEDCORE_EVERY_BACKEND(FuseTest);
 
 std::string name_of(const ElementCase& c) {
   return "rows " + std::to_string(c.rows) + ", width " + std::to_string(c.width) + ", gap " + std::to_string(c.gap);
@@ -22,10 +22,10 @@ Rows gate(const Backend& backend, const Rows& x, Activation activation, DType dt
           Order order = Order::kAscending) {
   const TypedRows from(dtype, x, begin, end);
   TypedRows y(dtype, end - begin, x.width() / 2, x.stride() - x.width());
-  TestScope scope(order);
-  expect_ok(backend.gate(scope, {from.data(), from.stride(), y.data(), y.stride(), end - begin, x.width() / 2,
+  TestStream stream(order);
+  expect_ok(backend.gate(stream, {from.data(), from.stride(), y.data(), y.stride(), end - begin, x.width() / 2,
                                  activation, dtype}),
-            scope);
+            stream);
   return y.values();
 }
 
@@ -71,10 +71,10 @@ TEST_P(GateTest, RowsAreIndependentBitForBitAndMayBeReplaced) {
 
         const Rows y = gate(backend(), x, activation, dtype, 0, c.rows);
         TypedRows in_place(dtype, x);
-        TestScope scope;
-        expect_ok(backend().gate(scope, {in_place.data(), in_place.stride(), in_place.data(), in_place.stride(), c.rows,
+        TestStream stream;
+        expect_ok(backend().gate(stream, {in_place.data(), in_place.stride(), in_place.data(), in_place.stride(), c.rows,
                                          c.width, activation, dtype}),
-                  scope);
+                  stream);
         const Rows same = in_place.values();
         for (int64_t row = 0; row < c.rows; ++row) {
           for (int64_t column = 0; column < c.width; ++column) {
@@ -107,16 +107,16 @@ TEST_P(GateTest, NaNStaysInItsElement) {
   }
 }
 
-Rows combine(const Backend& backend, const Rows& x, const Rows& before, float factor, bool first) {
+Rows fuse(const Backend& backend, const Rows& x, const Rows& before, float factor, bool first) {
   Rows y = before;
-  TestScope scope;
-  expect_ok(backend.combine(scope, {x.data(), x.stride(), y.data(), y.stride(), x.rows(), x.width(), factor, first}),
-            scope);
+  TestStream stream;
+  expect_ok(backend.fuse(stream, {x.data(), x.stride(), y.data(), y.stride(), x.rows(), x.width(), factor, first}),
+            stream);
   return y;
 }
 
 // One product and one addition, each rounded or both together.
-TEST_P(CombineTest, AgreesWithReference) {
+TEST_P(FuseTest, AgreesWithReference) {
   for (const ElementCase& c : kElementCases) {
     for (const bool first : {true, false}) {
       for (const float factor : {1.0f, 0.5f, 1.0f / 3, -2.7f, 0.0f}) {
@@ -126,8 +126,8 @@ TEST_P(CombineTest, AgreesWithReference) {
         x.fill(random);
         // what lay in y before the first state must not count
         before.each([&](float old) { return first ? old : random.value(); });
-        const Rows wanted = combine(reference_backend(), x, before, factor, first);
-        expect_close(combine(backend(), x, before, factor, first), wanted, [&](int64_t row, int64_t column) {
+        const Rows wanted = fuse(reference_backend(), x, before, factor, first);
+        expect_close(fuse(backend(), x, before, factor, first), wanted, [&](int64_t row, int64_t column) {
           return kUnit * (std::abs(x.at(row, column) * factor) + 2 * std::abs(wanted.at(row, column)));
         });
       }

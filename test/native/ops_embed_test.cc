@@ -26,11 +26,11 @@ struct EmbedInputs {
   }
   Rows run(const Backend& backend, int64_t begin, int64_t end, Order order = Order::kAscending) const {
     Rows y(end - begin, spec.width, spec.gap);
-    TestScope scope(order);
-    expect_ok(backend.embed(scope, {ids.data() + begin, spec.position ? positions.data() + begin : nullptr, end - begin,
+    TestStream stream(order);
+    expect_ok(backend.embed(stream, {ids.data() + begin, spec.position ? positions.data() + begin : nullptr, end - begin,
                                     spec.width, word.data(), spec.position ? position.data() : nullptr,
                                     spec.type ? type.data() : nullptr, y.data(), y.stride()}),
-              scope);
+              stream);
     return y;
   }
   const EmbedCase& spec;
@@ -76,12 +76,12 @@ struct BagInputs {
   }
   Rows run(const Backend& backend, int64_t begin, int64_t end, Order order = Order::kAscending) const {
     Rows y(end - begin, spec.width, spec.gap);
-    TestScope scope(order);
+    TestStream stream(order);
     // offsets may begin anywhere: they index rows and ids
-    expect_ok(backend.bag(scope, {rows.data(), ids.data(), offsets.data() + begin, end - begin, spec.width,
+    expect_ok(backend.bag(stream, {rows.data(), ids.data(), offsets.data() + begin, end - begin, spec.width,
                                   table.data(), spec.dtype, spec.scales ? scales.data() : nullptr,
                                   spec.weights ? weights.data() : nullptr, y.data(), y.stride()}),
-              scope);
+              stream);
     return y;
   }
   const BagCase& spec;
@@ -116,12 +116,12 @@ TEST_P(BagTest, RefusesOtherTypesWithASentence) {
   for (const Backend* tried : {&backend(), &reference_backend()}) {
     for (const DType dtype : {DType::kF64, DType::kI64, DType::kF8E4M3, DType::kBool}) {
       Rows y(1, c.width);
-      TestScope scope;
-      EXPECT_EQ(tried->bag(scope, {inputs.rows.data(), inputs.ids.data(), inputs.offsets.data(), 1, c.width,
+      TestStream stream;
+      EXPECT_EQ(tried->bag(stream, {inputs.rows.data(), inputs.ids.data(), inputs.offsets.data(), 1, c.width,
                                    inputs.table.data(), dtype, nullptr, nullptr, y.data(), y.stride()}),
                 kBadArgument);
-      EXPECT_NE(std::string(scope.message).find(dtype_name(dtype)), std::string::npos)
-          << tried->name << ": \"" << scope.message << "\"";
+      EXPECT_NE(std::string(stream.message).find(dtype_name(dtype)), std::string::npos)
+          << tried->name << ": \"" << stream.message << "\"";
     }
   }
 }

@@ -60,12 +60,12 @@ TEST_P(MemoryTest, LinearSaysSoAndRecovers) {
     ASSERT_NE(packed, nullptr);
     std::vector<float> y(kRows * 30);
     const LinearArgs args{packed, x.data(), 20, y.data(), 30, kRows, Activation::kIdentity, nullptr, 0};
-    TestScope scope;
+    TestStream stream;
     refuse_memory = true;
-    EXPECT_EQ(backend().linear(scope, args), kOutOfMemory);
-    EXPECT_EQ(backend().linear(scope, args), kOutOfMemory);
+    EXPECT_EQ(backend().linear(stream, args), kOutOfMemory);
+    EXPECT_EQ(backend().linear(stream, args), kOutOfMemory);
     refuse_memory = false;
-    EXPECT_EQ(backend().linear(scope, args), kOk);
+    EXPECT_EQ(backend().linear(stream, args), kOk);
     EXPECT_EQ(y, std::vector<float>(kRows * 30, 10.0f));
     backend().free_linear(packed);
   });
@@ -87,10 +87,10 @@ TEST_P(MemoryTest, LinearOfFewerBitsSaysSoOrDoesWithout) {
         PackedLinear* packed = backend().pack_linear({weight.data(), nullptr, 20, 30, dtype});
         ASSERT_NE(packed, nullptr);
         const LinearArgs args{packed, x.data(), 20, y.data(), 30, 7, Activation::kIdentity, nullptr, 0, rows, rows};
-        TestScope scope;
+        TestStream stream;
         for (const bool refused : {true, true, false}) {
           refuse_memory = refused;
-          const Status status = backend().linear(scope, args);
+          const Status status = backend().linear(stream, args);
           refuse_memory = false;
           if (refused && status == kOutOfMemory) continue;
           EXPECT_EQ(status, kOk);
@@ -122,12 +122,12 @@ TEST_P(MemoryTest, AttentionSaysSoAndRecovers) {
       args.head_dim = 16;
       args.scale = 0.25f;
       args.dtype = dtype;
-      TestScope scope;
+      TestStream stream;
       refuse_memory = true;
-      const Status refused = backend().attention(scope, args);
+      const Status refused = backend().attention(stream, args);
       refuse_memory = false;
       EXPECT_TRUE(refused == kOutOfMemory || (refused == kOk && dtype == DType::kBF16)) << refused;
-      EXPECT_EQ(backend().attention(scope, args), kOk);
+      EXPECT_EQ(backend().attention(stream, args), kOk);
       // A mean of up to 5 ones: sums, reciprocal and product are rounded, and in bfloat16 weights that e^0 need not be
       // exactly 1 for.
       y.values().each([&](float value) {

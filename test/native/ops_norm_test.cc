@@ -22,11 +22,11 @@ struct Inputs {
            Order order = Order::kAscending) const {
     const bool in_place = spec.in_place && y_dtype == DType::kF32;  // as x is
     TypedRows y = in_place ? TypedRows(y_dtype, x, begin, end) : TypedRows(y_dtype, end - begin, spec.width, spec.gap);
-    TestScope scope(order);
-    expect_ok(backend.norm(scope, {kind, in_place ? static_cast<const float*>(y.data()) : x.data(begin), x.stride(),
+    TestStream stream(order);
+    expect_ok(backend.norm(stream, {kind, in_place ? static_cast<const float*>(y.data()) : x.data(begin), x.stride(),
                                    y.data(), y.stride(), end - begin, spec.width, spec.weight ? weight.data() : nullptr,
                                    spec.bias ? bias.data() : nullptr, spec.epsilon, y_dtype}),
-              scope);
+              stream);
     return y.values();
   }
 

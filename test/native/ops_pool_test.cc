@@ -17,11 +17,11 @@ struct Inputs {
   }
   Rows run(const Backend& backend, Pooling mode, int64_t begin, int64_t end, Order order = Order::kAscending) const {
     Rows y(end - begin, spec.width, spec.gap);
-    TestScope scope(order);
+    TestStream stream(order);
     // x stays whole: offsets index its rows
-    expect_ok(backend.pool(scope, {mode, x.data(), x.stride(), y.data(), y.stride(), offsets.data() + begin,
+    expect_ok(backend.pool(stream, {mode, x.data(), x.stride(), y.data(), y.stride(), offsets.data() + begin,
                                    spec.skip.empty() ? nullptr : spec.skip.data() + begin, end - begin, spec.width}),
-              scope);
+              stream);
     return y;
   }
   const PoolCase& spec;

@@ -17,8 +17,8 @@ EMBEDCORE_EVERY_BACKEND(QuantizeTest);
 Rows normalized(const Backend& backend, const Rows& x, int64_t begin, int64_t end, Order order = Order::kAscending) {
   Rows y(end - begin, x.width(), x.stride() - x.width());
   for (int64_t row = begin; row < end; ++row) std::copy_n(x.data(row), x.width(), y.data(row - begin));
-  TestScope scope(order);
-  expect_ok(backend.normalize(scope, {y.data(), y.stride(), y.rows(), y.width()}), scope);
+  TestStream stream(order);
+  expect_ok(backend.normalize(stream, {y.data(), y.stride(), y.rows(), y.width()}), stream);
   return y;
 }
 
@@ -55,9 +55,9 @@ TEST_P(NormalizeTest, NothingIsNotDividedByNothing) {
 Rows similarities(const Backend& backend, Similarity kind, const Rows& a, const Rows& b, int64_t begin, int64_t end,
                   Order order = Order::kAscending) {
   Rows y(end - begin, b.rows());
-  TestScope scope(order);
-  expect_ok(backend.similarity(scope, {kind, a.data(begin), b.data(), end - begin, b.rows(), a.width(), y.data()}),
-            scope);
+  TestStream stream(order);
+  expect_ok(backend.similarity(stream, {kind, a.data(begin), b.data(), end - begin, b.rows(), a.width(), y.data()}),
+            stream);
   return y;
 }
 
@@ -132,10 +132,10 @@ struct QuantizeInputs {
                            Order order = Order::kAscending) const {
     const bool levels = precision == Precision::kInt8 || precision == Precision::kUint8;
     std::vector<uint8_t> y(static_cast<size_t>((end - begin) * (levels ? width : (width + 7) / 8)), 0xa5);
-    TestScope scope(order);
-    expect_ok(backend.quantize(scope, {precision, x.data(begin), end - begin, width, levels ? minimum.data() : nullptr,
+    TestStream stream(order);
+    expect_ok(backend.quantize(stream, {precision, x.data(begin), end - begin, width, levels ? minimum.data() : nullptr,
                                        levels ? maximum.data() : nullptr, y.data()}),
-              scope);
+              stream);
     return y;
   }
   int64_t rows, width;

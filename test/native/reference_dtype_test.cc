@@ -20,28 +20,28 @@ TEST(Reference, LinearInBfloat16RoundsBothFactors) {
   ASSERT_NE(packed, nullptr);
   EXPECT_EQ(packed->dtype, DType::kBF16);
   Floats y(2);
-  TestScope scope;
+  TestStream stream;
   // x is 130/128, 1, 129/128; the bias stays 1/256: 130/128 + 1 + 1/256, and (130/128)^2 - 1 + 258/128
-  expect_ok(reference_backend().linear(scope, {packed, x.data(), 3, y.data(), 2, 1, Activation::kIdentity, nullptr, 0}),
-            scope);
+  expect_ok(reference_backend().linear(stream, {packed, x.data(), 3, y.data(), 2, 1, Activation::kIdentity, nullptr, 0}),
+            stream);
   EXPECT_EQ(y, (Floats{517 / 256.0f, 16900 / 16384.0f + 130 / 128.0f}));
 
   // The same of rows that are bfloat16 to begin with. The results lie between 2 and 4, where it counts in 1/64: 2.0195
   // goes to 129/64, 2.0471 to 131/64.
   const Halves x_rows = halves({130 / 128.0f, 1, 129 / 128.0f});
   Halves y_rows(2);
-  expect_ok(reference_backend().linear(scope, {packed, x_rows.data(), 3, y.data(), 2, 1, Activation::kIdentity, nullptr,
+  expect_ok(reference_backend().linear(stream, {packed, x_rows.data(), 3, y.data(), 2, 1, Activation::kIdentity, nullptr,
                                                0, DType::kBF16, DType::kF32}),
-            scope);
+            stream);
   EXPECT_EQ(y, (Floats{517 / 256.0f, 16900 / 16384.0f + 130 / 128.0f}));
-  expect_ok(reference_backend().linear(scope, {packed, x.data(), 3, y_rows.data(), 2, 1, Activation::kIdentity, nullptr,
+  expect_ok(reference_backend().linear(stream, {packed, x.data(), 3, y_rows.data(), 2, 1, Activation::kIdentity, nullptr,
                                                0, DType::kF32, DType::kBF16}),
-            scope);
+            stream);
   EXPECT_EQ(floats(y_rows), (Floats{129 / 64.0f, 131 / 64.0f}));
   // The residual is added before that rounding: 3.0195 goes to 193/64, 3.0471 to 195/64.
-  expect_ok(reference_backend().linear(scope, {packed, x_rows.data(), 3, y_rows.data(), 2, 1, Activation::kIdentity,
+  expect_ok(reference_backend().linear(stream, {packed, x_rows.data(), 3, y_rows.data(), 2, 1, Activation::kIdentity,
                                                residual.data(), 2, DType::kBF16, DType::kBF16}),
-            scope);
+            stream);
   EXPECT_EQ(floats(y_rows), (Floats{193 / 64.0f, 195 / 64.0f}));
   reference_backend().free_linear(packed);
 }
@@ -53,14 +53,14 @@ TEST(Reference, LinearInFloat32TakesBfloat16Rows) {
   Halves y(1);
   Floats exact(1);
   PackedLinear* packed = reference_backend().pack_linear({weight.data(), nullptr, 2, 1});
-  TestScope scope;
-  expect_ok(reference_backend().linear(scope, {packed, x.data(), 2, exact.data(), 1, 1, Activation::kIdentity, nullptr,
+  TestStream stream;
+  expect_ok(reference_backend().linear(stream, {packed, x.data(), 2, exact.data(), 1, 1, Activation::kIdentity, nullptr,
                                                0, DType::kBF16, DType::kF32}),
-            scope);
+            stream);
   EXPECT_EQ(exact[0], 3 + 1 / 256.0f);
-  expect_ok(reference_backend().linear(scope, {packed, x.data(), 2, y.data(), 1, 1, Activation::kIdentity, nullptr, 0,
+  expect_ok(reference_backend().linear(stream, {packed, x.data(), 2, y.data(), 1, 1, Activation::kIdentity, nullptr, 0,
                                                DType::kBF16, DType::kBF16}),
-            scope);
+            stream);
   EXPECT_EQ(floats(y)[0], 3);
   reference_backend().free_linear(packed);
 }
@@ -74,11 +74,11 @@ TEST(Reference, LinearInInt8) {
   ASSERT_NE(packed, nullptr);
   EXPECT_EQ(packed->dtype, DType::kI8);
   Floats y(3);
-  TestScope scope;
+  TestStream stream;
   const auto run = [&](const Floats& x) {
     expect_ok(
-        reference_backend().linear(scope, {packed, x.data(), 3, y.data(), 3, 1, Activation::kIdentity, nullptr, 0}),
-        scope);
+        reference_backend().linear(stream, {packed, x.data(), 3, y.data(), 3, 1, Activation::kIdentity, nullptr, 0}),
+        stream);
     return y;
   };
   const double step = static_cast<double>(0.5f / 127.0f);  // of W's second row
@@ -103,9 +103,9 @@ TEST(Reference, LinearInInt8) {
   // bfloat16 rows, before and after: -18385 is -143.63 of 128, and 5815 / 254 - 1 is 21.894, 175.15 of 1/8.
   const Halves x = halves({-55, 200, 0.5f});
   Halves y_rows(3);
-  expect_ok(reference_backend().linear(scope, {packed, x.data(), 3, y_rows.data(), 3, 1, Activation::kIdentity, nullptr,
+  expect_ok(reference_backend().linear(stream, {packed, x.data(), 3, y_rows.data(), 3, 1, Activation::kIdentity, nullptr,
                                                0, DType::kBF16, DType::kBF16}),
-            scope);
+            stream);
   EXPECT_EQ(floats(y_rows), (Floats{-144 * 128, 175 / 8.0f, 7}));
   reference_backend().free_linear(packed);
   EXPECT_EQ(reference_backend().pack_linear({weight.data(), nullptr, kMostInt8Inputs + 1, 1, DType::kI8}), nullptr);
@@ -119,11 +119,11 @@ TEST(Reference, LinearInInt8Smoothed) {
   PackedLinear* packed = reference_backend().pack_linear(weights);
   ASSERT_NE(packed, nullptr);
   Floats y(2);
-  TestScope scope;
+  TestStream stream;
   const auto run = [&](const Floats& x) {
     expect_ok(
-        reference_backend().linear(scope, {packed, x.data(), 3, y.data(), 2, 1, Activation::kIdentity, nullptr, 0}),
-        scope);
+        reference_backend().linear(stream, {packed, x.data(), 3, y.data(), 2, 1, Activation::kIdentity, nullptr, 0}),
+        stream);
     return y;
   };
   const double step = static_cast<double>(0.5f / 127.0f);
@@ -141,11 +141,11 @@ TEST(Reference, AttentionInBfloat16RoundsItsResults) {
   Halves qkv = halves({0, 1, 1, /**/ 0, 3, 2, /**/ 0, -5, 4}), y(3);
   const std::vector<int32_t> offsets = {0, 3};
   AttentionArgs args = attention_args(qkv, y, offsets, 1, 1, 1);
-  TestScope scope;
-  expect_ok(reference_backend().attention(scope, args), scope);
+  TestStream stream;
+  expect_ok(reference_backend().attention(stream, args), stream);
   EXPECT_EQ(floats(y), (Floats{149 / 64.0f, 149 / 64.0f, 149 / 64.0f}));
   args.mask = Mask::kCausal;
-  expect_ok(reference_backend().attention(scope, args), scope);
+  expect_ok(reference_backend().attention(stream, args), stream);
   EXPECT_EQ(floats(y), (Floats{1, 1.5f, 149 / 64.0f}));
 }
 
@@ -163,8 +163,8 @@ TEST(Reference, AttentionInBfloat16RoundsQueriesAndKeysOnceMore) {
   args.q_norm = q_norm.data();
   args.k_norm = k_norm.data();
   args.scale = 38 / 64.0f;
-  TestScope scope;
-  expect_ok(reference_backend().attention(scope, args), scope);
+  TestStream stream;
+  expect_ok(reference_backend().attention(stream, args), stream);
   const float a = 217 / 256.0f, b = 145 / 128.0f, c = 145 / 64.0f;
   EXPECT_EQ(floats(qkv), (Floats{a, b, -c, a, 0, 1, -b, a, -a, -c, 1, 0}));
   // Query 0 has the scores 38/64 (a b - a c) and 38/64 (-a a - b c), which are 1.380358 apart: the weights 0.799049 and
@@ -178,21 +178,21 @@ TEST(Reference, AttentionInBfloat16RoundsQueriesAndKeysOnceMore) {
 TEST(Reference, NormAndGateInBfloat16) {
   const Floats x = {1, 2, 3, 4}, weight = {1, 2, 1, 1}, bias = {0, 0, 0, 10};
   Halves y(4);
-  TestScope scope;
-  expect_ok(reference_backend().norm(scope, {NormKind::kLayer, x.data(), 4, y.data(), 4, 1, 4, weight.data(),
+  TestStream stream;
+  expect_ok(reference_backend().norm(stream, {NormKind::kLayer, x.data(), 4, y.data(), 4, 1, 4, weight.data(),
                                              bias.data(), 0.75f, DType::kBF16}),
-            scope);
+            stream);
   EXPECT_EQ(floats(y), (Floats{-136 / 128.0f, -181 / 256.0f, 181 / 512.0f, 177 / 16.0f}));
 
   // relu(3) * 1.0078125 = 387 / 128 lies halfway between 193 and 194 of 64, and goes to even. In place.
   Halves gate = halves({3, -1, 129 / 128.0f, 5});
-  expect_ok(reference_backend().gate(scope, {gate.data(), 4, gate.data(), 2, 1, 2, Activation::kRelu, DType::kBF16}),
-            scope);
+  expect_ok(reference_backend().gate(stream, {gate.data(), 4, gate.data(), 2, 1, 2, Activation::kRelu, DType::kBF16}),
+            stream);
   EXPECT_EQ(floats(gate), (Floats{194 / 64.0f, 0, 129 / 128.0f, 5}));
   // silu(1) = 0.7310586 is 187.15 of 256
   gate = halves({1, 1});
-  expect_ok(reference_backend().gate(scope, {gate.data(), 2, gate.data(), 1, 1, 1, Activation::kSilu, DType::kBF16}),
-            scope);
+  expect_ok(reference_backend().gate(stream, {gate.data(), 2, gate.data(), 1, 1, 1, Activation::kSilu, DType::kBF16}),
+            stream);
   EXPECT_EQ(floats(gate), (Floats{187 / 256.0f, 1}));
 }
 

@@ -3,7 +3,7 @@
 
 #include <cmath>
 
-#include "ops/combine.h"
+#include "ops/fuse.h"
 #include "ops/embed.h"
 #include "ops/gate.h"
 #include "ops/linear.h"
@@ -40,19 +40,19 @@ TEST(Reference, Linear) {
   const Floats weight = {1, 2, 3, -1, 0, 1}, bias = {10, 20}, x = {1, 1, 2, 0, 3, -1}, residual = {100, 200, 300, 400};
   PackedLinear* packed = reference_backend().pack_linear({weight.data(), bias.data(), 3, 2});
   Floats y(4);
-  TestScope scope;
-  expect_ok(reference_backend().linear(scope, {packed, x.data(), 3, y.data(), 2, 2, Activation::kIdentity, nullptr, 0}),
-            scope);
+  TestStream stream;
+  expect_ok(reference_backend().linear(stream, {packed, x.data(), 3, y.data(), 2, 2, Activation::kIdentity, nullptr, 0}),
+            stream);
   EXPECT_EQ(y, (Floats{19, 21, 13, 19}));
   expect_ok(reference_backend().linear(
-                scope, {packed, x.data(), 3, y.data(), 2, 2, Activation::kIdentity, residual.data(), 2}),
-            scope);
+                stream, {packed, x.data(), 3, y.data(), 2, 2, Activation::kIdentity, residual.data(), 2}),
+            stream);
   EXPECT_EQ(y, (Floats{119, 221, 313, 419}));
   reference_backend().free_linear(packed);
 
   packed = reference_backend().pack_linear({weight.data(), nullptr, 3, 2});
-  expect_ok(reference_backend().linear(scope, {packed, x.data() + 3, 3, y.data(), 2, 1, Activation::kRelu, nullptr, 0}),
-            scope);
+  expect_ok(reference_backend().linear(stream, {packed, x.data() + 3, 3, y.data(), 2, 1, Activation::kRelu, nullptr, 0}),
+            stream);
   EXPECT_EQ(y[0], 3);
   EXPECT_EQ(y[1], 0);  // -1 cut
   reference_backend().free_linear(packed);
@@ -64,23 +64,23 @@ TEST(Reference, AttentionWeighsValuesBySoftmax) {
   Floats qkv = {1, 0, 10, /**/ 0, ln2, 20, /**/ 2, ln3, 60}, y(3);
   const std::vector<int32_t> offsets = {0, 3};
   AttentionArgs args = attention_args(qkv, y, offsets, 1, 1, 1);
-  TestScope scope;
+  TestStream stream;
   // the logarithms are rounded to float32: a few units of the last place
   const double slack = 8 * 60 * kUnit;
-  expect_ok(reference_backend().attention(scope, args), scope);
+  expect_ok(reference_backend().attention(stream, args), stream);
   EXPECT_NEAR(y[0], (1 * 10 + 2 * 20 + 3 * 60) / 6.0, slack);
   EXPECT_NEAR(y[1], 30, slack);
   EXPECT_NEAR(y[2], (1 * 10 + 4 * 20 + 9 * 60) / 14.0, slack);
 
   args.scale = 0.5f;
   args.mask = Mask::kCausal;
-  expect_ok(reference_backend().attention(scope, args), scope);
+  expect_ok(reference_backend().attention(stream, args), stream);
   EXPECT_NEAR(y[0], 10, slack);
   EXPECT_NEAR(y[1], 15, slack);
   EXPECT_NEAR(y[2], (1 * 10 + 2 * 20 + 3 * 60) / 6.0, slack);
 
   args.window = 1;
-  expect_ok(reference_backend().attention(scope, args), scope);
+  expect_ok(reference_backend().attention(stream, args), stream);
   expect_rounded(y, {10, 20, 60});
 
   // key 0 from query 2 has the distance -2
@@ -89,14 +89,14 @@ TEST(Reference, AttentionWeighsValuesBySoftmax) {
   args.scale = 0;
   args.bias = bias.data();
   args.bias_reach = 2;
-  expect_ok(reference_backend().attention(scope, args), scope);
+  expect_ok(reference_backend().attention(stream, args), stream);
   EXPECT_NEAR(y[2], (3 * 10 + 20 + 60) / 5.0, slack);
 
   const int32_t prefix = 2;
   args.bias = nullptr;
   args.mask = Mask::kPrefix;
   args.prefix = &prefix;
-  expect_ok(reference_backend().attention(scope, args), scope);
+  expect_ok(reference_backend().attention(stream, args), stream);
   expect_rounded(y, {15, 15, 30});
 }
 
@@ -106,8 +106,8 @@ TEST(Reference, AttentionKeepsTextsApartAndSharesKeyHeads) {
   for (const float token : {1.0f, 2.0f, 5.0f})
     qkv.insert(qkv.end(), {0, 0, 0, 0, token, -token, 10 * token, 100 * token});
   const std::vector<int32_t> offsets = {0, 2, 2, 3};
-  TestScope scope;
-  expect_ok(reference_backend().attention(scope, attention_args(qkv, y, offsets, 4, 2, 1)), scope);
+  TestStream stream;
+  expect_ok(reference_backend().attention(stream, attention_args(qkv, y, offsets, 4, 2, 1)), stream);
   EXPECT_EQ(y, (Floats{15, 15, 150, 150, 15, 15, 150, 150, 50, 50, 500, 500}));
 }
 
@@ -122,8 +122,8 @@ TEST(Reference, AttentionNormsAndRotatesQueriesAndKeys) {
   args.rotary_dim = 2;
   args.q_norm = q_norm.data();
   args.k_norm = k_norm.data();
-  TestScope scope;
-  expect_ok(reference_backend().attention(scope, args), scope);
+  TestStream stream;
+  expect_ok(reference_backend().attention(stream, args), stream);
   const double q = std::sqrt(50 / 3.0), k = std::sqrt(200 / 3.0);
   expect_rounded(qkv, {3 / q, 4 / q, 10 / q, 6 / k, 8 / k, 10 / k, 1, 2, 3, -4 / q, 3 / q, 10 / q, -8 / k, 6 / k,
                        10 / k, 1, 2, 3});
@@ -133,14 +133,14 @@ TEST(Reference, AttentionNormsAndRotatesQueriesAndKeys) {
 TEST(Reference, Norm) {
   const Floats x = {1, 2, 3, 4}, weight = {1, 1, 2, 1}, bias = {0, 0, 10, 0};
   Floats y(4);
-  TestScope scope;
+  TestStream stream;
   expect_ok(reference_backend().norm(
-                scope, {NormKind::kLayer, x.data(), 4, y.data(), 4, 1, 4, weight.data(), bias.data(), 0.75f}),
-            scope);
+                stream, {NormKind::kLayer, x.data(), 4, y.data(), 4, 1, 4, weight.data(), bias.data(), 0.75f}),
+            stream);
   const double root = std::sqrt(1.25 + 0.75);
   expect_rounded(y, {-1.5 / root, -0.5 / root, 2 * 0.5 / root + 10, 1.5 / root});
-  expect_ok(reference_backend().norm(scope, {NormKind::kRms, x.data(), 4, y.data(), 4, 1, 4, nullptr, nullptr, 1.5f}),
-            scope);
+  expect_ok(reference_backend().norm(stream, {NormKind::kRms, x.data(), 4, y.data(), 4, 1, 4, nullptr, nullptr, 1.5f}),
+            stream);
   expect_rounded(y, {1 / 3.0, 2 / 3.0, 1, 4 / 3.0});
 }
 
@@ -148,19 +148,19 @@ TEST(Reference, EmbedGateCombine) {
   const Floats word = {1, 2, 3, 4, 5, 6}, position = {10, 20, 30, 40}, type = {100, 200};
   const int32_t ids[] = {2, 0}, positions[] = {0, 1};
   Floats y(4);
-  TestScope scope;
+  TestStream stream;
   expect_ok(
-      reference_backend().embed(scope, {ids, positions, 2, 2, word.data(), position.data(), type.data(), y.data(), 2}),
-      scope);
+      reference_backend().embed(stream, {ids, positions, 2, 2, word.data(), position.data(), type.data(), y.data(), 2}),
+      stream);
   EXPECT_EQ(y, (Floats{115, 226, 131, 242}));
 
   const Floats x = {-1, 2, 5, 7};
-  expect_ok(reference_backend().gate(scope, {x.data(), 4, y.data(), 2, 1, 2, Activation::kRelu}), scope);
+  expect_ok(reference_backend().gate(stream, {x.data(), 4, y.data(), 2, 1, 2, Activation::kRelu}), stream);
   EXPECT_EQ(y[0], 0);
   EXPECT_EQ(y[1], 14);
 
-  expect_ok(reference_backend().combine(scope, {x.data(), 2, y.data(), 2, 2, 2, 0.5f, true}), scope);
-  expect_ok(reference_backend().combine(scope, {x.data(), 2, y.data(), 2, 2, 2, 2.0f, false}), scope);
+  expect_ok(reference_backend().fuse(stream, {x.data(), 2, y.data(), 2, 2, 2, 0.5f, true}), stream);
+  expect_ok(reference_backend().fuse(stream, {x.data(), 2, y.data(), 2, 2, 2, 2.0f, false}), stream);
   EXPECT_EQ(y, (Floats{-2.5, 5, 12.5, 17.5}));
 }
 
@@ -169,15 +169,15 @@ TEST(Reference, Bag) {
   const Floats scales = {0.5f, 2}, weights = {1, 0, 4};
   const int32_t rows[] = {0, 1, 1}, ids[] = {2, 0, 1}, offsets[] = {0, 2, 2, 3};
   Floats y(6);
-  TestScope scope;
+  TestStream stream;
   expect_ok(reference_backend().bag(
-                scope, {rows, ids, offsets, 3, 2, table, DType::kI8, scales.data(), weights.data(), y.data(), 2}),
-            scope);
+                stream, {rows, ids, offsets, 3, 2, table, DType::kI8, scales.data(), weights.data(), y.data(), 2}),
+            stream);
   EXPECT_EQ(y, (Floats{(2 + 254) / 2.0f, (-4 - 256) / 2.0f, 0, 0, 0, 0}));
   const uint16_t halves[] = {0x3c00, 0xc000, 0x3555, 0x0001};  // 1, -2, 0.333251953125, 2^-24
   expect_ok(
-      reference_backend().bag(scope, {rows, rows, offsets, 1, 2, halves, DType::kF16, nullptr, nullptr, y.data(), 2}),
-      scope);
+      reference_backend().bag(stream, {rows, rows, offsets, 1, 2, halves, DType::kF16, nullptr, nullptr, y.data(), 2}),
+      stream);
   expect_rounded({y[0], y[1]}, {(1 + 0.333251953125) / 2, (-2 + 0x1p-24) / 2});
 }
 
@@ -186,8 +186,8 @@ TEST(Reference, Pool) {
   const int32_t offsets[] = {0, 3, 3}, one[] = {1, 0}, all[] = {3, 0};
   auto pooled = [&](Pooling mode, const int32_t* skip) {
     Floats y(4, 9.0f);
-    TestScope scope;
-    expect_ok(reference_backend().pool(scope, {mode, x.data(), 2, y.data(), 2, offsets, skip, 2, 2}), scope);
+    TestStream stream;
+    expect_ok(reference_backend().pool(stream, {mode, x.data(), 2, y.data(), 2, offsets, skip, 2, 2}), stream);
     EXPECT_EQ(y[2], 0);  // the empty text
     EXPECT_EQ(y[3], 0);
     return Floats{y[0], y[1]};
@@ -207,15 +207,15 @@ TEST(Reference, Pool) {
 
 TEST(Reference, Vectors) {
   Floats x = {3, 4, 0, 0, 1e-13f, 0};
-  TestScope scope;
-  expect_ok(reference_backend().normalize(scope, {x.data(), 2, 3, 2}), scope);
+  TestStream stream;
+  expect_ok(reference_backend().normalize(stream, {x.data(), 2, 3, 2}), stream);
   expect_rounded({x[0], x[1], x[2], x[3], x[5]}, {0.6, 0.8, 0, 0, 0});
   EXPECT_NEAR(x[4], 0.1, 0.1 * 2 * kUnit);
 
   const Floats a = {3, 4}, b = {4, 3, 0, -5};
   auto compared = [&](Similarity kind) {
     Floats y(2);
-    expect_ok(reference_backend().similarity(scope, {kind, a.data(), b.data(), 1, 2, 2, y.data()}), scope);
+    expect_ok(reference_backend().similarity(stream, {kind, a.data(), b.data(), 1, 2, 2, y.data()}), stream);
     return y;
   };
   expect_rounded(compared(Similarity::kCosine), {0.96, -0.8});
@@ -231,22 +231,22 @@ TEST(Reference, Quantize) {
   const Floats minimum(9, 0.0f);
   Floats maximum(9, 255.0f);
   maximum[8] = 0;  // no range: a step of 1
-  TestScope scope;
+  TestStream stream;
   std::vector<uint8_t> levels(9), bits(2);
   expect_ok(reference_backend().quantize(
-                scope, {Precision::kUint8, x.data(), 1, 9, minimum.data(), maximum.data(), levels.data()}),
-            scope);
+                stream, {Precision::kUint8, x.data(), 1, 9, minimum.data(), maximum.data(), levels.data()}),
+            stream);
   EXPECT_EQ(levels, (std::vector<uint8_t>{0, 1, 254, 255, 0, 255, 0, 2, 7}));
   expect_ok(reference_backend().quantize(
-                scope, {Precision::kInt8, x.data(), 1, 9, minimum.data(), maximum.data(), levels.data()}),
-            scope);
+                stream, {Precision::kInt8, x.data(), 1, 9, minimum.data(), maximum.data(), levels.data()}),
+            stream);
   EXPECT_EQ(static_cast<int8_t>(levels[0]), -128);
   EXPECT_EQ(static_cast<int8_t>(levels[5]), 127);
-  expect_ok(reference_backend().quantize(scope, {Precision::kUbinary, x.data(), 1, 9, nullptr, nullptr, bits.data()}),
-            scope);
+  expect_ok(reference_backend().quantize(stream, {Precision::kUbinary, x.data(), 1, 9, nullptr, nullptr, bits.data()}),
+            stream);
   EXPECT_EQ(bits, (std::vector<uint8_t>{0b01110101, 0b10000000}));
-  expect_ok(reference_backend().quantize(scope, {Precision::kBinary, x.data(), 1, 9, nullptr, nullptr, bits.data()}),
-            scope);
+  expect_ok(reference_backend().quantize(stream, {Precision::kBinary, x.data(), 1, 9, nullptr, nullptr, bits.data()}),
+            stream);
   EXPECT_EQ(static_cast<int8_t>(bits[0]), 0b01110101 - 128);
   EXPECT_EQ(static_cast<int8_t>(bits[1]), 0);
 }

@@ -82,8 +82,8 @@ void attention_cases(const Context& context) {
                                .number("length", length)
                                .number("operations", operations),
                            all,
-                           [&context, input, args = arguments(model, *input)](Scope& scope) {
-                             must(context.backend.attention(scope, args), scope);
+                           [&context, input, args = arguments(model, *input)](Stream& stream) {
+                             must(context.backend.attention(stream, args), stream);
                            },
                            static_cast<double>(operations), peak});
         }

@@ -48,7 +48,7 @@ void add_norms(std::vector<Case>& cases, const Context& context, DType dtype, in
     args.bias = model.causal ? nullptr : weight->data();
     args.epsilon = 1e-6f;
     cases.push_back({fields("norm", model.causal ? "rms" : "layer", dtype, model.width), false,
-                     [&context, x, y, weight, args](Scope& scope) { must(context.backend.norm(scope, args), scope); },
+                     [&context, x, y, weight, args](Stream& stream) { must(context.backend.norm(stream, args), stream); },
                      static_cast<double>(kRows * model.width), clock});
   }
 }
@@ -67,7 +67,7 @@ void add_gates(std::vector<Case>& cases, const Context& context, DType dtype, in
     args.rows = kRows;
     args.activation = activation;
     cases.push_back({fields("gate", name, dtype, width), false,
-                     [&context, x, y, args](Scope& scope) { must(context.backend.gate(scope, args), scope); },
+                     [&context, x, y, args](Stream& stream) { must(context.backend.gate(stream, args), stream); },
                      static_cast<double>(kRows * width), clock});
   }
 }
@@ -93,7 +93,7 @@ void add_activations(std::vector<Case>& cases, const Context& context, DType dty
     args.activation = activation;
     cases.push_back(
         {fields("activation", name, dtype, shape.out), false,
-         [&context, weights, x, y, args](Scope& scope) { must(context.backend.linear(scope, args), scope); },
+         [&context, weights, x, y, args](Stream& stream) { must(context.backend.linear(stream, args), stream); },
          static_cast<double>(kRows * shape.out), clock});
   }
 }

@@ -31,7 +31,7 @@ const Loop& loop_of(DType dtype) {
   return own.run ? own : kFloat32Loop;
 }
 
-int add(std::vector<Case>& cases, Fields fields, bool all_threads, double work, std::function<void(Scope&)> call) {
+int add(std::vector<Case>& cases, Fields fields, bool all_threads, double work, std::function<void(Stream&)> call) {
   cases.push_back({std::move(fields), all_threads, std::move(call), work});
   return static_cast<int>(cases.size()) - 1;
 }
@@ -47,9 +47,9 @@ int add_peak(std::vector<Case>& cases, const Context& context, DType dtype, bool
                     .text("dtype", loop.precision)
                     .text("instructions", loop.instructions)
                     .number("operations", static_cast<int64_t>(work));
-  return add(cases, std::move(fields), all_threads, work, [threads, &loop](Scope& scope) {
-    scope.parallel(
-        scope.team, threads, [](void* arg, int64_t) { static_cast<const Loop*>(arg)->run(kPeakRounds); },
+  return add(cases, std::move(fields), all_threads, work, [threads, &loop](Stream& stream) {
+    stream.parallel(
+        stream.team, threads, [](void* arg, int64_t) { static_cast<const Loop*>(arg)->run(kPeakRounds); },
         const_cast<Loop*>(&loop));
   });
 }
@@ -60,11 +60,11 @@ int add_read(std::vector<Case>& cases, const Context& context, bool all_threads)
   const size_t bytes = kReadBytes / static_cast<size_t>(threads) / 256 * 256;
   const double work = static_cast<double>(bytes) * static_cast<double>(threads);
   return add(cases, Fields().text("kernel", "read").number("bytes", static_cast<int64_t>(work)), all_threads, work,
-             [threads, bytes](Scope& scope) {
+             [threads, bytes](Stream& stream) {
                Part part{static_cast<const char*>(memory->data) + memory->next, bytes};
                memory->next = (memory->next + kReadBytes) % kColdBytes;
-               scope.parallel(
-                   scope.team, threads,
+               stream.parallel(
+                   stream.team, threads,
                    [](void* arg, int64_t thread) {
                      const auto& part = *static_cast<const Part*>(arg);
                      read_bytes(part.data + static_cast<size_t>(thread) * part.bytes, part.bytes);
@@ -75,7 +75,7 @@ int add_read(std::vector<Case>& cases, const Context& context, bool all_threads)
 
 int add_clock(std::vector<Case>& cases) {
   return add(cases, Fields().text("kernel", "clock").number("cycles", kClockRounds * kChain), false,
-             static_cast<double>(kClockRounds * kChain), [](Scope&) {
+             static_cast<double>(kClockRounds * kChain), [](Stream&) {
                uint64_t sum = 0;
                for (int64_t i = 0; i < kClockRounds; ++i) {
 #pragma GCC unroll 8

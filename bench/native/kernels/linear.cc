@@ -94,9 +94,9 @@ void linear_cases(const Context& context) {
                                  .number("cold", cold)
                                  .number("operations", operations),
                              all,
-                             [&context, weights, x, y, residual, args, cold](Scope& scope) mutable {
+                             [&context, weights, x, y, residual, args, cold](Stream& stream) mutable {
                                args.weights = cold ? weights->cold() : weights->warm();
-                               must(context.backend.linear(scope, args), scope);
+                               must(context.backend.linear(stream, args), stream);
                              },
                              static_cast<double>(cold ? weight_bytes : operations), limit});
           }

@@ -1,4 +1,4 @@
-// The Scope of the kernel bench: helpers that spin while a measurement with several threads runs and sleep otherwise.
+// The Stream of the kernel bench: helpers that spin while a measurement with several threads runs and sleep otherwise.
 //
 // The engine's own team (native/engine/team.h) is not used: its helpers come and go, and here every call must meet the
 // same number. A helper that spins and loses its core to another process holds up the whole call; who measures asks
@@ -48,8 +48,8 @@ class Team {
     return absent_;
   }
 
-  // A scope of all threads, or of the caller alone.
-  Scope scope(bool all) { return {this, all && !helpers_.empty() ? run_on_all : run_alone, {}}; }
+  // A stream of all threads, or of the caller alone.
+  Stream stream(bool all) { return {this, all && !helpers_.empty() ? run_on_all : run_alone, {}}; }
 
  private:
   enum State : int { kAsleep, kSpinning, kEnding };
@@ -120,9 +120,9 @@ class Team {
 };
 
 // A kernel that fails must not be timed.
-inline void must(Status status, const Scope& scope) {
+inline void must(Status status, const Stream& stream) {
   if (status == kOk) return;
-  std::fprintf(stderr, "kernels: an op failed with status %d: %s\n", static_cast<int>(status), scope.message);
+  std::fprintf(stderr, "kernels: an op failed with status %d: %s\n", static_cast<int>(status), stream.message);
   std::exit(1);
 }
 

@@ -19,15 +19,15 @@ double median(std::vector<double> values) {
 }
 
 Sample try_once(Case& one, Team& team, double least) {
-  Scope scope = team.scope(one.all_threads);
+  Stream stream = team.stream(one.all_threads);
   if (one.all_threads) team.wake();
-  one.call(scope);  // what the case before left in the caches goes, and every helper is awake
+  one.call(stream);  // what the case before left in the caches goes, and every helper is awake
   const std::vector<double> before = team.absent(one.all_threads);
   const double start = now();
   double elapsed = 0;
   int64_t calls = 0;
   do {
-    one.call(scope);
+    one.call(stream);
     ++calls;
   } while ((elapsed = now() - start) < least);
   const std::vector<double> after = team.absent(one.all_threads);

@@ -37,7 +37,7 @@ struct Sample {
 struct Case {
   Fields fields;
   bool all_threads;
-  std::function<void(Scope&)> call;
+  std::function<void(Stream&)> call;
   double work = 0;     // of a call, counted as its reference counts
   int reference = -1;  // place in the list of the case whose rate of work is the limit of this one's; -1: none
   int repeated = 0;    // samples thrown away

@@ -1,12 +1,12 @@
-// ops/combine.h
-#include "ops/combine.h"
+// ops/fuse.h
+#include "ops/fuse.h"
 
 #include "cpu/backend.h"
 #include "cpu/simd.h"
 
 namespace embedcore::cpu::EMBEDCORE_ISA {
 
-Status combine(Scope&, const CombineArgs& args) {
+Status fuse(Stream&, const FuseArgs& args) {
   for (int64_t row = 0; row < args.rows; ++row) {
     const float* x = args.x + row * args.x_stride;
     float* y = args.y + row * args.y_stride;

@@ -1,11 +1,11 @@
-// ops/combine.h
-#include "ops/combine.h"
+// ops/fuse.h
+#include "ops/fuse.h"
 
 #include "reference/ops.h"
 
 namespace embedcore::reference {
 
-Status combine(Scope&, const CombineArgs& args) {
+Status fuse(Stream&, const FuseArgs& args) {
   for (int64_t row = 0; row < args.rows; ++row) {
     for (int64_t d = 0; d < args.width; ++d) {
       const double term = static_cast<double>(args.x[row * args.x_stride + d]) * static_cast<double>(args.factor);

@@ -1,0 +1,24 @@
+// The element-wise middle of a feed-forward.
+//   gated:     y[:, j] = activation(x[:, j]) * x[:, width + j]   (SwiGLU, GeGLU); x [rows, 2 * width]: gate, then up
+//   otherwise: y[:, j] = activation(x[:, j])                     x [rows, width]
+// y [rows, width]; x and y are both float32 or both bfloat16; y may be x. Inference fuses the ungated activation into
+// the linear before it (linear.h); training runs it here, so that x is kept.
+#pragma once
+
+#include "base/dtype.h"
+#include "ops/backend.h"
+
+namespace embedcore {
+
+struct ActivationArgs {
+  const void* x = nullptr;  // dtype
+  int64_t x_stride = 0;
+  void* y = nullptr;  // dtype
+  int64_t y_stride = 0;
+  int64_t rows = 0, width = 0;
+  Activation activation = Activation::kIdentity;
+  bool gated = false;
+  DType dtype = DType::kF32;
+};
+
+}  // namespace embedcore
