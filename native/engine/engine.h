@@ -19,7 +19,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "engine/team.h"
+#include "base/team.h"
 #include "model/model.h"
 
 namespace embedcore {

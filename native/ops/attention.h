@@ -76,7 +76,7 @@ struct AttentionArgs {
   // Of training. lse [heads, tokens]: log(sum_j exp(score_j)) of each query, kept for a backward pass; null = not kept.
   // Dropout is of the softmax weights; a backend that has none refuses it (kBadArgument).
   float* lse = nullptr;
-  Dropout dropout;
+  Dropout dropout = {};
 };
 
 }  // namespace embedcore

@@ -1,6 +1,6 @@
 // The Stream of the kernel bench: helpers that spin while a measurement with several threads runs and sleep otherwise.
 //
-// The engine's own team (native/engine/team.h) is not used: its helpers come and go, and here every call must meet the
+// The engine's own team (native/base/team.h) is not used: its helpers come and go, and here every call must meet the
 // same number. A helper that spins and loses its core to another process holds up the whole call; who measures asks
 // before and after for how long each thread had no core, and throws such a sample away.
 #pragma once

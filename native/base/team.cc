@@ -1,4 +1,4 @@
-#include "engine/team.h"
+#include "base/team.h"
 
 namespace embedcore {
 

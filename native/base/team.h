@@ -7,7 +7,6 @@
 #include <atomic>
 #include <cstdint>
 
-#include "ops/backend.h"
 
 namespace embedcore {
 
