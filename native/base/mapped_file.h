@@ -25,8 +25,8 @@ class MappedFile {
   // one), and where the system refuses; kOutOfMemory where no address space is left.
   static std::shared_ptr<const MappedFile> open(const std::string& path);
 
-  // A second mapping of the same file, whatever has its name now. Its pages come and go without touching this one's: for
-  // reading a file once while others serve from it.
+  // A second mapping of the same file, whatever has its name now. Its pages come and go without touching this one's:
+  // for reading a file once while others serve from it.
   std::shared_ptr<const MappedFile> map_again() const;
 
   MappedFile(const MappedFile&) = delete;

@@ -7,7 +7,6 @@
 #include <atomic>
 #include <cstdint>
 
-
 namespace embedcore {
 
 class Team {

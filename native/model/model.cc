@@ -80,9 +80,7 @@ ResultRows Model::run(const EncodePlan& plan, BatchBuilder& builder, Workspace& 
                    stream, "pool");
     rows = buffers[0];
   }
-  if (!plan.token_output)
-    rows =
-        head_.apply(stream, rows, rows.data == pooled.data ? spare : pooled, texts, plan.pooled, plan.apply_normalize);
+  if (!plan.token_output) rows = head_.apply(stream, rows, buffers, texts, plan.pooled, plan.apply_normalize);
   const int64_t count = plan.token_output ? tokens : texts;
   if (plan.normalize_last)
     check_status(backend().normalize(

@@ -22,7 +22,6 @@ class StaticEncoder final : public TokenEncoder {
   int64_t width() const { return width_; }
   const char* file_dtype() const { return file_dtype_; }
 
-  const OpenDevice& device() const override { return *device_; }
   int64_t vocab() const override { return vocab_; }
   int64_t max_tokens() const override { return 0; }
   size_t weight_bytes() const override { return table_.bytes(); }
@@ -36,12 +35,11 @@ class StaticEncoder final : public TokenEncoder {
                const BetweenLayers& between_layers) const override;
 
  private:
-  explicit StaticEncoder(DevicePointer device) : device_(std::move(device)) {}
+  explicit StaticEncoder(DevicePointer device) : TokenEncoder(std::move(device)) {}
   View place_rows(Layout& layout, const EncodePlan& plan, int64_t texts, int64_t tokens) const {
     return layout.rows(plan.token_output ? tokens : texts, width_);
   }
 
-  const DevicePointer device_;
   Table table_;
   DeviceArray<float> scales_, weights_;
   std::vector<int32_t> mapping_;  // token id -> row; empty = the same

@@ -17,7 +17,8 @@ class TokenEncoder {
  public:
   virtual ~TokenEncoder() = default;
 
-  virtual const OpenDevice& device() const = 0;
+  const OpenDevice& device() const { return *device_; }
+  const DevicePointer& shared_device() const { return device_; }
   virtual int64_t vocab() const = 0;
   // Tokens a text may have; 0 = no limit.
   virtual int64_t max_tokens() const = 0;
@@ -42,6 +43,10 @@ class TokenEncoder {
   virtual void place(Layout& layout, const EncodePlan& plan, int64_t texts, int64_t tokens) const = 0;
   virtual View forward(Layout& layout, const EncodePlan& plan, const Batch& batch, Stream& stream,
                        const BetweenLayers& between_layers) const = 0;
+
+ protected:
+  explicit TokenEncoder(DevicePointer device) : device_(std::move(device)) {}
+  const DevicePointer device_;
 };
 
 }  // namespace embedcore

@@ -31,7 +31,6 @@ class TransformerEncoder final : public TokenEncoder {
   // Of the word embeddings in the file.
   const char* file_dtype() const { return file_dtype_; }
 
-  const OpenDevice& device() const override { return *device_; }
   int64_t vocab() const override { return config_.vocab; }
   int64_t max_tokens() const override;
   size_t weight_bytes() const override { return weight_bytes_; }
@@ -45,7 +44,7 @@ class TransformerEncoder final : public TokenEncoder {
                const BetweenLayers& between_layers) const override;
 
  private:
-  TransformerEncoder(DevicePointer device, DType dtype) : device_(std::move(device)), dtype_(dtype) {}
+  TransformerEncoder(DevicePointer device, DType dtype) : TokenEncoder(std::move(device)), dtype_(dtype) {}
 
   // What a pass places beside the layers: the residual stream, the fused states, and where the layers' memory begins.
   struct Placed {
@@ -65,7 +64,6 @@ class TransformerEncoder final : public TokenEncoder {
   void read_weighting(const LayerWeighting& weighting);
   std::vector<LayerInputScales> measure_inputs(const TensorReader& reader) const;
 
-  const DevicePointer device_;
   const DType dtype_;
   ModelConfig config_;
   std::vector<Table> tables_;  // one for each of config_.input.tables
