@@ -1,6 +1,7 @@
-// ops/attention.h with an online softmax: a task is one text, one key head and one run of its queries. The keys are
-// packed transposed and the values beside them; then a few query rows at a time meet one block of keys after another:
-// scores -> softmax -> values, the scores never leaving the cache. Blocks lie at fixed places of the text.
+// ops/attention.h with an online softmax. A task is one text, one key head and one run of queries. It packs the keys
+// transposed and the values beside them. Then a few query rows at a time go through the blocks of keys in order: scores
+// -> softmax -> values, so that the scores stay in the cache. Blocks begin at fixed tokens of the text, which keeps a
+// row's sums in one order.
 #include "ops/attention.h"
 
 #include <algorithm>
@@ -9,6 +10,7 @@
 #include "cpu/backend.h"
 #include "cpu/heads.h"
 #include "cpu/math.h"
+#include "ops/host_checks.h"
 
 namespace embedcore::cpu::EMBEDCORE_ISA {
 namespace {
@@ -20,7 +22,8 @@ constexpr int64_t kScoreFloats = 12 * 1024;  // scores held at once
 constexpr float kLowest = -3.4e38f;
 constexpr int32_t kLanes[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 
-// Scores are kept in units in which the softmax is a power of its base: e for float32, 2 where a rough power will do.
+// Scores are in units of the logarithm that the softmax raises: natural for float32; binary for bfloat16, whose powers
+// are those of 2 (fast_exp2).
 template <typename Dot>
 constexpr float kScoreUnit = Dot::kPerWord == 1 ? 1.0f : kLog2E;
 template <typename Dot>
@@ -31,7 +34,7 @@ Vec power(Vec x) {
     return fast_exp2(x);
 }
 
-// Where the pieces of one task lie in the thread's scratch.
+// The parts of one task in the thread's scratch memory.
 template <typename Dot>
 struct Layout {
   using Element = ElementOf<Dot>;
@@ -48,8 +51,8 @@ struct Layout {
                             // float32: the scores themselves
   Word* queries = nullptr;                                       // [query_rows, head_words], only where they are copied
   float* sums = nullptr;                                         // [query_rows, value_dim]
-  float *tops = nullptr, *totals = nullptr, *factors = nullptr;  // [query_rows]: greatest score so far, sum of powers
-                                                                 // so far, what this block multiplies earlier sums with
+  // [query_rows]: greatest score so far, sum of powers so far, the factor by which this block rescales earlier sums
+  float *tops = nullptr, *totals = nullptr, *factors = nullptr;
 
   Layout(const AttentionArgs& args, int64_t n) {
     const int64_t keys_held = round_up(std::min(n, kKeyBlock), kWidth);
@@ -62,11 +65,11 @@ struct Layout {
     copies_queries = args.head_dim % Dot::kPerWord != 0 || args.qkv_stride % Dot::kPerWord != 0;
   }
 
-  // Returns the bytes that all pieces take; with memory, places them.
+  // Returns the bytes that all parts take; with memory, places them.
   size_t place(int64_t n, std::byte* memory) {
     size_t used = 0;
-    const auto cut = [&](auto& piece, int64_t count) {
-      if (memory) piece = reinterpret_cast<std::remove_reference_t<decltype(piece)>>(memory + used);
+    const auto cut = [&](auto& part, int64_t count) {
+      if (memory) part = reinterpret_cast<std::remove_reference_t<decltype(part)>>(memory + used);
       used += static_cast<size_t>(round_up(count, 16)) * sizeof(Word);
     };
     cut(keys, round_up(n, kWidth) * head_words);
@@ -78,7 +81,7 @@ struct Layout {
       weights = reinterpret_cast<Word*>(scores);
     cut(queries, copies_queries ? query_rows * head_words : 0);
     cut(sums, query_rows * value_dim);
-    for (float** piece : {&tops, &totals, &factors}) cut(*piece, query_rows);
+    for (float** part : {&tops, &totals, &factors}) cut(*part, query_rows);
     return used;
   }
 };
@@ -154,7 +157,7 @@ void softmax_row(const Layout<Dot>& at, int64_t r, KeyRange seen, KeyRange block
   at.tops[r] = top;
 }
 
-// sums[r] = sums[r] * factor[r] + sum_j weights[r, j] v[j]; of the first block sums[r] is what the weights give.
+// sums[r] = sums[r] * factor[r] + sum_j weights[r, j] v[j]; the first block begins with zeros.
 template <typename Dot, int kMostRows, int kMostVectors>
 void accumulate_values(const Layout<Dot>& at, int64_t rows, KeyRange words, int64_t first_word, bool first) {
   const Word* values = at.values + (first_word + words.first) * at.value_dim;
@@ -231,7 +234,7 @@ class Run {
     for (int64_t block_key = first_block; block_key < keys.last; block_key += kKeyBlock) {
       const Block block{block_key, within(keys, block_key)};
       score_rows(args_, at_, queries.words, queries.stride, rows, n_, block);
-      // In whole words, whose keys beyond the seen ones get the weight 0 and, beyond the text, the value 0.
+      // Whole words: keys outside the visible run get the weight 0, keys beyond the text the value 0.
       const KeyRange words{(block.keys.first - block_key) / Dot::kPerWord,
                            divide_up(block.keys.last - block_key, Dot::kPerWord)};
       for (int64_t r = 0; r < rows; ++r) {
@@ -256,7 +259,7 @@ class Run {
     return {std::max(keys.first, block_key), std::min(keys.last, block_key + kKeyBlock)};
   }
 
-  // The rows themselves, or a copy where a head's last word would hold a stranger's element.
+  // The rows themselves, or a copy where a head's last word would hold an element of the next head.
   Queries queries_at(int64_t head, int64_t first, int64_t rows) const {
     const Element* from =
         static_cast<const Element*>(args_.qkv) + (begin_ + first) * args_.qkv_stride + head * args_.head_dim;
@@ -277,6 +280,15 @@ class Run {
       for (int64_t d = 0; d < args_.head_dim; d += kWidth)
         store_upto(y + d, load(at_.sums + r * at_.value_dim + d) * factor, args_.head_dim - d);
     }
+    if (args_.lse) write_lse(head, first, rows);
+  }
+
+  // Once a row, so in float64.
+  void write_lse(int64_t head, int64_t first, int64_t rows) const {
+    float* lse = args_.lse + head * args_.offsets[args_.texts] + begin_ + first;
+    for (int64_t r = 0; r < rows; ++r)
+      lse[r] = static_cast<float>(static_cast<double>(at_.tops[r]) / static_cast<double>(kScoreUnit<Dot>) +
+                                  std::log(static_cast<double>(at_.totals[r])));
   }
 
   const AttentionArgs& args_;
@@ -288,13 +300,14 @@ class Run {
 }  // namespace
 
 Status attention(Stream& stream, const AttentionArgs& args) {
+  if (!host_can_run(stream, args)) return kBadArgument;
   const bool half = args.dtype == DType::kBF16;
   if (args.q_norm || args.k_norm || args.rope_cos)
     run_tasks(stream, args.texts, [&](int64_t text) {
       half ? normalize_and_rotate<uint16_t>(args, text) : normalize_and_rotate<float>(args, text);
     });
   if (args.longest == 0) return kOk;
-  const int64_t runs = divide_up(args.longest, kQueryRun);  // of the longest text; shorter ones leave some tasks empty
+  const int64_t runs = divide_up(args.longest, kQueryRun);  // of the longest text: a shorter one leaves tasks empty
   bool out_of_memory = false;
   run_tasks(stream, args.texts * args.kv_heads * runs, [&](int64_t index) {
     const int64_t text = index / (args.kv_heads * runs);

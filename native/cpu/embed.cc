@@ -3,10 +3,10 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstdio>
 
 #include "cpu/backend.h"
 #include "cpu/simd.h"
+#include "ops/host_checks.h"
 
 namespace embedcore::cpu::EMBEDCORE_ISA {
 namespace {
@@ -64,13 +64,7 @@ void bag_text(const BagArgs& args, int64_t text) {
 }  // namespace
 
 Status embed(Stream& stream, const EmbedArgs& args) {
-  for (int32_t i = 0; i < args.count; ++i) {
-    const DType dtype = args.tables[i].dtype;
-    if (dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16) continue;
-    std::snprintf(stream.message, sizeof stream.message,
-                  "Expected a table of float32, float16 or bfloat16 but received %s", dtype_name(dtype));
-    return kBadArgument;
-  }
+  if (!host_can_run(stream, args)) return kBadArgument;
   run_tasks(stream, (args.tokens + kTokensPerTask - 1) / kTokensPerTask, [&](int64_t task) {
     const int64_t end = std::min(args.tokens, (task + 1) * kTokensPerTask);
     for (int64_t t = task * kTokensPerTask; t < end; ++t) {
@@ -88,12 +82,7 @@ Status embed(Stream& stream, const EmbedArgs& args) {
 }
 
 Status bag(Stream& stream, const BagArgs& args) {
-  if (args.dtype != DType::kF32 && args.dtype != DType::kF16 && args.dtype != DType::kBF16 &&
-      args.dtype != DType::kI8) {
-    std::snprintf(stream.message, sizeof stream.message,
-                  "Expected a table of float32, float16, bfloat16 or int8 but received %s", dtype_name(args.dtype));
-    return kBadArgument;
-  }
+  if (!host_can_run(stream, args)) return kBadArgument;
   run_tasks(stream, args.texts, [&](int64_t text) {
     switch (args.dtype) {
       case DType::kF32: return bag_text<float>(args, text);

@@ -1,4 +1,4 @@
-// ops/norm.h: two passes for the layer norm's mean and variance, so that a large mean does not eat the variance.
+// ops/norm.h: two passes for the layer norm's mean and variance, so that a large mean does not cancel the variance.
 #include "ops/norm.h"
 
 #include <algorithm>
@@ -12,7 +12,8 @@ namespace {
 
 constexpr int64_t kRowsPerTask = 64;
 
-// sum over the row of (x - center)^power, power 1 or 2; four chains of additions, as a lone one would wait for itself
+// Sum over the row of (x - center)^power, power 1 or 2. Four chains of additions, as each addition of one chain waits
+// for the one before.
 template <int kPower>
 float row_sum(const float* x, int64_t width, float center) {
   constexpr int kChains = 4;
@@ -36,6 +37,8 @@ void norm_row(const NormArgs& args, int64_t row) {
   const float n = static_cast<float>(args.width);
   const float mean = args.kind == NormKind::kLayer ? row_sum<1>(x, args.width, 0.0f) / n : 0.0f;
   const float scale = 1.0f / std::sqrt(row_sum<2>(x, args.width, mean) / n + args.epsilon);
+  if (args.mean && args.kind == NormKind::kLayer) args.mean[row] = mean;
+  if (args.rstd) args.rstd[row] = scale;
   const auto write = [&](int64_t i, auto take) {
     Vec value = (take(x + i) - broadcast(mean)) * broadcast(scale);
     if (args.weight) value *= take(args.weight + i);

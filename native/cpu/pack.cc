@@ -4,6 +4,7 @@
 #include "cpu/backend.h"
 #include "cpu/operand.h"
 #include "cpu/packed.h"
+#include "ops/host_checks.h"
 #include "ops/host_device.h"
 
 namespace embedcore::cpu::EMBEDCORE_ISA {
@@ -50,10 +51,7 @@ void pack_vector(const LinearWeights& w, const Packed& packed, int64_t first, Wo
 }  // namespace
 
 Status pack_linear(Device* device, const LinearWeights& w, PackedLinear** out) {
-  if (w.dtype == DType::kI8 && w.in > kMostInt8Inputs) return kBadArgument;
-  if (w.use != LinearUse::kForward) return kBadArgument;  // backward products are not packed yet
-  if (w.weight_dtype != DType::kF32 && w.weight_dtype != DType::kF16 && w.weight_dtype != DType::kBF16)
-    return kBadArgument;
+  if (!host_can_pack(w)) return kBadArgument;
   auto* packed = new (std::nothrow) Packed{};
   if (!packed) return kOutOfMemory;
   const int64_t padded = round_up(w.out, kWidth);

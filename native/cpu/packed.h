@@ -21,13 +21,13 @@ struct Packed : PackedLinear {
 
 struct Panel {
   const Word* weights;
-  int64_t column, columns, vectors;
+  int64_t column, vectors;
 };
 
 inline Panel panel_at(const Packed& packed, int64_t index) {
   const int64_t column = index * kPanel;
   const int64_t columns = std::min<int64_t>(kPanel, packed.out - column);
-  return {packed.panels + column * packed.words, column, columns, divide_up(columns, kWidth)};
+  return {packed.panels + column * packed.words, column, divide_up(columns, kWidth)};
 }
 
 }  // namespace embedcore::cpu::EMBEDCORE_ISA

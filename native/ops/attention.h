@@ -6,9 +6,9 @@
 // head h uses key head h / (heads / kv_heads).
 //
 // dtype float32, or bfloat16: qkv and y are bfloat16 rows. q and k are rounded again after norm and rotation, and
-// scores are those of the q and k that are left in qkv. A backend may round the weights of the values to bfloat16
-// before they are multiplied (their sum may be of the ones before), and exp may be off by 2^-10; scores, sums and
-// everything else are float32. head_dim may be odd.
+// scores are those of the q and k that are left in qkv. A backend may round the softmax weights to bfloat16 before it
+// multiplies them with the values; the denominator may be the sum of the unrounded weights. exp may be off by 2^-10;
+// scores, sums and everything else are float32. head_dim may be odd.
 //
 // The keys seen by token i of a text of n tokens are one run [first, last), see visible_keys below.
 #pragma once
@@ -73,10 +73,11 @@ struct AttentionArgs {
 
   DType dtype = DType::kF32;
 
-  // Of training. lse [heads, tokens]: log(sum_j exp(score_j)) of each query, kept for a backward pass; null = not kept.
+  // Of training. lse [heads, offsets[texts]]: log(sum_j exp(score_j)) of each query, kept for a backward pass; null =
+  // not kept. y has the same bits either way.
   // Dropout is of the softmax weights; a backend that has none refuses it (kBadArgument).
   float* lse = nullptr;
-  Dropout dropout = {};
+  Dropout dropout{};
 };
 
 }  // namespace embedcore

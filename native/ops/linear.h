@@ -65,7 +65,7 @@ struct LinearArgs {
   // Of training; a backend that has no such part refuses them (kBadArgument).
   const LoraPart* lora = nullptr;
   int32_t lora_parts = 0;
-  Dropout dropout = {};  // of activation(x W^T + b), before the residual is added
+  Dropout dropout{};  // of activation(x W^T + b), before the residual is added
 };
 
 // (u - zero) q summed over more inputs than this could pass int32.

@@ -7,6 +7,7 @@
 #include <new>
 #include <vector>
 
+#include "ops/host_checks.h"
 #include "reference/ops.h"
 #include "reference/rows.h"
 
@@ -42,8 +43,8 @@ void prepare_token(const AttentionArgs& args, int64_t position, float* row) {
 }
 
 // One head of token i of a text; rows [n, width] = the text's q, k and v. scores has room for the text's tokens. Writes
-// y from index `to` on.
-void attend(const AttentionArgs& args, const float* rows, int64_t width, int64_t head, int64_t i, KeyRange keys,
+// y from index `to` on and returns the log-sum-exp of the scores.
+double attend(const AttentionArgs& args, const float* rows, int64_t width, int64_t head, int64_t i, KeyRange keys,
             std::vector<double>& scores, int64_t to) {
   const int64_t kv_head = head / (args.heads / args.kv_heads);
   const float* q = rows + i * width + head * args.head_dim;
@@ -70,11 +71,13 @@ void attend(const AttentionArgs& args, const float* rows, int64_t width, int64_t
     for (int64_t j = keys.first; j < keys.last; ++j) sum += scores[static_cast<size_t>(j)] * value(j)[d];
     write(args.y, args.dtype, to + d, sum / total);
   }
+  return greatest + std::log(total);
 }
 
 }  // namespace
 
-Status attention(Stream&, const AttentionArgs& args) {
+Status attention(Stream& stream, const AttentionArgs& args) {
+  if (!host_can_run(stream, args)) return kBadArgument;
   const int64_t width = (args.heads + 2 * args.kv_heads) * args.head_dim;
   std::vector<double> scores;
   std::vector<float> rows;  // of one text
@@ -99,8 +102,11 @@ Status attention(Stream&, const AttentionArgs& args) {
     for (int64_t i = 0; i < n; ++i) {
       const KeyRange keys =
           visible_keys(args.mask, args.window, args.mask == Mask::kPrefix ? args.prefix[text] : 0, i, n);
-      for (int64_t head = 0; head < args.heads; ++head)
-        attend(args, rows.data(), width, head, i, keys, scores, (begin + i) * args.y_stride + head * args.head_dim);
+      for (int64_t head = 0; head < args.heads; ++head) {
+        const int64_t to = (begin + i) * args.y_stride + head * args.head_dim;
+        const double lse = attend(args, rows.data(), width, head, i, keys, scores, to);
+        if (args.lse) args.lse[head * args.offsets[args.texts] + begin + i] = static_cast<float>(lse);
+      }
     }
   }
   return kOk;

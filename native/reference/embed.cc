@@ -2,9 +2,9 @@
 #include "ops/embed.h"
 
 #include <cstddef>
-#include <cstdio>
 #include <cstring>
 
+#include "ops/host_checks.h"
 #include "reference/ops.h"
 
 namespace embedcore::reference {
@@ -26,13 +26,7 @@ double table_element(const void* table, DType dtype, int64_t i) {
 }  // namespace
 
 Status embed(Stream& stream, const EmbedArgs& args) {
-  for (int32_t i = 0; i < args.count; ++i) {
-    const DType dtype = args.tables[i].dtype;
-    if (dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16) continue;
-    std::snprintf(stream.message, sizeof stream.message,
-                  "Expected a table of float32, float16 or bfloat16 but received %s", dtype_name(dtype));
-    return kBadArgument;
-  }
+  if (!host_can_run(stream, args)) return kBadArgument;
   for (int64_t t = 0; t < args.tokens; ++t) {
     for (int64_t d = 0; d < args.width; ++d) {
       double sum = 0;
@@ -47,12 +41,7 @@ Status embed(Stream& stream, const EmbedArgs& args) {
 }
 
 Status bag(Stream& stream, const BagArgs& args) {
-  if (args.dtype != DType::kF32 && args.dtype != DType::kF16 && args.dtype != DType::kBF16 &&
-      args.dtype != DType::kI8) {
-    std::snprintf(stream.message, sizeof stream.message,
-                  "Expected a table of float32, float16, bfloat16 or int8 but received %s", dtype_name(args.dtype));
-    return kBadArgument;
-  }
+  if (!host_can_run(stream, args)) return kBadArgument;
   for (int64_t text = 0; text < args.texts; ++text) {
     const int64_t begin = args.offsets ? args.offsets[text] : text,
                   end = args.offsets ? args.offsets[text + 1] : text + 1;

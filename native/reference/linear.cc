@@ -7,6 +7,7 @@
 #include <new>
 #include <vector>
 
+#include "ops/host_checks.h"
 #include "reference/activation.h"
 #include "reference/ops.h"
 #include "reference/rows.h"
@@ -66,10 +67,7 @@ double round_row(const LinearArgs& args, int64_t row, std::vector<float>& x) {
 }  // namespace
 
 Status pack_linear(Device*, const LinearWeights& w, PackedLinear** out) {
-  if (w.dtype == DType::kI8 && w.in > kMostInt8Inputs) return kBadArgument;
-  if (w.use != LinearUse::kForward) return kBadArgument;  // backward products are not packed yet
-  if (w.weight_dtype != DType::kF32 && w.weight_dtype != DType::kF16 && w.weight_dtype != DType::kBF16)
-    return kBadArgument;
+  if (!host_can_pack(w)) return kBadArgument;
   auto* packed = new (std::nothrow) Packed{};
   if (!packed) return kOutOfMemory;
   const size_t elements = static_cast<size_t>(w.out * w.in), outputs = static_cast<size_t>(w.out);
@@ -102,7 +100,8 @@ void free_linear(PackedLinear* base) {
   delete packed;
 }
 
-Status linear(Stream&, const LinearArgs& args) {
+Status linear(Stream& stream, const LinearArgs& args) {
+  if (!host_can_run(stream, args)) return kBadArgument;
   const Packed& packed = *static_cast<const Packed*>(args.weights);
   std::vector<float> x;
   try {

@@ -20,6 +20,8 @@ Status norm(Stream&, const NormArgs& args) {
     double squares = 0;
     for (int64_t d = 0; d < args.width; ++d) squares += (x[d] - mean) * (x[d] - mean);
     const double length = std::sqrt(squares / n + static_cast<double>(args.epsilon));
+    if (args.mean && args.kind == NormKind::kLayer) args.mean[row] = static_cast<float>(mean);
+    if (args.rstd) args.rstd[row] = static_cast<float>(1.0 / length);
     for (int64_t d = 0; d < args.width; ++d) {
       const double weight = args.weight ? args.weight[d] : 1.0, bias = args.bias ? args.bias[d] : 0.0;
       write(args.y, args.y_dtype, row * args.y_stride + d, (x[d] - mean) / length * weight + bias);

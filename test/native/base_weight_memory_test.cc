@@ -1,5 +1,5 @@
-// base/weight_memory.h: parts of chunks that do not touch each other, live as long as they must and no longer, and what
-// happens without memory.
+// base/weight_memory.h: the parts of an arena do not overlap and live as long as they are held, arenas share nothing,
+// and a refused allocation is null.
 #include "base/weight_memory.h"
 
 #include <gtest/gtest.h>
@@ -21,9 +21,9 @@ using test::aligned_blocks, test::refuse_memory;
 
 constexpr size_t kMuch = size_t{20} << 20;  // more than any chunk that is shared
 
-// A part, filled with a byte of its own.
+// A part, filled with one byte that tells it from others.
 struct Part {
-  Part(size_t bytes, int tag) : memory(bytes), size(bytes), byte(static_cast<std::byte>(tag)) {
+  Part(WeightArena& arena, size_t bytes, int tag) : memory(arena.allocate(bytes)), size(bytes), byte(static_cast<std::byte>(tag)) {
     if (memory.data()) std::fill_n(memory.data(), size, byte);
   }
   bool intact() const {
@@ -37,10 +37,9 @@ struct Part {
 uintptr_t address(const WeightMemory& memory) { return reinterpret_cast<uintptr_t>(memory.data()); }
 
 TEST(WeightMemory, IsAlignedWhateverTheSizes) {
-  std::vector<WeightMemory> parts(8);
-  size_t i = 0;
-  for (const size_t bytes : {1u, 63u, 64u, 65u, 4u, 100u, 4097u, 12u}) parts[i++] = WeightMemory(bytes);
-  for (const WeightMemory& part : parts) {
+  WeightArena arena;
+  for (const size_t bytes : {1u, 63u, 64u, 65u, 4u, 100u, 4097u, 12u}) {
+    const WeightMemory part = arena.allocate(bytes);
     ASSERT_NE(part.data(), nullptr);
     EXPECT_EQ(address(part) % 64, 0u);
   }
@@ -52,8 +51,9 @@ TEST(WeightMemory, NothingIsNull) { EXPECT_EQ(WeightMemory().data(), nullptr); }
 TEST(WeightMemory, PartsShareChunksAndDoNotOverlap) {
   const int before = aligned_blocks;
   {
+    WeightArena arena;
     std::deque<Part> parts;
-    for (int i = 0; i < 100; ++i) parts.emplace_back(1 + static_cast<size_t>(i % 10) * 50021, i + 1);
+    for (int i = 0; i < 100; ++i) parts.emplace_back(arena, 1 + static_cast<size_t>(i % 10) * 50021, i + 1);
     for (const Part& part : parts) {
       ASSERT_NE(part.memory.data(), nullptr);
       EXPECT_TRUE(part.intact());
@@ -65,14 +65,39 @@ TEST(WeightMemory, PartsShareChunksAndDoNotOverlap) {
   EXPECT_EQ(aligned_blocks, before);
 }
 
+// A small model that lives on keeps no memory of a large one that was dropped.
+TEST(WeightMemory, ArenasShareNoChunk) {
+  const int before = aligned_blocks;
+  WeightArena small_arena;
+  auto large_arena = std::make_unique<WeightArena>();
+  const Part small(small_arena, 1000, 1);
+  auto large = std::make_unique<Part>(*large_arena, 1000, 2);
+  EXPECT_EQ(aligned_blocks, before + 2);
+  large.reset();
+  large_arena.reset();
+  EXPECT_EQ(aligned_blocks, before + 1);
+  EXPECT_TRUE(small.intact());
+}
+
+TEST(WeightMemory, OutlivesItsArena) {
+  const int before = aligned_blocks;
+  auto arena = std::make_unique<WeightArena>();
+  auto part = std::make_unique<Part>(*arena, 1000, 1);
+  arena.reset();
+  EXPECT_TRUE(part->intact());
+  part.reset();
+  EXPECT_EQ(aligned_blocks, before);
+}
+
 TEST(WeightMemory, AChunkGoesWithItsLastPart) {
   const int before = aligned_blocks;
-  auto first = std::make_unique<Part>(1000, 1), second = std::make_unique<Part>(3000, 2);
+  WeightArena arena;
+  auto first = std::make_unique<Part>(arena, 1000, 1), second = std::make_unique<Part>(arena, 3000, 2);
   EXPECT_EQ(aligned_blocks, before + 1);
   first.reset();
   EXPECT_TRUE(second->intact());
-  // What comes next does not lie in what still lives.
-  Part third(5000, 3);
+  // The next part does not overlap one that still lives.
+  Part third(arena, 5000, 3);
   EXPECT_TRUE(second->intact());
   second.reset();
   EXPECT_TRUE(third.intact());
@@ -80,18 +105,19 @@ TEST(WeightMemory, AChunkGoesWithItsLastPart) {
   third.memory = WeightMemory();
   EXPECT_EQ(third.memory.data(), nullptr);
   EXPECT_EQ(aligned_blocks, before);
-  // The next begins anew.
-  const Part fourth(1000, 4);
+  // The next starts a new chunk.
+  const Part fourth(arena, 1000, 4);
   EXPECT_TRUE(fourth.intact());
   EXPECT_EQ(aligned_blocks, before + 1);
 }
 
 TEST(WeightMemory, MovesWithItsChunk) {
   const int before = aligned_blocks;
+  WeightArena arena;
   {
     WeightMemory kept;
     {
-      Part part(1000, 1);
+      Part part(arena, 1000, 1);
       const std::byte* data = part.memory.data();
       kept = std::move(part.memory);
       EXPECT_EQ(kept.data(), data);
@@ -104,53 +130,57 @@ TEST(WeightMemory, MovesWithItsChunk) {
 
 TEST(WeightMemory, OfMoreThanAChunk) {
   const int before = aligned_blocks;
-  const Part small(100, 1);
-  auto large = std::make_unique<Part>(kMuch + 1, 2);
+  WeightArena arena;
+  const Part small(arena, 100, 1);
+  auto large = std::make_unique<Part>(arena, kMuch + 1, 2);
   ASSERT_NE(large->memory.data(), nullptr);
   EXPECT_EQ(address(large->memory) % 64, 0u);
-  const Part behind(100, 3);
-  EXPECT_TRUE(small.intact() && large->intact() && behind.intact());
+  const Part next(arena, 100, 3);
+  EXPECT_TRUE(small.intact() && large->intact() && next.intact());
   large.reset();
-  EXPECT_TRUE(small.intact() && behind.intact());
+  EXPECT_TRUE(small.intact() && next.intact());
   EXPECT_LE(aligned_blocks, before + 2);
 }
 
 TEST(WeightMemory, WithoutMemoryIsNull) {
   const int before = aligned_blocks;
+  WeightArena arena;
   refuse_memory = true;
-  WeightMemory none(100);
+  WeightMemory none = arena.allocate(100);
   refuse_memory = false;
   EXPECT_EQ(none.data(), nullptr);
   EXPECT_EQ(aligned_blocks, before);
-  none = WeightMemory(100);
+  none = arena.allocate(100);
   EXPECT_NE(none.data(), nullptr);
   EXPECT_EQ(aligned_blocks, before + 1);
 }
 
-// Where one chunk cannot be had, those that are there go on.
+// A refused chunk leaves those that are there in use.
 TEST(WeightMemory, ARefusalLeavesOpenChunksAlone) {
   const int before = aligned_blocks;
-  const Part first(1000, 1);
+  WeightArena arena;
+  const Part first(arena, 1000, 1);
   refuse_memory = true;
-  const WeightMemory large(kMuch);
-  const Part second(1000, 2);
+  const WeightMemory large = arena.allocate(kMuch);
+  const Part second(arena, 1000, 2);
   refuse_memory = false;
   EXPECT_EQ(large.data(), nullptr);
   ASSERT_NE(second.memory.data(), nullptr);
-  const Part third(1000, 3);
+  const Part third(arena, 1000, 3);
   EXPECT_TRUE(first.intact() && second.intact() && third.intact());
   EXPECT_EQ(aligned_blocks, before + 1);
 }
 
-// Models that load at once take from one chunk.
+// Layers of one model may be packed by several threads.
 TEST(WeightMemory, FromManyThreads) {
   const int before = aligned_blocks;
+  WeightArena arena;
   std::vector<std::thread> threads;
   for (int thread = 0; thread < 4; ++thread) {
-    threads.emplace_back([thread] {
+    threads.emplace_back([&arena, thread] {
       for (int round = 0; round < 300; ++round) {
         std::deque<Part> parts;
-        for (int i = 0; i < 60; ++i) parts.emplace_back(1 + static_cast<size_t>(i), 1 + thread * 60 + i);
+        for (int i = 0; i < 60; ++i) parts.emplace_back(arena, 1 + static_cast<size_t>(i), 1 + thread * 60 + i);
         for (const Part& part : parts) ASSERT_TRUE(part.memory.data() && part.intact());
       }
     });

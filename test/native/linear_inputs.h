@@ -1,4 +1,4 @@
-// The matrices of one case of ops/linear.h, run in any dtype, and the bounds of what may come of it.
+// The matrices of one case of ops/linear.h, run in any dtype, and the bounds on the error of its results.
 #pragma once
 
 #include <map>
@@ -7,16 +7,9 @@
 #include "op_cases.h"
 #include "op_support.h"
 #include "ops/linear.h"
+#include "packed_weights.h"
 
 namespace embedcore::test {
-
-struct PackedWeights {
-  PackedWeights(const Backend& owner, const LinearWeights& from) : backend(owner), weights(owner.pack_linear(from)) {}
-  ~PackedWeights() { backend.free_linear(weights); }
-  PackedWeights(const PackedWeights&) = delete;
-  const Backend& backend;
-  PackedLinear* weights;
-};
 
 // The dtypes of the arithmetic and of the rows.
 struct LinearTypes {
@@ -53,9 +46,12 @@ struct LinearInputs {
   }
 
   LinearWeights weights(DType dtype) const {
-    return {weight.data(), spec.bias ? bias.data() : nullptr,
-            spec.in,       spec.out,
-            dtype,         smoothing.empty() ? nullptr : smoothing.data()};
+    return {.weight = weight.data(),
+            .bias = spec.bias ? bias.data() : nullptr,
+            .in = spec.in,
+            .out = spec.out,
+            .dtype = dtype,
+            .smoothing = smoothing.empty() ? nullptr : smoothing.data()};
   }
 
   // Rows begin .. end of the result.
@@ -69,8 +65,17 @@ struct LinearInputs {
                          : spec.residual ? residual.data(begin)
                                          : nullptr;
     TestStream stream(order);
-    expect_ok(backend.linear(stream, {packed, from.data(), from.stride(), y.data(), y.stride(), end - begin,
-                                     spec.activation, added, residual.stride(), types.x, types.y}),
+    expect_ok(backend.linear(stream, {.weights = packed,
+                                      .x = from.data(),
+                                      .x_stride = from.stride(),
+                                      .y = y.data(),
+                                      .y_stride = y.stride(),
+                                      .rows = end - begin,
+                                      .activation = spec.activation,
+                                      .residual = added,
+                                      .residual_stride = residual.stride(),
+                                      .x_dtype = types.x,
+                                      .y_dtype = types.y}),
               stream);
     return y.values();
   }

@@ -1,12 +1,12 @@
 // The bounds that native/cpu/math.h states, measured against float64 over dense grids through the operations of each
 // instruction set, so that what is measured is what was shipped. exp is seen through a softmax over two keys, the
-// activations through a gate of ones. In bfloat16, where cheaper functions suffice, the grid is every number there is.
+// activations through the ungated activation. In bfloat16, where cheaper functions suffice, the grid is every number there is.
 #include <limits>
 #include <numbers>
 
 #include "op_cases.h"
 #include "op_support.h"
-#include "ops/gate.h"
+#include "ops/activation.h"
 #include "reference/activation.h"
 
 namespace embedcore::test {
@@ -24,12 +24,20 @@ std::vector<float> row_of(const TypedRows& rows) {
 std::vector<float> activated(const Backend& backend, Activation activation, const std::vector<float>& x,
                              DType dtype = DType::kF32) {
   const auto width = static_cast<int64_t>(x.size());
-  Rows both(1, 2 * width);
-  for (int64_t i = 0; i < 2 * width; ++i) both.at(0, i) = i < width ? x[static_cast<size_t>(i)] : 1.0f;
-  const TypedRows in(dtype, both);
+  Rows row(1, width);
+  for (int64_t i = 0; i < width; ++i) row.at(0, i) = x[static_cast<size_t>(i)];
+  const TypedRows in(dtype, row);
   TypedRows y(dtype, 1, width);
   TestStream stream;
-  expect_ok(backend.gate(stream, {in.data(), 2 * width, y.data(), width, 1, width, activation, dtype}), stream);
+  expect_ok(backend.activation(stream, {.x = in.data(),
+                                        .x_stride = width,
+                                        .y = y.data(),
+                                        .y_stride = width,
+                                        .rows = 1,
+                                        .width = width,
+                                        .activation = activation,
+                                        .dtype = dtype}),
+            stream);
   return row_of(y);
 }
 
@@ -47,18 +55,20 @@ std::vector<float> exp_over_sum(const Backend& backend, const std::vector<float>
     offsets.push_back(offsets.back() + 2);
   }
   TypedRows qkv(dtype, rows), y(dtype, 2 * texts, 1);
-  AttentionArgs args{};
-  args.qkv = qkv.data();
-  args.qkv_stride = 3;
-  args.y = y.data();
-  args.y_stride = 1;
-  args.offsets = offsets.data();
-  args.texts = texts;
-  args.heads = args.kv_heads = args.head_dim = 1;
-  args.scale = 1.0f;
-  args.dtype = dtype;
   TestStream stream;
-  expect_ok(backend.attention(stream, args), stream);
+  expect_ok(backend.attention(stream, {.qkv = qkv.data(),
+                                       .qkv_stride = 3,
+                                       .y = y.data(),
+                                       .y_stride = 1,
+                                       .offsets = offsets.data(),
+                                       .texts = texts,
+                                       .longest = 2,
+                                       .heads = 1,
+                                       .kv_heads = 1,
+                                       .head_dim = 1,
+                                       .scale = 1.0f,
+                                       .dtype = dtype}),
+            stream);
   const Rows weighed = y.values();
   std::vector<float> first;
   for (int64_t i = 0; i < texts; ++i) first.push_back(weighed.at(2 * i, 0));

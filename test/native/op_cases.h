@@ -204,15 +204,34 @@ struct ElementCase {
 inline const ElementCase kElementCases[] = {{1, 1},   {1, 384},   {2, 15},   {3, 16, 1}, {31, 17, 3},
                                             {33, 64}, {65, 7, 2}, {70, 131}, {0, 8}};
 
+struct EmbedPart {
+  DType dtype;
+  bool ids = true;  // else null: row 0 for every token
+};
+
 struct EmbedCase {
   int64_t tokens, width, vocab;
-  bool position, type;
+  std::vector<EmbedPart> tables;
   int64_t gap = 0;
 };
 
-inline const EmbedCase kEmbedCases[] = {{1, 1, 1, true, true},        {1, 384, 10, true, true},
-                                        {129, 33, 7, true, false, 5}, {128, 16, 50, false, false},
-                                        {300, 65, 20, false, true},   {0, 8, 1, true, true}};
+inline const std::vector<EmbedCase>& embed_cases() {
+  constexpr DType kF32 = DType::kF32, kF16 = DType::kF16, kBF16 = DType::kBF16;
+  static const std::vector<EmbedCase> cases = {
+      {1, 1, 1, {{kF32}, {kF32}, {kF32, false}}},
+      {1, 384, 10, {{kF16}, {kF32}, {kBF16, false}}},
+      {129, 33, 7, {{kF32}, {kBF16}}, 5},
+      {128, 16, 50, {{kF32}}},
+      {130, 17, 50, {{kF16}}, 1},
+      {127, 15, 50, {{kBF16}}},
+      {9, 40, 3, {{kF16, false}}},
+      {300, 65, 20, {{kF32}, {kF32, false}}},
+      {70, 100, 30, {{kBF16}, {kF16}, {kF32}, {kBF16}}, 3},
+      {5, 31, 4, {{kF32, false}, {kF16}, {kF16}, {kF32}, {kBF16}, {kF32}, {kF16, false}, {kBF16}}},
+      {0, 8, 1, {{kF32}}},
+  };
+  return cases;
+}
 
 struct BagCase {
   std::vector<int32_t> lengths;

@@ -15,8 +15,10 @@ EMBEDCORE_EVERY_BACKEND(AttentionTest);
 constexpr DType kDTypes[] = {DType::kF32, DType::kBF16};
 
 struct Result {
-  Rows qkv, y;
+  Rows qkv, y, lse;  // lse [tokens, heads], where it was kept
 };
+
+enum class Lse { kDropped, kKept };
 
 struct Inputs {
   explicit Inputs(const AttentionCase& c)
@@ -64,26 +66,30 @@ struct Inputs {
   }
 
   // Texts begin .. end, their rows copied out.
-  Result run(const Backend& backend, DType dtype, int64_t begin, int64_t end, Order order = Order::kAscending) const {
+  Result run(const Backend& backend, DType dtype, int64_t begin, int64_t end, Order order = Order::kAscending,
+             Lse keep = Lse::kKept) const {
     const int64_t first = offsets[static_cast<size_t>(begin)], tokens = offsets[static_cast<size_t>(end)] - first;
     TypedRows in(dtype, qkv, first, first + tokens), y(dtype, tokens, spec.heads * spec.head_dim, spec.gap);
     std::vector<int32_t> own;
     for (int64_t text = begin; text <= end; ++text)
       own.push_back(offsets[static_cast<size_t>(text)] - static_cast<int32_t>(first));
-    AttentionArgs args{};
-    args.qkv = in.data();
-    args.qkv_stride = in.stride();
-    args.y = y.data();
-    args.y_stride = y.stride();
-    args.offsets = own.data();
-    args.texts = end - begin;
-    args.heads = spec.heads;
-    args.kv_heads = spec.kv_heads;
-    args.head_dim = spec.head_dim;
-    args.scale = scale();
-    args.mask = spec.mask;
-    args.window = spec.window;
-    args.prefix = spec.prefix.empty() ? nullptr : spec.prefix.data() + begin;
+    int64_t most = 0;
+    for (int64_t text = begin; text < end; ++text)
+      most = std::max<int64_t>(most, spec.lengths[static_cast<size_t>(text)]);
+    AttentionArgs args{.qkv = in.data(),
+                       .qkv_stride = in.stride(),
+                       .y = y.data(),
+                       .y_stride = y.stride(),
+                       .offsets = own.data(),
+                       .texts = end - begin,
+                       .longest = most,
+                       .heads = spec.heads,
+                       .kv_heads = spec.kv_heads,
+                       .head_dim = spec.head_dim,
+                       .scale = scale(),
+                       .mask = spec.mask,
+                       .window = spec.window,
+                       .prefix = spec.prefix.empty() ? nullptr : spec.prefix.data() + begin};
     if (spec.rotary_dim > 0) {
       args.rope_cos = cosine.data();
       args.rope_sin = sine.data();
@@ -97,9 +103,13 @@ struct Inputs {
       args.bias_reach = reach;
     }
     args.dtype = dtype;
+    Rows kept(spec.heads, tokens), lse(tokens, spec.heads);
+    if (keep == Lse::kKept) args.lse = kept.data();
     TestStream stream(order);
     expect_ok(backend.attention(stream, args), stream);
-    return {in.values(), y.values()};
+    for (int64_t token = 0; token < tokens; ++token)
+      for (int64_t h = 0; h < spec.heads; ++h) lse.at(token, h) = kept.at(h, token);
+    return {in.values(), y.values(), std::move(lse)};
   }
   Result run(const Backend& backend, DType dtype) const { return run(backend, dtype, 0, texts()); }
 
@@ -198,6 +208,17 @@ double score_error(const Inputs& inputs, const Rows& qkv, DType dtype) {
          (static_cast<double>(dtype == DType::kBF16 ? 2 * c.head_dim + 6 : c.head_dim + 19) * s + 2 * (s + bias));
 }
 
+// The log-sum-exp moves as its scores do. Scores in units of log 2 cost two roundings more, for which twice the error
+// of a score makes room; a sum of n powers is off by exp's error a factor and n u, which its logarithm is off by; the
+// sum of both is rounded.
+void expect_lse(const Inputs& inputs, const Result& got, const Result& wanted, DType dtype) {
+  const double exp_error = dtype == DType::kF32 ? 4 * kUnit : 0x1p-10;
+  const double error = 2 * score_error(inputs, wanted.qkv, dtype) + exp_error * factors(inputs) +
+                       kUnit * static_cast<double>(keys_seen(inputs) + 4);
+  expect_close(got.lse, wanted.lse,
+               [&](int64_t row, int64_t head) { return error + 2 * kUnit * std::abs(wanted.lse.at(row, head)); });
+}
+
 // exp turns the score's error into a relative one and adds 4 u (1.5 ulp and a rounding) a factor. A weight is such a
 // value over a sum of n of them, so twice that and n u; the weighted sum of n values costs n u more, the last
 // multiplications 4 u.
@@ -274,17 +295,21 @@ TEST_P(AttentionTest, AgreesWithReference) {
       SCOPED_TRACE(name_of(c, dtype));
       const Wanted& wanted = wanted_of(c, inputs, dtype);
       const Result got = inputs.run(backend(), dtype);
+      const Result dropped = inputs.run(backend(), dtype, 0, inputs.texts(), Order::kAscending, Lse::kDropped);
+      expect_same_bits(dropped.y, got.y);
+      expect_same_bits(dropped.qkv, got.qkv);
       if (dtype == DType::kF32) {
         expect_float32(inputs, got, wanted.result);
+        expect_lse(inputs, got, wanted.result, dtype);
         continue;
       }
       // The scores are of q and k as the backend left them: those of the reference but for a rounding here and there,
       // which is no error of the rest.
       expect_prepared_bfloat16(inputs, got.qkv, wanted.result.qkv);
-      if (same_values(got.qkv, wanted.result.qkv))
-        expect_bfloat16(inputs, got, wanted.result, wanted.spread);
-      else
-        expect_bfloat16(inputs, got, inputs.with_prepared(got.qkv).run(reference_backend(), dtype), wanted.spread);
+      const bool same = same_values(got.qkv, wanted.result.qkv);
+      const Result again = same ? wanted.result : inputs.with_prepared(got.qkv).run(reference_backend(), dtype);
+      expect_bfloat16(inputs, got, again, wanted.spread);
+      expect_lse(inputs, got, again, dtype);
     }
   }
 }
@@ -341,11 +366,15 @@ TEST_P(AttentionTest, TextsAreIndependentBitForBit) {
         const Result other = inputs.run(backend(), dtype, 0, inputs.texts(), order);
         expect_same_bits(other.y, all.y);
         expect_same_bits(other.qkv, all.qkv);
+        expect_same_bits(other.lse, all.lse);
       }
       for (int64_t text = 0; text < inputs.texts() && inputs.texts() > 1; ++text) {
         const int64_t begin = inputs.offsets[static_cast<size_t>(text)];
-        expect_same_bits(inputs.run(backend(), dtype, text, text + 1).y, all.y, begin);
-        expect_same_bits(inputs.run(backend(), dtype, text, inputs.texts()).y, all.y, begin);
+        for (const int64_t end : {text + 1, inputs.texts()}) {
+          const Result part = inputs.run(backend(), dtype, text, end);
+          expect_same_bits(part.y, all.y, begin);
+          expect_same_bits(part.lse, all.lse, begin);
+        }
       }
     }
   }
@@ -394,6 +423,28 @@ TEST_P(AttentionTest, NonFiniteInputStaysInItsText) {
         }
       }
     }
+  }
+}
+
+TEST_P(AttentionTest, RefusesDropoutWithASentence) {
+  const Inputs inputs({{3}, 1, 1, 4});
+  for (const Backend* tried : {&backend(), &reference_backend()}) {
+    TypedRows qkv(DType::kF32, inputs.qkv), y(DType::kF32, 3, 4);
+    const int32_t offsets[] = {0, 3};
+    TestStream stream;
+    EXPECT_EQ(tried->attention(stream, {.qkv = qkv.data(),
+                                        .qkv_stride = 12,
+                                        .y = y.data(),
+                                        .y_stride = 4,
+                                        .offsets = offsets,
+                                        .texts = 1,
+                                        .longest = 3,
+                                        .heads = 1,
+                                        .kv_heads = 1,
+                                        .head_dim = 4,
+                                        .dropout = {.rate = 0.25f}}),
+              kBadArgument);
+    EXPECT_STREQ(stream.message, "Expected a dropout rate of 0 for attention on this backend but received 0.25");
   }
 }
 

@@ -1,14 +1,14 @@
-// ops/gate.h and ops/fuse.h on every backend against the reference.
+// ops/activation.h and ops/fuse.h on every backend against the reference.
 #include "op_cases.h"
 #include "op_support.h"
+#include "ops/activation.h"
 #include "ops/fuse.h"
-#include "ops/gate.h"
 
 namespace embedcore::test {
 namespace {
 
-class GateTest : public OpTest {};
-EMBEDCORE_EVERY_BACKEND(GateTest);
+class ActivationTest : public OpTest {};
+EMBEDCORE_EVERY_BACKEND(ActivationTest);
 class FuseTest : public OpTest {};
 EMBEDCORE_EVERY_BACKEND(FuseTest);
 
@@ -16,92 +16,116 @@ std::string name_of(const ElementCase& c) {
   return "rows " + std::to_string(c.rows) + ", width " + std::to_string(c.width) + ", gap " + std::to_string(c.gap);
 }
 
-constexpr DType kDTypes[] = {DType::kF32, DType::kBF16};
+// How rows are activated.
+struct Kind {
+  Activation activation;
+  bool gated;
+  DType dtype;
+};
 
-Rows gate(const Backend& backend, const Rows& x, Activation activation, DType dtype, int64_t begin, int64_t end,
-          Order order = Order::kAscending) {
-  const TypedRows from(dtype, x, begin, end);
-  TypedRows y(dtype, end - begin, x.width() / 2, x.stride() - x.width());
+std::vector<Kind> every_kind() {
+  std::vector<Kind> kinds;
+  for (const Activation activation : kEveryActivation)
+    for (const bool gated : {false, true})
+      for (const DType dtype : {DType::kF32, DType::kBF16}) kinds.push_back({activation, gated, dtype});
+  return kinds;
+}
+
+std::string name_of(const Kind& kind) {
+  return "activation " + std::to_string(static_cast<int>(kind.activation)) + (kind.gated ? ", gated, " : ", ") +
+         dtype_name(kind.dtype);
+}
+
+// x [rows, width], or twice as wide where it is gated: of the dtype's values.
+Rows input_of(const ElementCase& c, const Kind& kind) {
+  Random random(static_cast<uint32_t>(c.rows * 31 + c.width));
+  Rows x(c.rows, kind.gated ? 2 * c.width : c.width, c.gap);
+  x.fill(random, -6, 6);
+  return TypedRows(kind.dtype, x).values();
+}
+
+void run(const Backend& backend, const TypedRows& x, TypedRows& y, int64_t rows, int64_t width, const Kind& kind,
+         Order order = Order::kAscending) {
   TestStream stream(order);
-  expect_ok(backend.gate(stream, {from.data(), from.stride(), y.data(), y.stride(), end - begin, x.width() / 2,
-                                 activation, dtype}),
+  expect_ok(backend.activation(stream, {.x = x.data(),
+                                        .x_stride = x.stride(),
+                                        .y = y.data(),
+                                        .y_stride = y.stride(),
+                                        .rows = rows,
+                                        .width = width,
+                                        .activation = kind.activation,
+                                        .gated = kind.gated,
+                                        .dtype = kind.dtype}),
             stream);
+}
+
+Rows activated(const Backend& backend, const Rows& x, const ElementCase& c, const Kind& kind, int64_t begin,
+               int64_t end, Order order = Order::kAscending) {
+  const TypedRows from(kind.dtype, x, begin, end);
+  TypedRows y(kind.dtype, end - begin, c.width, c.gap);
+  run(backend, from, y, end - begin, c.width, kind, order);
   return y.values();
 }
 
-// Of the dtype's values.
-Rows gate_input(const ElementCase& c, DType dtype) {
-  Random random(static_cast<uint32_t>(c.rows * 31 + c.width));
-  Rows x(c.rows, 2 * c.width, c.gap);
-  x.fill(random, -6, 6);
-  return TypedRows(dtype, x).values();
-}
-
-// The activation's own error times the other factor, and a rounding each for the product and the wanted value; then
-// that to bfloat16, of which the reference's float32 result has none.
-TEST_P(GateTest, AgreesWithReference) {
+// The activation's own error, times the other factor where it is gated; a rounding each for the product and the wanted
+// value; then that to bfloat16, of which the reference's float32 result has none.
+TEST_P(ActivationTest, AgreesWithReference) {
   for (const ElementCase& c : kElementCases) {
-    for (const DType dtype : kDTypes) {
-      const Rows x = gate_input(c, dtype);
-      for (const Activation activation : kEveryActivation) {
-        SCOPED_TRACE(name_of(c) + ", activation " + std::to_string(static_cast<int>(activation)) + ", " +
-                     dtype_name(dtype));
-        const Rows wanted = gate(reference_backend(), x, activation, DType::kF32, 0, c.rows);
-        expect_close(gate(backend(), x, activation, dtype, 0, c.rows), wanted, [&](int64_t row, int64_t column) {
-          const double size = std::abs(wanted.at(row, column));
-          const double error =
-              activation_error(activation, x.at(row, column), dtype) * std::abs(x.at(row, c.width + column)) +
-              2 * kUnit * size;
-          return error + row_rounding(dtype, size + error);
-        });
-      }
+    for (const Kind& kind : every_kind()) {
+      SCOPED_TRACE(name_of(c) + ", " + name_of(kind));
+      const Rows x = input_of(c, kind);
+      const Rows wanted =
+          activated(reference_backend(), x, c, {kind.activation, kind.gated, DType::kF32}, 0, c.rows);
+      expect_close(activated(backend(), x, c, kind, 0, c.rows), wanted, [&](int64_t row, int64_t column) {
+        const double size = std::abs(wanted.at(row, column));
+        const double factor = kind.gated ? std::abs(x.at(row, c.width + column)) : 1.0;
+        const double error =
+            activation_error(kind.activation, x.at(row, column), kind.dtype) * factor + 2 * kUnit * size;
+        return error + row_rounding(kind.dtype, size + error);
+      });
     }
   }
 }
 
-TEST_P(GateTest, RowsAreIndependentBitForBitAndMayBeReplaced) {
+TEST_P(ActivationTest, RowsAreIndependentBitForBitAndMayBeReplaced) {
   for (const ElementCase& c : kElementCases) {
-    for (const DType dtype : kDTypes) {
-      for (const Activation activation : {Activation::kSilu, Activation::kGelu}) {
-        SCOPED_TRACE(name_of(c) + ", " + dtype_name(dtype));
-        const Rows x = gate_input(c, dtype);
-        expect_rows_independent(c.rows, [&](int64_t begin, int64_t end, Order order) {
-          return gate(backend(), x, activation, dtype, begin, end, order);
-        });
+    for (const Kind& kind : every_kind()) {
+      if (kind.activation != Activation::kSilu && kind.activation != Activation::kGelu) continue;
+      SCOPED_TRACE(name_of(c) + ", " + name_of(kind));
+      const Rows x = input_of(c, kind);
+      expect_rows_independent(c.rows, [&](int64_t begin, int64_t end, Order order) {
+        return activated(backend(), x, c, kind, begin, end, order);
+      });
 
-        const Rows y = gate(backend(), x, activation, dtype, 0, c.rows);
-        TypedRows in_place(dtype, x);
-        TestStream stream;
-        expect_ok(backend().gate(stream, {in_place.data(), in_place.stride(), in_place.data(), in_place.stride(), c.rows,
-                                         c.width, activation, dtype}),
-                  stream);
-        const Rows same = in_place.values();
-        for (int64_t row = 0; row < c.rows; ++row) {
-          for (int64_t column = 0; column < c.width; ++column) {
-            ASSERT_EQ(std::bit_cast<uint32_t>(same.at(row, column)), std::bit_cast<uint32_t>(y.at(row, column)));
-            ASSERT_EQ(same.at(row, c.width + column), x.at(row, c.width + column));  // the up half is only read
-          }
-        }
-      }
-    }
-  }
-}
-
-TEST_P(GateTest, NaNStaysInItsElement) {
-  for (const DType dtype : kDTypes) {
-    for (const Activation activation : kEveryActivation) {
-      const ElementCase c{3, 21};
-      Rows x = gate_input(c, dtype);
-      const Rows clean = gate(backend(), x, activation, dtype, 0, c.rows);
-      x.at(1, 4) = x.at(2, c.width + 20) = std::numeric_limits<float>::quiet_NaN();  // a gate and an up
-      const Rows y = gate(backend(), x, activation, dtype, 0, c.rows);
+      const Rows y = activated(backend(), x, c, kind, 0, c.rows);
+      TypedRows in_place(kind.dtype, x);
+      run(backend(), in_place, in_place, c.rows, c.width, kind);
+      const Rows same = in_place.values();
       for (int64_t row = 0; row < c.rows; ++row) {
         for (int64_t column = 0; column < c.width; ++column) {
-          const bool spoiled = (row == 1 && column == 4) || (row == 2 && column == 20);
-          const bool kept = spoiled ? std::isnan(y.at(row, column)) : y.at(row, column) == clean.at(row, column);
-          EXPECT_TRUE(kept) << dtype_name(dtype) << ", activation " << static_cast<int>(activation) << ", row " << row
-                            << ", column " << column << ": " << y.at(row, column);
+          ASSERT_EQ(std::bit_cast<uint32_t>(same.at(row, column)), std::bit_cast<uint32_t>(y.at(row, column)));
+          if (!kind.gated) continue;
+          ASSERT_EQ(same.at(row, c.width + column), x.at(row, c.width + column));  // the second half is only read
         }
+      }
+    }
+  }
+}
+
+TEST_P(ActivationTest, NaNStaysInItsElement) {
+  const ElementCase c{3, 21};
+  for (const Kind& kind : every_kind()) {
+    SCOPED_TRACE(name_of(kind));
+    Rows x = input_of(c, kind);
+    const Rows clean = activated(backend(), x, c, kind, 0, c.rows);
+    // a gate and, where there is one, a factor
+    x.at(1, 4) = x.at(2, (kind.gated ? c.width : 0) + 20) = std::numeric_limits<float>::quiet_NaN();
+    const Rows y = activated(backend(), x, c, kind, 0, c.rows);
+    for (int64_t row = 0; row < c.rows; ++row) {
+      for (int64_t column = 0; column < c.width; ++column) {
+        const bool spoiled = (row == 1 && column == 4) || (row == 2 && column == 20);
+        const bool kept = spoiled ? std::isnan(y.at(row, column)) : y.at(row, column) == clean.at(row, column);
+        EXPECT_TRUE(kept) << "row " << row << ", column " << column << ": " << y.at(row, column);
       }
     }
   }
@@ -110,7 +134,14 @@ TEST_P(GateTest, NaNStaysInItsElement) {
 Rows fuse(const Backend& backend, const Rows& x, const Rows& before, float factor, bool first) {
   Rows y = before;
   TestStream stream;
-  expect_ok(backend.fuse(stream, {x.data(), x.stride(), y.data(), y.stride(), x.rows(), x.width(), factor, first}),
+  expect_ok(backend.fuse(stream, {.x = x.data(),
+                                  .x_stride = x.stride(),
+                                  .y = y.data(),
+                                  .y_stride = y.stride(),
+                                  .rows = x.rows(),
+                                  .width = x.width(),
+                                  .factor = factor,
+                                  .first = first}),
             stream);
   return y;
 }
@@ -124,7 +155,7 @@ TEST_P(FuseTest, AgreesWithReference) {
         Random random(static_cast<uint32_t>(c.rows + c.width));
         Rows x(c.rows, c.width, c.gap), before(c.rows, c.width, 2 * c.gap);
         x.fill(random);
-        // what lay in y before the first state must not count
+        // what y held before the first state must not count
         before.each([&](float old) { return first ? old : random.value(); });
         const Rows wanted = fuse(reference_backend(), x, before, factor, first);
         expect_close(fuse(backend(), x, before, factor, first), wanted, [&](int64_t row, int64_t column) {

@@ -71,14 +71,15 @@ TEST_P(LinearInt8Test, LongestSumsNeitherWrapNorSaturate) {
   }
 }
 
-TEST_P(LinearInt8Test, MoreInputsThanASumHoldsGiveNull) {
+TEST_P(LinearInt8Test, MoreInputsThanASumHoldsAreRefused) {
   const std::vector<float> weight(static_cast<size_t>(kMostInt8Inputs) + 1, 1.0f);
   for (const Backend* tried : {&backend(), &reference_backend()}) {
     for (const DType dtype : kArithmetics) {
       SCOPED_TRACE(testing::Message() << tried->name << ", " << dtype_name(dtype));
-      const PackedWeights most(*tried, {weight.data(), nullptr, kMostInt8Inputs, 1, dtype}),
-          more(*tried, {weight.data(), nullptr, kMostInt8Inputs + 1, 1, dtype});
-      EXPECT_NE(most.weights, nullptr);
+      const PackedWeights most(*tried, {.weight = weight.data(), .in = kMostInt8Inputs, .out = 1, .dtype = dtype}),
+          more(*tried, {.weight = weight.data(), .in = kMostInt8Inputs + 1, .out = 1, .dtype = dtype});
+      EXPECT_EQ(most.status, kOk);
+      EXPECT_EQ(more.status, dtype == kI8 ? kBadArgument : kOk);
       EXPECT_EQ(more.weights == nullptr, dtype == kI8);
     }
   }

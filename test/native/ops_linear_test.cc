@@ -15,7 +15,7 @@ TEST_P(LinearTest, AgreesWithReference) {
     const LinearInputs inputs(c);
     for (const DType dtype : kArithmetics) {
       const PackedWeights packed(backend(), inputs.weights(dtype));
-      ASSERT_NE(packed.weights, nullptr);
+      ASSERT_EQ(packed.status, kOk);
       EXPECT_EQ(packed.weights->in, c.in);
       EXPECT_EQ(packed.weights->out, c.out);
       EXPECT_EQ(packed.weights->dtype, dtype);
@@ -141,12 +141,90 @@ TEST_P(LinearTest, EveryActivationKeepsNaN) {
   }
 }
 
-TEST_P(LinearTest, PackingMoreThanMemoryGivesNull) {
+// Weights of a file's dtype are packed as the float32 of the same values.
+TEST_P(LinearTest, WeightsOfSixteenBitsGiveTheBitsOfTheSameFloats) {
+  for (const DType file : {DType::kF16, DType::kBF16}) {
+    const auto bits = [&](float value) { return file == DType::kF16 ? f32_to_f16(value) : f32_to_bf16(value); };
+    for (const LinearCase& c : {LinearCase{5, 17, 15, Activation::kSilu, true, true}, LinearCase{7, 100, 129},
+                                LinearCase{11, 513, 48, Activation::kTanh}, LinearCase{1, 1, 1}}) {
+      LinearInputs inputs(c);
+      std::vector<uint16_t> halves;
+      inputs.weight.each([&](float value) {
+        halves.push_back(bits(value));
+        float kept = 0;
+        to_float32(reinterpret_cast<const std::byte*>(&halves.back()), file, &kept, 1);
+        return kept;
+      });
+      for (const Backend* tried : {&backend(), &reference_backend()}) {
+        for (const LinearTypes& types : every_linear_types()) {
+          SCOPED_TRACE(name_of(c) + ", " + name_of(types) + ", weights " + dtype_name(file) + ", " + tried->name);
+          LinearWeights weights = inputs.weights(types.dtype);
+          weights.weight = halves.data();
+          weights.weight_dtype = file;
+          const PackedWeights packed(*tried, weights);
+          ASSERT_EQ(packed.status, kOk);
+          expect_same_bits(inputs.run(*tried, packed.weights, types, 0, c.rows), inputs.run(*tried, types));
+        }
+      }
+    }
+  }
+}
+
+TEST_P(LinearTest, PackingRefusesWhatItCannotPack) {
+  const LinearInputs inputs({1, 4, 3});
+  for (const Backend* tried : {&backend(), &reference_backend()}) {
+    SCOPED_TRACE(tried->name);
+    const auto refused = [&](LinearWeights weights) {
+      const PackedWeights packed(*tried, weights);
+      EXPECT_EQ(packed.weights, nullptr);
+      return packed.status == kBadArgument;
+    };
+    for (const DType dtype : kArithmetics) {
+      LinearWeights weights = inputs.weights(dtype);
+      weights.use = LinearUse::kForwardAndBackward;
+      EXPECT_TRUE(refused(weights)) << dtype_name(dtype);
+      weights.use = LinearUse::kForward;
+      for (const DType file : {DType::kF64, DType::kI8, DType::kI32, DType::kF8E4M3, DType::kBool}) {
+        weights.weight_dtype = file;
+        EXPECT_TRUE(refused(weights)) << dtype_name(dtype) << " of " << dtype_name(file);
+      }
+    }
+    for (const DType dtype : {DType::kF16, DType::kF64, DType::kU8})
+      EXPECT_TRUE(refused(inputs.weights(dtype))) << dtype_name(dtype);
+  }
+}
+
+TEST_P(LinearTest, RefusesTrainingWithASentence) {
+  const LinearInputs inputs({1, 4, 3});
+  const LoraPart part{.count = 3, .rank = 1};
+  for (const Backend* tried : {&backend(), &reference_backend()}) {
+    const PackedWeights packed(*tried, inputs.weights(DType::kF32));
+    Rows y(1, 3);
+    LinearArgs args{
+        .weights = packed.weights, .x = inputs.x.data(), .x_stride = 4, .y = y.data(), .y_stride = 3, .rows = 1};
+    args.lora = &part;
+    args.lora_parts = 1;
+    TestStream stream;
+    EXPECT_EQ(tried->linear(stream, args), kBadArgument);
+    EXPECT_STREQ(stream.message, "Expected no LoRA parts for linear on this backend but received 1");
+    args.lora_parts = 0;
+    args.dropout.rate = 0.5f;
+    EXPECT_EQ(tried->linear(stream, args), kBadArgument);
+    EXPECT_STREQ(stream.message, "Expected a dropout rate of 0 for linear on this backend but received 0.5");
+    args.dropout.rate = 0;
+    expect_ok(tried->linear(stream, args), stream);
+  }
+}
+
+TEST_P(LinearTest, PackingMoreThanMemorySaysSo) {
   const float one = 1;
   for (const Backend* tried : {&backend(), &reference_backend()}) {
-    for (const DType dtype : kArithmetics)
-      EXPECT_EQ(tried->pack_linear({&one, nullptr, int64_t{1} << 16, int64_t{1} << 42, dtype}), nullptr)
-          << tried->name << ", " << dtype_name(dtype);
+    for (const DType dtype : kArithmetics) {
+      const PackedWeights packed(
+          *tried, {.weight = &one, .in = int64_t{1} << 16, .out = int64_t{1} << 42, .dtype = dtype});
+      EXPECT_EQ(packed.status, kOutOfMemory) << tried->name << ", " << dtype_name(dtype);
+      EXPECT_EQ(packed.weights, nullptr);
+    }
     tried->free_linear(nullptr);
   }
 }

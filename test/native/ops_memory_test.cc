@@ -7,6 +7,7 @@
 #include "op_cases.h"
 #include "op_support.h"
 #include "ops/linear.h"
+#include "packed_weights.h"
 
 namespace {
 
@@ -53,13 +54,17 @@ TEST_P(MemoryTest, LinearSaysSoAndRecovers) {
     // More rows than what packing needed would hold the sums of.
     constexpr int64_t kRows = 200;
     const std::vector<float> weight(20 * 30, 0.5f), x(kRows * 20, 1.0f);
+    const LinearWeights weights{.weight = weight.data(), .in = 20, .out = 30};
+    const OpenDevice on(backend());
+    PackedLinear* packed = nullptr;
     refuse_memory = true;
-    EXPECT_EQ(backend().pack_linear({weight.data(), nullptr, 20, 30}), nullptr);
+    EXPECT_EQ(backend().pack_linear(on.device, weights, &packed), kOutOfMemory);
     refuse_memory = false;
-    PackedLinear* packed = backend().pack_linear({weight.data(), nullptr, 20, 30});
-    ASSERT_NE(packed, nullptr);
+    EXPECT_EQ(packed, nullptr);
+    ASSERT_EQ(backend().pack_linear(on.device, weights, &packed), kOk);
     std::vector<float> y(kRows * 30);
-    const LinearArgs args{packed, x.data(), 20, y.data(), 30, kRows, Activation::kIdentity, nullptr, 0};
+    const LinearArgs args{
+        .weights = packed, .x = x.data(), .x_stride = 20, .y = y.data(), .y_stride = 30, .rows = kRows};
     TestStream stream;
     refuse_memory = true;
     EXPECT_EQ(backend().linear(stream, args), kOutOfMemory);
@@ -81,12 +86,22 @@ TEST_P(MemoryTest, LinearOfFewerBitsSaysSoOrDoesWithout) {
         const std::vector<float> weight(20 * 30, 0.5f);
         const TypedRows x(rows, Rows(7, 20).each([](float) { return 1.0f; }));
         TypedRows y(rows, 7, 30);
+        const LinearWeights weights{.weight = weight.data(), .in = 20, .out = 30, .dtype = dtype};
+        const OpenDevice on(backend());
+        PackedLinear* packed = nullptr;
         refuse_memory = true;
-        EXPECT_EQ(backend().pack_linear({weight.data(), nullptr, 20, 30, dtype}), nullptr);
+        EXPECT_EQ(backend().pack_linear(on.device, weights, &packed), kOutOfMemory);
         refuse_memory = false;
-        PackedLinear* packed = backend().pack_linear({weight.data(), nullptr, 20, 30, dtype});
-        ASSERT_NE(packed, nullptr);
-        const LinearArgs args{packed, x.data(), 20, y.data(), 30, 7, Activation::kIdentity, nullptr, 0, rows, rows};
+        EXPECT_EQ(packed, nullptr);
+        ASSERT_EQ(backend().pack_linear(on.device, weights, &packed), kOk);
+        const LinearArgs args{.weights = packed,
+                              .x = x.data(),
+                              .x_stride = 20,
+                              .y = y.data(),
+                              .y_stride = 30,
+                              .rows = 7,
+                              .x_dtype = rows,
+                              .y_dtype = rows};
         TestStream stream;
         for (const bool refused : {true, true, false}) {
           refuse_memory = refused;
@@ -111,17 +126,18 @@ TEST_P(MemoryTest, AttentionSaysSoAndRecovers) {
     with_fresh_thread([&] {
       TypedRows qkv(dtype, Rows(9, 3 * 16).each([](float) { return 1.0f; })), y(dtype, 9, 16);
       const int32_t offsets[] = {0, 5, 9};
-      AttentionArgs args{};
-      args.qkv = qkv.data();
-      args.qkv_stride = 48;
-      args.y = y.data();
-      args.y_stride = 16;
-      args.offsets = offsets;
-      args.texts = 2;
-      args.heads = args.kv_heads = 1;
-      args.head_dim = 16;
-      args.scale = 0.25f;
-      args.dtype = dtype;
+      const AttentionArgs args{.qkv = qkv.data(),
+                               .qkv_stride = 48,
+                               .y = y.data(),
+                               .y_stride = 16,
+                               .offsets = offsets,
+                               .texts = 2,
+                               .longest = 5,
+                               .heads = 1,
+                               .kv_heads = 1,
+                               .head_dim = 16,
+                               .scale = 0.25f,
+                               .dtype = dtype};
       TestStream stream;
       refuse_memory = true;
       const Status refused = backend().attention(stream, args);

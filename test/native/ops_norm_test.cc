@@ -18,15 +18,31 @@ struct Inputs {
     bias.fill(random);
   }
 
+  // Mean and rstd of each row are kept in the columns of `kept` where it is not null.
   Rows run(const Backend& backend, NormKind kind, DType y_dtype, int64_t begin, int64_t end,
-           Order order = Order::kAscending) const {
+           Order order = Order::kAscending, Rows* kept = nullptr) const {
     const bool in_place = spec.in_place && y_dtype == DType::kF32;  // as x is
     TypedRows y = in_place ? TypedRows(y_dtype, x, begin, end) : TypedRows(y_dtype, end - begin, spec.width, spec.gap);
     TestStream stream(order);
-    expect_ok(backend.norm(stream, {kind, in_place ? static_cast<const float*>(y.data()) : x.data(begin), x.stride(),
-                                   y.data(), y.stride(), end - begin, spec.width, spec.weight ? weight.data() : nullptr,
-                                   spec.bias ? bias.data() : nullptr, spec.epsilon, y_dtype}),
+    Rows mean(1, end - begin), rstd(1, end - begin);
+    expect_ok(backend.norm(stream, {.kind = kind,
+                                    .x = in_place ? static_cast<const float*>(y.data()) : x.data(begin),
+                                    .x_stride = x.stride(),
+                                    .y = y.data(),
+                                    .y_stride = y.stride(),
+                                    .rows = end - begin,
+                                    .width = spec.width,
+                                    .weight = spec.weight ? weight.data() : nullptr,
+                                    .bias = spec.bias ? bias.data() : nullptr,
+                                    .epsilon = spec.epsilon,
+                                    .y_dtype = y_dtype,
+                                    .mean = kept ? mean.data() : nullptr,
+                                    .rstd = kept ? rstd.data() : nullptr}),
               stream);
+    for (int64_t row = 0; kept && row < end - begin; ++row) {
+      kept->at(row, 0) = kind == NormKind::kLayer ? mean.at(0, row) : 0.0f;
+      kept->at(row, 1) = rstd.at(0, row);
+    }
     return y.values();
   }
 
@@ -43,12 +59,14 @@ std::string name_of(const NormCase& c, NormKind kind, DType y_dtype) {
 
 // The mean of n numbers in float32 is off by m = n u mean|x| at most. That shifts every difference and, squared, the
 // variance; the sum of n squares adds (n + 3) u, of which the root takes half. Four roundings end it, and that to
-// bfloat16 where y has it.
+// bfloat16 where y has it. mean and rstd are off by what they put into that.
 TEST_P(NormTest, AgreesWithReference) {
   for (const NormCase& c : kNormCases) {
     for (const NormKind kind : kKinds) {
       const Inputs inputs(c);
-      const Rows wanted = inputs.run(reference_backend(), kind, DType::kF32, 0, c.rows);
+      Rows wanted_kept(c.rows, 2), kept(c.rows, 2), kept_errors(c.rows, 2);
+      const Rows wanted =
+          inputs.run(reference_backend(), kind, DType::kF32, 0, c.rows, Order::kAscending, &wanted_kept);
       const double n = static_cast<double>(c.width);
       Rows errors(c.rows, c.width);
       for (int64_t row = 0; row < c.rows; ++row) {
@@ -61,6 +79,8 @@ TEST_P(NormTest, AgreesWithReference) {
         variance += static_cast<double>(c.epsilon);
         const double mean_error = (n + 1) * kUnit * size;
         const double root_error = 0.5 * ((n + 3) * kUnit + mean_error * mean_error / variance) + 2 * kUnit;
+        kept_errors.at(row, 0) = static_cast<float>(mean_error + kUnit * std::abs(mean));
+        kept_errors.at(row, 1) = static_cast<float>((root_error + 2 * kUnit) / std::sqrt(variance));
         for (int64_t d = 0; d < c.width; ++d) {
           const double weight = c.weight ? inputs.weight.at(0, d) : 1.0;
           const double value = std::abs(inputs.x.at(row, d) - mean) / std::sqrt(variance);
@@ -71,10 +91,13 @@ TEST_P(NormTest, AgreesWithReference) {
       }
       for (const DType y_dtype : kDTypes) {
         SCOPED_TRACE(name_of(c, kind, y_dtype));
-        expect_close(inputs.run(backend(), kind, y_dtype, 0, c.rows), wanted, [&](int64_t row, int64_t column) {
+        const Rows y = inputs.run(backend(), kind, y_dtype, 0, c.rows, Order::kAscending, &kept);
+        expect_close(y, wanted, [&](int64_t row, int64_t column) {
           const double error = errors.at(row, column);
           return error + row_rounding(y_dtype, std::abs(wanted.at(row, column)) + error);
         });
+        expect_close(kept, wanted_kept, [&](int64_t row, int64_t column) { return kept_errors.at(row, column); });
+        expect_same_bits(inputs.run(backend(), kind, y_dtype, 0, c.rows), y);
       }
     }
   }
@@ -88,6 +111,11 @@ TEST_P(NormTest, RowsAreIndependentBitForBit) {
         const Inputs inputs(c);
         expect_rows_independent(c.rows, [&](int64_t begin, int64_t end, Order order) {
           return inputs.run(backend(), kind, y_dtype, begin, end, order);
+        });
+        expect_rows_independent(c.rows, [&](int64_t begin, int64_t end, Order order) {
+          Rows kept(end - begin, 2);
+          inputs.run(backend(), kind, y_dtype, begin, end, order, &kept);
+          return kept;
         });
       }
     }

@@ -19,8 +19,15 @@ struct Inputs {
     Rows y(end - begin, spec.width, spec.gap);
     TestStream stream(order);
     // x stays whole: offsets index its rows
-    expect_ok(backend.pool(stream, {mode, x.data(), x.stride(), y.data(), y.stride(), offsets.data() + begin,
-                                   spec.skip.empty() ? nullptr : spec.skip.data() + begin, end - begin, spec.width}),
+    expect_ok(backend.pool(stream, {.mode = mode,
+                                    .x = x.data(),
+                                    .x_stride = x.stride(),
+                                    .y = y.data(),
+                                    .y_stride = y.stride(),
+                                    .offsets = offsets.data() + begin,
+                                    .skip = spec.skip.empty() ? nullptr : spec.skip.data() + begin,
+                                    .texts = end - begin,
+                                    .width = spec.width}),
               stream);
     return y;
   }

@@ -18,7 +18,7 @@ Rows normalized(const Backend& backend, const Rows& x, int64_t begin, int64_t en
   Rows y(end - begin, x.width(), x.stride() - x.width());
   for (int64_t row = begin; row < end; ++row) std::copy_n(x.data(row), x.width(), y.data(row - begin));
   TestStream stream(order);
-  expect_ok(backend.normalize(stream, {y.data(), y.stride(), y.rows(), y.width()}), stream);
+  expect_ok(backend.normalize(stream, {.x = y.data(), .stride = y.stride(), .rows = y.rows(), .width = y.width()}), stream);
   return y;
 }
 
@@ -56,7 +56,13 @@ Rows similarities(const Backend& backend, Similarity kind, const Rows& a, const 
                   Order order = Order::kAscending) {
   Rows y(end - begin, b.rows());
   TestStream stream(order);
-  expect_ok(backend.similarity(stream, {kind, a.data(begin), b.data(), end - begin, b.rows(), a.width(), y.data()}),
+  expect_ok(backend.similarity(stream, {.kind = kind,
+                                        .a = a.data(begin),
+                                        .b = b.data(),
+                                        .rows_a = end - begin,
+                                        .rows_b = b.rows(),
+                                        .width = a.width(),
+                                        .y = y.data()}),
             stream);
   return y;
 }
@@ -133,8 +139,13 @@ struct QuantizeInputs {
     const bool levels = precision == Precision::kInt8 || precision == Precision::kUint8;
     std::vector<uint8_t> y(static_cast<size_t>((end - begin) * (levels ? width : (width + 7) / 8)), 0xa5);
     TestStream stream(order);
-    expect_ok(backend.quantize(stream, {precision, x.data(begin), end - begin, width, levels ? minimum.data() : nullptr,
-                                       levels ? maximum.data() : nullptr, y.data()}),
+    expect_ok(backend.quantize(stream, {.precision = precision,
+                                        .x = x.data(begin),
+                                        .rows = end - begin,
+                                        .width = width,
+                                        .minimum = levels ? minimum.data() : nullptr,
+                                        .maximum = levels ? maximum.data() : nullptr,
+                                        .y = y.data()}),
               stream);
     return y;
   }

@@ -2,7 +2,7 @@
 #include <cmath>
 #include <limits>
 
-#include "ops/gate.h"
+#include "ops/activation.h"
 #include "ops/linear.h"
 #include "ops/norm.h"
 #include "reference/backend.h"
@@ -16,34 +16,27 @@ namespace {
 TEST(Reference, LinearInBfloat16RoundsBothFactors) {
   const Floats weight = {1 + 1 / 256.0f, 1, 0, /**/ 1 + 3 / 256.0f, -1, 2}, bias = {1 / 256.0f, 0},
                x = {1 + 3 / 256.0f, 1 + 1 / 256.0f, 1 + 1 / 250.0f}, residual = {1, 1};
-  PackedLinear* packed = reference_backend().pack_linear({weight.data(), bias.data(), 3, 2, DType::kBF16});
-  ASSERT_NE(packed, nullptr);
-  EXPECT_EQ(packed->dtype, DType::kBF16);
+  const PackedWeights packed(
+      reference_backend(),
+      {.weight = weight.data(), .bias = bias.data(), .in = 3, .out = 2, .dtype = DType::kBF16});
+  ASSERT_EQ(packed.status, kOk);
+  EXPECT_EQ(packed.weights->dtype, DType::kBF16);
   Floats y(2);
-  TestStream stream;
   // x is 130/128, 1, 129/128; the bias stays 1/256: 130/128 + 1 + 1/256, and (130/128)^2 - 1 + 258/128
-  expect_ok(reference_backend().linear(stream, {packed, x.data(), 3, y.data(), 2, 1, Activation::kIdentity, nullptr, 0}),
-            stream);
+  run_linear(packed, x, y);
   EXPECT_EQ(y, (Floats{517 / 256.0f, 16900 / 16384.0f + 130 / 128.0f}));
 
   // The same of rows that are bfloat16 to begin with. The results lie between 2 and 4, where it counts in 1/64: 2.0195
   // goes to 129/64, 2.0471 to 131/64.
   const Halves x_rows = halves({130 / 128.0f, 1, 129 / 128.0f});
   Halves y_rows(2);
-  expect_ok(reference_backend().linear(stream, {packed, x_rows.data(), 3, y.data(), 2, 1, Activation::kIdentity, nullptr,
-                                               0, DType::kBF16, DType::kF32}),
-            stream);
+  run_linear(packed, x_rows, y);
   EXPECT_EQ(y, (Floats{517 / 256.0f, 16900 / 16384.0f + 130 / 128.0f}));
-  expect_ok(reference_backend().linear(stream, {packed, x.data(), 3, y_rows.data(), 2, 1, Activation::kIdentity, nullptr,
-                                               0, DType::kF32, DType::kBF16}),
-            stream);
+  run_linear(packed, x, y_rows);
   EXPECT_EQ(floats(y_rows), (Floats{129 / 64.0f, 131 / 64.0f}));
   // The residual is added before that rounding: 3.0195 goes to 193/64, 3.0471 to 195/64.
-  expect_ok(reference_backend().linear(stream, {packed, x_rows.data(), 3, y_rows.data(), 2, 1, Activation::kIdentity,
-                                               residual.data(), 2, DType::kBF16, DType::kBF16}),
-            stream);
+  run_linear(packed, x_rows, y_rows, Activation::kIdentity, residual);
   EXPECT_EQ(floats(y_rows), (Floats{193 / 64.0f, 195 / 64.0f}));
-  reference_backend().free_linear(packed);
 }
 
 // float32 arithmetic takes bfloat16 rows as they are and rounds only what it gives.
@@ -52,17 +45,11 @@ TEST(Reference, LinearInFloat32TakesBfloat16Rows) {
   const Halves x = halves({1, 2});
   Halves y(1);
   Floats exact(1);
-  PackedLinear* packed = reference_backend().pack_linear({weight.data(), nullptr, 2, 1});
-  TestStream stream;
-  expect_ok(reference_backend().linear(stream, {packed, x.data(), 2, exact.data(), 1, 1, Activation::kIdentity, nullptr,
-                                               0, DType::kBF16, DType::kF32}),
-            stream);
+  const PackedWeights packed(reference_backend(), {.weight = weight.data(), .in = 2, .out = 1});
+  run_linear(packed, x, exact);
   EXPECT_EQ(exact[0], 3 + 1 / 256.0f);
-  expect_ok(reference_backend().linear(stream, {packed, x.data(), 2, y.data(), 1, 1, Activation::kIdentity, nullptr, 0,
-                                               DType::kBF16, DType::kBF16}),
-            stream);
+  run_linear(packed, x, y);
   EXPECT_EQ(floats(y)[0], 3);
-  reference_backend().free_linear(packed);
 }
 
 // W, with steps of 1 and 1/254: 127, -62.5, 2 -> 127, -62, 2 and 0.5, 0.25, -0.125 -> 127, 63.5, -31.75 -> 127, 64,
@@ -70,15 +57,13 @@ TEST(Reference, LinearInFloat32TakesBfloat16Rows) {
 TEST(Reference, LinearInInt8) {
   const Floats weight = {127, -62.5f, 2, /**/ 0.5f, 0.25f, -0.125f, /**/ 0, 0, 0}, bias = {1000, -1, 7};
   const float nan = std::numeric_limits<float>::quiet_NaN(), infinity = std::numeric_limits<float>::infinity();
-  PackedLinear* packed = reference_backend().pack_linear({weight.data(), bias.data(), 3, 3, DType::kI8});
-  ASSERT_NE(packed, nullptr);
-  EXPECT_EQ(packed->dtype, DType::kI8);
+  const PackedWeights packed(
+      reference_backend(), {.weight = weight.data(), .bias = bias.data(), .in = 3, .out = 3, .dtype = DType::kI8});
+  ASSERT_EQ(packed.status, kOk);
+  EXPECT_EQ(packed.weights->dtype, DType::kI8);
   Floats y(3);
-  TestStream stream;
   const auto run = [&](const Floats& x) {
-    expect_ok(
-        reference_backend().linear(stream, {packed, x.data(), 3, y.data(), 3, 1, Activation::kIdentity, nullptr, 0}),
-        stream);
+    run_linear(packed, x, y);
     return y;
   };
   const double step = static_cast<double>(0.5f / 127.0f);  // of W's second row
@@ -103,27 +88,24 @@ TEST(Reference, LinearInInt8) {
   // bfloat16 rows, before and after: -18385 is -143.63 of 128, and 5815 / 254 - 1 is 21.894, 175.15 of 1/8.
   const Halves x = halves({-55, 200, 0.5f});
   Halves y_rows(3);
-  expect_ok(reference_backend().linear(stream, {packed, x.data(), 3, y_rows.data(), 3, 1, Activation::kIdentity, nullptr,
-                                               0, DType::kBF16, DType::kBF16}),
-            stream);
+  run_linear(packed, x, y_rows);
   EXPECT_EQ(floats(y_rows), (Floats{-144 * 128, 175 / 8.0f, 7}));
-  reference_backend().free_linear(packed);
-  EXPECT_EQ(reference_backend().pack_linear({weight.data(), nullptr, kMostInt8Inputs + 1, 1, DType::kI8}), nullptr);
+  const PackedWeights too_long(
+      reference_backend(), {.weight = weight.data(), .in = kMostInt8Inputs + 1, .out = 1, .dtype = DType::kI8});
+  EXPECT_EQ(too_long.status, kBadArgument);
 }
 
 // Halved, doubled and times 7, W is 127, -62.5, 7 -> 127, -62, 7 and 0.5, 0.25, -0.125 with a step of 1/254 -> 127, 64,
 // -32.
 TEST(Reference, LinearInInt8Smoothed) {
   const Floats weight = {254, -31.25f, 1, /**/ 1, 0.125f, -0.125f / 7}, smoothing = {0.5f, 2, 7};
-  const LinearWeights weights{weight.data(), nullptr, 3, 2, DType::kI8, smoothing.data()};
-  PackedLinear* packed = reference_backend().pack_linear(weights);
-  ASSERT_NE(packed, nullptr);
+  const PackedWeights packed(
+      reference_backend(),
+      {.weight = weight.data(), .in = 3, .out = 2, .dtype = DType::kI8, .smoothing = smoothing.data()});
+  ASSERT_EQ(packed.status, kOk);
   Floats y(2);
-  TestStream stream;
   const auto run = [&](const Floats& x) {
-    expect_ok(
-        reference_backend().linear(stream, {packed, x.data(), 3, y.data(), 2, 1, Activation::kIdentity, nullptr, 0}),
-        stream);
+    run_linear(packed, x, y);
     return y;
   };
   const double step = static_cast<double>(0.5f / 127.0f);
@@ -133,7 +115,6 @@ TEST(Reference, LinearInInt8Smoothed) {
   // 45.5 is 6.5 sevenths, which would go to 6; but the float32 seventh is 4.5e-8 of itself too large, and 45.5 of it
   // are 6.5000005: 7.
   expect_rounded(run({-27.5f, 400, 45.5f}), {-19385 + 49, (5815 - 7 * 32) * step});
-  reference_backend().free_linear(packed);
 }
 
 // The mean of 1, 2 and 4 is 149.33 / 64: bfloat16 between 2 and 4 counts in 1/64.
@@ -175,25 +156,44 @@ TEST(Reference, AttentionInBfloat16RoundsQueriesAndKeysOnceMore) {
 
 // Roots of 2 turn into 181 / 128 and 181 / 256, where float32 has 181.02 of them; 1.5 / sqrt(2) + 10 into 11.0607 =
 // 176.97 / 16; -1.0607 is -135.8 / 128.
-TEST(Reference, NormAndGateInBfloat16) {
+TEST(Reference, NormAndActivationInBfloat16) {
   const Floats x = {1, 2, 3, 4}, weight = {1, 2, 1, 1}, bias = {0, 0, 0, 10};
   Halves y(4);
   TestStream stream;
-  expect_ok(reference_backend().norm(stream, {NormKind::kLayer, x.data(), 4, y.data(), 4, 1, 4, weight.data(),
-                                             bias.data(), 0.75f, DType::kBF16}),
+  expect_ok(reference_backend().norm(stream, {.kind = NormKind::kLayer,
+                                              .x = x.data(),
+                                              .x_stride = 4,
+                                              .y = y.data(),
+                                              .y_stride = 4,
+                                              .rows = 1,
+                                              .width = 4,
+                                              .weight = weight.data(),
+                                              .bias = bias.data(),
+                                              .epsilon = 0.75f,
+                                              .y_dtype = DType::kBF16}),
             stream);
   EXPECT_EQ(floats(y), (Floats{-136 / 128.0f, -181 / 256.0f, 181 / 512.0f, 177 / 16.0f}));
 
-  // relu(3) * 1.0078125 = 387 / 128 lies halfway between 193 and 194 of 64, and goes to even. In place.
-  Halves gate = halves({3, -1, 129 / 128.0f, 5});
-  expect_ok(reference_backend().gate(stream, {gate.data(), 4, gate.data(), 2, 1, 2, Activation::kRelu, DType::kBF16}),
-            stream);
-  EXPECT_EQ(floats(gate), (Floats{194 / 64.0f, 0, 129 / 128.0f, 5}));
+  const auto activate_in_place = [&](Halves rows, Activation activation, bool gated) {
+    const auto width = static_cast<int64_t>(rows.size()) / (gated ? 2 : 1);
+    expect_ok(reference_backend().activation(stream, {.x = rows.data(),
+                                                      .x_stride = static_cast<int64_t>(rows.size()),
+                                                      .y = rows.data(),
+                                                      .y_stride = width,
+                                                      .rows = 1,
+                                                      .width = width,
+                                                      .activation = activation,
+                                                      .gated = gated,
+                                                      .dtype = DType::kBF16}),
+              stream);
+    return floats(rows);
+  };
+  // relu(3) * 1.0078125 = 387 / 128 is halfway between 193 and 194 of 64, and goes to even.
+  EXPECT_EQ(activate_in_place(halves({3, -1, 129 / 128.0f, 5}), Activation::kRelu, true),
+            (Floats{194 / 64.0f, 0, 129 / 128.0f, 5}));
   // silu(1) = 0.7310586 is 187.15 of 256
-  gate = halves({1, 1});
-  expect_ok(reference_backend().gate(stream, {gate.data(), 2, gate.data(), 1, 1, 1, Activation::kSilu, DType::kBF16}),
-            stream);
-  EXPECT_EQ(floats(gate), (Floats{187 / 256.0f, 1}));
+  EXPECT_EQ(activate_in_place(halves({1, 1}), Activation::kSilu, true), (Floats{187 / 256.0f, 1}));
+  EXPECT_EQ(activate_in_place(halves({1, -3}), Activation::kSilu, false), (Floats{187 / 256.0f, -146 / 1024.0f}));
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 
 #include "op_cases.h"
 #include "op_support.h"
+#include "packed_weights.h"
 
 namespace embedcore::test {
 
@@ -37,21 +38,44 @@ inline Floats floats(const Halves& bits) {
 }
 
 template <typename Rows>
+constexpr DType kDTypeOf = std::is_same_v<Rows, Halves> ? DType::kBF16 : DType::kF32;
+
+// Dense rows x through packed weights, as many as y holds.
+template <typename X, typename Y>
+void run_linear(const PackedWeights& packed, const X& x, Y& y, Activation activation = Activation::kIdentity,
+                const Floats& residual = {}) {
+  const int64_t in = packed.weights->in, out = packed.weights->out;
+  TestStream stream;
+  expect_ok(reference_backend().linear(stream, {.weights = packed.weights,
+                                                .x = x.data(),
+                                                .x_stride = in,
+                                                .y = y.data(),
+                                                .y_stride = out,
+                                                .rows = static_cast<int64_t>(y.size()) / out,
+                                                .activation = activation,
+                                                .residual = residual.empty() ? nullptr : residual.data(),
+                                                .residual_stride = out,
+                                                .x_dtype = kDTypeOf<X>,
+                                                .y_dtype = kDTypeOf<Y>}),
+            stream);
+}
+
+// longest may be more than there is: the reference does not need it.
+template <typename Rows>
 AttentionArgs attention_args(Rows& qkv, Rows& y, const std::vector<int32_t>& offsets, int64_t heads, int64_t kv_heads,
                              int64_t head_dim) {
-  AttentionArgs args{};
-  args.qkv = qkv.data();
-  args.qkv_stride = (heads + 2 * kv_heads) * head_dim;
-  args.y = y.data();
-  args.y_stride = heads * head_dim;
-  args.offsets = offsets.data();
-  args.texts = static_cast<int64_t>(offsets.size()) - 1;
-  args.heads = heads;
-  args.kv_heads = kv_heads;
-  args.head_dim = head_dim;
-  args.scale = 1;
-  args.dtype = std::is_same_v<Rows, Halves> ? DType::kBF16 : DType::kF32;
-  return args;
+  return {.qkv = qkv.data(),
+          .qkv_stride = (heads + 2 * kv_heads) * head_dim,
+          .y = y.data(),
+          .y_stride = heads * head_dim,
+          .offsets = offsets.data(),
+          .texts = static_cast<int64_t>(offsets.size()) - 1,
+          .longest = offsets.back(),
+          .heads = heads,
+          .kv_heads = kv_heads,
+          .head_dim = head_dim,
+          .scale = 1,
+          .dtype = kDTypeOf<Rows>};
 }
 
 }  // namespace embedcore::test

@@ -3,9 +3,9 @@
 
 #include <cmath>
 
-#include "ops/fuse.h"
+#include "ops/activation.h"
 #include "ops/embed.h"
-#include "ops/gate.h"
+#include "ops/fuse.h"
 #include "ops/linear.h"
 #include "reference/activation.h"
 #include "reference_support.h"
@@ -38,24 +38,17 @@ TEST(Reference, Activations) {
 
 TEST(Reference, Linear) {
   const Floats weight = {1, 2, 3, -1, 0, 1}, bias = {10, 20}, x = {1, 1, 2, 0, 3, -1}, residual = {100, 200, 300, 400};
-  PackedLinear* packed = reference_backend().pack_linear({weight.data(), bias.data(), 3, 2});
+  const PackedWeights packed(reference_backend(), {.weight = weight.data(), .bias = bias.data(), .in = 3, .out = 2});
   Floats y(4);
-  TestStream stream;
-  expect_ok(reference_backend().linear(stream, {packed, x.data(), 3, y.data(), 2, 2, Activation::kIdentity, nullptr, 0}),
-            stream);
+  run_linear(packed, x, y);
   EXPECT_EQ(y, (Floats{19, 21, 13, 19}));
-  expect_ok(reference_backend().linear(
-                stream, {packed, x.data(), 3, y.data(), 2, 2, Activation::kIdentity, residual.data(), 2}),
-            stream);
+  run_linear(packed, x, y, Activation::kIdentity, residual);
   EXPECT_EQ(y, (Floats{119, 221, 313, 419}));
-  reference_backend().free_linear(packed);
 
-  packed = reference_backend().pack_linear({weight.data(), nullptr, 3, 2});
-  expect_ok(reference_backend().linear(stream, {packed, x.data() + 3, 3, y.data(), 2, 1, Activation::kRelu, nullptr, 0}),
-            stream);
-  EXPECT_EQ(y[0], 3);
-  EXPECT_EQ(y[1], 0);  // -1 cut
-  reference_backend().free_linear(packed);
+  const PackedWeights unbiased(reference_backend(), {.weight = weight.data(), .in = 3, .out = 2});
+  Floats one(2);
+  run_linear(unbiased, Floats{0, 3, -1}, one, Activation::kRelu);
+  EXPECT_EQ(one, (Floats{3, 0}));  // -1 cut
 }
 
 // Scores of ln 1, ln 2 and ln 3 give weights that are fractions.
@@ -132,35 +125,84 @@ TEST(Reference, AttentionNormsAndRotatesQueriesAndKeys) {
 
 TEST(Reference, Norm) {
   const Floats x = {1, 2, 3, 4}, weight = {1, 1, 2, 1}, bias = {0, 0, 10, 0};
-  Floats y(4);
+  Floats y(4), mean(1, 9.0f), rstd(1);
   TestStream stream;
-  expect_ok(reference_backend().norm(
-                stream, {NormKind::kLayer, x.data(), 4, y.data(), 4, 1, 4, weight.data(), bias.data(), 0.75f}),
-            stream);
+  NormArgs args{.kind = NormKind::kLayer,
+                .x = x.data(),
+                .x_stride = 4,
+                .y = y.data(),
+                .y_stride = 4,
+                .rows = 1,
+                .width = 4,
+                .weight = weight.data(),
+                .bias = bias.data(),
+                .epsilon = 0.75f,
+                .mean = mean.data(),
+                .rstd = rstd.data()};
+  expect_ok(reference_backend().norm(stream, args), stream);
   const double root = std::sqrt(1.25 + 0.75);
   expect_rounded(y, {-1.5 / root, -0.5 / root, 2 * 0.5 / root + 10, 1.5 / root});
-  expect_ok(reference_backend().norm(stream, {NormKind::kRms, x.data(), 4, y.data(), 4, 1, 4, nullptr, nullptr, 1.5f}),
-            stream);
+  EXPECT_EQ(mean[0], 2.5f);
+  expect_rounded(rstd, {1 / root});
+
+  args.kind = NormKind::kRms;
+  args.weight = args.bias = nullptr;
+  args.epsilon = 1.5f;
+  expect_ok(reference_backend().norm(stream, args), stream);
   expect_rounded(y, {1 / 3.0, 2 / 3.0, 1, 4 / 3.0});
+  EXPECT_EQ(mean[0], 2.5f);  // an rms norm has none
+  expect_rounded(rstd, {1 / 3.0});
 }
 
-TEST(Reference, EmbedGateCombine) {
-  const Floats word = {1, 2, 3, 4, 5, 6}, position = {10, 20, 30, 40}, type = {100, 200};
-  const int32_t ids[] = {2, 0}, positions[] = {0, 1};
+TEST(Reference, Embed) {
+  const Floats words = {1, 2, 3, 4, 5, 6}, type = {100, 200};
+  const Halves positions = halves({10, 20, 30, 40});
+  const uint16_t halves_of_16[] = {0x3c00, 0xc000};  // 1, -2 in float16
+  const int32_t ids[] = {2, 0}, places[] = {0, 1};
+  const EmbedTable tables[] = {{.rows = words.data(), .ids = ids},
+                               {.rows = positions.data(), .dtype = DType::kBF16, .ids = places},
+                               {.rows = type.data()},
+                               {.rows = halves_of_16, .dtype = DType::kF16}};
   Floats y(4);
   TestStream stream;
-  expect_ok(
-      reference_backend().embed(stream, {ids, positions, 2, 2, word.data(), position.data(), type.data(), y.data(), 2}),
-      stream);
-  EXPECT_EQ(y, (Floats{115, 226, 131, 242}));
+  EmbedArgs args{.tables = tables, .count = 4, .tokens = 2, .width = 2, .y = y.data(), .y_stride = 2};
+  expect_ok(reference_backend().embed(stream, args), stream);
+  EXPECT_EQ(y, (Floats{116, 224, 132, 240}));
+  args.count = 1;
+  expect_ok(reference_backend().embed(stream, args), stream);
+  EXPECT_EQ(y, (Floats{5, 6, 1, 2}));
+}
 
+TEST(Reference, ActivationAndFuse) {
   const Floats x = {-1, 2, 5, 7};
-  expect_ok(reference_backend().gate(stream, {x.data(), 4, y.data(), 2, 1, 2, Activation::kRelu}), stream);
-  EXPECT_EQ(y[0], 0);
-  EXPECT_EQ(y[1], 14);
+  Floats y(4);
+  TestStream stream;
+  ActivationArgs args{.x = x.data(),
+                      .x_stride = 4,
+                      .y = y.data(),
+                      .y_stride = 4,
+                      .rows = 1,
+                      .width = 4,
+                      .activation = Activation::kRelu};
+  expect_ok(reference_backend().activation(stream, args), stream);
+  EXPECT_EQ(y, (Floats{0, 2, 5, 7}));
+  args.width = 2;
+  args.gated = true;
+  expect_ok(reference_backend().activation(stream, args), stream);
+  EXPECT_EQ(y, (Floats{0, 14, 5, 7}));
 
-  expect_ok(reference_backend().fuse(stream, {x.data(), 2, y.data(), 2, 2, 2, 0.5f, true}), stream);
-  expect_ok(reference_backend().fuse(stream, {x.data(), 2, y.data(), 2, 2, 2, 2.0f, false}), stream);
+  FuseArgs fuse{.x = x.data(),
+                .x_stride = 2,
+                .y = y.data(),
+                .y_stride = 2,
+                .rows = 2,
+                .width = 2,
+                .factor = 0.5f,
+                .first = true};
+  expect_ok(reference_backend().fuse(stream, fuse), stream);
+  fuse.factor = 2.0f;
+  fuse.first = false;
+  expect_ok(reference_backend().fuse(stream, fuse), stream);
   EXPECT_EQ(y, (Floats{-2.5, 5, 12.5, 17.5}));
 }
 
@@ -170,14 +212,30 @@ TEST(Reference, Bag) {
   const int32_t rows[] = {0, 1, 1}, ids[] = {2, 0, 1}, offsets[] = {0, 2, 2, 3};
   Floats y(6);
   TestStream stream;
-  expect_ok(reference_backend().bag(
-                stream, {rows, ids, offsets, 3, 2, table, DType::kI8, scales.data(), weights.data(), y.data(), 2}),
+  expect_ok(reference_backend().bag(stream, {.rows = rows,
+                                             .ids = ids,
+                                             .offsets = offsets,
+                                             .texts = 3,
+                                             .width = 2,
+                                             .table = table,
+                                             .dtype = DType::kI8,
+                                             .scales = scales.data(),
+                                             .weights = weights.data(),
+                                             .y = y.data(),
+                                             .y_stride = 2}),
             stream);
   EXPECT_EQ(y, (Floats{(2 + 254) / 2.0f, (-4 - 256) / 2.0f, 0, 0, 0, 0}));
   const uint16_t halves[] = {0x3c00, 0xc000, 0x3555, 0x0001};  // 1, -2, 0.333251953125, 2^-24
-  expect_ok(
-      reference_backend().bag(stream, {rows, rows, offsets, 1, 2, halves, DType::kF16, nullptr, nullptr, y.data(), 2}),
-      stream);
+  expect_ok(reference_backend().bag(stream, {.rows = rows,
+                                             .ids = rows,
+                                             .offsets = offsets,
+                                             .texts = 1,
+                                             .width = 2,
+                                             .table = halves,
+                                             .dtype = DType::kF16,
+                                             .y = y.data(),
+                                             .y_stride = 2}),
+            stream);
   expect_rounded({y[0], y[1]}, {(1 + 0.333251953125) / 2, (-2 + 0x1p-24) / 2});
 }
 
@@ -187,7 +245,16 @@ TEST(Reference, Pool) {
   auto pooled = [&](Pooling mode, const int32_t* skip) {
     Floats y(4, 9.0f);
     TestStream stream;
-    expect_ok(reference_backend().pool(stream, {mode, x.data(), 2, y.data(), 2, offsets, skip, 2, 2}), stream);
+    expect_ok(reference_backend().pool(stream, {.mode = mode,
+                                                .x = x.data(),
+                                                .x_stride = 2,
+                                                .y = y.data(),
+                                                .y_stride = 2,
+                                                .offsets = offsets,
+                                                .skip = skip,
+                                                .texts = 2,
+                                                .width = 2}),
+              stream);
     EXPECT_EQ(y[2], 0);  // the empty text
     EXPECT_EQ(y[3], 0);
     return Floats{y[0], y[1]};
@@ -208,14 +275,21 @@ TEST(Reference, Pool) {
 TEST(Reference, Vectors) {
   Floats x = {3, 4, 0, 0, 1e-13f, 0};
   TestStream stream;
-  expect_ok(reference_backend().normalize(stream, {x.data(), 2, 3, 2}), stream);
+  expect_ok(reference_backend().normalize(stream, {.x = x.data(), .stride = 2, .rows = 3, .width = 2}), stream);
   expect_rounded({x[0], x[1], x[2], x[3], x[5]}, {0.6, 0.8, 0, 0, 0});
   EXPECT_NEAR(x[4], 0.1, 0.1 * 2 * kUnit);
 
   const Floats a = {3, 4}, b = {4, 3, 0, -5};
   auto compared = [&](Similarity kind) {
     Floats y(2);
-    expect_ok(reference_backend().similarity(stream, {kind, a.data(), b.data(), 1, 2, 2, y.data()}), stream);
+    expect_ok(reference_backend().similarity(stream, {.kind = kind,
+                                                      .a = a.data(),
+                                                      .b = b.data(),
+                                                      .rows_a = 1,
+                                                      .rows_b = 2,
+                                                      .width = 2,
+                                                      .y = y.data()}),
+              stream);
     return y;
   };
   expect_rounded(compared(Similarity::kCosine), {0.96, -0.8});
@@ -231,22 +305,26 @@ TEST(Reference, Quantize) {
   const Floats minimum(9, 0.0f);
   Floats maximum(9, 255.0f);
   maximum[8] = 0;  // no range: a step of 1
-  TestStream stream;
-  std::vector<uint8_t> levels(9), bits(2);
-  expect_ok(reference_backend().quantize(
-                stream, {Precision::kUint8, x.data(), 1, 9, minimum.data(), maximum.data(), levels.data()}),
-            stream);
-  EXPECT_EQ(levels, (std::vector<uint8_t>{0, 1, 254, 255, 0, 255, 0, 2, 7}));
-  expect_ok(reference_backend().quantize(
-                stream, {Precision::kInt8, x.data(), 1, 9, minimum.data(), maximum.data(), levels.data()}),
-            stream);
+  const auto quantized = [&](Precision precision) {
+    const bool bits = precision == Precision::kBinary || precision == Precision::kUbinary;
+    std::vector<uint8_t> y(bits ? 2 : 9);
+    TestStream stream;
+    expect_ok(reference_backend().quantize(stream, {.precision = precision,
+                                                    .x = x.data(),
+                                                    .rows = 1,
+                                                    .width = 9,
+                                                    .minimum = bits ? nullptr : minimum.data(),
+                                                    .maximum = bits ? nullptr : maximum.data(),
+                                                    .y = y.data()}),
+              stream);
+    return y;
+  };
+  EXPECT_EQ(quantized(Precision::kUint8), (std::vector<uint8_t>{0, 1, 254, 255, 0, 255, 0, 2, 7}));
+  const std::vector<uint8_t> levels = quantized(Precision::kInt8);
   EXPECT_EQ(static_cast<int8_t>(levels[0]), -128);
   EXPECT_EQ(static_cast<int8_t>(levels[5]), 127);
-  expect_ok(reference_backend().quantize(stream, {Precision::kUbinary, x.data(), 1, 9, nullptr, nullptr, bits.data()}),
-            stream);
-  EXPECT_EQ(bits, (std::vector<uint8_t>{0b01110101, 0b10000000}));
-  expect_ok(reference_backend().quantize(stream, {Precision::kBinary, x.data(), 1, 9, nullptr, nullptr, bits.data()}),
-            stream);
+  EXPECT_EQ(quantized(Precision::kUbinary), (std::vector<uint8_t>{0b01110101, 0b10000000}));
+  const std::vector<uint8_t> bits = quantized(Precision::kBinary);
   EXPECT_EQ(static_cast<int8_t>(bits[0]), 0b01110101 - 128);
   EXPECT_EQ(static_cast<int8_t>(bits[1]), 0);
 }

@@ -35,20 +35,20 @@ struct Input {
 };
 
 AttentionArgs arguments(const ModelShape& model, const Input& input) {
-  AttentionArgs args{};
-  args.qkv = input.qkv.data();
-  args.qkv_stride = (model.heads + 2 * model.kv_heads) * model.head_dim;
-  args.y = input.y.data();
-  args.y_stride = model.heads * model.head_dim;
-  args.offsets = input.offsets.data();
-  args.texts = static_cast<int64_t>(input.offsets.size()) - 1;
-  args.heads = model.heads;
-  args.kv_heads = model.kv_heads;
-  args.head_dim = model.head_dim;
-  args.scale = 1.0f / std::sqrt(static_cast<float>(model.head_dim));
-  args.mask = model.causal ? Mask::kCausal : Mask::kBidirectional;
-  args.dtype = input.qkv.dtype();
-  // Turned in place at each call: the numbers change, their size does not.
+  AttentionArgs args{.qkv = input.qkv.data(),
+                     .qkv_stride = (model.heads + 2 * model.kv_heads) * model.head_dim,
+                     .y = input.y.data(),
+                     .y_stride = model.heads * model.head_dim,
+                     .offsets = input.offsets.data(),
+                     .texts = static_cast<int64_t>(input.offsets.size()) - 1,
+                     .longest = input.offsets[1],  // all are of one length
+                     .heads = model.heads,
+                     .kv_heads = model.kv_heads,
+                     .head_dim = model.head_dim,
+                     .scale = 1.0f / std::sqrt(static_cast<float>(model.head_dim)),
+                     .mask = model.causal ? Mask::kCausal : Mask::kBidirectional,
+                     .dtype = input.qkv.dtype()};
+  // Rotated in place at each call: the numbers change, their size does not.
   if (model.causal) {
     args.rope_cos = input.cos.data();
     args.rope_sin = input.sin.data();

@@ -1,9 +1,9 @@
-// Work by element, on one thread and a group's worth of rows: norms, gates, and what an activation adds to a linear
-// layer.
+// Element-wise work, on one thread and a batch's worth of rows: norms, gated activations, and what an activation adds
+// to a linear layer.
 #include <memory>
 
 #include "limit_cases.h"
-#include "ops/gate.h"
+#include "ops/activation.h"
 #include "ops/linear.h"
 #include "ops/norm.h"
 #include "shapes.h"
@@ -37,37 +37,39 @@ void add_norms(std::vector<Case>& cases, const Context& context, DType dtype, in
     const auto x = std::make_shared<Rows>(kRows, model.width, DType::kF32);
     const auto y = std::make_shared<Rows>(kRows, model.width, dtype);
     const auto weight = std::make_shared<std::vector<float>>(normal_numbers(model.width, 1));
-    NormArgs args{};
-    args.kind = model.causal ? NormKind::kRms : NormKind::kLayer;
-    args.x = x->floats();
-    args.x_stride = args.y_stride = args.width = model.width;
-    args.y = y->data();
-    args.y_dtype = dtype;
-    args.rows = kRows;
-    args.weight = weight->data();
-    args.bias = model.causal ? nullptr : weight->data();
-    args.epsilon = 1e-6f;
+    const NormArgs args{.kind = model.causal ? NormKind::kRms : NormKind::kLayer,
+                        .x = x->floats(),
+                        .x_stride = model.width,
+                        .y = y->data(),
+                        .y_stride = model.width,
+                        .rows = kRows,
+                        .width = model.width,
+                        .weight = weight->data(),
+                        .bias = model.causal ? nullptr : weight->data(),
+                        .epsilon = 1e-6f,
+                        .y_dtype = dtype};
     cases.push_back({fields("norm", model.causal ? "rms" : "layer", dtype, model.width), false,
                      [&context, x, y, weight, args](Stream& stream) { must(context.backend.norm(stream, args), stream); },
                      static_cast<double>(kRows * model.width), clock});
   }
 }
 
-void add_gates(std::vector<Case>& cases, const Context& context, DType dtype, int clock) {
+void add_gated(std::vector<Case>& cases, const Context& context, DType dtype, int clock) {
   const int64_t width = kModels[2].intermediate;
   const auto x = std::make_shared<Rows>(kRows, 2 * width, dtype);
   const auto y = std::make_shared<Rows>(kRows, width, dtype);
   for (const auto& [name, activation] : {Named{"silu", Activation::kSilu}, Named{"gelu", Activation::kGelu}}) {
-    GateArgs args{};
-    args.x = x->data();
-    args.x_stride = 2 * width;
-    args.y = y->data();
-    args.dtype = dtype;
-    args.y_stride = args.width = width;
-    args.rows = kRows;
-    args.activation = activation;
+    const ActivationArgs args{.x = x->data(),
+                              .x_stride = 2 * width,
+                              .y = y->data(),
+                              .y_stride = width,
+                              .rows = kRows,
+                              .width = width,
+                              .activation = activation,
+                              .gated = true,
+                              .dtype = dtype};
     cases.push_back({fields("gate", name, dtype, width), false,
-                     [&context, x, y, args](Stream& stream) { must(context.backend.gate(stream, args), stream); },
+                     [&context, x, y, args](Stream& stream) { must(context.backend.activation(stream, args), stream); },
                      static_cast<double>(kRows * width), clock});
   }
 }
@@ -76,21 +78,22 @@ void add_gates(std::vector<Case>& cases, const Context& context, DType dtype, in
 void add_activations(std::vector<Case>& cases, const Context& context, DType dtype, int clock) {
   const auto& shape = kModels[0].linears[2];
   const auto numbers = normal_numbers(shape.in * shape.out, 0.05f);
-  PackedLinear* packed = context.backend.pack_linear({numbers.data(), nullptr, shape.in, shape.out, dtype});
-  if (!packed) return;
+  PackedLinear* packed = nullptr;
+  const LinearWeights from{.weight = numbers.data(), .in = shape.in, .out = shape.out, .dtype = dtype};
+  if (context.backend.pack_linear(context.device, from, &packed) != kOk) return;
   const std::shared_ptr<PackedLinear> weights(packed, [&context](PackedLinear* p) { context.backend.free_linear(p); });
   const auto x = std::make_shared<Rows>(kRows, shape.in, activation_dtype(dtype));
   const auto y = std::make_shared<Rows>(kRows, shape.out, activation_dtype(dtype));
   for (const auto& [name, activation] : kActivations) {
-    LinearArgs args{};
-    args.weights = packed;
-    args.x = x->data();
-    args.x_stride = shape.in;
-    args.y = y->data();
-    args.x_dtype = args.y_dtype = activation_dtype(dtype);
-    args.y_stride = shape.out;
-    args.rows = kRows;
-    args.activation = activation;
+    const LinearArgs args{.weights = packed,
+                          .x = x->data(),
+                          .x_stride = shape.in,
+                          .y = y->data(),
+                          .y_stride = shape.out,
+                          .rows = kRows,
+                          .activation = activation,
+                          .x_dtype = activation_dtype(dtype),
+                          .y_dtype = activation_dtype(dtype)};
     cases.push_back(
         {fields("activation", name, dtype, shape.out), false,
          [&context, weights, x, y, args](Stream& stream) { must(context.backend.linear(stream, args), stream); },
@@ -107,7 +110,7 @@ void elementwise_cases(const Context& context) {
     add_activations(cases, context, dtype, clock);
     if (dtype == DType::kI8) continue;
     add_norms(cases, context, dtype, clock);
-    add_gates(cases, context, dtype, clock);
+    add_gated(cases, context, dtype, clock);
   }
   run(cases, context.team, context.settings);
 }

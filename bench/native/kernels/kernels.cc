@@ -1,12 +1,14 @@
 // Times the kernels of the CPU backend one by one, in turn with what the machine can do: prints a line of JSON for each
 // case. bench/kernels.mjs builds, runs and reads it.
 //
-//   kernels THREADS [REPEATS [SECONDS [GROUPS]]]      GROUPS: of linear,attention,elementwise (default all)
+//   kernels THREADS [REPEATS [SECONDS [GROUPS]]]      GROUPS: of linear,attention,elementwise,similarity (default all)
 //
 // EMBEDCORE_CPU_ISA chooses the instruction set, as everywhere.
 #include <cstdlib>
 #include <cstring>
 #include <exception>
+#include <memory>
+#include <stdexcept>
 
 #include "cases.h"
 #include "cpu/dispatch.h"
@@ -18,10 +20,19 @@ void run_all(int threads, const embedcore::bench::Settings& settings, const char
   const Backend& backend = default_cpu_backend();
   bench::Team team(threads);
   std::printf("{\"backend\":\"%s\"}\n", backend.name);
-  const bench::Context context{backend, team, settings, {DType::kF32, DType::kBF16, DType::kI8}};
+  char message[160] = "";
+  const std::unique_ptr<Device, void (*)(Device*)> device(backend.open_device(0, message, sizeof message),
+                                                          backend.close_device);
+  if (!device) throw std::runtime_error(message);
+  const bench::Context context{.backend = backend,
+                               .device = device.get(),
+                               .team = team,
+                               .settings = settings,
+                               .dtypes = {DType::kF32, DType::kBF16, DType::kI8}};
   if (std::strstr(groups, "linear")) bench::linear_cases(context);
   if (std::strstr(groups, "attention")) bench::attention_cases(context);
   if (std::strstr(groups, "elementwise")) bench::elementwise_cases(context);
+  if (std::strstr(groups, "similarity")) bench::similarity_cases(context);
 }
 
 }  // namespace
@@ -36,7 +47,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   try {
-    run_all(threads, settings, argc > 4 ? argv[4] : "linear,attention,elementwise");
+    run_all(threads, settings, argc > 4 ? argv[4] : "linear,attention,elementwise,similarity");
   } catch (const std::exception& error) {
     std::fprintf(stderr, "kernels: %s\n", error.what());
     return 1;

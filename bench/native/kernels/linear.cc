@@ -29,14 +29,16 @@ struct Weights {
 };
 
 // Copies of the same numbers, more than kColdBytes together; none where the backend has no such arithmetic.
-std::shared_ptr<Weights> pack(const Backend& backend, const LinearShape& shape, DType dtype) {
-  auto weights = std::make_shared<Weights>(backend);
+std::shared_ptr<Weights> pack(const Context& context, const LinearShape& shape, DType dtype) {
+  auto weights = std::make_shared<Weights>(context.backend);
   const auto numbers = normal_numbers(shape.in * shape.out, 0.02f);
   const auto bias = normal_numbers(shape.out, 0.02f);
   size_t bytes = 0;
+  const LinearWeights from{
+      .weight = numbers.data(), .bias = bias.data(), .in = shape.in, .out = shape.out, .dtype = dtype};
   while (bytes < kColdBytes) {
-    PackedLinear* copy = backend.pack_linear({numbers.data(), bias.data(), shape.in, shape.out, dtype});
-    if (!copy) break;
+    PackedLinear* copy = nullptr;
+    if (context.backend.pack_linear(context.device, from, &copy) != kOk) break;
     weights->copies.push_back(copy);
     bytes += copy->bytes;
   }
@@ -50,7 +52,7 @@ void linear_cases(const Context& context) {
     for (const auto& shape : model.linears) {
       std::vector<Case> cases;
       for (const DType dtype : context.dtypes) {
-        const auto weights = pack(context.backend, shape, dtype);
+        const auto weights = pack(context, shape, dtype);
         if (!weights) continue;
         // As in native/model/layer.cc: what comes straight from the residual stream is float32, and so is what is added
         // to it.
@@ -63,17 +65,15 @@ void linear_cases(const Context& context) {
           // Each limit just before the cases that it bounds.
           int read = -1, peak = -1;
           for (const int64_t rows : kRowCounts) {
-            LinearArgs args{};
-            args.x = x->data();
-            args.x_stride = shape.in;
-            args.x_dtype = x->dtype();
-            args.y_dtype = y->dtype();
-            args.residual = shape.adds ? residual->floats() : nullptr;
-            args.residual_stride = shape.out;
-            args.y = y->data();
-            args.y_stride = shape.out;
-            args.rows = rows;
-            args.activation = Activation::kIdentity;
+            const LinearArgs args{.x = x->data(),
+                                  .x_stride = shape.in,
+                                  .y = y->data(),
+                                  .y_stride = shape.out,
+                                  .rows = rows,
+                                  .residual = shape.adds ? residual->floats() : nullptr,
+                                  .residual_stride = shape.out,
+                                  .x_dtype = x->dtype(),
+                                  .y_dtype = y->dtype()};
             const bool cold = rows <= kMemoryBoundRows;
             int& limit = cold ? read : peak;
             if (limit < 0) limit = cold ? add_read(cases, context, all) : add_peak(cases, context, dtype, all);
@@ -94,9 +94,10 @@ void linear_cases(const Context& context) {
                                  .number("cold", cold)
                                  .number("operations", operations),
                              all,
-                             [&context, weights, x, y, residual, args, cold](Stream& stream) mutable {
-                               args.weights = cold ? weights->cold() : weights->warm();
-                               must(context.backend.linear(stream, args), stream);
+                             [&context, weights, x, y, residual, args, cold](Stream& stream) {
+                               LinearArgs next = args;
+                               next.weights = cold ? weights->cold() : weights->warm();
+                               must(context.backend.linear(stream, next), stream);
                              },
                              static_cast<double>(cold ? weight_bytes : operations), limit});
           }

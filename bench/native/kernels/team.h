@@ -1,8 +1,8 @@
 // The Stream of the kernel bench: helpers that spin while a measurement with several threads runs and sleep otherwise.
 //
-// The engine's own team (native/base/team.h) is not used: its helpers come and go, and here every call must meet the
-// same number. A helper that spins and loses its core to another process holds up the whole call; who measures asks
-// before and after for how long each thread had no core, and throws such a sample away.
+// The engine's workers are not used: their number varies from call to call, and here every call needs the same. A
+// helper that spins and loses its core to another process delays the whole call, so timing.cc asks before and after
+// each sample for how long each thread had no core, and drops samples in which one had none.
 #pragma once
 
 #include <atomic>
@@ -49,15 +49,16 @@ class Team {
   }
 
   // A stream of all threads, or of the caller alone.
-  Stream stream(bool all) { return {this, all && !helpers_.empty() ? run_on_all : run_alone, {}}; }
+  Stream stream(bool all) {
+    Stream stream;
+    stream.team = this;
+    if (all && !helpers_.empty()) stream.parallel = run_on_all;
+    return stream;
+  }
 
  private:
   enum State : int { kAsleep, kSpinning, kEnding };
   using Body = void (*)(void* arg, int64_t task);
-
-  static void run_alone(void*, int64_t tasks, Body body, void* arg) {
-    for (int64_t task = 0; task < tasks; ++task) body(arg, task);
-  }
 
   static void run_on_all(void* self, int64_t tasks, Body body, void* arg) {
     Team& team = *static_cast<Team*>(self);

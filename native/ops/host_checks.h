@@ -1,0 +1,17 @@
+// The arguments that the backends in host memory refuse. Out of line: the sources of an instruction set may leave no
+// code behind that others could be linked to.
+#pragma once
+
+#include "ops/backend.h"
+
+namespace embedcore {
+
+bool host_can_pack(const LinearWeights& weights);
+
+// Where an operation cannot run, the stream's message says why.
+bool host_can_run(Stream& stream, const LinearArgs& args);
+bool host_can_run(Stream& stream, const AttentionArgs& args);
+bool host_can_run(Stream& stream, const EmbedArgs& args);
+bool host_can_run(Stream& stream, const BagArgs& args);
+
+}  // namespace embedcore
