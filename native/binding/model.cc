@@ -98,9 +98,9 @@ Napi::Value ModelHandle::info(const Napi::CallbackInfo& info) {
     object.Set("isa", encoder->backend().name);
     number("hiddenSize", config.hidden);
     number("layers", static_cast<int64_t>(config.layers.size()));
-    number("heads", config.layers.front().heads);
+    number("heads", config.heads);
     number("kvHeads", config.layers.front().kv_heads);
-    number("maxPositions", config.position_table ? encoder->max_tokens() : config.max_positions);
+    number("maxPositions", config.position_table() ? encoder->max_tokens() : config.max_positions);
     number("parameters", encoder->parameters());
   } else {
     const StaticEncoder& table = *model.static_encoder();

@@ -56,24 +56,22 @@ std::shared_ptr<const Encoder> Encoder::load(const std::string& directory, const
   const ModelConfig& config = encoder->config_;
 
   encoder->files_ = WeightFiles::open(directory);
-  const TensorReader reader(encoder->files_, directory, config.names.prefixes, config.names.word);
-  encoder->word_ = reader.table(config.names.word, config.vocab, config.hidden);
-  encoder->file_dtype_ = dtype_name(reader.find(config.names.word).dtype);
-  if (config.position_table)
-    encoder->position_ = reader.table(config.names.position, config.max_positions, config.hidden);
-  if (!config.names.type.empty()) {
-    const Table types = reader.table(config.names.type, config.type_count, config.hidden);
-    encoder->type_.assign(types.data(), types.data() + config.hidden);
+  const TableSpec& words = *config.input.table(TableSpec::Index::kToken);
+  const TensorReader reader(encoder->files_, directory, config.names.prefixes, words.name);
+  encoder->word_ = reader.table(words.name, words.rows, config.hidden);
+  encoder->file_dtype_ = dtype_name(reader.find(words.name).dtype);
+  if (const TableSpec* positions = config.position_table())
+    encoder->position_ = reader.table(positions->name, positions->rows, config.hidden);
+  if (const TableSpec* types = config.input.table(TableSpec::Index::kType)) {
+    const Table table = reader.table(types->name, types->rows, config.hidden);
+    encoder->type_.assign(table.data(), table.data() + config.hidden);
   }
-  if (config.embedding_norm) {
-    const bool has_bias = config.layers.front().norm_bias;
-    encoder->embedding_norm_ = reader.norm(config.names.embedding_norm, config.hidden, has_bias);
-  }
-  if (config.final_norm)
-    encoder->final_norm_ = reader.norm(config.names.final_norm, config.hidden, config.layers.front().norm_bias);
+  if (config.embedding_norm)
+    encoder->embedding_norm_ = reader.norm(config.names.embedding_norm, config.hidden, config.norm_bias);
+  if (config.final_norm) encoder->final_norm_ = reader.norm(config.names.final_norm, config.hidden, config.norm_bias);
   if (config.relative_buckets > 0) {
-    const Table table = reader.table(config.names.relative_bias, config.relative_buckets, config.layers.front().heads);
-    encoder->relative_table_.assign(table.data(), table.data() + config.relative_buckets * config.layers.front().heads);
+    const Table table = reader.table(config.names.relative_bias, config.relative_buckets, config.heads);
+    encoder->relative_table_.assign(table.data(), table.data() + config.relative_buckets * config.heads);
   }
   encoder->weight_bytes_ =
       static_cast<size_t>(config.vocab * config.hidden) * sizeof(float) + encoder->position_.owned_bytes();
@@ -104,7 +102,7 @@ std::shared_ptr<const Encoder> Encoder::load(const std::string& directory, const
 }
 
 int64_t Encoder::max_tokens() const {
-  if (!config_.position_table) return 0;
+  if (!config_.position_table()) return 0;
   return config_.max_positions - (config_.padding_id >= 0 ? config_.padding_id + 1 : 0);
 }
 
@@ -159,11 +157,10 @@ void Encoder::embed(const Group& group, Workspace& workspace, Scope& scope, floa
 }
 
 void Encoder::norm(const NormWeights& weights, int64_t tokens, Scope& scope, float* hidden) const {
-  const LayerSpec& spec = config_.layers.front();
-  check_status(
-      backend_.norm(scope, {spec.norm, hidden, config_.hidden, hidden, config_.hidden, tokens, config_.hidden,
-                            weights.weight.data(), weights.bias.empty() ? nullptr : weights.bias.data(), spec.epsilon}),
-      scope, "norm");
+  check_status(backend_.norm(scope, {config_.norm, hidden, config_.hidden, hidden, config_.hidden, tokens,
+                                     config_.hidden, weights.weight.data(),
+                                     weights.bias.empty() ? nullptr : weights.bias.data(), config_.epsilon}),
+               scope, "norm");
 }
 
 void Encoder::keep_state(const ForwardPlan& plan, int64_t state, int64_t tokens, Scope& scope, const float* hidden,
@@ -180,7 +177,7 @@ void Encoder::keep_state(const ForwardPlan& plan, int64_t state, int64_t tokens,
 
 // [heads, 2 * reach + 1], see ops/attention.h
 std::vector<float> Encoder::relative_bias(int64_t reach) const {
-  const int64_t heads = config_.layers.front().heads, span = 2 * reach + 1;
+  const int64_t heads = config_.heads, span = 2 * reach + 1;
   std::vector<float> bias(static_cast<size_t>(heads * span));
   for (int64_t d = -reach; d <= reach; ++d) {
     const int64_t bucket = relative_bucket(d, config_.relative_buckets, config_.relative_max_distance);
