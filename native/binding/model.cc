@@ -113,7 +113,7 @@ Napi::Value ModelHandle::info(const Napi::CallbackInfo& info) {
       object.Set("attention", mask_name(config.layers.front().mask));
       number("hiddenSize", config.hidden);
       number("layers", static_cast<int64_t>(config.layers.size()));
-      number("heads", config.layers.front().heads);
+      number("heads", config.heads);
       number("kvHeads", config.layers.front().kv_heads);
       number("maxPositions", config.position_table() ? encoder->max_tokens() : config.max_positions);
     } else {
