@@ -85,7 +85,7 @@ Status normalize(Stream&, const NormalizeArgs& args) {
 Status similarity(Stream& stream, const SimilarityArgs& args) {
   run_tasks(stream, args.rows_a, [&](int64_t i) {
     for (int64_t j = 0; j < args.rows_b; ++j)
-      args.y[i * args.rows_b + j] = compare(args.kind, args.a + i * args.width, args.b + j * args.width, args.width);
+      args.y[i * (args.y_stride ? args.y_stride : args.rows_b) + j] = compare(args.kind, args.a + i * args.width, args.b + j * args.width, args.width);
   });
   return kOk;
 }

@@ -20,7 +20,8 @@ struct SimilarityArgs {
   const float* a = nullptr;  // [rows_a, width], dense
   const float* b = nullptr;  // [rows_b, width], dense
   int64_t rows_a = 0, rows_b = 0, width = 0;
-  float* y = nullptr;  // [rows_a, rows_b]
+  float* y = nullptr;    // [rows_a, rows_b]
+  int64_t y_stride = 0;  // elements; 0 = rows_b
 };
 
 enum class Precision : int32_t { kInt8, kUint8, kBinary, kUbinary };

@@ -65,7 +65,7 @@ Status normalize(Stream&, const NormalizeArgs& args) {
 Status similarity(Stream&, const SimilarityArgs& args) {
   for (int64_t i = 0; i < args.rows_a; ++i)
     for (int64_t j = 0; j < args.rows_b; ++j)
-      args.y[i * args.rows_b + j] =
+      args.y[i * (args.y_stride ? args.y_stride : args.rows_b) + j] =
           static_cast<float>(compare(args.kind, args.a + i * args.width, args.b + j * args.width, args.width));
   return kOk;
 }
