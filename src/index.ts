@@ -2,23 +2,15 @@
  * embedcore: text embeddings inside a Node process.
  * @packageDocumentation
  */
-import { fileURLToPath } from 'node:url'
-import { devices } from './devices.js'
+import { devices } from './core/devices.js'
 import { loadModel } from './model/load.js'
 import type { Model } from './model/model.js'
-import type {
-  EncodeOptions,
-  LoadOptions,
-  Precision,
-  SentenceEmbeddings,
-  SentenceOptions,
-  TokenEmbeddings,
-  TokenOptions,
-} from './types.js'
-import { quantizationRanges, similarity } from './vectors.js'
-
-/** The model that comes with the package: static English vectors of 256 dimensions, no download. */
-const DEFAULT_MODEL = fileURLToPath(new URL('../models/embedcore-static-en', import.meta.url))
+import type { Precision } from './core/names.js'
+import type { SentenceEmbeddings, TokenEmbeddings } from './core/types.js'
+import type { LoadOptions } from './model/load-options.js'
+import type { EncodeOptions, SentenceOptions, TokenOptions } from './model/types.js'
+import { quantizationRanges, similarity } from './core/vectors.js'
+import { DEFAULT_MODEL } from './package-files.js'
 
 let defaultModel: Promise<Model> | null = null
 
@@ -60,7 +52,24 @@ async function encode(
 /** Everything the package does. */
 export const embedCore = Object.freeze({ load, encode, similarity, quantizationRanges, devices })
 
-export { EmbedCoreError, type ErrorCode } from './errors.js'
+export { EmbedCoreError, type ErrorCode } from './core/errors.js'
 export type { Model } from './model/model.js'
-export type * from './types.js'
-export type { SimilarityOptions, Vectors } from './vectors.js'
+export type { DeviceInfo } from './core/devices.js'
+export type {
+  AttentionMode,
+  DeviceName,
+  Dtype,
+  LayerFusion,
+  ModelKind,
+  OutputMode,
+  PoolingMode,
+  Precision,
+  Side,
+  SimilarityName,
+} from './core/names.js'
+export type { SentenceEmbeddings, TextTokens, TokenEmbeddings, VectorData } from './core/types.js'
+export type { DownloadProgress } from './hub/types.js'
+export type { DtypeChoice, DtypeMeasurement, ModelInfo } from './model/info.js'
+export type { LoadOptions } from './model/load-options.js'
+export type * from './model/types.js'
+export type { Similarities, SimilarityOptions, Vectors } from './core/vectors.js'

@@ -98,8 +98,7 @@ ModelSource to_source(Napi::Object options) {
   });
   if (const Napi::Value value = get(options, "layerWeights"); value.IsObject()) {
     const auto from = value.As<Napi::Object>();
-    source.layer_weighting =
-        LayerWeighting{get_string(from, "directory"), get_int(from, "layerStart"), get_int(from, "layerCount")};
+    source.layer_weighting = LayerWeighting{get_string(from, "directory"), get_int(from, "layerStart")};
   }
   return source;
 }

@@ -16,7 +16,7 @@ namespace embedcore {
 // sentence-transformers' WeightedLayerPooling: hidden states layer_start .. L averaged with learned weights.
 struct LayerWeighting {
   std::string directory;
-  int64_t layer_start = 0, layer_count = 0;
+  int64_t layer_start = 0;
 };
 
 struct ModelSource {

@@ -3,15 +3,12 @@
  * Commands see nothing else, so that they run in tests on a small core and in `main.ts` on the real one.
  */
 import type { Readable, Writable } from 'node:stream'
-import type {
-  DeviceInfo,
-  EncodeOptions,
-  LoadOptions,
-  ModelInfo,
-  SentenceEmbeddings,
-  SimilarityName,
-  TokenEmbeddings,
-} from '../types.js'
+import type { DeviceInfo } from '../core/devices.js'
+import type { SimilarityName } from '../core/names.js'
+import type { SentenceEmbeddings, TokenEmbeddings } from '../core/types.js'
+import type { ModelInfo } from '../model/info.js'
+import type { LoadOptions } from '../model/load-options.js'
+import type { EncodeOptions } from '../model/types.js'
 
 export interface CoreModel {
   readonly info: ModelInfo

@@ -1,6 +1,8 @@
 /** `embedcore encode`: texts from arguments, a file or standard input to vectors, as a stream of bounded memory. */
 import { readFile } from 'node:fs/promises'
-import type { EncodeOptions, Precision, SentenceEmbeddings, TokenEmbeddings } from '../types.js'
+import { OUTPUTS, type OutputMode, type Precision } from '../core/names.js'
+import type { SentenceEmbeddings, TokenEmbeddings } from '../core/types.js'
+import type { EncodeOptions } from '../model/types.js'
 import { booleanOf, choiceOf, integerOf, parseArguments, stringOf, type Arguments, type Flags } from './arguments.js'
 import type { CliIO, CoreModel } from './contract.js'
 import { EXIT, InputError, systemReason, UsageError } from './failures.js'
@@ -11,7 +13,7 @@ import { parseFloat32Npy } from './output/npy.js'
 import { FORMATS, openWriter, type Format } from './output/writer.js'
 import { withSession, type Session } from './session.js'
 import { compactNumber } from './text.js'
-import { packageVersion } from '../version.js'
+import { packageVersion } from '../core/version.js'
 
 export const ENCODE_COMMAND_FLAGS = {
   ...MODEL_FLAGS,
@@ -50,7 +52,7 @@ interface Plan {
   texts: readonly string[]
   format: Format
   out: string | null
-  output: 'sentence' | 'token'
+  output: OutputMode
   batchSize: number
 }
 
@@ -76,7 +78,7 @@ function planOf(args: Arguments, io: CliIO): Plan {
     throw new UsageError('no texts: give them as arguments, with --file, or on standard input', topic)
   }
   const format = choiceOf(args, 'format', FORMATS) ?? 'jsonl'
-  const output = choiceOf(args, 'output', ['sentence', 'token']) ?? 'sentence'
+  const output = choiceOf(args, 'output', OUTPUTS) ?? 'sentence'
   const out = stringOf(args, 'out') ?? null
   const precision = stringOf(args, 'precision') ?? 'float32'
   if (format !== 'jsonl' && out === null && io.isTTY.stdout)
@@ -320,7 +322,7 @@ interface Summary {
   tokensPerSecond: number
   shape: readonly [number, number] | null
   precision: Precision
-  output: 'sentence' | 'token'
+  output: OutputMode
   format: Format
   out: string | null
   model: string

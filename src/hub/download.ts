@@ -8,11 +8,11 @@ import { constants } from 'node:fs'
 import { mkdir, open, rename, rm, type FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
-import { EmbedCoreError } from '../errors.js'
-import type { LoadOptions } from '../types.js'
+import { EmbedCoreError } from '../core/errors.js'
 import { fileSize, type RepoCache, type RepoFile } from './cache.js'
 import { abortedError, ATTEMPTS, HubFailure, type HubHttp } from './http.js'
 import { withLock } from './lock.js'
+import type { HubOptions } from './types.js'
 
 const PROGRESS_EVERY_MS = 50
 
@@ -20,7 +20,7 @@ export interface FileSource {
   readonly http: HubHttp
   readonly cache: RepoCache
   readonly commit: string
-  readonly onProgress: LoadOptions['onProgress']
+  readonly onProgress: HubOptions['onProgress']
 }
 
 /** A file whose contents have a name. */

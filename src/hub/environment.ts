@@ -6,10 +6,8 @@ import { readFile } from 'node:fs/promises'
 import { homedir, hostname } from 'node:os'
 import { join, resolve } from 'node:path'
 
-import { EmbedCoreError } from '../errors.js'
-import type { LoadOptions } from '../types.js'
-
-export type HubOptions = Pick<LoadOptions, 'revision' | 'cacheDir' | 'token' | 'offline' | 'onProgress' | 'signal'>
+import { EmbedCoreError } from '../core/errors.js'
+import type { HubOptions } from './types.js'
 
 export interface HubSettings {
   /** Without a slash at its end. */

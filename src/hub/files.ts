@@ -3,7 +3,7 @@
  * names, or of the root. Never the same weights in another format; a repository that has only those is refused before
  * any download.
  */
-import { EmbedCoreError } from '../errors.js'
+import { EmbedCoreError } from '../core/errors.js'
 import { isPlainRelativePath } from './cache.js'
 
 export interface FilePlan {

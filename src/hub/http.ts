@@ -6,7 +6,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 
-import { EmbedCoreError } from '../errors.js'
+import { EmbedCoreError } from '../core/errors.js'
 import type { HubSettings } from './environment.js'
 
 export const ATTEMPTS = 5

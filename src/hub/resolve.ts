@@ -9,12 +9,13 @@
 import { readFile, stat } from 'node:fs/promises'
 import { isAbsolute, join, resolve } from 'node:path'
 
-import { EmbedCoreError } from '../errors.js'
+import { EmbedCoreError } from '../core/errors.js'
 import { COMMIT, fileSize, isPlainRelativePath, RepoCache, type RepoFile } from './cache.js'
 import { ensureFile } from './download.js'
-import { expandHome, hubSettings, type HubOptions, type HubSettings } from './environment.js'
+import { expandHome, hubSettings, type HubSettings } from './environment.js'
 import { planFiles } from './files.js'
 import { abortedError, ATTEMPTS, describeFailure, HubFailure, HubHttp } from './http.js'
+import type { HubOptions } from './types.js'
 
 const FILES_AT_ONCE = 4
 const MOST_FILES = 200_000

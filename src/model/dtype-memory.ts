@@ -7,9 +7,9 @@ import { createHash, randomUUID } from 'node:crypto'
 import { mkdir, readdir, readFile, realpath, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { cpus, homedir } from 'node:os'
 import path from 'node:path'
-import type { Dtype, DtypeMeasurement } from '../types.js'
+import { type Dtype, DTYPES } from '../core/names.js'
+import type { DtypeMeasurement } from './info.js'
 import type { ModelDescription } from './directory.js'
-import { DTYPES } from './encode-options.js'
 
 export interface RememberedDtype {
   readonly dtype: Dtype

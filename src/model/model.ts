@@ -1,24 +1,14 @@
 /** A loaded model: what `embedCore.load()` returns. */
-import type { RawModel, RawModelInfo, RawPlan, RawPlanOptions } from '../binding.js'
-import { EmbedCoreError, toEmbedCoreError } from '../errors.js'
-import { sentenceEmbeddings, tokenEmbeddings } from '../results.js'
-import { show } from '../show.js'
-import type {
-  Dtype,
-  DtypeChoice,
-  EncodeOptions,
-  ModelInfo,
-  Precision,
-  SentenceEmbeddings,
-  SentenceOptions,
-  Similarities,
-  StreamedEmbedding,
-  StreamOptions,
-  TokenEmbeddings,
-  TokenOptions,
-} from '../types.js'
-import { quantize, similarity, type SimilarityOptions, type Vectors } from '../vectors.js'
-import type { ModelDescription } from './directory.js'
+import type { RawModel, RawPlan, RawPlanOptions } from '../core/binding.js'
+import { EmbedCoreError, toEmbedCoreError } from '../core/errors.js'
+import { sentenceEmbeddings, tokenEmbeddings } from '../core/results.js'
+import { show } from '../core/show.js'
+import type { Precision } from '../core/names.js'
+import type { SentenceEmbeddings, TokenEmbeddings } from '../core/types.js'
+import type { Similarities } from '../core/vectors.js'
+import { describe, type ModelFacts, type ModelInfo } from './info.js'
+import type { EncodeOptions, SentenceOptions, StreamedEmbedding, StreamOptions, TokenOptions } from './types.js'
+import { quantize, similarity, type SimilarityOptions, type Vectors } from '../core/vectors.js'
 import { resolveEncodeOptions, type ResolvedEncode } from './encode-options.js'
 import { DOCUMENT_PROMPT, QUERY_PROMPT } from './prompts.js'
 import { runTexts } from './run.js'
@@ -28,16 +18,9 @@ import type { TextTokenizer } from './tokenizer.js'
 /** Plans are few; a caller who makes up options per call must not fill the memory. */
 const REMEMBERED_PLANS = 64
 
-export interface ModelParts {
-  name: string
+export interface ModelParts extends ModelFacts {
   raw: RawModel
-  rawInfo: RawModelInfo
-  description: ModelDescription
-  /** What chose the dtype; null = the caller. */
-  dtypeChoice: DtypeChoice | null
   tokenizer: TextTokenizer
-  /** Tokens a text is cut to when a call does not say; null = never. */
-  maxTokens: number | null
 }
 
 /**
@@ -201,54 +184,4 @@ function listOfTexts(texts: unknown): string[] {
 function withPrompt<O extends EncodeOptions>(options: O | undefined, promptName: string): O {
   if (typeof options !== 'object' || options === null) return (options === undefined ? { promptName } : options) as O
   return options.prompt !== undefined || options.promptName !== undefined ? options : { ...options, promptName }
-}
-
-function frozenChoice(choice: DtypeChoice | null): DtypeChoice | null {
-  return (
-    choice &&
-    Object.freeze({ ...choice, measured: Object.freeze(choice.measured.map((one) => Object.freeze({ ...one }))) })
-  )
-}
-
-function describe({ name, rawInfo, description, dtypeChoice, maxTokens }: ModelParts, dimension: number): ModelInfo {
-  const {
-    family,
-    hiddenSize,
-    layers,
-    heads,
-    kvHeads,
-    vocabSize,
-    parameters,
-    fileDtype,
-    weightBytes,
-    attention,
-    isa,
-    threads,
-  } = rawInfo
-  return Object.freeze({
-    name,
-    path: description.root,
-    kind: description.kind,
-    family,
-    dimension,
-    hiddenSize,
-    layers,
-    heads,
-    kvHeads,
-    vocabSize,
-    maxTokens: maxTokens ?? 0,
-    parameters,
-    fileDtype,
-    dtype: rawInfo.dtype as Dtype,
-    dtypeChoice: frozenChoice(dtypeChoice),
-    weightBytes,
-    pooling: Object.freeze([...(description.pooling?.modes ?? ['mean' as const])]),
-    normalize: description.modules.some(({ type }) => type === 'normalize'),
-    prompts: Object.freeze({ ...description.prompts }),
-    defaultPromptName: description.defaultPromptName,
-    similarity: description.similarity,
-    attention,
-    isa,
-    threads,
-  })
 }

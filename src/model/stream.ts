@@ -3,17 +3,12 @@
  * source.
  */
 import { setImmediate } from 'node:timers/promises'
-import { EmbedCoreError } from '../errors.js'
-import { integer, invalidOption } from '../options.js'
-import { show } from '../show.js'
-import type {
-  EncodeOptions,
-  Precision,
-  SentenceEmbeddings,
-  SentenceOptions,
-  StreamedEmbedding,
-  StreamOptions,
-} from '../types.js'
+import { EmbedCoreError } from '../core/errors.js'
+import { integer, invalidOption } from '../core/options.js'
+import { show } from '../core/show.js'
+import type { Precision } from '../core/names.js'
+import type { SentenceEmbeddings } from '../core/types.js'
+import type { EncodeOptions, SentenceOptions, StreamedEmbedding, StreamOptions } from './types.js'
 
 const BATCH_SIZE = 128
 const BATCHES_UNDER_WAY = 2

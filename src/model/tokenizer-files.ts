@@ -6,9 +6,9 @@
  */
 import path from 'node:path'
 import { bertNormalizer, lowercase, type Normalizer, sequenceNormalizer, Tokenizer } from 'tokenizers'
-import { EmbedCoreError } from '../errors.js'
-import { reason } from '../show.js'
-import { Fields, type JsonValue, LARGEST_INTEGER, parseJson, readFields, readText } from './json-file.js'
+import { EmbedCoreError } from '../core/errors.js'
+import { reason } from '../core/show.js'
+import { Fields, type JsonValue, LARGEST_INTEGER, parseJson, readFields, readText } from '../core/json-file.js'
 
 export interface LoadedTokenizer {
   tokenizer: Tokenizer

@@ -5,8 +5,8 @@
  * shared by all calls and which does not say how much it cut; so calls may overlap freely.
  */
 import type { Encoding } from 'tokenizers'
-import { EmbedCoreError } from '../errors.js'
-import { clip, reason, show } from '../show.js'
+import { EmbedCoreError } from '../core/errors.js'
+import { clip, reason, show } from '../core/show.js'
 import { codePointMap, writeOffsets } from './offsets.js'
 import { type LoadedTokenizer, loadTokenizer } from './tokenizer-files.js'
 

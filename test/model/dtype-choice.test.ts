@@ -5,11 +5,11 @@ import { mkdir, mkdtemp, readdir, readFile, rm, symlink, utimes, writeFile } fro
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { EmbedCoreError } from '../../src/errors.js'
+import { EmbedCoreError } from '../../src/core/errors.js'
 import type { ModelDescription } from '../../src/model/directory.js'
 import type { MeasurableModel } from '../../src/model/dtype-measure.js'
-import { sentenceEmbeddings } from '../../src/results.js'
-import type { Dtype } from '../../src/types.js'
+import { sentenceEmbeddings } from '../../src/core/results.js'
+import type { Dtype } from '../../src/core/names.js'
 
 interface Script {
   cosine?: number

@@ -1,10 +1,12 @@
 import { describe, expect, test } from 'vitest'
 import type { ModelDescription } from '../../src/model/directory.js'
-import { resolveEncodeOptions, resolveLoadOptions } from '../../src/model/encode-options.js'
+import { resolveEncodeOptions } from '../../src/model/encode-options.js'
+import { resolveLoadOptions } from '../../src/model/load-options.js'
 import { parseLayers } from '../../src/model/layers.js'
-import { checkOptions, flag, integer, oneOf, oneOrMore, text } from '../../src/options.js'
-import { nearest, show } from '../../src/show.js'
-import type { EncodeOptions, LayerSelection, LoadOptions } from '../../src/types.js'
+import { checkOptions, flag, integer, oneOf, oneOrMore, text } from '../../src/core/options.js'
+import { nearest, show } from '../../src/core/show.js'
+import type { LoadOptions } from '../../src/model/load-options.js'
+import type { EncodeOptions, LayerSelection } from '../../src/model/types.js'
 
 const invalid = (...parts: string[]) =>
   expect.objectContaining({

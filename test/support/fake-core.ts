@@ -6,15 +6,11 @@
 import { PassThrough, Readable, Writable } from 'node:stream'
 import type { CliIO, Core, CoreModel } from '../../src/cli/contract.js'
 import { runCli } from '../../src/cli/run.js'
-import { EmbedCoreError } from '../../src/errors.js'
-import type {
-  EncodeOptions,
-  LoadOptions,
-  ModelInfo,
-  SentenceEmbeddings,
-  TokenEmbeddings,
-  VectorData,
-} from '../../src/types.js'
+import { EmbedCoreError } from '../../src/core/errors.js'
+import type { SentenceEmbeddings, TokenEmbeddings, VectorData } from '../../src/core/types.js'
+import type { ModelInfo } from '../../src/model/info.js'
+import type { LoadOptions } from '../../src/model/load-options.js'
+import type { EncodeOptions } from '../../src/model/types.js'
 
 export const FAKE_DIMENSION = 4
 

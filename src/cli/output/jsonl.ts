@@ -2,8 +2,8 @@
  * One JSON object a text: `{"index","text","embedding","tokens","omitted"}`, or for token output ids, pieces, places
  * and vectors.
  */
-import { EmbedCoreError } from '../../errors.js'
-import type { SentenceEmbeddings, TokenEmbeddings, VectorData } from '../../types.js'
+import { EmbedCoreError } from '../../core/errors.js'
+import type { SentenceEmbeddings, TokenEmbeddings, VectorData } from '../../core/types.js'
 import { LONGEST_NUMBER, writeFloat32 } from './decimal.js'
 
 /** What writing takes of a result; the result of no texts has nothing more. */

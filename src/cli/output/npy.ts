@@ -3,7 +3,8 @@
  * order.
  */
 import { endianness } from 'node:os'
-import type { Precision, VectorData } from '../../types.js'
+import type { Precision } from '../../core/names.js'
+import type { VectorData } from '../../core/types.js'
 
 export type NpyType = '<f4' | '|i1' | '|u1' | '<i4'
 

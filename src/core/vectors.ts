@@ -4,9 +4,8 @@ import { native } from './native.js'
 import { checkOptions, integer, invalidOption, oneOf } from './options.js'
 import { allocate } from './results.js'
 import { show } from './show.js'
-import type { Precision, SentenceEmbeddings, Similarities, SimilarityName, VectorData } from './types.js'
-
-export const SIMILARITIES = ['cosine', 'dot', 'euclidean', 'manhattan'] as const satisfies readonly SimilarityName[]
+import { type Precision, SIMILARITIES, type SimilarityName } from './names.js'
+import type { SentenceEmbeddings, VectorData } from './types.js'
 
 /** Rows of float32 vectors: what encode returned, or the numbers themselves. */
 export type Vectors = SentenceEmbeddings | Float32Array
@@ -16,6 +15,15 @@ export interface SimilarityOptions {
   metric?: SimilarityName
   /** Numbers a vector, needed where only bare Float32Arrays are given. */
   dimension?: number
+}
+
+/** Similarities of the rows of a with the rows of b. */
+export interface Similarities {
+  readonly data: Float32Array
+  /** [rows of a, rows of b] */
+  readonly shape: readonly [number, number]
+  /** The similarities of row i of a, a view. */
+  row(i: number): Float32Array
 }
 
 /**

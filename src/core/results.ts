@@ -1,7 +1,8 @@
 /** The result objects of encode: typed arrays with shapes, rows as views. */
 
 import { EmbedCoreError } from './errors.js'
-import type { Precision, SentenceEmbeddings, TextTokens, TokenEmbeddings, VectorData } from './types.js'
+import type { Precision } from './names.js'
+import type { SentenceEmbeddings, TextTokens, TokenEmbeddings, VectorData } from './types.js'
 
 /** Wraps finished rows. `data` has texts * columns values. */
 export function sentenceEmbeddings<P extends Precision>(
