@@ -1,7 +1,7 @@
 /** `embedcore encode`: texts from arguments, a file or standard input to vectors, as a stream of bounded memory. */
 import { readFile } from 'node:fs/promises'
 import { OUTPUTS, type OutputMode, type Precision } from '../core/names.js'
-import type { SentenceEmbeddings, TokenEmbeddings } from '../core/types.js'
+import type { SentenceEmbeddings } from '../core/types.js'
 import type { EncodeOptions } from '../model/types.js'
 import { booleanOf, choiceOf, integerOf, parseArguments, stringOf, type Arguments, type Flags } from './arguments.js'
 import type { CliIO, CoreModel } from './contract.js'
@@ -123,7 +123,7 @@ async function run(args: Arguments, plan: Plan, io: CliIO, session: Session): Pr
     const begin = performance.now()
     const model = await session.load()
     const loaded = performance.now()
-    const totals = { texts: 0, tokens: 0, truncated: 0, omittedTokens: 0 }
+    const totals = { texts: 0, tokens: 0, truncated: 0, omittedTokens: 0, unknownTokens: 0 }
     for await (const results of encodeBatches(
       model,
       batchesOf(source, plan.batchSize, firstSize),
@@ -239,7 +239,7 @@ async function* encodeBatches(
 
 type BatchProgress = (share: number | null) => {
   onProgress: NonNullable<EncodeOptions['onProgress']>
-  done(texts: number, embeddings: SentenceEmbeddings | TokenEmbeddings): void
+  done(texts: number, embeddings: Results['embeddings']): void
 }
 
 function progressOf({ progress }: Session, source: TextSource): BatchProgress {
@@ -278,11 +278,12 @@ function progressOf({ progress }: Session, source: TextSource): BatchProgress {
 }
 
 function count(
-  totals: { texts: number; tokens: number; truncated: number; omittedTokens: number },
+  totals: { texts: number; tokens: number; truncated: number; omittedTokens: number; unknownTokens: number },
   { texts, embeddings }: Results,
 ): void {
   totals.texts += texts.length
   for (const tokens of embeddings.tokenCounts) totals.tokens += tokens
+  for (const unknown of embeddings.unknownTokens) totals.unknownTokens += unknown
   for (const omitted of embeddings.omittedTokens) {
     totals.omittedTokens += omitted
     if (omitted > 0) totals.truncated++
@@ -297,11 +298,11 @@ async function nothing(model: CoreModel, options: EncodeOptions): Promise<Result
     options.precision === 'binary' || options.precision === 'ubinary'
       ? Math.ceil(embeddings.shape[1] / 8)
       : embeddings.shape[1]
-  const { tokenCounts, omittedTokens } = embeddings
+  const { tokenCounts, omittedTokens, unknownTokens } = embeddings
   return {
     start: 0,
     texts: [],
-    embeddings: { data: new Float32Array(0), shape: [0, columns], tokenCounts, omittedTokens },
+    embeddings: { data: new Float32Array(0), shape: [0, columns], tokenCounts, omittedTokens, unknownTokens },
   }
 }
 
@@ -316,6 +317,7 @@ interface Summary {
   tokens: number
   truncated: number
   omittedTokens: number
+  unknownTokens: number
   seconds: number
   loadSeconds: number
   textsPerSecond: number

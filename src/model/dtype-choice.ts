@@ -4,7 +4,7 @@
  * Measured once and remembered, in this process and in the user's cache. Loads of the same model that come at the same
  * time share one measurement.
  */
-import { EmbedCoreError, toEmbedCoreError } from '../core/errors.js'
+import { withOwnStack } from '../core/errors.js'
 import type { Dtype } from '../core/names.js'
 import type { DtypeChoice } from './info.js'
 import { fastestFaithful, measureDtypes, type OpenForMeasuring } from './dtype-measure.js'
@@ -42,9 +42,7 @@ export async function chooseDtype(
   try {
     return await unlessAborted(choosing.result, signal)
   } catch (error) {
-    // Made anew: several callers may wait for the same failure, and each has a stack of its own.
-    const { code, message, cause } = toEmbedCoreError(error)
-    throw new EmbedCoreError(code, message, { cause: cause ?? error })
+    throw withOwnStack(error)
   } finally {
     choosing.waiting--
     if (choosing.waiting === 0 && !choosing.finished) {

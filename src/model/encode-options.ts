@@ -66,8 +66,10 @@ export const ENCODE_RULES = {
 export interface CallLimits {
   /** Longest sequence the model computes; null = any. */
   tokenLimit?: number | null
-  /** Texts in the call, to check lists that have one entry a text. */
+  /** Texts in the call, to check lists that have one entry per text. */
   texts?: number
+  /** The prompt by name when the call names none; null = the model's default prompt. */
+  fallbackPrompt?: string | null
 }
 
 export interface ResolvedEncode {
@@ -121,7 +123,7 @@ export function resolveEncodeOptions(
       maxTokens: given.maxTokens,
       // true = at the end the tokenizer's files name.
       truncate: given.truncate === true ? undefined : given.truncate,
-      prompt: resolvePrompt(description, given),
+      prompt: resolvePrompt(description, withFallback(given, limits.fallbackPrompt ?? null)),
       wantOffsets: output === 'token',
       signal: given.signal,
     },
@@ -149,6 +151,10 @@ function prefixTokens(
   if (Array.isArray(given) && texts !== undefined && given.length !== texts)
     throw invalidOption('prefixTokens', `one number or a list of ${texts}, one a text,`, given)
   return given
+}
+
+function withFallback(given: Given, promptName: string | null): Pick<Given, 'prompt' | 'promptName'> {
+  return promptName === null || given.prompt !== undefined || given.promptName !== undefined ? given : { promptName }
 }
 
 type Given = ReturnType<typeof checkOptions<typeof ENCODE_RULES>>

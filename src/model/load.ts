@@ -1,6 +1,6 @@
 /** embedCore.load(): from a path or hub id to a model in memory. */
 import type { RawLoadOptions, RawModel } from '../core/binding.js'
-import { EmbedCoreError, toEmbedCoreError } from '../core/errors.js'
+import { EmbedCoreError, toEmbedCoreError, withOwnStack } from '../core/errors.js'
 import { native } from '../core/native.js'
 import { invalidOption } from '../core/options.js'
 import type { Dtype } from '../core/names.js'
@@ -11,7 +11,7 @@ import { chooseDtype } from './dtype-choice.js'
 import { choiceKey } from './dtype-memory.js'
 import { type LoadOptions, type ResolvedLoad, resolveLoadOptions } from './load-options.js'
 import { resolveModel } from '../hub/resolve.js'
-import { Model, type ModelParts } from './model.js'
+import { createModel, type Model, type ModelParts } from './model.js'
 import { abortError } from '../core/abort.js'
 import { TextTokenizer } from './tokenizer.js'
 
@@ -69,12 +69,6 @@ interface Opening {
   tokenizer: Promise<TextTokenizer>
 }
 
-/** The tokenizer was begun long before anybody waited for it: its error's own stack does not know the caller. */
-function madeHere(reason: unknown): EmbedCoreError {
-  const error = toEmbedCoreError(reason)
-  return new EmbedCoreError(error.code, error.message, { cause: error.cause ?? error })
-}
-
 async function open(
   { name, given, description, threads, tokenizer }: Opening,
   dtype: Dtype,
@@ -94,9 +88,9 @@ async function open(
     tokenizer,
   ])
   try {
-    // Made anew behind the await, so that the stack leads to the caller.
+    // Made again after the await, so that the stack leads to the caller.
     if (weights.status === 'rejected') throw toEmbedCoreError(weights.reason)
-    if (words.status === 'rejected') throw madeHere(words.reason)
+    if (words.status === 'rejected') throw withOwnStack(words.reason)
     if (given.signal?.aborted === true) throw abortError(given.signal)
     return assemble(
       { name, raw: weights.value, rawInfo: weights.value.info, tokenizer: words.value, description, dtypeChoice },
@@ -146,5 +140,5 @@ function assemble(parts: Omit<ModelParts, 'maxTokens'>, asked: number | null): M
   }
   const limit = tokenizer.maxTokens
   const maxTokens = positions === null ? limit : Math.min(limit ?? positions, positions)
-  return new Model({ ...parts, maxTokens })
+  return createModel({ ...parts, maxTokens })
 }

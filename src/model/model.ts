@@ -2,7 +2,7 @@
 import type { RawModel, RawPlan, RawPlanOptions } from '../core/binding.js'
 import { EmbedCoreError, toEmbedCoreError } from '../core/errors.js'
 import { sentenceEmbeddings, tokenEmbeddings } from '../core/results.js'
-import { show } from '../core/show.js'
+import { reason, show } from '../core/show.js'
 import type { Precision } from '../core/names.js'
 import type { SentenceEmbeddings, TokenEmbeddings } from '../core/types.js'
 import type { Similarities } from '../core/vectors.js'
@@ -14,6 +14,7 @@ import { DOCUMENT_PROMPT, QUERY_PROMPT } from './prompts.js'
 import { runTexts } from './run.js'
 import { encodeStream } from './stream.js'
 import type { TextTokenizer } from './tokenizer.js'
+import { UnknownTokens } from './unknown-tokens.js'
 
 /** Plans are few; a caller who makes up options per call must not fill the memory. */
 const REMEMBERED_PLANS = 64
@@ -22,6 +23,11 @@ export interface ModelParts extends ModelFacts {
   raw: RawModel
   tokenizer: TextTokenizer
 }
+
+/** Models are made by `createModel` alone, also where TypeScript does not watch. */
+const KEY = Symbol('Model')
+let create: (parts: ModelParts) => Model
+export const createModel = (parts: ModelParts): Model => create(parts)
 
 /**
  * A model in memory. Calls may overlap, from any number of places: their texts are packed together. A vector depends on
@@ -34,8 +40,32 @@ export class Model implements AsyncDisposable, Disposable {
   private parts: ModelParts | null
   private readonly plans = new Map<string, RawPlan>()
 
-  /** @internal Use `embedCore.load()`. */
-  constructor(parts: ModelParts) {
+  /** For `using`: frees the model at the end of the block. */
+  declare readonly [Symbol.dispose]: () => void
+  /** For `await using`: as `dispose`. */
+  declare readonly [Symbol.asyncDispose]: () => Promise<void>
+
+  static {
+    create = (parts) => new Model(parts, KEY)
+    // Only where the symbols exist: on Node 20 and 22 the vm contexts of test runners have none, and a method named by
+    // an absent symbol would be called "undefined".
+    const define = (name: symbol | undefined, value: (this: Model) => unknown): void => {
+      if (typeof name === 'symbol') Object.defineProperty(this.prototype, name, { value, configurable: true })
+    }
+    define(Symbol.dispose, function () {
+      this.release()
+    })
+    define(Symbol.asyncDispose, function () {
+      return this.dispose()
+    })
+  }
+
+  private constructor(parts: ModelParts, key: symbol) {
+    if (key !== KEY)
+      throw new EmbedCoreError(
+        'ERR_EMBEDCORE_INVALID_OPTION',
+        'Expected load() for a new model but received new Model()',
+      )
     this.parts = parts
     this.info = describe(
       parts,
@@ -58,27 +88,15 @@ export class Model implements AsyncDisposable, Disposable {
     options?: SentenceOptions<P>,
   ): Promise<SentenceEmbeddings<P>>
   encode(texts: string | readonly string[], options: TokenOptions): Promise<TokenEmbeddings>
-  encode(texts: string | readonly string[], options?: EncodeOptions): Promise<SentenceEmbeddings | TokenEmbeddings>
+  encode(
+    texts: string | readonly string[],
+    options?: EncodeOptions,
+  ): Promise<SentenceEmbeddings<Precision> | TokenEmbeddings>
   async encode(
     texts: string | readonly string[],
     options?: EncodeOptions,
-  ): Promise<SentenceEmbeddings | TokenEmbeddings> {
-    const parts = this.alive()
-    const list = listOfTexts(texts)
-    const call = this.resolve(parts, options, list.length)
-    const plan = this.plan(parts, call.plan)
-    const { rows, tokenCounts, omittedTokens, chunks } = await runTexts(list, {
-      raw: parts.raw,
-      plan,
-      tokenizer: parts.tokenizer,
-      call,
-      maxTokens: parts.maxTokens,
-    })
-    if (call.output === 'token') return tokenEmbeddings(chunks, plan.dimension, (ids) => parts.tokenizer.tokens(ids))
-    if (call.precision === 'float32')
-      return sentenceEmbeddings('float32', rows, plan.dimension, tokenCounts, omittedTokens)
-    const { data, columns, ranges } = await quantize(rows, plan.dimension, call.precision, call.ranges)
-    return sentenceEmbeddings(call.precision, data, columns, tokenCounts, omittedTokens, ranges)
+  ): Promise<SentenceEmbeddings<Precision> | TokenEmbeddings> {
+    return this.run(texts, options, null)
   }
 
   /** `encode` with the model's prompt `query`, unless the call names another. */
@@ -86,7 +104,7 @@ export class Model implements AsyncDisposable, Disposable {
     texts: string | readonly string[],
     options?: SentenceOptions<P>,
   ): Promise<SentenceEmbeddings<P>> {
-    return this.encode<P>(texts, withPrompt(options, QUERY_PROMPT))
+    return this.run(texts, options, QUERY_PROMPT) as Promise<SentenceEmbeddings<P>>
   }
 
   /** `encode` with the model's prompt `document`, unless the call names another. */
@@ -94,7 +112,7 @@ export class Model implements AsyncDisposable, Disposable {
     texts: string | readonly string[],
     options?: SentenceOptions<P>,
   ): Promise<SentenceEmbeddings<P>> {
-    return this.encode<P>(texts, withPrompt(options, DOCUMENT_PROMPT))
+    return this.run(texts, options, DOCUMENT_PROMPT) as Promise<SentenceEmbeddings<P>>
   }
 
   /**
@@ -120,17 +138,45 @@ export class Model implements AsyncDisposable, Disposable {
    * weights go when the last handle on them goes: models loaded from the same files share them.
    */
   async dispose(): Promise<void> {
-    this[Symbol.dispose]()
+    this.release()
   }
 
-  [Symbol.dispose](): void {
+  private release(): void {
     this.parts?.raw.dispose()
     this.parts = null
     this.plans.clear()
   }
 
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.dispose()
+  /** `fallback`: the prompt by name when the call names none. */
+  private async run(
+    texts: unknown,
+    options: EncodeOptions | undefined,
+    fallback: string | null,
+  ): Promise<SentenceEmbeddings<Precision> | TokenEmbeddings> {
+    const parts = this.alive()
+    const list = listOfTexts(texts)
+    const call = this.resolve(parts, options, list.length, fallback)
+    const plan = this.plan(parts, call.plan)
+    const unknown = new UnknownTokens(list.length)
+    call.tokenize.unknown = unknown
+    try {
+      const { rows, tokenCounts, omittedTokens, chunks } = await runTexts(list, {
+        raw: parts.raw,
+        plan,
+        tokenizer: parts.tokenizer,
+        call,
+        maxTokens: parts.maxTokens,
+      })
+      const counts = { tokenCounts, omittedTokens, unknownTokens: unknown.counts }
+      unknown.warn(parts.name)
+      if (call.output === 'token')
+        return tokenEmbeddings(chunks, plan.dimension, counts, (ids) => parts.tokenizer.tokens(ids))
+      if (call.precision === 'float32') return sentenceEmbeddings('float32', rows, plan.dimension, counts)
+      const { data, columns, ranges } = await quantize(rows, plan.dimension, call.precision, call.ranges)
+      return sentenceEmbeddings(call.precision, data, columns, counts, ranges)
+    } catch (error) {
+      throw toEmbedCoreError(error)
+    }
   }
 
   private alive(): ModelParts {
@@ -139,10 +185,16 @@ export class Model implements AsyncDisposable, Disposable {
     return this.parts
   }
 
-  private resolve(parts: ModelParts, options: EncodeOptions | undefined, texts: number): ResolvedEncode {
+  private resolve(
+    parts: ModelParts,
+    options: EncodeOptions | undefined,
+    texts: number,
+    fallbackPrompt: string | null,
+  ): ResolvedEncode {
     const positions = parts.rawInfo.maxPositions
     return resolveEncodeOptions(options, parts.description, parts.rawInfo.layers, {
       texts,
+      fallbackPrompt,
       tokenLimit: positions > 0 ? positions : null,
     })
   }
@@ -171,17 +223,21 @@ function listOfTexts(texts: unknown): string[] {
       'ERR_EMBEDCORE_INVALID_TEXT',
       `Expected a text or a list of texts but received ${show(texts)}`,
     )
-  return Array.from(texts, (text: unknown, i) => {
-    if (typeof text !== 'string')
-      throw new EmbedCoreError(
-        'ERR_EMBEDCORE_INVALID_TEXT',
-        `Expected a string for text ${i} but received ${show(text)}`,
-      )
-    return text
-  })
+  const list = new Array<string>(texts.length)
+  for (let i = 0; i < list.length; i++) list[i] = textAt(texts, i)
+  return list
 }
 
-function withPrompt<O extends EncodeOptions>(options: O | undefined, promptName: string): O {
-  if (typeof options !== 'object' || options === null) return (options === undefined ? { promptName } : options) as O
-  return options.prompt !== undefined || options.promptName !== undefined ? options : { ...options, promptName }
+function textAt(texts: readonly unknown[], i: number): string {
+  let text
+  try {
+    text = texts[i]
+  } catch (error) {
+    throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_TEXT', `Reading text ${i} failed: ${reason(error)}`, {
+      cause: error,
+    })
+  }
+  if (typeof text !== 'string')
+    throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_TEXT', `Expected a string for text ${i} but received ${show(text)}`)
+  return text
 }

@@ -82,4 +82,6 @@ export interface StreamedEmbedding<P extends Precision = 'float32'> {
   readonly tokenCount: number
   /** Tokens cut from the text; 0 = whole. */
   readonly omittedTokens: number
+  /** Tokens of the text that the tokenizer does not know. */
+  readonly unknownTokens: number
 }

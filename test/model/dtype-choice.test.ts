@@ -48,13 +48,11 @@ class Scripted {
         const data = new Float32Array(2 * texts.length)
         for (let i = 0; i < texts.length; i++) data[2 * i] = 1
         data.set([cosine, Math.sqrt(1 - cosine * cosine)], data.length - 2)
-        return sentenceEmbeddings(
-          'float32',
-          data,
-          2,
-          new Int32Array(texts.length).fill(10),
-          new Int32Array(texts.length),
-        )
+        return sentenceEmbeddings('float32', data, 2, {
+          tokenCounts: new Int32Array(texts.length).fill(10),
+          omittedTokens: new Int32Array(texts.length),
+          unknownTokens: new Int32Array(texts.length),
+        })
       },
       dispose: async () => void this.alive--,
     }

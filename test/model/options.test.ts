@@ -43,7 +43,7 @@ describe('checkOptions', () => {
     expect(unknown({ normalise: true })).toThrow(
       expect.objectContaining({
         code: 'ERR_EMBEDCORE_UNKNOWN_OPTION',
-        message: 'unknown option "normalise"; did you mean "normalize"?',
+        message: 'Expected a known option but received "normalise"; did you mean "normalize"?',
       }),
     )
     expect(unknown({ Pooling: 'cls' })).toThrow('did you mean "pooling"?')
