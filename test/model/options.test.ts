@@ -48,9 +48,11 @@ describe('checkOptions', () => {
     )
     expect(unknown({ Pooling: 'cls' })).toThrow('did you mean "pooling"?')
     expect(unknown({ wholly: 1 })).toThrow('known are normalize, dimensions, pooling, prompt')
-    expect(unknown(JSON.parse('{"__proto__": 1}') as object)).toThrow('unknown option "__proto__"')
-    expect(unknown({ constructor: 1 })).toThrow('unknown option "constructor"')
-    expect(unknown({ normalise: undefined })).toThrow('unknown option')
+    expect(unknown(JSON.parse('{"__proto__": 1}') as object)).toThrow(
+      'Expected a known option but received "__proto__"',
+    )
+    expect(unknown({ constructor: 1 })).toThrow('Expected a known option but received "constructor"')
+    expect(unknown({ normalise: undefined })).toThrow('Expected a known option')
     expect(unknown({ ['x'.repeat(1 << 20)]: 1 })).toThrow('1048576 characters')
   })
 
