@@ -78,7 +78,15 @@ export type {
   Side,
   SimilarityName,
 } from './core/names.js'
-export type { SentenceEmbeddings, TextCounts, TextTokens, TokenEmbeddings, VectorData } from './core/types.js'
+export type {
+  SentenceEmbeddings,
+  TextCounts,
+  TextTokens,
+  TokenEmbeddings,
+  TokenizedText,
+  TokenizedTexts,
+  VectorData,
+} from './core/types.js'
 export type { Similarities, SimilarityOptions, Vectors } from './core/vectors.js'
 export type { DownloadProgress, HubOptions } from './hub/types.js'
 export type { DtypeChoice, DtypeMeasurement, ModelInfo } from './model/info.js'

@@ -6,28 +6,28 @@ import { EmbedCoreError } from './errors.js'
 import { allocate } from './memory.js'
 import type { Precision } from './names.js'
 import { show } from './show.js'
-import type { SentenceEmbeddings, TextCounts, TextTokens, TokenEmbeddings, VectorData } from './types.js'
+import type {
+  SentenceEmbeddings,
+  TextCounts,
+  TextTokens,
+  TokenEmbeddings,
+  TokenizedText,
+  TokenizedTexts,
+  VectorData,
+} from './types.js'
 
 /** Wraps finished rows. `data` has texts * columns values. */
 export function sentenceEmbeddings<P extends Precision>(
   precision: P,
   data: VectorData<P>,
   columns: number,
-  { tokenCounts, omittedTokens, unknownTokens }: TextCounts,
+  counts: TextCounts,
   ranges?: Float32Array,
 ): SentenceEmbeddings<P> {
-  const texts = tokenCounts.length
+  const texts = counts.tokenCounts.length
   const row = rowsOf(data, texts, columns)
   return withMethods(
-    {
-      data,
-      shape: [texts, columns] as const,
-      precision,
-      tokenCounts,
-      omittedTokens,
-      unknownTokens,
-      ...(ranges ? { ranges } : {}),
-    },
+    { data, shape: [texts, columns] as const, precision, ...counts, ...(ranges ? { ranges } : {}) },
     {
       row,
       *[Symbol.iterator]() {
@@ -52,10 +52,11 @@ export interface TokenChunk {
 export function tokenEmbeddings(
   chunks: readonly TokenChunk[],
   dimension: number,
-  { tokenCounts, omittedTokens, unknownTokens }: TextCounts,
+  counts: TextCounts,
   names: (ids: Int32Array) => string[],
 ): TokenEmbeddings {
   const tokens = chunks.reduce((sum, chunk) => sum + chunk.ids.length, 0)
+  const { tokenCounts } = counts
   const texts = tokenCounts.length
   const data = allocate(tokens * dimension)
   const ids = allocate(tokens, Int32Array)
@@ -67,52 +68,51 @@ export function tokenEmbeddings(
     charOffsets.set(chunk.charOffsets, token * 2)
     token += chunk.ids.length
   }
-  const starts = allocate(texts + 1, Int32Array)
-  for (let i = 0; i < texts; ++i) starts[i + 1] = starts[i]! + tokenCounts[i]!
+  const starts = startsOf(tokenCounts)
   const text = (i: number): TextTokens => {
     checkIndex(i, texts, 'text')
-    const begin = starts[i]!
-    const end = starts[i + 1]!
-    return textTokens(
-      data.subarray(begin * dimension, end * dimension),
-      dimension,
-      ids.subarray(begin, end),
-      charOffsets.subarray(2 * begin, 2 * end),
-      names,
+    const [begin, end] = [starts[i]!, starts[i + 1]!]
+    const rows = data.subarray(begin * dimension, end * dimension)
+    return withMethods(
+      {
+        data: rows,
+        shape: [end - begin, dimension] as const,
+        ...oneText(ids.subarray(begin, end), charOffsets.subarray(2 * begin, 2 * end), names),
+      },
+      { row: rowsOf(rows, end - begin, dimension) },
     )
   }
-  return withMethods(
-    {
-      data,
-      shape: [tokens, dimension] as const,
-      ids,
-      charOffsets,
-      tokenCounts,
-      omittedTokens,
-      unknownTokens,
-      length: texts,
-    },
-    { text },
-  )
+  const shape = [tokens, dimension] as const
+  return withMethods({ data, shape, ids, charOffsets, ...counts, length: texts }, { text })
 }
 
-function textTokens(
-  data: Float32Array,
-  dimension: number,
+/** Token ids and places without vectors. */
+export function tokenizedTexts(
   ids: Int32Array,
   charOffsets: Int32Array,
+  counts: TextCounts,
   names: (ids: Int32Array) => string[],
-): TextTokens {
-  return withMethods(
-    {
-      data,
-      shape: [ids.length, dimension] as const,
-      ids,
-      tokens: names(ids),
-      offsets: Array.from(ids, (_, t) => [charOffsets[2 * t]!, charOffsets[2 * t + 1]!] as const),
-    },
-    { row: rowsOf(data, ids.length, dimension) },
-  )
+): TokenizedTexts {
+  const texts = counts.tokenCounts.length
+  const starts = startsOf(counts.tokenCounts)
+  const text = (i: number): TokenizedText => {
+    checkIndex(i, texts, 'text')
+    const [begin, end] = [starts[i]!, starts[i + 1]!]
+    return oneText(ids.subarray(begin, end), charOffsets.subarray(2 * begin, 2 * end), names)
+  }
+  return withMethods({ ids, charOffsets, ...counts, length: texts }, { text })
+}
+
+/** Where each text begins among the tokens, and where the last one ends. */
+function startsOf(tokenCounts: Int32Array): Int32Array {
+  const starts = allocate(tokenCounts.length + 1, Int32Array)
+  for (let i = 0; i < tokenCounts.length; ++i) starts[i + 1] = starts[i]! + tokenCounts[i]!
+  return starts
+}
+
+function oneText(ids: Int32Array, charOffsets: Int32Array, names: (ids: Int32Array) => string[]): TokenizedText {
+  const offsets = Array.from(ids, (_, t) => [charOffsets[2 * t]!, charOffsets[2 * t + 1]!] as const)
+  return { ids, tokens: names(ids), offsets }
 }
 
 /** `row(i)` of a matrix: a view that needs no `this`. */

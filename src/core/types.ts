@@ -70,12 +70,26 @@ export interface TokenEmbeddings extends TextCounts {
   text(i: number): TextTokens
 }
 
+/**
+ * The tokens of texts without their vectors. Everything but the method is plain data: `structuredClone` and
+ * `postMessage` copy it. The whole length of text i, before truncation, is tokenCounts[i] + omittedTokens[i].
+ */
+export interface TokenizedTexts extends TextCounts {
+  /** Ids of all tokens, text by text. */
+  readonly ids: Int32Array
+  /** [tokens of all texts, 2]: start and end of each token, as in `TokenizedText.offsets`. */
+  readonly charOffsets: Int32Array
+  /** Number of texts. */
+  readonly length: number
+  /**
+   * The tokens of text i.
+   * @throws ERR_EMBEDCORE_INVALID_OPTION when there is no text i.
+   */
+  text(i: number): TokenizedText
+}
+
 /** The tokens of one text. */
-export interface TextTokens {
-  /** [tokens, dimensions], a view. */
-  readonly data: Float32Array
-  /** [tokens, dimensions]. */
-  readonly shape: readonly [number, number]
+export interface TokenizedText {
   readonly ids: Int32Array
   /** The tokens as the vocabulary writes them. */
   readonly tokens: readonly string[]
@@ -84,6 +98,14 @@ export interface TextTokens {
    * [0, 0).
    */
   readonly offsets: readonly (readonly [number, number])[]
+}
+
+/** The tokens of one text and their vectors. */
+export interface TextTokens extends TokenizedText {
+  /** [tokens, dimensions], a view. */
+  readonly data: Float32Array
+  /** [tokens, dimensions]. */
+  readonly shape: readonly [number, number]
   /**
    * View of the vector of token t (no copy).
    * @throws ERR_EMBEDCORE_INVALID_OPTION when there is no token t.

@@ -43,6 +43,15 @@ const layerSelection: Rule<LayerSelection> = either(
   listOf(integer(-(2 ** 31), 2 ** 31 - 1)),
 )
 
+/** The options that decide how texts become tokens. */
+export const TOKENIZE_RULES = {
+  prompt: text,
+  promptName: text,
+  maxTokens: integer(1),
+  truncate: oneOf(...SIDES, true, false),
+  signal: abortSignal,
+}
+
 export const ENCODE_RULES = {
   pooling: oneOrMore(oneOf(...POOLINGS)),
   layers: layerSelection,
@@ -54,11 +63,7 @@ export const ENCODE_RULES = {
   dimensions: integer(1),
   precision: oneOf(...PRECISIONS),
   ranges: quantizationRanges,
-  prompt: text,
-  promptName: text,
-  maxTokens: integer(1),
-  truncate: oneOf(...SIDES, true, false),
-  signal: abortSignal,
+  ...TOKENIZE_RULES,
   onProgress: callback<(progress: EncodeProgress) => void>(),
 }
 

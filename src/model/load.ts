@@ -4,6 +4,7 @@ import { EmbedCoreError, toEmbedCoreError, withOwnStack } from '../core/errors.j
 import { native } from '../core/native.js'
 import { invalidOption } from '../core/options.js'
 import type { Dtype } from '../core/names.js'
+import { reason } from '../core/show.js'
 import type { DtypeChoice } from './info.js'
 import { packageVersion } from '../core/version.js'
 import { type ModelDescription, readModelDirectory } from './directory.js'
@@ -20,13 +21,26 @@ const MEASURING_QUEUE_TOKENS = 1 << 20
 
 export async function loadModel(pathOrHubId: string, options?: LoadOptions): Promise<Model> {
   const given = resolveLoadOptions(options)
+  try {
+    return await load(pathOrHubId, given)
+  } catch (error) {
+    throw isSystemError(error) ? toEmbedCoreError(error, 'ERR_EMBEDCORE_INVALID_FILE') : toEmbedCoreError(error)
+  }
+}
+
+/** What the file system refused. */
+function isSystemError(error: unknown): boolean {
+  return error instanceof Error && 'syscall' in error
+}
+
+async function load(pathOrHubId: string, given: ResolvedLoad): Promise<Model> {
   const addon = native() // First: without it nothing below is of use, and its error says what to do.
   const directory = await resolveModel(pathOrHubId, {
     revision: given.revision,
     ...(given.cacheDir === null ? {} : { cacheDir: given.cacheDir }),
     ...(given.token === null ? {} : { token: given.token }),
     ...(given.offline === null ? {} : { offline: given.offline }),
-    ...(given.onProgress === null ? {} : { onProgress: given.onProgress }),
+    ...(given.onProgress === null ? {} : { onProgress: guarded(given.onProgress) }),
     ...(given.signal === null ? {} : { signal: given.signal }),
   })
   const description = await readModelDirectory(directory)
@@ -58,6 +72,19 @@ export async function loadModel(pathOrHubId: string, options?: LoadOptions): Pro
   const { dtype, ...choice } = await chooseDtype(key, (candidate) => open(measuring, candidate, null), given.signal)
   // The winner is opened anew: to keep it while the next one is measured would put three models in memory.
   return open(opening, dtype, choice)
+}
+
+/** A caller's callback: what it throws ends the load with a coded error. */
+function guarded<T>(onProgress: (progress: T) => void): (progress: T) => void {
+  return (progress) => {
+    try {
+      onProgress(progress)
+    } catch (error) {
+      throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_OPTION', `The call's onProgress threw: ${reason(error)}`, {
+        cause: error,
+      })
+    }
+  }
 }
 
 /** All that is known before weights are read. */

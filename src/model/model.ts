@@ -1,15 +1,24 @@
 /** A loaded model: what `embedCore.load()` returns. */
 import type { RawModel, RawPlan, RawPlanOptions } from '../core/binding.js'
 import { EmbedCoreError, toEmbedCoreError } from '../core/errors.js'
-import { sentenceEmbeddings, tokenEmbeddings } from '../core/results.js'
+import { allocate } from '../core/memory.js'
+import { checkOptions } from '../core/options.js'
+import { sentenceEmbeddings, tokenEmbeddings, tokenizedTexts } from '../core/results.js'
 import { reason, show } from '../core/show.js'
 import type { Precision } from '../core/names.js'
-import type { SentenceEmbeddings, TokenEmbeddings } from '../core/types.js'
+import type { SentenceEmbeddings, TokenEmbeddings, TokenizedTexts } from '../core/types.js'
 import type { Similarities } from '../core/vectors.js'
 import { describe, type ModelFacts, type ModelInfo } from './info.js'
-import type { EncodeOptions, SentenceOptions, StreamedEmbedding, StreamOptions, TokenOptions } from './types.js'
+import type {
+  EncodeOptions,
+  SentenceOptions,
+  StreamedEmbedding,
+  StreamOptions,
+  TokenizeOptions,
+  TokenOptions,
+} from './types.js'
 import { quantize, similarity, type SimilarityOptions, type Vectors } from '../core/vectors.js'
-import { resolveEncodeOptions, type ResolvedEncode } from './encode-options.js'
+import { type ResolvedEncode, resolveEncodeOptions, TOKENIZE_RULES } from './encode-options.js'
 import { DOCUMENT_PROMPT, QUERY_PROMPT } from './prompts.js'
 import { runTexts } from './run.js'
 import { encodeStream } from './stream.js'
@@ -78,10 +87,14 @@ export class Model implements AsyncDisposable, Disposable {
    * loop.
    *
    * An empty list gives no rows. Lone surrogates count as U+FFFD. A text longer than the limit is cut, and
-   * `omittedTokens` says by how much.
-   * @throws ERR_EMBEDCORE_INVALID_OPTION, _UNKNOWN_OPTION, _INVALID_TEXT for what was asked; _TEXT_TOO_LONG with
-   *   `truncate: false`; _QUEUE_FULL when more tokens wait than `maxQueueTokens`; _ABORTED; _DISPOSED; _NON_FINITE when
-   *   the weights give no number; _OUT_OF_MEMORY.
+   * `omittedTokens` says by how much. A text that holds nothing the tokenizer knows causes a process warning with the
+   * code EMBEDCORE_UNKNOWN_TEXT, once per call; `unknownTokens` counts such tokens.
+   * @throws ERR_EMBEDCORE_INVALID_OPTION, _UNKNOWN_OPTION, _INVALID_TEXT for a wrong call; _TEXT_TOO_LONG with
+   *   `truncate: false`; _NO_RANGES for int8 and uint8 of a single text; _QUEUE_FULL when more tokens wait than
+   *   `maxQueueTokens`; _ABORTED; _DISPOSED; _NON_FINITE when the weights give no number; _OUT_OF_MEMORY.
+   * @example
+   * const { data, shape } = await model.encode(['one text', 'another'])
+   * const bits = await model.encode(texts, { precision: 'ubinary', dimensions: 256 })
    */
   encode<P extends Precision = 'float32'>(
     texts: string | readonly string[],
@@ -99,7 +112,11 @@ export class Model implements AsyncDisposable, Disposable {
     return this.run(texts, options, null)
   }
 
-  /** `encode` with the model's prompt `query`, unless the call names another. */
+  /**
+   * `encode` with the model's prompt `query`, unless the call names another.
+   * @example
+   * const query = await model.encodeQuery('how do I reset my password?')
+   */
   encodeQuery<P extends Precision = 'float32'>(
     texts: string | readonly string[],
     options?: SentenceOptions<P>,
@@ -107,7 +124,11 @@ export class Model implements AsyncDisposable, Disposable {
     return this.run(texts, options, QUERY_PROMPT) as Promise<SentenceEmbeddings<P>>
   }
 
-  /** `encode` with the model's prompt `document`, unless the call names another. */
+  /**
+   * `encode` with the model's prompt `document`, unless the call names another.
+   * @example
+   * const documents = await model.encodeDocument(paragraphs)
+   */
   encodeDocument<P extends Precision = 'float32'>(
     texts: string | readonly string[],
     options?: SentenceOptions<P>,
@@ -116,9 +137,13 @@ export class Model implements AsyncDisposable, Disposable {
   }
 
   /**
-   * Vectors of a stream of texts, in its order, with bounded memory: at most three batches are held. A source that is
-   * slow is not waited for: what has come is encoded. Leaving the loop early calls off what is under way and closes the
-   * source.
+   * Vectors of a stream of texts, in its order, with bounded memory: at most three batches are held. A slow source is
+   * not waited for: the texts it has given are encoded meanwhile. Leaving the loop early stops what is under way and
+   * closes the source.
+   * @throws As `encode`, in the loop; ERR_EMBEDCORE_NO_RANGES for int8 and uint8 without `ranges`. Errors of the source
+   *   are passed on as they are.
+   * @example
+   * for await (const { text, vector } of model.encodeStream(readLines())) await index.add(text, vector)
    */
   encodeStream<P extends Precision = 'float32'>(
     texts: AsyncIterable<string> | Iterable<string>,
@@ -128,14 +153,51 @@ export class Model implements AsyncDisposable, Disposable {
     return encodeStream<P>((batch, given) => this.encode<P>(batch, given), texts, options)
   }
 
-  /** [rows of a, rows of b] similarities of vectors of this model, by its own measure unless `metric` names another. */
+  /**
+   * The tokens of one text or many as `encode` sees them, without computing vectors: ids, places in the text, counts.
+   * For limits, billing and cutting long texts.
+   * @throws ERR_EMBEDCORE_INVALID_OPTION, _UNKNOWN_OPTION, _INVALID_TEXT, _TEXT_TOO_LONG, _ABORTED, _DISPOSED,
+   *   _OUT_OF_MEMORY.
+   * @example
+   * const { tokenCounts, omittedTokens } = await model.tokenize(texts)
+   * const { tokens, offsets } = (await model.tokenize('New York')).text(0)
+   */
+  async tokenize(texts: string | readonly string[], options?: TokenizeOptions): Promise<TokenizedTexts> {
+    const parts = this.alive()
+    const list = listOfTexts(texts)
+    const { tokenize } = this.resolve(parts, checkOptions(options, TOKENIZE_RULES), list.length, null)
+    const unknown = new UnknownTokens(list.length)
+    try {
+      const { ids, offsets, omitted, charOffsets } = await parts.tokenizer.encodeBatch(list, {
+        ...tokenize,
+        maxTokens: tokenize.maxTokens ?? parts.maxTokens,
+        wantOffsets: true,
+        unknown,
+      })
+      const tokenCounts = allocate(list.length, Int32Array)
+      for (let i = 0; i < list.length; i++) tokenCounts[i] = offsets[i + 1]! - offsets[i]!
+      const counts = { tokenCounts, omittedTokens: omitted, unknownTokens: unknown.counts }
+      return tokenizedTexts(ids, charOffsets!, counts, (some) => parts.tokenizer.tokens(some))
+    } catch (error) {
+      throw toEmbedCoreError(error)
+    }
+  }
+
+  /**
+   * [rows of a, rows of b] similarities of vectors of this model, by `info.similarity` unless `metric` names another.
+   * @throws ERR_EMBEDCORE_SHAPE_MISMATCH, _INVALID_OPTION, _UNKNOWN_OPTION, _OUT_OF_MEMORY.
+   * @example
+   * const scores = (await model.similarity(query, documents)).row(0)
+   */
   async similarity(a: Vectors, b: Vectors, options?: SimilarityOptions): Promise<Similarities> {
     return similarity(a, b, options, { metric: this.info.similarity, dimension: this.info.dimension })
   }
 
   /**
-   * Frees the model. Calls under way are rejected with ERR_EMBEDCORE_DISPOSED; a second dispose does nothing. The
-   * weights go when the last handle on them goes: models loaded from the same files share them.
+   * Frees the model. Calls under way are rejected with ERR_EMBEDCORE_DISPOSED; a second dispose does nothing. Weights
+   * are freed with the last model that uses them: models loaded from the same files share them.
+   * @example
+   * await using model = await load('path/of/a/model') // disposed at the end of the block
    */
   async dispose(): Promise<void> {
     this.release()
