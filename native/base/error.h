@@ -1,5 +1,5 @@
-// Coded errors of the core. Each Code has the name of one ERR_EMBEDCORE_* code of src/errors.ts; the binding turns an
-// Error into a JavaScript error with that code. Messages are sentences with the offending value in them.
+// Coded errors of the core. Each Code has the name of one ERR_EMBEDCORE_* code of src/core/errors.ts; the binding turns
+// an Error into a JavaScript error with that code. Messages are sentences with the offending value in them.
 #pragma once
 
 #include <memory>

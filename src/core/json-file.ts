@@ -4,8 +4,8 @@
  * and value are in the sentence.
  */
 import { open } from 'node:fs/promises'
-import { EmbedCoreError } from '../errors.js'
-import { reason, show } from '../show.js'
+import { EmbedCoreError } from './errors.js'
+import { reason, show } from './show.js'
 
 /** Configuration files are kilobytes; anything above this is not one. */
 const LONGEST_CONFIG = 16 * 1024 * 1024

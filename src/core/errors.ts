@@ -45,7 +45,7 @@ export class EmbedCoreError extends Error {
 
 /**
  * Turns whatever the native addon or a library threw into an `EmbedCoreError`.
- * Native errors carry the `code` already; they are made anew here so that their stack is the caller's.
+ * Native errors carry the `code` already; they are made again here so that their stack is the caller's.
  */
 export function toEmbedCoreError(error: unknown, fallback: ErrorCode = 'ERR_EMBEDCORE_INTERNAL'): EmbedCoreError {
   if (error instanceof EmbedCoreError) return error
@@ -54,5 +54,26 @@ export function toEmbedCoreError(error: unknown, fallback: ErrorCode = 'ERR_EMBE
     message?: unknown
   }
   const known = ERROR_CODES.find((candidate) => candidate === code)
+  if (known === undefined && isOutOfMemory(error))
+    return new EmbedCoreError('ERR_EMBEDCORE_OUT_OF_MEMORY', `No memory for the call: ${String(message)}`, {
+      cause: error,
+    })
   return new EmbedCoreError(known ?? fallback, typeof message === 'string' ? message : String(error), { cause: error })
+}
+
+/**
+ * The same error once more, with a stack that leads to the caller who awaits it: the first one may be shared by several
+ * callers, or have been made before anybody waited.
+ */
+export function withOwnStack(error: unknown): EmbedCoreError {
+  const { code, message, cause } = toEmbedCoreError(error)
+  return new EmbedCoreError(code, message, { cause: cause ?? error })
+}
+
+/** V8 reports a typed array that it cannot allocate, or a string that is too long, as a bare RangeError. */
+function isOutOfMemory(error: unknown): boolean {
+  return (
+    error instanceof RangeError &&
+    /allocation failed|Invalid (typed )?array length|Invalid string length/i.test(error.message)
+  )
 }

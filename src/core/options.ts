@@ -1,9 +1,11 @@
 /**
- * Options of public calls: read once, checked, copied. An unknown name is refused with the nearest known one, a wrong
- * value with what was expected.
+ * Options of public calls: read once, checked, copied. An unknown name is refused with the nearest known one or with
+ * what replaces it here, a wrong value with what was expected.
  * undefined counts as absent, null does not; only own properties count; a getter that throws ends in a coded error.
  */
+import { types } from 'node:util'
 import { EmbedCoreError } from './errors.js'
+import { optionHere, valueHere } from './other-names.js'
 import { nearest, reason, show } from './show.js'
 
 /** What an option may be. `read` returns the value to keep (a copy, for lists) or the REFUSED symbol. */
@@ -46,19 +48,35 @@ export function invalidOption(
   value: unknown,
   names: readonly string[] = [],
 ): EmbedCoreError {
-  const near = typeof value === 'string' ? nearest(value, names) : null
   return new EmbedCoreError(
     'ERR_EMBEDCORE_INVALID_OPTION',
-    `Expected ${expected} for ${name} but received ${show(value)}${near === null ? '' : `; did you mean '${near}'?`}`,
+    `Expected ${expected} for ${name} but received ${show(value)}${valueAdvice(name, value, names)}`,
   )
 }
 
+function valueAdvice(name: string, value: unknown, names: readonly string[]): string {
+  if (typeof value !== 'string') return ''
+  const here = valueHere(name, value)
+  if (here !== null) return `; ${here}`
+  const near = nearest(value, names)
+  return near === null ? '' : `; did you mean '${near}'?`
+}
+
 function unknownOption(name: string, known: readonly string[]): EmbedCoreError {
-  const near = nearest(name, known)
   return new EmbedCoreError(
     'ERR_EMBEDCORE_UNKNOWN_OPTION',
-    `unknown option ${show(name)}; ${near === null ? `known are ${known.join(', ')}` : `did you mean ${show(near)}?`}`,
+    `Expected a known option but received ${show(name)}; ${nameAdvice(name, known)}`,
   )
+}
+
+function nameAdvice(name: string, known: readonly string[]): string {
+  // `prompt_name` is `promptName`, and `batch_size` is `batchSize` where there is one.
+  const same = known.find((candidate) => candidate.toLowerCase() === name.toLowerCase().replace(/[_-]/g, ''))
+  if (same !== undefined) return `did you mean ${show(same)}?`
+  const here = optionHere(name)
+  if (here !== null) return here
+  const near = nearest(name, known)
+  return near === null ? `known are ${known.join(', ')}` : `did you mean ${show(near)}?`
 }
 
 function reading<T>(what: string, read: () => T): T {
@@ -94,7 +112,8 @@ export const abortSignal = only<AbortSignal>('an AbortSignal', (value) => {
     typeof signal === 'object' &&
     signal !== null &&
     typeof signal.aborted === 'boolean' &&
-    typeof signal.addEventListener === 'function'
+    typeof signal.addEventListener === 'function' &&
+    typeof signal.removeEventListener === 'function'
   )
 })
 
@@ -146,9 +165,9 @@ export function listOf<T>(item: Rule<T>): Rule<T[]> {
 
 /** Quantisation ranges: the minimum of every dimension, then the maximum. */
 export const quantizationRanges = rule<Float32Array>(
-  'a Float32Array of finite minimums and then maximums, none of which lies below its minimum',
+  'a Float32Array of finite minimums and then maximums, none of which is below its minimum',
   (value) => {
-    if (!(value instanceof Float32Array) || value.length === 0 || value.length % 2 !== 0) return REFUSED
+    if (!types.isFloat32Array(value) || value.length === 0 || value.length % 2 !== 0) return REFUSED
     const half = value.length / 2
     for (let i = 0; i < half; i++)
       if (!(Number.isFinite(value[i]) && Number.isFinite(value[half + i]) && value[i]! <= value[half + i]!))

@@ -1,8 +1,8 @@
 /** The only place that loads the addon. A failed load ends in advice. */
 
-import { createRequire } from 'node:module'
 import { arch, platform, version } from 'node:process'
 import type { RawAddon } from './binding.js'
+import { openAddon } from '../package-files.js'
 import { EmbedCoreError } from './errors.js'
 
 let addon: RawAddon | undefined
@@ -29,7 +29,7 @@ export function native(): RawAddon {
   if (failure) throw failure
   if (addon) return addon
   try {
-    addon = createRequire(import.meta.url)('../native/binding/load.cjs') as RawAddon
+    addon = openAddon() as RawAddon
     return addon
   } catch (error) {
     failure = advice(error)

@@ -33,7 +33,8 @@ function showObject(value: object): string {
     if (Array.isArray(value)) return `an array of ${value.length}`
     if (ArrayBuffer.isView(value)) {
       const { constructor, length } = value as unknown as { constructor: { name: string }; length?: number }
-      return length === undefined ? 'a DataView' : `a ${constructor.name} of ${length}`
+      const article = constructor.name.startsWith('I') ? 'an' : 'a'
+      return length === undefined ? 'a DataView' : `${article} ${constructor.name} of ${length}`
     }
     const name = value.constructor?.name
     return typeof name === 'string' && name !== '' && name !== 'Object'

@@ -1,7 +1,15 @@
 /** What can run here, and why the rest cannot. */
 import { toEmbedCoreError } from './errors.js'
 import { native } from './native.js'
-import type { DeviceInfo } from './types.js'
+
+/** A device that a model could run on, and why not where it cannot. */
+export interface DeviceInfo {
+  readonly device: 'cpu' | 'cuda'
+  readonly available: boolean
+  /** null when available. */
+  readonly reason: string | null
+  readonly detail: Readonly<Record<string, unknown>>
+}
 
 export function devices(): DeviceInfo[] {
   return [

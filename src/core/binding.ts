@@ -1,9 +1,17 @@
 /** The types of the raw addon (native/binding). Only `native.ts` loads it; everything else gets it typed from here. */
+import type {
+  Activation,
+  AttentionMode,
+  Dtype,
+  LayerFusion,
+  ModelKind,
+  OutputMode,
+  PoolingMode,
+  Precision,
+  SimilarityName,
+} from './names.js'
 
-/**
- * How many numbers one text of a packed batch takes: offsets has `texts + 1` entries, text i is
- * ids[offsets[i]..offsets[i+1]).
- */
+/** A packed batch: text i owns ids[offsets[i] .. offsets[i + 1]); offsets has texts + 1 entries. */
 export interface RawBatch {
   ids: Int32Array
   offsets: Int32Array
@@ -18,12 +26,7 @@ export interface RawBatch {
   first?: number
 }
 
-export type RawPooling = 'cls' | 'mean' | 'max' | 'mean_sqrt_len' | 'weightedmean' | 'lasttoken'
-export type RawAttention = 'causal' | 'bidirectional' | 'prefix'
-export type RawDtype = 'float32' | 'bfloat16' | 'int8'
-export type RawActivation = 'identity' | 'tanh' | 'relu' | 'gelu' | 'sigmoid' | 'silu'
-
-/** A module behind the pooling, in order. Weights are read natively from `<directory>/model.safetensors`. */
+/** A module after the pooling, in order. Weights are read natively from `<directory>/model.safetensors`. */
 export type RawModule =
   | {
       type: 'dense'
@@ -31,7 +34,7 @@ export type RawModule =
       inFeatures: number
       outFeatures: number
       bias: boolean
-      activation: RawActivation
+      activation: Activation
       residual: boolean
     }
   | { type: 'layernorm'; directory: string; dimension: number }
@@ -41,18 +44,16 @@ export type RawModule =
 export interface RawLayerWeights {
   directory: string
   layerStart: number
-  layerCount: number
-  dimension: number
 }
 
 export interface RawLoadOptions {
   /** `transformer`: config.json + model.safetensors in `directory`. `static`: one embedding table in `directory`. */
-  kind: 'transformer' | 'static'
+  kind: ModelKind
   directory: string
   modules: RawModule[]
   layerWeights: RawLayerWeights | null
   /** What matrix products are computed in; static models have float32 only. */
-  dtype: RawDtype
+  dtype: Dtype
   /** Static only: model2vec's `normalize` flag is expressed as a trailing normalize module instead. */
   threads: number
   /** Tokens of work taken at once; sizes the activation arena. */
@@ -62,13 +63,13 @@ export interface RawLoadOptions {
 }
 
 export interface RawPlanOptions {
-  pooling: RawPooling[]
+  pooling: PoolingMode[]
   /** hidden_states numbering: 0 = embeddings, L = last; empty = the last layer. */
   layers: number[]
-  fusion: 'mean' | 'concat'
+  fusion: LayerFusion
   /** One entry = whole model; one per layer otherwise; empty = the model's own. */
-  attention: RawAttention[]
-  output: 'sentence' | 'token'
+  attention: AttentionMode[]
+  output: OutputMode
   /** null = as the model's modules say; true = at the end too; false = normalize modules are left out. */
   normalize: boolean | null
   /** 0 = all. Cut, then normalised again if the output is normalised. */
@@ -90,15 +91,15 @@ export interface RawModelInfo {
   heads: number
   kvHeads: number
   vocabSize: number
-  /** Longest sequence the position table allows; 0 = no table. */
+  /** Longest sequence of the position table or, for rotary models, of config.json; 0 = any. */
   maxPositions: number
   parameters: number
   /** dtype of the weights in the file. */
   fileDtype: string
   /** What matrix products are computed in. */
-  dtype: string
+  dtype: Dtype
   /** Attention of the model itself. */
-  attention: RawAttention
+  attention: AttentionMode
   weightBytes: number
   isa: string
   threads: number
@@ -115,11 +116,7 @@ export interface RawModel {
   dispose(): void
 }
 
-export type RawPrecision = 'int8' | 'uint8' | 'binary' | 'ubinary'
-export type RawSimilarity = 'cosine' | 'dot' | 'euclidean' | 'manhattan'
-
 export interface RawAddon {
-  readonly version: string
   /** What the CPU backend would run and why the others would not. */
   cpu(): { isa: string; forced: boolean; features: string[]; cores: number; refused: { isa: string; reason: string }[] }
   load(options: RawLoadOptions, done: (error: Error | null, model?: RawModel) => void): void
@@ -130,7 +127,7 @@ export interface RawAddon {
   quantize(
     data: Float32Array,
     dimension: number,
-    precision: RawPrecision,
+    precision: Exclude<Precision, 'float32'>,
     ranges: Float32Array | null,
     out: Int8Array | Uint8Array,
     done: (error: Error | null) => void,
@@ -142,7 +139,7 @@ export interface RawAddon {
     a: Float32Array,
     b: Float32Array,
     dimension: number,
-    kind: RawSimilarity,
+    kind: SimilarityName,
     out: Float32Array,
     done: (error: Error | null) => void,
   ): void
