@@ -161,7 +161,6 @@ void SafeTensors::read(std::span<const std::byte> bytes) {
       if (!entry.is_string())
         fail(Code::kInvalidFile, "%s: \"__metadata__\": %s must be a string, got %s", where.c_str(), quote(key).c_str(),
              entry.describe().c_str());
-      metadata_.emplace(key, entry.as_string());
     }
   }
 

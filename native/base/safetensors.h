@@ -52,7 +52,6 @@ class SafeTensors {
   std::shared_ptr<const MappedFile> file_;
   std::vector<TensorView> tensors_;
   std::unordered_map<std::string_view, size_t> by_name_;
-  std::map<std::string, std::string> metadata_;
 };
 
 // model.safetensors.index.json: the shard of each tensor. Shard names are plain names of files beside the index.

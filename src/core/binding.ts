@@ -80,7 +80,22 @@ export interface RawPlan {
   readonly dimension: number
 }
 
-export interface RawJob {
+/** Something under way. Abort has no effect once it has called back. */
+export interface RawTask {
+  abort(): void
+}
+
+/** Null when all went well. Called once, never before the function that takes it has returned. */
+export type RawDone = (error: Error | null) => void
+
+/** One encode call. Its texts arrive in batches; the rows go to the memory that it was begun with. */
+export interface RawCall {
+  /**
+   * Queues a batch whose rows go to row `firstRow` and after. The first batch of a call is refused when the queue is
+   * full, later ones are not. When one batch has failed, all have.
+   */
+  submit(batch: RawBatch, firstRow: number, done: RawDone): void
+  /** Fails the call; nothing is written to its memory any more. */
   abort(): void
 }
 
@@ -108,21 +123,26 @@ export interface RawModelInfo {
 export interface RawModel {
   readonly info: RawModelInfo
   plan(options: RawPlanOptions): RawPlan
-  /**
-   * Writes rows into `out` (length rows * plan.dimension) off the event loop, then calls back once with null or a coded
-   * error.
-   */
-  encode(plan: RawPlan, batch: RawBatch, out: Float32Array, done: (error: Error | null) => void): RawJob
-  dispose(): void
+  /** Begins a call. out: [rows, plan.dimension], written by other threads; nobody may read it before it is done. */
+  call(plan: RawPlan, out: Float32Array): RawCall
+  /** Frees the model on another thread, then calls back. */
+  dispose(freed?: RawDone): void
 }
 
 export interface RawAddon {
   /** What the CPU backend would run and why the others would not. */
-  cpu(): { isa: string; forced: boolean; features: string[]; cores: number; refused: { isa: string; reason: string }[] }
-  load(options: RawLoadOptions, done: (error: Error | null, model?: RawModel) => void): void
+  cpu(): {
+    isa: string
+    forced: boolean
+    features: string[]
+    cores: number
+    refused: { isa: string; reason: string }[]
+  }
+  load(options: RawLoadOptions, done: (error: Error | null, model?: RawModel) => void): RawTask
+  // The following read and write the arrays on other threads: nobody may change one before `done`.
   /**
-   * ranges: [2, dimension] minimum then maximum, for int8/uint8. out: rows*dimension bytes, or rows*ceil(dimension/8)
-   * for binary.
+   * ranges: [2, dimension] minimum then maximum, for int8/uint8. out: rows*dimension bytes, or rows*ceil(dimension/8) for
+   * binary.
    */
   quantize(
     data: Float32Array,
@@ -130,10 +150,10 @@ export interface RawAddon {
     precision: Exclude<Precision, 'float32'>,
     ranges: Float32Array | null,
     out: Int8Array | Uint8Array,
-    done: (error: Error | null) => void,
-  ): void
+    done: RawDone,
+  ): RawTask
   /** Minimum row then maximum row of data, [2, dimension]. */
-  ranges(data: Float32Array, dimension: number, out: Float32Array, done: (error: Error | null) => void): void
+  ranges(data: Float32Array, dimension: number, out: Float32Array, done: RawDone): RawTask
   /** out[i * rowsB + j] = similarity(a_i, b_j); distances are negated, as sentence-transformers does. */
   similarity(
     a: Float32Array,
@@ -141,6 +161,6 @@ export interface RawAddon {
     dimension: number,
     kind: SimilarityName,
     out: Float32Array,
-    done: (error: Error | null) => void,
-  ): void
+    done: RawDone,
+  ): RawTask
 }

@@ -37,37 +37,17 @@ export function sentenceEmbeddings<P extends Precision>(
   )
 }
 
-/** What the token output of one chunk of texts is made of. */
-export interface TokenChunk {
-  data: Float32Array
-  ids: Int32Array
-  /** [texts + 1] */
-  offsets: Int32Array
-  omitted: Int32Array
-  /** [tokens, 2], UTF-16 units of the caller's own text. */
-  charOffsets: Int32Array
-}
-
-/** Joins chunks into one result. `names` turns ids into token strings when asked for. */
+/** Wraps the rows and places of all tokens. `names` turns ids into token strings when asked for. */
 export function tokenEmbeddings(
-  chunks: readonly TokenChunk[],
+  data: Float32Array,
   dimension: number,
+  { ids, charOffsets }: { ids: Int32Array; charOffsets: Int32Array },
   counts: TextCounts,
   names: (ids: Int32Array) => string[],
 ): TokenEmbeddings {
-  const tokens = chunks.reduce((sum, chunk) => sum + chunk.ids.length, 0)
+  const tokens = ids.length
   const { tokenCounts } = counts
   const texts = tokenCounts.length
-  const data = allocate(tokens * dimension)
-  const ids = allocate(tokens, Int32Array)
-  const charOffsets = allocate(tokens * 2, Int32Array)
-  let token = 0
-  for (const chunk of chunks) {
-    data.set(chunk.data, token * dimension)
-    ids.set(chunk.ids, token)
-    charOffsets.set(chunk.charOffsets, token * 2)
-    token += chunk.ids.length
-  }
   const starts = startsOf(tokenCounts)
   const text = (i: number): TextTokens => {
     checkIndex(i, texts, 'text')

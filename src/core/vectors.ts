@@ -1,10 +1,13 @@
 /** What is done with finished vectors: compared, and quantised. The arithmetic is native, off the event loop. */
+import { setImmediate } from 'node:timers/promises'
 import { types } from 'node:util'
+import { abortError } from './abort.js'
+import type { RawDone, RawTask } from './binding.js'
 import { EmbedCoreError, toEmbedCoreError } from './errors.js'
 import { allocate } from './memory.js'
 import { type Precision, SIMILARITIES, type SimilarityName } from './names.js'
 import { native } from './native.js'
-import { checkOptions, integer, invalidOption, oneOf } from './options.js'
+import { abortSignal, checkOptions, integer, invalidOption, oneOf } from './options.js'
 import { rowsOf, withMethods } from './results.js'
 import { reason } from './show.js'
 import type { VectorData } from './types.js'
@@ -18,6 +21,8 @@ export interface SimilarityOptions {
   metric?: SimilarityName
   /** Numbers per vector. Needed only where both sides are bare Float32Arrays and no model knows the number. */
   dimension?: number
+  /** Ends the comparison early, with ERR_EMBEDCORE_ABORTED. */
+  signal?: AbortSignal
 }
 
 /**
@@ -37,9 +42,11 @@ export interface Similarities {
 }
 
 /**
- * [rows of a, rows of b] similarities, as `similarity` of sentence-transformers. Runs off the event loop.
+ * [rows of a, rows of b] similarities, as `similarity` of sentence-transformers. Runs off the event loop, on all cores
+ * that the process may use. The vectors are copied first: what becomes of them afterwards changes nothing.
  * @throws ERR_EMBEDCORE_SHAPE_MISMATCH when the vectors have different lengths; ERR_EMBEDCORE_INVALID_OPTION when they
- *   are not float32 vectors; ERR_EMBEDCORE_UNKNOWN_OPTION; ERR_EMBEDCORE_OUT_OF_MEMORY.
+ *   are not float32 vectors; ERR_EMBEDCORE_UNKNOWN_OPTION; ERR_EMBEDCORE_ABORTED;
+ *   ERR_EMBEDCORE_OUT_OF_MEMORY.
  * @example
  * const [query, documents] = await Promise.all([model.encodeQuery('cats'), model.encodeDocument(texts)])
  * const scores = (await similarity(query, documents)).row(0)
@@ -50,7 +57,7 @@ export async function similarity(
   options?: SimilarityOptions,
   defaults: { metric: SimilarityName; dimension?: number } = { metric: 'cosine' },
 ): Promise<Similarities> {
-  const given = checkOptions(options, { metric: oneOf(...SIMILARITIES), dimension: integer(1) })
+  const given = checkOptions(options, { metric: oneOf(...SIMILARITIES), dimension: integer(1), signal: abortSignal })
   const [left, right] = [read(a, 'a'), read(b, 'b')]
   const known = given.dimension ?? left.width ?? right.width ?? defaults.dimension
   if (known === undefined)
@@ -62,7 +69,12 @@ export async function similarity(
   const rowsB = countRows(right, known, 'b')
   const data = allocate(rowsA * rowsB)
   const metric = given.metric ?? defaults.metric
-  if (data.length > 0) await settled((done) => native().similarity(left.data, right.data, known, metric, data, done))
+  if (given.signal?.aborted === true) throw abortError(given.signal)
+  if (data.length > 0) {
+    const own = await copied(left.data)
+    const other = right.data === left.data ? own : await copied(right.data)
+    await settled((done) => native().similarity(own, other, known, metric, data, done), given.signal)
+  }
   return withMethods({ data, shape: [rowsA, rowsB] as const }, { row: rowsOf(data, rowsA, rowsB) })
 }
 
@@ -85,7 +97,8 @@ export async function quantizationRanges(vectors: Vectors, options?: { dimension
     )
   countRows(rows, dimension, 'vectors')
   const ranges = allocate(2 * dimension)
-  await settled((done) => native().ranges(rows.data, dimension, ranges, done))
+  const own = await copied(rows.data)
+  await settled((done) => native().ranges(own, dimension, ranges, done))
   return ranges
 }
 
@@ -183,8 +196,35 @@ function countRows({ data, width }: Rows, dimension: number, name: string): numb
   return data.length / dimension
 }
 
+/** Numbers copied per turn of the event loop, about a millisecond's worth. */
+const COPIED_PER_TURN = 1 << 20
+
+/** A copy that nobody else can change while other threads read it. Large ones are made over several turns. */
+async function copied(data: Float32Array): Promise<Float32Array> {
+  const copy = allocate(data.length)
+  for (let start = 0; start < copy.length; start += COPIED_PER_TURN) {
+    if (start > 0) await setImmediate()
+    const part = data.subarray(start, start + COPIED_PER_TURN)
+    if (part.length === 0)
+      throw new EmbedCoreError(
+        'ERR_EMBEDCORE_INVALID_OPTION',
+        'Expected vectors to stay in place but they were transferred',
+      )
+    copy.set(part, start)
+  }
+  return copy
+}
+
 /** Awaits a native call. The error is made again after the await, so that its stack is the caller's. */
-async function settled(start: (done: (error: Error | null) => void) => void): Promise<void> {
-  const failure = await new Promise<Error | null>((resolve) => start(resolve))
-  if (failure) throw toEmbedCoreError(failure)
+async function settled(start: (done: RawDone) => RawTask, signal?: AbortSignal): Promise<void> {
+  let abort = (): void => undefined
+  const failure = await new Promise<Error | null>((resolve) => {
+    const task = start(resolve)
+    abort = () => task.abort()
+    signal?.addEventListener('abort', abort, { once: true })
+  })
+  signal?.removeEventListener('abort', abort)
+  if (failure === null) return
+  const error = toEmbedCoreError(failure)
+  throw error.code === 'ERR_EMBEDCORE_ABORTED' ? abortError(signal) : error
 }

@@ -102,7 +102,7 @@ async function open(
   dtypeChoice: DtypeChoice | null,
 ): Promise<Model> {
   const [weights, words] = await Promise.allSettled([
-    openWeights({
+    openWeights(given.signal, {
       kind: description.kind,
       directory: description.directory,
       modules: description.modules,
@@ -116,7 +116,7 @@ async function open(
   ])
   try {
     // Made again after the await, so that the stack leads to the caller.
-    if (weights.status === 'rejected') throw toEmbedCoreError(weights.reason)
+    if (weights.status === 'rejected') throw withOwnStack(weights.reason)
     if (words.status === 'rejected') throw withOwnStack(words.reason)
     if (given.signal?.aborted === true) throw abortError(given.signal)
     return assemble(
@@ -139,13 +139,28 @@ function refuseForStatic({ kind, root }: ModelDescription, dtype: Dtype | 'auto'
   )
 }
 
-function openWeights(options: RawLoadOptions): Promise<RawModel> {
-  return new Promise((resolve, reject) => {
-    native().load(options, (error, model) => {
-      if (model === undefined) reject(error ?? new Error('the addon gave neither a model nor an error'))
-      else resolve(model)
+/** An abort takes effect between two tensors. */
+async function openWeights(signal: AbortSignal | null, options: RawLoadOptions): Promise<RawModel> {
+  const throwIfAborted = (): void => {
+    if (signal?.aborted === true) throw abortError(signal)
+  }
+  throwIfAborted()
+  let abort = (): void => undefined
+  try {
+    return await new Promise<RawModel>((resolve, reject) => {
+      const task = native().load(options, (error, model) => {
+        if (model === undefined) reject(error ?? new Error('the addon gave neither a model nor an error'))
+        else resolve(model)
+      })
+      abort = () => task.abort()
+      signal?.addEventListener('abort', abort, { once: true })
     })
-  })
+  } catch (error) {
+    throwIfAborted()
+    throw error
+  } finally {
+    signal?.removeEventListener('abort', abort)
+  }
 }
 
 function assemble(parts: Omit<ModelParts, 'maxTokens'>, asked: number | null): Model {

@@ -185,7 +185,7 @@ export class Model implements AsyncDisposable, Disposable {
 
   /**
    * [rows of a, rows of b] similarities of vectors of this model, by `info.similarity` unless `metric` names another.
-   * @throws ERR_EMBEDCORE_SHAPE_MISMATCH, _INVALID_OPTION, _UNKNOWN_OPTION, _OUT_OF_MEMORY.
+   * @throws ERR_EMBEDCORE_SHAPE_MISMATCH, _INVALID_OPTION, _UNKNOWN_OPTION, _ABORTED, _OUT_OF_MEMORY.
    * @example
    * const scores = (await model.similarity(query, documents)).row(0)
    */
@@ -194,13 +194,17 @@ export class Model implements AsyncDisposable, Disposable {
   }
 
   /**
-   * Frees the model. Calls under way are rejected with ERR_EMBEDCORE_DISPOSED; a second dispose does nothing. Weights
-   * are freed with the last model that uses them: models loaded from the same files share them.
+   * Frees the model, off the event loop; resolves when its memory is free. Calls under way are rejected with
+   * ERR_EMBEDCORE_DISPOSED; a second dispose does nothing. Weights are freed with the last model that uses them: models
+   * loaded from the same files share them.
    * @example
    * await using model = await load('path/of/a/model') // disposed at the end of the block
    */
   async dispose(): Promise<void> {
-    this.release()
+    const raw = this.parts?.raw
+    this.parts = null
+    this.plans.clear()
+    if (raw !== undefined) await new Promise<void>((resolve) => raw.dispose(() => resolve()))
   }
 
   private release(): void {
@@ -222,7 +226,7 @@ export class Model implements AsyncDisposable, Disposable {
     const unknown = new UnknownTokens(list.length)
     call.tokenize.unknown = unknown
     try {
-      const { rows, tokenCounts, omittedTokens, chunks } = await runTexts(list, {
+      const { rows, tokenCounts, omittedTokens, tokens } = await runTexts(list, {
         raw: parts.raw,
         plan,
         tokenizer: parts.tokenizer,
@@ -231,8 +235,8 @@ export class Model implements AsyncDisposable, Disposable {
       })
       const counts = { tokenCounts, omittedTokens, unknownTokens: unknown.counts }
       unknown.warn(parts.name)
-      if (call.output === 'token')
-        return tokenEmbeddings(chunks, plan.dimension, counts, (ids) => parts.tokenizer.tokens(ids))
+      if (tokens !== null)
+        return tokenEmbeddings(rows, plan.dimension, tokens, counts, (ids) => parts.tokenizer.tokens(ids))
       if (call.precision === 'float32') return sentenceEmbeddings('float32', rows, plan.dimension, counts)
       const { data, columns, ranges } = await quantize(rows, plan.dimension, call.precision, call.ranges)
       return sentenceEmbeddings(call.precision, data, columns, counts, ranges)

@@ -1,14 +1,13 @@
 /**
- * The way of one call's texts: cut into pieces that grow, each tokenised and handed to the native queue while the one
- * before it computes.
- * A few pieces are under way at a time, so that a call of a million texts neither fills the queue nor holds all its ids
- * at once.
+ * The path of one call's texts: cut into pieces that grow, each tokenised and handed to the native queue while the one
+ * before it computes. A few pieces are under way at a time, so that a call of a million texts neither fills the queue
+ * nor holds all its ids at once. For token output all texts are tokenised first: the number of rows must be known before
+ * the first is computed, since workers write into the result itself.
  */
-import type { RawBatch, RawJob, RawModel, RawPlan } from '../core/binding.js'
+import type { RawBatch, RawCall, RawModel, RawPlan } from '../core/binding.js'
 import { abortError } from '../core/abort.js'
-import { EmbedCoreError, toEmbedCoreError } from '../core/errors.js'
+import { EmbedCoreError, toEmbedCoreError, withOwnStack } from '../core/errors.js'
 import { allocate } from '../core/memory.js'
-import type { TokenChunk } from '../core/results.js'
 import { reason } from '../core/show.js'
 import type { ResolvedEncode } from './encode-options.js'
 import type { TextTokenizer, TokenizedBatch } from './tokenizer.js'
@@ -31,22 +30,29 @@ export interface Run {
 }
 
 export interface RunResult {
-  /** [texts, dimension]; empty for token output. */
+  /** [texts, dimension], or [tokens, dimension] for token output. */
   rows: Float32Array
   tokenCounts: Int32Array
   omittedTokens: Int32Array
-  /** For token output, in the order of the texts. */
-  chunks: TokenChunk[]
+  /** For token output, of all texts. */
+  tokens: { ids: Int32Array; charOffsets: Int32Array } | null
 }
 
 export async function runTexts(texts: readonly string[], run: Run): Promise<RunResult> {
   return new TextRun(texts, run).finish()
 }
 
+/** Some texts of the call, tokenised. */
+interface Piece {
+  first: number
+  batch: TokenizedBatch
+}
+
 class TextRun {
-  private readonly result: RunResult
-  private readonly jobs = new Set<RawJob>()
+  private readonly tokenCounts: Int32Array
+  private readonly omittedTokens: Int32Array
   private readonly underWay = new Set<Promise<void>>()
+  private rawCall: RawCall | null = null
   private failure: EmbedCoreError | null = null
   private doneTexts = 0
   private doneTokens = 0
@@ -55,22 +61,18 @@ class TextRun {
     private readonly texts: readonly string[],
     private readonly run: Run,
   ) {
-    const { call, plan } = run
-    this.result = {
-      rows: allocate(call.output === 'sentence' ? texts.length * plan.dimension : 0),
-      tokenCounts: new Int32Array(texts.length),
-      omittedTokens: new Int32Array(texts.length),
-      chunks: [],
-    }
+    this.tokenCounts = allocate(texts.length, Int32Array)
+    this.omittedTokens = allocate(texts.length, Int32Array)
   }
 
   async finish(): Promise<RunResult> {
-    const { signal } = this.run.call
+    const { signal, output } = this.run.call
     const abort = (): void => this.fail(abortError(signal))
     if (signal?.aborted === true) throw abortError(signal)
     signal?.addEventListener('abort', abort, { once: true })
+    let result: Pick<RunResult, 'rows' | 'tokens'> | null = null
     try {
-      await this.submitAll()
+      result = output === 'token' ? await this.runTokens() : await this.runSentences()
     } catch (error) {
       this.fail(toEmbedCoreError(error))
     } finally {
@@ -78,13 +80,45 @@ class TextRun {
       await Promise.all(this.underWay)
       signal?.removeEventListener('abort', abort)
     }
-    // Made anew here, in the caller's own chain of awaits, so that the stack leads to the call and not to a callback.
-    if (this.failure !== null)
-      throw new EmbedCoreError(this.failure.code, this.failure.message, { cause: this.failure.cause ?? this.failure })
-    return this.result
+    // Made again here, in the caller's own chain of awaits, so that the stack leads to the call and not to a callback.
+    if (this.failure !== null) throw withOwnStack(this.failure)
+    const { tokenCounts, omittedTokens } = this
+    return { ...result!, tokenCounts, omittedTokens }
   }
 
-  private async submitAll(): Promise<void> {
+  private async runSentences(): Promise<Pick<RunResult, 'rows' | 'tokens'>> {
+    const rows = this.open(this.texts.length)
+    for await (const { first, batch } of this.tokenized()) await this.submit(first, batch, first)
+    return { rows, tokens: null }
+  }
+
+  private async runTokens(): Promise<Pick<RunResult, 'rows' | 'tokens'>> {
+    const pieces: Piece[] = []
+    for await (const piece of this.tokenized()) pieces.push(piece)
+    const count = pieces.reduce((sum, { batch }) => sum + batch.ids.length, 0)
+    const ids = allocate(count, Int32Array)
+    const charOffsets = allocate(2 * count, Int32Array)
+    const rows = this.open(count)
+    let token = 0
+    for (const { first, batch } of pieces) {
+      ids.set(batch.ids, token)
+      charOffsets.set(batch.charOffsets!, 2 * token)
+      await this.submit(first, batch, token)
+      token += batch.ids.length
+    }
+    return { rows, tokens: { ids, charOffsets } }
+  }
+
+  /** Begins the native call on memory for so many rows. */
+  private open(rows: number): Float32Array {
+    const { raw, plan } = this.run
+    const out = allocate(rows * plan.dimension)
+    this.rawCall = raw.call(plan, out)
+    return out
+  }
+
+  /** The texts in pieces; ends early when the call has failed. */
+  private async *tokenized(): AsyncGenerator<Piece> {
     const { tokenizer, call, maxTokens } = this.run
     let most = FIRST_PIECE
     for (let first = 0; first < this.texts.length && this.failure === null;) {
@@ -94,10 +128,11 @@ class TextRun {
         maxTokens: call.tokenize.maxTokens ?? maxTokens,
         firstIndex: first,
       })
-      while (this.underWay.size >= PIECES_UNDER_WAY) await Promise.race(this.underWay)
-      if (this.failure !== null) return
-      this.submit(first, batch)
-      first += piece.length
+      const texts = batch.omitted.length
+      for (let i = 0; i < texts; i++) this.tokenCounts[first + i] = batch.offsets[i + 1]! - batch.offsets[i]!
+      this.omittedTokens.set(batch.omitted, first)
+      yield { first, batch }
+      first += texts
       most = {
         texts: Math.min(2 * most.texts, LARGEST_PIECE.texts),
         units: Math.min(4 * most.units, LARGEST_PIECE.units),
@@ -105,34 +140,19 @@ class TextRun {
     }
   }
 
-  private submit(first: number, batch: TokenizedBatch): void {
-    const { call, plan, raw } = this.run
-    const texts = batch.omitted.length
-    const out =
-      call.output === 'token'
-        ? allocate(batch.ids.length * plan.dimension)
-        : this.result.rows.subarray(first * plan.dimension, (first + texts) * plan.dimension)
-    for (let i = 0; i < texts; i++) this.result.tokenCounts[first + i] = batch.offsets[i + 1]! - batch.offsets[i]!
-    this.result.omittedTokens.set(batch.omitted, first)
-    if (call.output === 'token') {
-      this.result.chunks.push({
-        data: out,
-        ids: batch.ids,
-        offsets: batch.offsets,
-        omitted: batch.omitted,
-        charOffsets: batch.charOffsets!,
-      })
-    }
-    const { promise, settle } = pending()
-    const job = raw.encode(plan, this.toRaw(first, batch), out, (error) => {
-      this.jobs.delete(job)
+  /** Hands a piece to the native queue when there is room for it among those under way. */
+  private async submit(first: number, batch: TokenizedBatch, firstRow: number): Promise<void> {
+    while (this.underWay.size >= PIECES_UNDER_WAY) await Promise.race(this.underWay)
+    if (this.failure !== null) return
+    const raw = this.toRaw(first, batch)
+    // Reported after an await, and so in the caller's async context (AsyncLocalStorage), not in the addon's callback.
+    const computed = new Promise<Error | null>((resolve) => this.rawCall!.submit(raw, firstRow, resolve))
+    const piece = computed.then((error) => {
+      this.underWay.delete(piece)
       if (error) this.fail(toEmbedCoreError(error))
-      else this.report(texts, batch.ids.length)
-      this.underWay.delete(promise)
-      settle()
+      else this.report(batch.omitted.length, batch.ids.length)
     })
-    this.jobs.add(job)
-    this.underWay.add(promise)
+    this.underWay.add(piece)
   }
 
   private toRaw(first: number, { ids, offsets, promptTokens }: TokenizedBatch): RawBatch {
@@ -147,7 +167,7 @@ class TextRun {
   private fail(error: EmbedCoreError): void {
     if (this.failure !== null) return
     this.failure = error
-    for (const job of this.jobs) job.abort()
+    this.rawCall?.abort()
   }
 
   private report(texts: number, tokens: number): void {
@@ -164,12 +184,6 @@ class TextRun {
       )
     }
   }
-}
-
-function pending(): { promise: Promise<void>; settle: () => void } {
-  let settle!: () => void
-  const promise = new Promise<void>((resolve) => (settle = resolve))
-  return { promise, settle }
 }
 
 function pieceFrom(texts: readonly string[], first: number, most: { texts: number; units: number }): string[] {

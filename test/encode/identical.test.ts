@@ -46,7 +46,9 @@ function rows(model: RawModel, plan: RawPlan, texts: readonly Int32Array[]): Pro
   const prefix = Int32Array.from(texts, (text) => text.length >> 1)
   const out = new Float32Array(texts.length * plan.dimension)
   return new Promise((resolve, reject) => {
-    model.encode(plan, { ids, offsets, skip: null, prefix }, out, (error) => (error ? reject(error) : resolve(out)))
+    model
+      .call(plan, out)
+      .submit({ ids, offsets, skip: null, prefix }, 0, (error) => (error ? reject(error) : resolve(out)))
   })
 }
 

@@ -5,7 +5,7 @@
 import { existsSync } from 'node:fs'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { RawModel } from '../../src/core/binding.js'
+import type { RawModel, RawPlanOptions } from '../../src/core/binding.js'
 import { embedCore, type Model } from '../../src/index.js'
 import {
   complaint,
@@ -19,7 +19,7 @@ import {
   tolerance,
   worse,
 } from '../support/golden.js'
-import { hiddenStates, loadDirectory } from '../support/raw.js'
+import { encodeIds, hiddenStates, loadDirectory } from '../support/raw.js'
 
 const present = existsSync(REAL_MODELS)
 if (!present)
@@ -133,7 +133,7 @@ describe.skipIf(!present)('stories260K-qwen2, from token ids', () => {
 })
 
 function pooledMean(model: RawModel, ids: number[]): Promise<Float32Array> {
-  const plan = model.plan({
+  const plan: RawPlanOptions = {
     pooling: ['mean'],
     layers: [],
     fusion: 'mean',
@@ -141,14 +141,6 @@ function pooledMean(model: RawModel, ids: number[]): Promise<Float32Array> {
     output: 'sentence',
     normalize: false,
     dimensions: 0,
-  })
-  const out = new Float32Array(plan.dimension)
-  return new Promise((resolve, reject) => {
-    model.encode(
-      plan,
-      { ids: Int32Array.from(ids), offsets: Int32Array.of(0, ids.length), skip: null, prefix: null },
-      out,
-      (error) => (error ? reject(error) : resolve(out)),
-    )
-  })
+  }
+  return encodeIds(model, plan, [Int32Array.from(ids)])
 }

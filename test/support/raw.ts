@@ -59,7 +59,7 @@ export function hiddenStates(
       : null
   const out = new Float32Array(offsets.at(-1)! * plan.dimension)
   return new Promise((resolve, reject) => {
-    model.encode(plan, { ids: Int32Array.from(texts.flat()), offsets, skip: null, prefix }, out, (error) => {
+    model.call(plan, out).submit({ ids: Int32Array.from(texts.flat()), offsets, skip: null, prefix }, 0, (error) => {
       if (error) reject(error)
       else resolve(out)
     })
@@ -79,6 +79,8 @@ export function encodeIds(
   const prefix = Int32Array.from(texts, (text) => text.length >> 1)
   const out = new Float32Array((options.output === 'token' ? ids.length : texts.length) * plan.dimension)
   return new Promise((resolve, reject) => {
-    model.encode(plan, { ids, offsets, skip: null, prefix }, out, (error) => (error ? reject(error) : resolve(out)))
+    model
+      .call(plan, out)
+      .submit({ ids, offsets, skip: null, prefix }, 0, (error) => (error ? reject(error) : resolve(out)))
   })
 }
