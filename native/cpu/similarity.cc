@@ -1,6 +1,6 @@
-// Similarity of ops/vectors.h. A task is a block of rows of a times a few panels of rows of b. Dot, cosine and Euclidean
-// go through the register tile: the task transposes one panel of b into its scratch memory and multiplies all its rows
-// of a with it. Manhattan has no such form: its tile is of pairs, with subtractions.
+// Similarity of ops/vectors.h. A task is a block of rows of a times a few panels of rows of b. Dot, cosine and
+// Euclidean go through the register tile: the task transposes one panel of b into its scratch memory and multiplies all
+// its rows of a with it. Manhattan has no such form: its tile is of pairs, with subtractions.
 #include <algorithm>
 #include <cmath>
 
@@ -12,13 +12,13 @@
 namespace embedcore::cpu::EMBEDCORE_ISA {
 namespace {
 
-constexpr int64_t kDepth = 512;       // words of a panel that stay in L2
-constexpr int64_t kRowBlock = 240;    // rows of a that use one panel
+constexpr int64_t kDepth = 512;     // words of a panel that stay in L2
+constexpr int64_t kRowBlock = 240;  // rows of a that use one panel
 constexpr int64_t kLeastRows = 24;
 constexpr int64_t kLeastTasks = 32;   // where there are panels enough
 constexpr int64_t kPackingRows = 16;  // packing a panel costs about as much as multiplying it with so many rows
 constexpr int64_t kTaskOperations = int64_t{kWidth} << 22;  // about a millisecond
-constexpr int64_t kRowsPerTask = 64;  // of a pass over rows
+constexpr int64_t kRowsPerTask = 64;                        // of a pass over rows
 
 // How a product is cut into tasks.
 struct Cut {
@@ -72,9 +72,10 @@ class Finish {
 
   void operator()(const Panel& panel, int64_t row, int64_t rows, const Word* sums) const {
     switch (args_.kind) {
-      case Similarity::kCosine: return each(panel, row, rows, sums, [&](int64_t i, int64_t j, int64_t left, Vec sum) {
-        return sum / broadcast(a_[i]) / load_upto_ones(b_ + j, left);
-      });
+      case Similarity::kCosine:
+        return each(panel, row, rows, sums, [&](int64_t i, int64_t j, int64_t left, Vec sum) {
+          return sum / broadcast(a_[i]) / load_upto_ones(b_ + j, left);
+        });
       case Similarity::kEuclidean: return euclidean(panel, row, rows, sums);
       default: return each(panel, row, rows, sums, [](int64_t, int64_t, int64_t, Vec sum) { return sum; });
     }
@@ -160,8 +161,8 @@ void run_tile(const Word* a, int64_t a_stride, const Word* b, int64_t words, boo
 // A sum goes on in the next block of words where the last one ended: one chain of additions, whatever the blocks.
 bool multiply_part(const SimilarityArgs& args, const Part& part, const Finish& finish) {
   const int64_t rows = part.row_end - part.row_begin, depth = std::min(args.width, kDepth);
-  auto* packed = static_cast<Word*>(
-      thread_scratch(Scratch::kTask, static_cast<size_t>((depth + rows) * kPanel) * sizeof(Word)));
+  auto* packed =
+      static_cast<Word*>(thread_scratch(Scratch::kTask, static_cast<size_t>((depth + rows) * kPanel) * sizeof(Word)));
   if (!packed) return false;
   Word* sums = packed + depth * kPanel;
   for (int64_t column = part.column_begin; column < part.column_end; column += kPanel) {
@@ -219,9 +220,8 @@ void manhattan_part(const SimilarityArgs& args, const Part& part) {
     const int64_t rows = std::min<int64_t>(kPairRows, part.row_end - row);
     for (int64_t column = part.column_begin; column < part.column_end; column += kPairColumns) {
       const int64_t columns = std::min<int64_t>(kPairColumns, part.column_end - column);
-      with_tile<kPairColumns, kPairRows>(rows, columns, [&]<int kRows, int kColumns>() {
-        manhattan_tile<kRows, kColumns>(args, row, column);
-      });
+      with_tile<kPairColumns, kPairRows>(
+          rows, columns, [&]<int kRows, int kColumns>() { manhattan_tile<kRows, kColumns>(args, row, column); });
     }
   }
 }

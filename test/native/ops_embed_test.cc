@@ -91,10 +91,10 @@ TEST_P(EmbedTest, RefusesOtherTablesWithASentence) {
       const EmbedTable tables[] = {{.rows = row}, {.rows = row, .dtype = dtype}};
       Rows y(1, 4);
       TestStream stream;
-      EXPECT_EQ(tried->embed(
-                    stream,
-                    {.tables = tables, .count = 2, .tokens = 1, .width = 4, .y = y.data(), .y_stride = y.stride()}),
-                kBadArgument);
+      EXPECT_EQ(
+          tried->embed(stream,
+                       {.tables = tables, .count = 2, .tokens = 1, .width = 4, .y = y.data(), .y_stride = y.stride()}),
+          kBadArgument);
       EXPECT_NE(std::string(stream.message).find(dtype_name(dtype)), std::string::npos)
           << tried->name << ": \"" << stream.message << "\"";
     }

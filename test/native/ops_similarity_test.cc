@@ -37,8 +37,8 @@ Rows similarities(const Backend& backend, Similarity kind, const Rows& a, const 
 struct SimilarityCase {
   int64_t rows_a, rows_b, width;
 };
-constexpr SimilarityCase kCases[] = {{1, 1, 1},    {1, 9, 384},    {5, 3, 17},   {20, 33, 64},  {2, 2, 7},
-                                     {70, 2, 31},  {0, 4, 8},      {4, 0, 8},    {7, 65, 511},  {13, 130, 512},
+constexpr SimilarityCase kCases[] = {{1, 1, 1},    {1, 9, 384},    {5, 3, 17},   {20, 33, 64},   {2, 2, 7},
+                                     {70, 2, 31},  {0, 4, 8},      {4, 0, 8},    {7, 65, 511},   {13, 130, 512},
                                      {3, 17, 513}, {25, 63, 1030}, {1, 200, 96}, {241, 129, 33}, {481, 64, 16}};
 
 struct Inputs {
@@ -48,9 +48,9 @@ struct Inputs {
     b.fill(random);
     if (c.rows_b == 0) return;
     const int64_t last = c.rows_b - 1;
-    if (c.rows_a > 1) std::fill_n(a.data(1), c.width, 0.0f);           // the cosine of nothing is 0
+    if (c.rows_a > 1) std::fill_n(a.data(1), c.width, 0.0f);          // the cosine of nothing is 0
     if (c.rows_a > 2) std::copy_n(b.data(last), c.width, a.data(2));  // itself
-    if (c.rows_a > 4)  // near: the difference of squares would cancel
+    if (c.rows_a > 4)                                                 // near: the difference of squares would cancel
       for (int64_t d = 0; d < c.width; ++d) a.at(4, d) = b.at(0, d) * (1 + random.value(0, 1e-3));
   }
   Rows a, b;
@@ -68,9 +68,9 @@ double squares_of(const Rows& rows, int64_t row) {
   return squares;
 }
 
-// n products are added; a cosine divides by two lengths, each off by half of (n + 3) u; sums of terms of one sign do not
-// cancel. A distance that may come from the difference of squares is off by half of what ops/vectors.h states of its
-// square, and by the root's rounding.
+// n products are added; a cosine divides by two lengths, each off by half of (n + 3) u; sums of terms of one sign do
+// not cancel. A distance that may come from the difference of squares is off by half of what ops/vectors.h states of
+// its square, and by the root's rounding.
 TEST_P(SimilarityTest, AgreesWithReference) {
   for (const SimilarityCase& c : kCases) {
     const Inputs inputs(c);

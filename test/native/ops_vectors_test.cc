@@ -16,7 +16,8 @@ Rows normalized(const Backend& backend, const Rows& x, int64_t begin, int64_t en
   Rows y(end - begin, x.width(), x.stride() - x.width());
   for (int64_t row = begin; row < end; ++row) std::copy_n(x.data(row), x.width(), y.data(row - begin));
   TestStream stream(order);
-  expect_ok(backend.normalize(stream, {.x = y.data(), .stride = y.stride(), .rows = y.rows(), .width = y.width()}), stream);
+  expect_ok(backend.normalize(stream, {.x = y.data(), .stride = y.stride(), .rows = y.rows(), .width = y.width()}),
+            stream);
   return y;
 }
 
