@@ -2,65 +2,93 @@
  * embedcore: text embeddings inside a Node process.
  * @packageDocumentation
  */
-import { fileURLToPath } from 'node:url'
-import { devices } from './devices.js'
+import { devices } from './core/devices.js'
+import { invalidOption } from './core/options.js'
+import type { Precision } from './core/names.js'
+import type { SentenceEmbeddings, TokenEmbeddings } from './core/types.js'
+import { quantizationRanges, similarity } from './core/vectors.js'
+import { sharedLoad } from './model/default-model.js'
+import type { LoadOptions } from './model/load-options.js'
 import { loadModel } from './model/load.js'
-import type { Model } from './model/model.js'
-import type {
-  EncodeOptions,
-  LoadOptions,
-  Precision,
-  SentenceEmbeddings,
-  SentenceOptions,
-  TokenEmbeddings,
-  TokenOptions,
-} from './types.js'
-import { quantizationRanges, similarity } from './vectors.js'
-
-/** The model that comes with the package: static English vectors of 256 dimensions, no download. */
-const DEFAULT_MODEL = fileURLToPath(new URL('../models/embedcore-static-en', import.meta.url))
-
-let defaultModel: Promise<Model> | null = null
+import { Model as ModelClass } from './model/model.js'
+import type { EncodeOptions, SentenceOptions, TokenOptions } from './model/types.js'
+import { DEFAULT_MODEL } from './package-files.js'
 
 /**
  * Loads a model: the path of a directory (sentence-transformers, Hugging Face or model2vec layout), or an id of the
- * hub, whose files come through the cache that Python's libraries use too. Without a name: the model that comes with
- * the package.
- * @throws ERR_EMBEDCORE_NOT_FOUND, _HUB, _HUB_OFFLINE, _HUB_CHECKSUM for where it lies; _INVALID_CONFIG, _INVALID_FILE,
- *   _MISSING_TENSOR, _SHAPE_MISMATCH, _TOKENIZER_MISMATCH for what is wrong with its files; _UNSUPPORTED_MODEL,
- *   _UNSUPPORTED_MODULE by name; _NATIVE_LOAD with advice.
+ * hub, whose files are kept in the cache that Python's libraries use too. Without a name: the model that comes with the
+ * package.
+ *
+ * Models loaded from the same files with the same `dtype` share their weights.
+ * @throws ERR_EMBEDCORE_NOT_FOUND, _HUB, _HUB_OFFLINE, _HUB_CHECKSUM when the files cannot be had; _INVALID_CONFIG,
+ *   _INVALID_FILE, _MISSING_TENSOR, _SHAPE_MISMATCH, _TOKENIZER_MISMATCH when they are wrong; _UNSUPPORTED_MODEL,
+ *   _UNSUPPORTED_MODULE with the name of what is not supported; _INVALID_OPTION, _UNKNOWN_OPTION; _ABORTED;
+ *   _OUT_OF_MEMORY; _NATIVE_LOAD with advice when the addon does not load.
+ * @example
+ * await using model = await load('sentence-transformers/all-MiniLM-L6-v2')
+ * const { data, shape } = await model.encode(['one text', 'another'])
  */
-async function load(pathOrHubId?: string, options?: LoadOptions): Promise<Model> {
-  return loadModel(pathOrHubId ?? DEFAULT_MODEL, options)
+export async function load(pathOrHubId?: string, options?: LoadOptions): Promise<ModelClass> {
+  if (pathOrHubId === undefined) return loadModel(DEFAULT_MODEL, options)
+  if (typeof pathOrHubId !== 'string' || pathOrHubId === '')
+    throw invalidOption('the model', 'the path of a directory or a hub id', pathOrHubId)
+  return loadModel(pathOrHubId, options)
 }
 
-function encode<P extends Precision = 'float32'>(
+const defaultModel = sharedLoad(() => loadModel(DEFAULT_MODEL))
+
+export function encode<P extends Precision = 'float32'>(
   texts: string | readonly string[],
   options?: SentenceOptions<P>,
 ): Promise<SentenceEmbeddings<P>>
-function encode(texts: string | readonly string[], options: TokenOptions): Promise<TokenEmbeddings>
+export function encode(texts: string | readonly string[], options: TokenOptions): Promise<TokenEmbeddings>
 /**
- * `encode` of the model that comes with the package, which is loaded on the first call and kept. See `Model.encode`.
+ * `encode` of the model that comes with the package, which is loaded by the first call and kept. See `Model.encode`.
+ * @example
+ * const { data, shape } = await encode(['one text', 'another'])
  */
-async function encode(
+export async function encode(
   texts: string | readonly string[],
   options?: EncodeOptions,
-): Promise<SentenceEmbeddings | TokenEmbeddings> {
-  defaultModel ??= load()
-  let model
-  try {
-    model = await defaultModel
-  } catch (error) {
-    defaultModel = null // The next call tries again.
-    throw error
-  }
-  return model.encode(texts, options)
+): Promise<SentenceEmbeddings<Precision> | TokenEmbeddings> {
+  return (await defaultModel()).encode(texts, options)
 }
 
-/** Everything the package does. */
+export { devices, quantizationRanges, similarity }
+
+/** All functions of the package in one object; each is a named export too. */
 export const embedCore = Object.freeze({ load, encode, similarity, quantizationRanges, devices })
 
-export { EmbedCoreError, type ErrorCode } from './errors.js'
-export type { Model } from './model/model.js'
-export type * from './types.js'
-export type { SimilarityOptions, Vectors } from './vectors.js'
+/** A loaded model. */
+export type Model = ModelClass
+/** For `instanceof`; models are made by `load` alone. */
+export const Model = ModelClass as unknown as NewableFunction & { readonly prototype: Model }
+
+export type { DeviceInfo } from './core/devices.js'
+export { EmbedCoreError, type ErrorCode } from './core/errors.js'
+export type {
+  AttentionMode,
+  DeviceName,
+  Dtype,
+  LayerFusion,
+  ModelKind,
+  OutputMode,
+  PoolingMode,
+  Precision,
+  Side,
+  SimilarityName,
+} from './core/names.js'
+export type {
+  SentenceEmbeddings,
+  TextCounts,
+  TextTokens,
+  TokenEmbeddings,
+  TokenizedText,
+  TokenizedTexts,
+  VectorData,
+} from './core/types.js'
+export type { Similarities, SimilarityOptions, Vectors } from './core/vectors.js'
+export type { DownloadProgress, HubOptions } from './hub/types.js'
+export type { DtypeChoice, DtypeMeasurement, ModelInfo } from './model/info.js'
+export type { LoadOptions } from './model/load-options.js'
+export type * from './model/types.js'

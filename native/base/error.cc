@@ -2,6 +2,7 @@
 
 #include <cstdarg>
 #include <cstdio>
+#include <new>
 
 #include "base/utf8.h"
 
@@ -69,5 +70,34 @@ void fail(Code code, const char* format, ...) {
 }
 
 std::string quote(std::string_view text, size_t limit) { return "\"" + printable(text, limit, "\"\\") + "\""; }
+
+namespace {
+
+// Made while the addon is loaded, for when there is no memory for an error.
+const std::shared_ptr<const Error> kNoMemory = std::make_shared<const Error>(Code::kOutOfMemory, "out of memory");
+
+}  // namespace
+
+std::shared_ptr<const Error> shared_error(Code code, const char* message) noexcept {
+  try {
+    return std::make_shared<const Error>(code, message);
+  } catch (...) {
+    return kNoMemory;
+  }
+}
+
+std::shared_ptr<const Error> current_error() noexcept {
+  try {
+    throw;
+  } catch (const Error& error) {
+    return shared_error(error.code, error.what());
+  } catch (const std::bad_alloc&) {
+    return kNoMemory;
+  } catch (const std::exception& error) {
+    return shared_error(Code::kInternal, error.what());
+  } catch (...) {
+    return shared_error(Code::kInternal, "unknown failure");
+  }
+}
 
 }  // namespace embedcore

@@ -1,7 +1,8 @@
-// Coded errors of the core. Each Code has the name of one ERR_EMBEDCORE_* code of src/errors.ts; the binding turns an
-// Error into a JavaScript error with that code. Messages are sentences with the offending value in them.
+// Coded errors of the core. Each Code has the name of one ERR_EMBEDCORE_* code of src/core/errors.ts; the binding turns
+// an Error into a JavaScript error with that code. Messages are sentences with the offending value in them.
 #pragma once
 
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -28,6 +29,7 @@ namespace embedcore {
   X(kQueueFull, "QUEUE_FULL")                 \
   X(kShapeMismatch, "SHAPE_MISMATCH")         \
   X(kTextTooLong, "TEXT_TOO_LONG")            \
+  X(kThreadLimit, "THREAD_LIMIT")             \
   X(kTokenizerMismatch, "TOKENIZER_MISMATCH") \
   X(kUnknownOption, "UNKNOWN_OPTION")         \
   X(kUnsupportedModel, "UNSUPPORTED_MODEL")   \
@@ -55,5 +57,10 @@ class Error : public std::runtime_error {
 // Text from outside made fit for a sentence: in double quotes, control characters and bytes that are not UTF-8 escaped,
 // cut to about `limit` bytes at a character's end.
 std::string quote(std::string_view text, size_t limit = 80);
+
+// An Error to hand on to another thread, also where there is no memory for one.
+std::shared_ptr<const Error> shared_error(Code code, const char* message) noexcept;
+// The exception that is being handled.
+std::shared_ptr<const Error> current_error() noexcept;
 
 }  // namespace embedcore

@@ -124,6 +124,20 @@ std::shared_ptr<const MappedFile> MappedFile::open(const std::string& path) {
   return file;
 }
 
+std::shared_ptr<const MappedFile> MappedFile::map_again() const {
+  std::shared_ptr<MappedFile> file(new MappedFile);
+  file->path_ = path_;
+  file->descriptor_ = ::fcntl(descriptor_, F_DUPFD_CLOEXEC, 0);
+  if (file->descriptor_ < 0) fail_errno(path_, "map", errno);
+  if (size_ > 0) {
+    void* mapping = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, descriptor_, 0);
+    if (mapping == MAP_FAILED) fail_errno(path_, "map", errno);
+    file->data_ = static_cast<const std::byte*>(mapping);
+    file->size_ = size_;
+  }
+  return file;
+}
+
 MappedFile::~MappedFile() {
   if (data_) ::munmap(const_cast<std::byte*>(data_), size_);
   if (descriptor_ >= 0) ::close(descriptor_);

@@ -1,7 +1,7 @@
 // A file mapped read-only. Opening the same file twice in the process (device, inode, size and time of change equal)
 // gives the same mapping; it ends with its last owner. Any thread may open, read and let go.
 //
-// A file that somebody truncates in place while it is mapped cannot be read safely: touching a page behind the new end
+// A file that somebody truncates in place while it is mapped cannot be read safely: touching a page after the new end
 // raises SIGBUS, for any program. What is done about it:
 // - Only regular files are mapped, and only as many bytes as the file had when it was opened.
 // - Matrices are converted into packed memory once, right after open; afterwards only embedding tables are read from
@@ -24,6 +24,10 @@ class MappedFile {
   // Throws kNotFound where nothing is there; kInvalidFile for directories, pipes, sockets and devices (never waits for
   // one), and where the system refuses; kOutOfMemory where no address space is left.
   static std::shared_ptr<const MappedFile> open(const std::string& path);
+
+  // A second mapping of the same file, whatever has its name now. Its pages come and go without touching this one's:
+  // for reading a file once while others serve from it.
+  std::shared_ptr<const MappedFile> map_again() const;
 
   MappedFile(const MappedFile&) = delete;
   MappedFile& operator=(const MappedFile&) = delete;

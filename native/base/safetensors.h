@@ -42,8 +42,7 @@ class SafeTensors {
   const std::string& path() const { return path_; }
   const std::vector<TensorView>& all() const { return tensors_; }  // in the order of their bytes
   const TensorView* find(std::string_view name) const;
-  const std::map<std::string, std::string>& metadata() const { return metadata_; }
-  const MappedFile* file() const { return file_.get(); }  // null after parse()
+  const std::shared_ptr<const MappedFile>& mapping() const { return file_; }  // null after parse()
 
  private:
   SafeTensors() = default;
@@ -66,8 +65,8 @@ class WeightFiles {
 
   const TensorView* find(std::string_view name) const;
   const std::vector<TensorView>& all() const { return tensors_; }
-  size_t total_bytes() const { return total_bytes_; }  // of the tensors, as they lie in the files
-  const std::vector<std::shared_ptr<const SafeTensors>>& files() const { return files_; }
+  // The same tensors in mappings of their own (MappedFile::map_again).
+  std::shared_ptr<const WeightFiles> map_again() const;
 
   // Every file still has its bytes (base/mapped_file.h).
   bool intact() const;
@@ -75,12 +74,13 @@ class WeightFiles {
 
  private:
   WeightFiles() = default;
-  void add(const TensorView& tensor);
+  void add(const TensorView& tensor, const SafeTensors& holder);
 
   std::vector<std::shared_ptr<const SafeTensors>> files_;
+  std::vector<std::shared_ptr<const MappedFile>> mappings_;  // one a file
+  std::vector<size_t> file_of_;                              // one a tensor
   std::vector<TensorView> tensors_;
   std::unordered_map<std::string_view, size_t> by_name_;
-  size_t total_bytes_ = 0;
 };
 
 }  // namespace embedcore

@@ -94,7 +94,7 @@ std::shared_ptr<const WeightFiles> WeightFiles::open(const std::string& director
   const std::string single = beside(directory, kSingle), index = beside(directory, kIndex);
   if (is_there(single)) {
     result->files_.push_back(SafeTensors::open(single));
-    for (const TensorView& tensor : result->files_.back()->all()) result->add(tensor);
+    for (const TensorView& tensor : result->files_.back()->all()) result->add(tensor, *result->files_.back());
   } else if (is_there(index)) {
     const auto file = MappedFile::open(index);
     const auto shards = parse_shard_index(file->text(), index);
@@ -113,19 +113,36 @@ std::shared_ptr<const WeightFiles> WeightFiles::open(const std::string& director
       if (!view)
         fail(Code::kMissingTensor, "%s: tensor %s is not in its shard %s", index.c_str(), quote(tensor).c_str(),
              quote(shard).c_str());
-      result->add(*view);
+      result->add(*view, *holder);
     }
   } else {
     fail_without_weights(directory);
   }
-  // Made last, when the names have found their place.
+  for (const auto& file : result->files_) result->mappings_.push_back(file->mapping());
+  // Made last: the keys are views of the names, which must not move any more.
   for (size_t i = 0; i < result->tensors_.size(); ++i) result->by_name_.emplace(result->tensors_[i].name, i);
   return result;
 }
 
-void WeightFiles::add(const TensorView& tensor) {
+void WeightFiles::add(const TensorView& tensor, const SafeTensors& holder) {
+  size_t file = 0;
+  while (files_[file].get() != &holder) ++file;
   tensors_.push_back(tensor);
-  total_bytes_ += tensor.bytes;
+  file_of_.push_back(file);
+}
+
+std::shared_ptr<const WeightFiles> WeightFiles::map_again() const {
+  std::shared_ptr<WeightFiles> copy(new WeightFiles);
+  copy->files_ = files_;
+  copy->tensors_ = tensors_;
+  copy->file_of_ = file_of_;
+  for (const auto& mapping : mappings_) copy->mappings_.push_back(mapping->map_again());
+  for (size_t i = 0; i < tensors_.size(); ++i) {
+    const size_t file = file_of_[i];
+    copy->tensors_[i].data = copy->mappings_[file]->data() + (tensors_[i].data - mappings_[file]->data());
+    copy->by_name_.emplace(copy->tensors_[i].name, i);
+  }
+  return copy;
 }
 
 const TensorView* WeightFiles::find(std::string_view name) const {
@@ -134,13 +151,13 @@ const TensorView* WeightFiles::find(std::string_view name) const {
 }
 
 bool WeightFiles::intact() const {
-  for (const auto& file : files_)
-    if (!file->file()->intact()) return false;
+  for (const auto& mapping : mappings_)
+    if (!mapping->intact()) return false;
   return true;
 }
 
 void WeightFiles::release_pages() const {
-  for (const auto& file : files_) file->file()->release_pages();
+  for (const auto& mapping : mappings_) mapping->release_pages();
 }
 
 }  // namespace embedcore

@@ -1,6 +1,7 @@
 #include "binding/convert.h"
 
 #include "base/error.h"
+#include "binding/environment.h"
 
 namespace embedcore {
 
@@ -98,8 +99,7 @@ ModelSource to_source(Napi::Object options) {
   });
   if (const Napi::Value value = get(options, "layerWeights"); value.IsObject()) {
     const auto from = value.As<Napi::Object>();
-    source.layer_weighting =
-        LayerWeighting{get_string(from, "directory"), get_int(from, "layerStart"), get_int(from, "layerCount")};
+    source.layer_weighting = LayerWeighting{get_string(from, "directory"), get_int(from, "layerStart")};
   }
   return source;
 }
@@ -135,6 +135,14 @@ std::vector<int32_t> to_ints(Napi::Value value, const char* what, bool optional)
     fail(Code::kInternal, "%s must be an Int32Array", what);
   const auto list = value.As<Napi::Int32Array>();
   return std::vector<int32_t>(list.Data(), list.Data() + list.ElementLength());
+}
+
+Napi::Object to_task(Napi::Env env, std::function<void()> abort) {
+  Napi::Object task = Napi::Object::New(env);
+  task.Set("abort", Napi::Function::New(env, [abort = std::move(abort)](const Napi::CallbackInfo& info) {
+             guarded(info.Env(), [&] { abort(); });
+           }));
+  return task;
 }
 
 }  // namespace embedcore

@@ -4,6 +4,7 @@
 
 #include <napi.h>
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,9 @@ PlanOptions to_plan_options(Napi::Object options);
 Similarity to_similarity(const std::string& name);
 Precision to_precision(const std::string& name);
 const char* mask_name(Mask mask);
+
+// The RawTask of src/binding.ts.
+Napi::Object to_task(Napi::Env env, std::function<void()> abort);
 
 // The view's data; null allowed where `optional`, then empty.
 std::vector<int32_t> to_ints(Napi::Value value, const char* what, bool optional);

@@ -1,38 +1,45 @@
 #include "binding/environment.h"
 
+#include <algorithm>
+#include <system_error>
+
+#include "binding/call.h"
 #include "binding/model.h"
 
 namespace embedcore {
 
 namespace {
 
-void deliver(napi_env env, napi_value, void*, void* data) {
-  const std::unique_ptr<ReturnPath::Message> message(static_cast<ReturnPath::Message*>(data));
+void arrive(napi_env env, napi_value, void*, void* data) {
+  const std::unique_ptr<Settlement> settlement(static_cast<Settlement*>(data));
   if (!env) return;  // the environment is going away
   Napi::HandleScope handles(env);
   try {
-    (*message)(Napi::Env(env));
+    Environment::of(env).finish_call(Napi::Env(env), *settlement);
   } catch (const Napi::Error& error) {
     // A callback threw: that is the program's uncaught exception, not ours to swallow.
     napi_fatal_exception(env, error.Value());
+  } catch (...) {
+    napi_fatal_exception(env, to_napi(env, *current_error()).Value());
   }
 }
 
 }  // namespace
 
+// --- the way back ---
+
 void ReturnPath::open(Napi::Env env) {
   const auto name = Napi::String::New(env, "embedcore");
-  if (napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, nullptr, deliver,
+  if (napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, nullptr, arrive,
                                       &function_) != napi_ok)
     throw Napi::Error::New(env, "could not create a thread-safe function");
   napi_unref_threadsafe_function(env, function_);
 }
 
-void ReturnPath::post(Message message) {
-  auto owned = std::make_unique<Message>(std::move(message));
+void ReturnPath::post(std::unique_ptr<Settlement> settlement) noexcept {
   std::lock_guard lock(mutex_);
-  if (function_ && napi_call_threadsafe_function(function_, owned.get(), napi_tsfn_nonblocking) == napi_ok)
-    owned.release();
+  if (function_ && napi_call_threadsafe_function(function_, settlement.get(), napi_tsfn_nonblocking) == napi_ok)
+    static_cast<void>(settlement.release());
 }
 
 void ReturnPath::hold(Napi::Env env, bool alive) {
@@ -49,8 +56,21 @@ void ReturnPath::close() {
   function_ = nullptr;
 }
 
-Environment::Environment(Napi::Env env) : env_(env), background_(std::make_unique<Background>()) {
-  path->open(env);
+OpenCall::~OpenCall() {
+  if (settlement_) settle(shared_error(Code::kInternal, "the call was dropped"));
+}
+
+void OpenCall::settle(std::shared_ptr<const Error> error, MakeResult result) noexcept {
+  if (!settlement_) return;
+  settlement_->error = std::move(error);
+  settlement_->result = std::move(result);
+  path_->post(std::move(settlement_));
+}
+
+// --- the environment ---
+
+Environment::Environment(Napi::Env env) : env_(env) {
+  path_->open(env);
   napi_add_env_cleanup_hook(env, clean_up, this);
 }
 
@@ -59,56 +79,121 @@ Environment::~Environment() {
   clean_up(this);
 }
 
-// Before the environment's memory goes: no thread may still write to it or call into it. Running calls end at their
-// next layer.
+// Before the environment's memory goes: no thread may still read or write it, or call into it. Running calls end at
+// their next layer, loads at their next tensor, comparisons at their next slice.
 void Environment::clean_up(void* data) {
   auto* self = static_cast<Environment*>(data);
   if (self->closed_) return;
   self->closed_ = true;
-  self->path->close();
+  self->path_->close();
+  for (Load& load : self->loads_) *load.cancelled = true;
+  const auto error = shared_error(Code::kAborted, "the JavaScript environment has ended");
+  for (CallHandle* call : self->calls) call->detach(error);
+  for (const auto& held : self->jobs_)
+    if (const auto job = held.lock()) job->cancel_and_wait(error);
   for (ModelHandle* model : self->models) model->detach();
+  self->calls.clear();
   self->models.clear();
-  self->background_.reset();
+  for (Load& load : self->loads_) load.thread.join();
+  self->loads_.clear();
+  self->pool_.reset();
 }
 
-uint64_t Environment::begin_call(Napi::Env env, Napi::Function done, Napi::Object kept) {
-  if (calls_.empty()) path->hold(env, true);
-  const uint64_t call = next_call_++;
-  calls_.emplace(call, PendingCall{Napi::Persistent(done), Napi::Persistent(kept)});
+std::shared_ptr<OpenCall> Environment::begin_call(Napi::Env env, Napi::Function done, Napi::Object kept) {
+  auto settlement = std::make_unique<Settlement>();
+  settlement->call = next_call_++;
+  const uint64_t number = settlement->call;
+  PendingCall pending{Napi::Persistent(done), Napi::Persistent(kept)};
+  auto call = std::make_shared<OpenCall>(path_, std::move(settlement));
+  pending_.emplace(number, std::move(pending));
+  if (pending_.size() == 1) path_->hold(env, true);
   return call;
 }
 
-void Environment::finish_call(Napi::Env env, uint64_t call, const Error* error,
-                              const std::function<Napi::Value(Napi::Env, PendingCall&)>& result) {
-  const auto found = calls_.find(call);
-  if (found == calls_.end()) return;
+void Environment::finish_call(Napi::Env env, const Settlement& settlement) {
+  const auto found = pending_.find(settlement.call);
+  if (found == pending_.end()) return;
   PendingCall pending = std::move(found->second);
-  calls_.erase(found);
-  if (calls_.empty()) path->hold(env, false);
+  pending_.erase(found);
+  if (pending_.empty()) path_->hold(env, false);
+  join_ended_loads();
   const Napi::Function done = pending.done.Value();
+  std::shared_ptr<const Error> error = settlement.error;
+  Napi::Value result = env.Undefined();
+  if (!error && settlement.result) {
+    try {
+      result = settlement.result(env, pending);
+    } catch (const Napi::Error&) {
+      throw;
+    } catch (...) {
+      error = current_error();
+    }
+  }
   if (error)
     done.MakeCallback(env.Global(), {to_napi(env, *error).Value()});
   else
-    done.MakeCallback(env.Global(), {env.Null(), result ? result(env, pending) : env.Undefined()});
+    done.MakeCallback(env.Global(), {env.Null(), result});
 }
 
-void Environment::run_in_background(Napi::Env env, Napi::Function done, Napi::Object kept,
-                                    std::function<std::function<Napi::Value(Napi::Env, PendingCall&)>()> work) {
-  const uint64_t call = begin_call(env, done, kept);
-  background_->post([call, path = path, work = std::move(work)] {
-    std::shared_ptr<Error> error;
-    std::function<Napi::Value(Napi::Env, PendingCall&)> result;
-    try {
-      result = work();
-    } catch (const Error& known) {
-      error = std::make_shared<Error>(known);
-    } catch (const std::bad_alloc&) {
-      error = std::make_shared<Error>(Code::kOutOfMemory, "out of memory");
-    } catch (const std::exception& other) {
-      error = std::make_shared<Error>(Code::kInternal, other.what());
+void Environment::join_ended_loads() {
+  for (auto load = loads_.begin(); load != loads_.end();) {
+    if (load->ended) {
+      load->thread.join();
+      load = loads_.erase(load);
+    } else {
+      ++load;
     }
-    path->post([call, error, result](Napi::Env to) { Environment::of(to).finish_call(to, call, error.get(), result); });
-  });
+  }
+}
+
+std::shared_ptr<std::atomic<bool>> Environment::start_load(std::shared_ptr<OpenCall> call,
+                                                           std::function<MakeResult(const KeepLoading&)> load) {
+  loads_.emplace_back();
+  Load& own = loads_.back();
+  try {
+    own.thread = std::thread([&own, call = std::move(call), load = std::move(load)]() mutable {
+      try {
+        const KeepLoading keep_loading = [&own] {
+          if (*own.cancelled) fail(Code::kAborted, "the load was aborted");
+        };
+        call->settle(nullptr, load(keep_loading));
+      } catch (...) {
+        call->settle(current_error());
+      }
+      call.reset();
+      load = nullptr;
+      own.ended = true;
+    });
+  } catch (const std::system_error& error) {
+    loads_.pop_back();
+    fail(Code::kThreadLimit, "the system refuses to start a thread for the load: %s", error.what());
+  } catch (...) {
+    loads_.pop_back();
+    throw;
+  }
+  return own.cancelled;
+}
+
+std::shared_ptr<SliceJob> Environment::start_slices(std::shared_ptr<OpenCall> call, int64_t slices, SliceJob::Run run) {
+  if (!pool_) pool_ = WorkerPool::shared();
+  std::erase_if(jobs_, [](const auto& job) { return job.expired(); });
+  jobs_.reserve(jobs_.size() + 1);
+  auto job = SliceJob::start(pool_, slices, std::move(run),
+                             [call](std::shared_ptr<const Error> error) { call->settle(std::move(error)); });
+  jobs_.push_back(job);
+  return job;
+}
+
+void Environment::account(Napi::Env env, const Model& model) {
+  if (++accounted_[&model] == 1)
+    Napi::MemoryManagement::AdjustExternalMemory(env, static_cast<int64_t>(model.weight_bytes()));
+}
+
+void Environment::unaccount(Napi::Env env, const Model& model) {
+  const auto found = accounted_.find(&model);
+  if (found == accounted_.end() || --found->second > 0) return;
+  accounted_.erase(found);
+  Napi::MemoryManagement::AdjustExternalMemory(env, -static_cast<int64_t>(model.weight_bytes()));
 }
 
 Napi::Error to_napi(Napi::Env env, const Error& error) {

@@ -1,43 +1,77 @@
 // What one JavaScript environment (the main thread or a worker_thread) keeps: its calls in flight, its way back from
-// other threads, its background threads, its class constructors.
+// other threads, its loads, its class constructors.
+//
+// Thread rules: everything here belongs to the environment's thread, except ReturnPath::post and what is said to be
+// safe.
 #pragma once
 
 #include <napi.h>
 
 #include <atomic>
 #include <functional>
+#include <list>
 #include <memory>
 #include <mutex>
 #include <set>
+#include <thread>
 #include <unordered_map>
 
 #include "base/error.h"
-#include "engine/background.h"
+#include "engine/engine.h"
+#include "engine/pool.h"
+#include "engine/slice_job.h"
 
 namespace embedcore {
 
+class CallHandle;
 class ModelHandle;
-
-// Runs closures on the environment's thread. Safe to use from any thread, also after the environment has gone (then it
-// drops them). A closure holds no JavaScript value: what it needs of those lies in Environment::calls under the call's
-// number.
-class ReturnPath {
- public:
-  using Message = std::function<void(Napi::Env)>;
-  void open(Napi::Env env);
-  void post(Message message);
-  void hold(Napi::Env env, bool alive);  // whether the event loop stays alive for it; on the environment's thread
-  void close();
-
- private:
-  std::mutex mutex_;
-  napi_threadsafe_function function_ = nullptr;
-};
 
 // A call that JavaScript waits for: its callback and the objects that must live until then.
 struct PendingCall {
   Napi::FunctionReference done;
   Napi::ObjectReference kept;
+};
+
+// Makes the second argument of the callback, on the environment's thread.
+using MakeResult = std::function<Napi::Value(Napi::Env, PendingCall&)>;
+
+// The end of a call on its way to JavaScript. Made before the work begins, so that its way back needs no memory.
+struct Settlement {
+  uint64_t call = 0;
+  std::shared_ptr<const Error> error;  // null = done
+  MakeResult result;                   // may be empty
+};
+
+// Brings settlements to the environment's thread. Safe to use from any thread, also after the environment has gone
+// (then it drops them).
+class ReturnPath {
+ public:
+  void open(Napi::Env env);
+  void post(std::unique_ptr<Settlement> settlement) noexcept;
+  void hold(Napi::Env env, bool alive);  // whether the event loop stays alive for it; on the environment's thread
+  void close();
+
+ private:
+  std::mutex mutex_;
+  // Guarded by mutex_.
+  napi_threadsafe_function function_ = nullptr;
+};
+
+// A call that was begun and must end. Whoever holds it settles it; destroyed unsettled, it settles with an error, so
+// that no promise waits for ever.
+class OpenCall {
+ public:
+  OpenCall(std::shared_ptr<ReturnPath> path, std::unique_ptr<Settlement> settlement)
+      : path_(std::move(path)), settlement_(std::move(settlement)) {}
+  ~OpenCall();
+  OpenCall(const OpenCall&) = delete;
+  OpenCall& operator=(const OpenCall&) = delete;
+  // Once, from any thread.
+  void settle(std::shared_ptr<const Error> error, MakeResult result = {}) noexcept;
+
+ private:
+  const std::shared_ptr<ReturnPath> path_;
+  std::unique_ptr<Settlement> settlement_;
 };
 
 class Environment {
@@ -46,39 +80,55 @@ class Environment {
   explicit Environment(Napi::Env env);
   ~Environment();
 
-  // Registers a call; the event loop stays alive until it is finished.
-  uint64_t begin_call(Napi::Env env, Napi::Function done, Napi::Object kept);
-  // Calls back with (error) or (null, result) on the environment's thread; a call that is gone is ignored.
-  void finish_call(Napi::Env env, uint64_t call, const Error* error,
-                   const std::function<Napi::Value(Napi::Env, PendingCall&)>& result);
-  // Runs `work` in the background, then calls back on the environment's thread. The result maker may be empty.
-  void run_in_background(Napi::Env env, Napi::Function done, Napi::Object kept,
-                         std::function<std::function<Napi::Value(Napi::Env, PendingCall&)>()> work);
+  // Registers a call; the event loop stays alive until it is settled.
+  std::shared_ptr<OpenCall> begin_call(Napi::Env env, Napi::Function done, Napi::Object kept);
+  void finish_call(Napi::Env env, const Settlement& settlement);
 
-  std::shared_ptr<ReturnPath> path = std::make_shared<ReturnPath>();
-  Napi::FunctionReference model_class, plan_class;
+  // Runs a load on a thread of its own; returns what ends it early when set. Throws Error(kThreadLimit).
+  std::shared_ptr<std::atomic<bool>> start_load(std::shared_ptr<OpenCall> call,
+                                                std::function<MakeResult(const KeepLoading&)> load);
+  // Runs work in slices on the workers. Throws Error(kThreadLimit).
+  std::shared_ptr<SliceJob> start_slices(std::shared_ptr<OpenCall> call, int64_t slices, SliceJob::Run run);
+
+  // Tells V8 of a model's memory, once however many handles there are.
+  void account(Napi::Env env, const Model& model);
+  void unaccount(Napi::Env env, const Model& model);
+
+  Napi::FunctionReference model_class, plan_class, call_class;
   std::set<ModelHandle*> models;
+  std::set<CallHandle*> calls;
 
  private:
+  struct Load {
+    std::shared_ptr<std::atomic<bool>> cancelled = std::make_shared<std::atomic<bool>>(false);
+    std::atomic<bool> ended{false};
+    std::thread thread;
+  };
   static void clean_up(void* self);
+  void join_ended_loads();
 
   napi_env env_;
+  const std::shared_ptr<ReturnPath> path_ = std::make_shared<ReturnPath>();
   uint64_t next_call_ = 1;
-  std::unordered_map<uint64_t, PendingCall> calls_;
-  std::unique_ptr<Background> background_;
+  std::unordered_map<uint64_t, PendingCall> pending_;
+  std::list<Load> loads_;
+  std::shared_ptr<WorkerPool> pool_;  // from the first slices on
+  std::vector<std::weak_ptr<SliceJob>> jobs_;
+  std::unordered_map<const Model*, int> accounted_;  // handles of each model
   bool closed_ = false;
 };
 
 Napi::Error to_napi(Napi::Env env, const Error& error);
-// Runs a body that may throw Error and rethrows it as a JavaScript error.
+
+// Runs a body and rethrows whatever it throws as a JavaScript error with a code.
 template <typename Body>
 auto guarded(Napi::Env env, Body&& body) -> decltype(body()) {
   try {
     return body();
-  } catch (const Error& error) {
-    throw to_napi(env, error);
-  } catch (const std::bad_alloc&) {
-    throw to_napi(env, Error(Code::kOutOfMemory, "out of memory"));
+  } catch (const Napi::Error&) {
+    throw;
+  } catch (...) {
+    throw to_napi(env, *current_error());
   }
 }
 

@@ -46,7 +46,8 @@ void add_row(const EmbedTable& table, int64_t index, int64_t width, bool first, 
 
 template <typename Element>
 void bag_text(const BagArgs& args, int64_t text) {
-  const int64_t begin = args.offsets[text], end = args.offsets[text + 1];
+  const int64_t begin = args.offsets ? args.offsets[text] : text,
+                end = args.offsets ? args.offsets[text + 1] : text + 1;
   float* y = args.y + text * args.y_stride;
   for (int64_t d = 0; d < args.width; ++d) y[d] = 0.0f;
   for (int64_t t = begin; t < end; ++t) {

@@ -1,6 +1,7 @@
 #include "engine/cores.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cmath>
 #include <fstream>
 #include <set>
@@ -69,7 +70,11 @@ int available_cores() {
 
 void lower_priority() {
 #if defined(__linux__)
-  setpriority(PRIO_PROCESS, 0, 5);  // 0: on Linux the thread, not the process
+  // 0: on Linux the calling thread, not the process. Relative to what the process was started with.
+  errno = 0;
+  const int now = getpriority(PRIO_PROCESS, 0);
+  if (now == -1 && errno != 0) return;
+  setpriority(PRIO_PROCESS, 0, std::min(now + 5, 19));
 #endif
 }
 

@@ -7,9 +7,8 @@ namespace embedcore {
 // least 1.
 int available_cores();
 
-// The calling thread gives way to the process's other threads where there are not cores for all: the event loop and the
-// tokenizer, whose work is short and waited for. Their share of a busy core is three times this thread's. Linux alone
-// has it; elsewhere nothing happens.
+// Lowers the calling thread's priority (5 nice levels below its process, Linux only), so that the event loop and the
+// tokenizer are scheduled first when cores are scarce.
 void lower_priority();
 
 }  // namespace embedcore

@@ -1,95 +1,108 @@
 #include "engine/registry.h"
 
 #include <algorithm>
+#include <chrono>
 #include <filesystem>
-#include <map>
 #include <mutex>
 
-#if defined(__GLIBC__)
-#include <malloc.h>
-#endif
+#include "engine/memory.h"
 
 namespace embedcore {
 
 namespace {
 
-// What a directory holds by name, size and time: changed files are another model.
-std::string fingerprint(const std::string& directory) {
+// A file by name, size and time: a changed file makes another model.
+struct FileState {
+  std::string name;
+  uintmax_t size = 0;
+  int64_t time = 0;
+  auto operator<=>(const FileState&) const = default;
+};
+
+struct DirectoryState {
+  std::string path;
+  std::vector<FileState> files;
+  bool operator==(const DirectoryState&) const = default;
+};
+
+DirectoryState state_of(const std::string& directory) {
+  DirectoryState state;
   std::error_code ignored;
-  std::vector<std::string> files;
+  const auto real = std::filesystem::weakly_canonical(directory, ignored);
+  state.path = ignored ? directory : real.string();
   for (const auto& entry : std::filesystem::directory_iterator(directory, ignored)) {
     const std::string name = entry.path().filename().string();
     if (!name.ends_with(".safetensors") && !name.ends_with(".json")) continue;
-    files.push_back(name + ":" + std::to_string(entry.file_size(ignored)) + ":" +
-                    std::to_string(entry.last_write_time(ignored).time_since_epoch().count()));
+    state.files.push_back({name, entry.file_size(ignored), entry.last_write_time(ignored).time_since_epoch().count()});
   }
-  std::sort(files.begin(), files.end());
-  const auto real = std::filesystem::weakly_canonical(directory, ignored);
-  std::string text = ignored ? directory : real.string();
-  for (const std::string& file : files) text += "|" + file;
-  return text;
+  std::sort(state.files.begin(), state.files.end());
+  return state;
 }
 
-std::string key_of(const ModelSource& source, const Backend& backend) {
-  std::string key = std::string(backend.name) + "|" + dtype_name(source.dtype) +
-                    (source.is_static ? "|static|" : "|transformer|") + fingerprint(source.directory);
+// What makes a model: equal keys share their weights.
+struct ModelKey {
+  const Backend* backend = nullptr;
+  ModelSource source;
+  std::vector<DirectoryState> directories;
+  bool operator==(const ModelKey&) const = default;
+};
+
+ModelKey key_of(const ModelSource& source, const Backend& backend) {
+  ModelKey key{&backend, source, {state_of(source.directory)}};
   for (const HeadModule& module : source.head)
-    key += "|" + std::to_string(static_cast<int>(module.kind)) + "," + std::to_string(module.in) + "," +
-           std::to_string(module.out) + "," + std::to_string(module.bias) + std::to_string(module.residual) +
-           std::to_string(static_cast<int>(module.activation)) +
-           (module.directory.empty() ? "" : fingerprint(module.directory));
-  if (source.layer_weighting)
-    key += "|layers" + std::to_string(source.layer_weighting->layer_start) +
-           fingerprint(source.layer_weighting->directory);
+    if (!module.directory.empty()) key.directories.push_back(state_of(module.directory));
+  if (source.layer_weighting) key.directories.push_back(state_of(source.layer_weighting->directory));
   return key;
 }
 
 struct Slot {
-  std::mutex loading;
+  explicit Slot(ModelKey model_key) : key(std::move(model_key)) {}
+  const ModelKey key;
+
+  std::timed_mutex loading;
+  // Guarded by loading.
   std::weak_ptr<const Model> model;
-  std::map<std::string, std::weak_ptr<Engine>> engines;
+  std::vector<std::pair<EngineOptions, std::weak_ptr<Engine>>> engines;
 };
 
-std::shared_ptr<Slot> slot_of(const std::string& key) {
+std::shared_ptr<Slot> slot_of(ModelKey key) {
   // Never destroyed: worker threads may still use it while the process ends.
   static auto* mutex = new std::mutex;
-  static auto* slots = new std::map<std::string, std::weak_ptr<Slot>>;
+  static auto* slots = new std::vector<std::weak_ptr<Slot>>;
   std::lock_guard lock(*mutex);
-  std::erase_if(*slots, [](const auto& entry) { return entry.second.expired(); });
-  auto& held = (*slots)[key];
-  auto slot = held.lock();
-  if (!slot) held = slot = std::make_shared<Slot>();
+  std::erase_if(*slots, [](const auto& slot) { return slot.expired(); });
+  for (const auto& held : *slots)
+    if (auto slot = held.lock(); slot && slot->key == key) return slot;
+  auto slot = std::make_shared<Slot>(std::move(key));
+  slots->push_back(slot);
   return slot;
-}
-
-// What loading put aside goes back to the system at once and not with the next model. One thread at a time: where
-// another allocator stands in for glibc's (a preloaded jemalloc, a sanitizer), this call is the first glibc's own sees,
-// its set-up takes no lock, and two threads that both make it end the process when they exit.
-void give_back_freed() {
-#if defined(__GLIBC__)
-  static std::mutex one;
-  std::lock_guard lock(one);
-  malloc_trim(0);
-#endif
 }
 
 }  // namespace
 
-std::shared_ptr<Engine> open_engine(const ModelSource& source, const Backend& backend, const EngineOptions& options) {
+std::shared_ptr<Engine> open_engine(const ModelSource& source, const Backend& backend, const EngineOptions& given,
+                                    const KeepLoading& keep_loading) {
+  EngineOptions options = given;
+  // What makes no difference must not make a second engine.
+  if (backend.batch_tokens > 0) options.max_batch_tokens = std::min(options.max_batch_tokens, backend.batch_tokens);
   const auto slot = slot_of(key_of(source, backend));
-  std::lock_guard lock(slot->loading);
-  auto& held = slot->engines[std::to_string(options.threads) + "/" + std::to_string(options.max_batch_tokens) + "/" +
-                             std::to_string(options.max_queue_tokens)];
-  if (auto engine = held.lock()) return engine;
+  std::unique_lock lock(slot->loading, std::defer_lock);
+  while (!lock.try_lock_for(std::chrono::milliseconds(20)))
+    if (keep_loading) keep_loading();
+
+  std::erase_if(slot->engines, [](const auto& entry) { return entry.second.expired(); });
+  for (const auto& [has, held] : slot->engines)
+    if (has == options)
+      if (auto engine = held.lock()) return engine;
   auto model = slot->model.lock();
   if (!model) {
-    slot->model = model = Model::load(source, backend);
-    give_back_freed();
+    slot->model = model = Model::load(source, OpenDevice::open(backend), keep_loading);
+    give_back_freed_memory();
   }
   // The engine keeps the slot, and so the slot is found for as long as one of its engines lives.
   auto* engine = new Engine(model, options);
-  std::shared_ptr<Engine> shared(engine, [slot](Engine* owned) { delete owned; });
-  held = shared;
+  const std::shared_ptr<Engine> shared(engine, [slot](Engine* owned) { delete owned; });
+  slot->engines.emplace_back(options, shared);
   return shared;
 }
 

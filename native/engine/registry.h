@@ -8,7 +8,9 @@
 
 namespace embedcore {
 
-// Loads or finds. Loads of different files run side by side; loads of the same files wait for the first. Throws Error.
-std::shared_ptr<Engine> open_engine(const ModelSource& source, const Backend& backend, const EngineOptions& options);
+// Loads or finds. Loads of different files run side by side; a load of the same files waits for the first one.
+// keep_loading is asked now and then, and may throw to end this load. Throws Error, std::bad_alloc.
+std::shared_ptr<Engine> open_engine(const ModelSource& source, const Backend& backend, const EngineOptions& options,
+                                    const KeepLoading& keep_loading = {});
 
 }  // namespace embedcore

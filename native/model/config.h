@@ -1,5 +1,5 @@
-// A model is data: config.json becomes a ModelConfig and one LayerSpec a layer. Code that computes asks the spec, never
-// the family's name. A family (families/<name>.cc) only maps field and tensor names.
+// A model is data: config.json becomes a ModelConfig with one LayerSpec per layer. Code that computes asks the spec,
+// never for the family's name. A family (families/<name>.cc) maps field and tensor names and nothing else.
 #pragma once
 
 #include <string>
@@ -51,8 +51,8 @@ struct LayerSpec {
   int64_t qkv_width() const { return (heads + 2 * kv_heads) * head_dim; }
 };
 
-// Where a layer's tensors lie, behind the layer's prefix. Lists are stacked along the output: {query, key, value} or
-// one fused matrix.
+// Names of a layer's tensors, after the layer's prefix. Lists are stacked along the output: {query, key, value} or one
+// fused matrix.
 struct LayerNames {
   std::vector<std::string> qkv;
   std::string output, attention_norm, mlp_norm;
@@ -63,50 +63,57 @@ struct LayerNames {
 
 struct TensorNames {
   std::vector<std::string> prefixes;  // tried in turn: "", "bert.", ...
-  std::string word, position, type, embedding_norm, final_norm, relative_bias;
+  std::string embedding_norm, final_norm, relative_bias;
   std::string layer;  // "encoder.layer.%d."
   LayerNames in_layer;
+};
+
+// One embedding table [rows, hidden] and what picks its rows.
+struct TableSpec {
+  enum class Index { kToken, kPosition, kType };
+  std::string name;
+  int64_t rows = 0;
+  Index index = Index::kToken;
+};
+
+// What the first layer reads. The tables are summed in this order, the order of the reference implementations.
+struct InputSpec {
+  enum class Kind { kTokens, kPatches };
+  Kind kind = Kind::kTokens;
+  std::vector<TableSpec> tables;
+  int64_t patch_values = 0;  // of one patch; kPatches only
+  bool class_token = false;  // put before the patches
+
+  // The table with this index, or null.
+  const TableSpec* table(TableSpec::Index index) const;
 };
 
 struct ModelConfig {
   std::string family;
   int64_t hidden = 0, vocab = 0;
-  int64_t max_positions = 0;    // longest sequence the positions allow; 0 = no limit known
-  bool position_table = false;  // learned absolute positions
+  int64_t max_positions = 0;  // longest sequence the positions allow; 0 = no limit known
+  InputSpec input;
   // RoBERTa counts positions from padding_id + 1 and gives padding ids that position itself; -1 = from 0.
   int64_t padding_id = -1;
-  int64_t type_count = 0;  // rows of the token type table; row 0 is used
+  // The norms outside the layers.
+  NormKind norm = NormKind::kLayer;
+  float epsilon = 1e-12f;
+  bool norm_bias = true;
   bool embedding_norm = false;
   bool final_norm = false;
   int64_t relative_buckets = 0;  // T5-type relative positions shared by all layers (MPNet); 0 = none
   int64_t relative_max_distance = 128;
+  int64_t heads = 0;  // columns of the relative positions' table
   std::vector<LayerSpec> layers;
   TensorNames names;
 
+  // Learned absolute positions, or null.
+  const TableSpec* position_table() const { return input.table(TableSpec::Index::kPosition); }
   bool causal() const { return !layers.empty() && layers.front().mask == Mask::kCausal; }
 };
 
-// `config` is the parsed config.json. Throws Error: unknown family, absent or impossible field.
+// `config` is the parsed config.json. Throws Error: unknown family, impossible or unsupported field. An absent field
+// has the default of the reference's configuration class.
 ModelConfig parse_model_config(const Json& config);
-
-// --- for families/*.cc ---
-
-struct Family {
-  std::vector<std::string> model_types;  // config.json "model_type"
-  ModelConfig (*parse)(const Json& config);
-};
-
-const std::vector<Family>& families();
-
-// A field that must be there and lie in [low, high].
-int64_t require_size(const Json& config, const char* key, int64_t low = 1, int64_t high = int64_t{1} << 31);
-Activation parse_activation(const std::string& name);
-// "rope_parameters" (new), or "rope_theta" and "rope_scaling" (old). kind: the entry of rope_parameters where it has
-// one a layer kind.
-RopeSpec parse_rope(const Json& config, int64_t head_dim, double default_theta, const char* kind = nullptr);
-// "layer_types"[layer] == "sliding_attention", or fallback where the list is absent.
-bool is_sliding(const Json& config, int64_t layer, bool fallback);
-// The fields that Llama, Mistral, Qwen2 and Qwen3 share, and their tensor names.
-ModelConfig parse_decoder(const Json& config, const char* family, bool qkv_bias, bool qk_norm, double default_theta);
 
 }  // namespace embedcore

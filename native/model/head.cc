@@ -1,30 +1,31 @@
 #include "model/head.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "base/error.h"
-#include "model/layer.h"
 #include "ops/linear.h"
 #include "ops/norm.h"
 #include "ops/vectors.h"
 
 namespace embedcore {
 
-Head::Head(const std::vector<HeadModule>& modules, const Backend& backend) : backend_(&backend) {
+Head::Head(const std::vector<HeadModule>& modules, DevicePointer device, const KeepLoading& keep_loading)
+    : device_(std::move(device)) {
   for (const HeadModule& module : modules) {
-    Loaded loaded{module, {}, {}, {}};
+    Loaded loaded{.module = module, .linear = {}, .residual = {}, .norm = {}};
     if (module.kind == HeadModule::Kind::kDense) {
-      const TensorReader reader(WeightFiles::open(module.directory), module.directory, {""}, "linear.weight");
-      loaded.linear = reader.linear(backend, DType::kF32, {"linear"}, module.in, module.out, module.bias);
+      const TensorReader reader(device_, WeightFiles::open(module.directory), module.directory, {""}, "linear.weight",
+                                keep_loading);
+      loaded.linear = reader.linear(DType::kF32, {"linear"}, module.in, module.out, module.bias);
       // The learned residual projection; where sizes agree the reference adds the input itself.
       if (module.residual && reader.find_optional("residual.weight"))
-        loaded.residual = reader.linear(backend, DType::kF32, {"residual"}, module.in, module.out, false);
+        loaded.residual = reader.linear(DType::kF32, {"residual"}, module.in, module.out, false);
       if (module.residual && !loaded.residual.get() && module.in != module.out)
         fail(Code::kMissingTensor, "%s: a dense module with use_residual from %lld to %lld needs \"residual.weight\"",
              module.directory.c_str(), static_cast<long long>(module.in), static_cast<long long>(module.out));
     } else if (module.kind == HeadModule::Kind::kLayerNorm) {
-      const TensorReader reader(WeightFiles::open(module.directory), module.directory, {""}, "norm.weight");
+      const TensorReader reader(device_, WeightFiles::open(module.directory), module.directory, {""}, "norm.weight",
+                                keep_loading);
       loaded.norm = reader.norm("norm", module.in, true);
     }
     modules_.push_back(std::move(loaded));
@@ -53,38 +54,58 @@ int64_t Head::widest(int64_t width) const {
   return width;
 }
 
-void Head::apply(Stream& stream, float* rows, float* spare, int64_t texts, int64_t width, int64_t stride,
+void Head::run_linear(Stream& stream, const Linear& linear, const View& x, const View& y, int64_t texts,
+                      Activation activation, const View& residual) const {
+  check_status(device_->backend().linear(stream, {.weights = linear.get(),
+                                                  .x = x.data,
+                                                  .x_stride = x.stride,
+                                                  .y = y.data,
+                                                  .y_stride = y.stride,
+                                                  .rows = texts,
+                                                  .activation = activation,
+                                                  .residual = residual.floats(),
+                                                  .residual_stride = residual.stride}),
+               stream, "dense");
+}
+
+View Head::apply(Stream& stream, View rows, const View (&buffers)[2], int64_t texts, int64_t width,
                  bool normalize) const {
   for (const Loaded& loaded : modules_) {
     switch (loaded.module.kind) {
       case HeadModule::Kind::kDense: {
         const HeadModule& dense = loaded.module;
-        const float* residual = nullptr;
-        if (dense.residual && loaded.residual.get()) {
-          check_status(backend_->linear(stream, {loaded.residual.get(), rows, stride, spare, stride, texts,
-                                                 Activation::kIdentity, nullptr, 0}),
-                       stream, "dense");
-          residual = spare;
-        } else if (dense.residual) {
-          residual = rows;
-        }
-        check_status(backend_->linear(stream, {loaded.linear.get(), rows, stride, spare, stride, texts,
-                                               dense.activation, residual, stride}),
-                     stream, "dense");
-        std::memcpy(rows, spare, static_cast<size_t>(texts * stride) * sizeof(float));
+        const View spare = rows.data == buffers[0].data ? buffers[1] : buffers[0];
+        View residual;
+        if (dense.residual) residual = loaded.residual.get() ? spare : rows;
+        if (loaded.residual.get())
+          run_linear(stream, loaded.residual, rows, spare, texts, Activation::kIdentity, View{});
+        run_linear(stream, loaded.linear, rows, spare, texts, dense.activation, residual);
+        rows = spare;
         width = dense.out;
         break;
       }
       case HeadModule::Kind::kLayerNorm:
-        check_status(backend_->norm(stream, {NormKind::kLayer, rows, stride, rows, stride, texts, width,
-                                             loaded.norm.weight.data(), loaded.norm.bias.data(), 1e-5f}),
+        check_status(device_->backend().norm(stream, {.kind = NormKind::kLayer,
+                                                      .x = rows.floats(),
+                                                      .x_stride = rows.stride,
+                                                      .y = rows.data,
+                                                      .y_stride = rows.stride,
+                                                      .rows = texts,
+                                                      .width = width,
+                                                      .weight = loaded.norm.weight.data(),
+                                                      .bias = loaded.norm.bias.data(),
+                                                      .epsilon = 1e-5f}),
                      stream, "norm");
         break;
       case HeadModule::Kind::kNormalize:
-        if (normalize) check_status(backend_->normalize(stream, {rows, stride, texts, width}), stream, "normalize");
+        if (normalize)
+          check_status(device_->backend().normalize(
+                           stream, {.x = rows.floats(), .stride = rows.stride, .rows = texts, .width = width}),
+                       stream, "normalize");
         break;
     }
   }
+  return rows;
 }
 
 }  // namespace embedcore

@@ -6,18 +6,12 @@
 #include <string>
 #include <vector>
 
-#include "model/encoder.h"
 #include "model/head.h"
+#include "model/plan.h"
 #include "model/static_encoder.h"
-#include "ops/pool.h"
+#include "model/transformer_encoder.h"
 
 namespace embedcore {
-
-// sentence-transformers' WeightedLayerPooling: hidden states layer_start .. L averaged with learned weights.
-struct LayerWeighting {
-  std::string directory;
-  int64_t layer_start = 0, layer_count = 0;
-};
 
 struct ModelSource {
   bool is_static = false;
@@ -25,55 +19,43 @@ struct ModelSource {
   std::vector<HeadModule> head;
   std::optional<LayerWeighting> layer_weighting;
   DType dtype = DType::kF32;  // of the transformer's matrix products; a static model has none
+  bool operator==(const ModelSource&) const = default;
 };
 
-struct PlanOptions {
-  std::vector<Pooling> pooling;
-  std::vector<int64_t> states;  // empty = the model's own: the last, or the learned weighting
-  bool concat = false;
-  std::vector<Mask> attention;
-  bool token_output = false;
-  std::optional<bool> normalize;
-  int64_t dimensions = 0;
-};
-
-// Options made sure of and turned into what a pass needs. Calls whose plans have equal keys may share a pass.
-struct EncodePlan {
-  ForwardPlan forward;
-  std::string key;
-  std::vector<Pooling> pooling;
-  bool token_output = false;
-  bool apply_normalize = true;  // the head's normalise modules
-  bool normalize_last = false;  // after truncation
-  int64_t pooled = 0;           // width after pooling
-  int64_t stride = 0;           // widest row on the way
-  int64_t dimension = 0;        // width of a finished row
+// Finished rows in device memory.
+struct ResultRows {
+  const float* data = nullptr;  // null where the pass was ended
+  int64_t stride = 0, rows = 0;
 };
 
 class Model {
  public:
-  static std::shared_ptr<const Model> load(const ModelSource& source, const Backend& backend);
+  // keep_loading is asked between tensors and may throw to end the load. Throws Error, std::bad_alloc.
+  static std::shared_ptr<const Model> load(const ModelSource& source, DevicePointer device,
+                                           const KeepLoading& keep_loading = {});
 
-  bool is_static() const { return static_ != nullptr; }
-  const Encoder* encoder() const { return encoder_.get(); }
-  const StaticEncoder* static_encoder() const { return static_.get(); }
-  int64_t vocab() const { return static_ ? static_->vocab() : encoder_->config().vocab; }
-  int64_t max_tokens() const { return static_ ? 0 : encoder_->max_tokens(); }
-  size_t weight_bytes() const { return static_ ? static_->weight_bytes() : encoder_->weight_bytes(); }
+  const TokenEncoder& encoder() const { return *encoder_; }
+  // Null where the model is of the other kind.
+  const TransformerEncoder* transformer() const { return transformer_; }
+  const StaticEncoder* static_encoder() const { return static_; }
+  const Backend& backend() const { return encoder_->device().backend(); }
+  int64_t vocab() const { return encoder_->vocab(); }
+  int64_t max_tokens() const { return encoder_->max_tokens(); }
+  size_t weight_bytes() const { return encoder_->weight_bytes(); }
 
+  // Throws Error for options that do not fit the model.
   EncodePlan plan(const PlanOptions& options) const;
 
-  // Encodes a group: returns [rows, plan.dimension] with a row stride of plan.stride inside the workspace, rows = texts
-  // or tokens; null when between_layers said stop. Resets the workspace.
-  const float* run(const EncodePlan& plan, const Group& group, Workspace& workspace, Stream& stream,
-                   const std::function<bool()>& between_layers) const;
+  // Encodes a batch: returns rows of texts or tokens, plan.dimension numbers each, in the workspace. On a device they
+  // are there after stream.wait(). Throws Error.
+  ResultRows run(const EncodePlan& plan, BatchBuilder& batch, Workspace& workspace, Stream& stream,
+                 const TokenEncoder::BetweenLayers& between_layers) const;
 
  private:
-  std::shared_ptr<const Encoder> encoder_;
-  std::shared_ptr<const StaticEncoder> static_;
+  std::shared_ptr<const TokenEncoder> encoder_;
+  const TransformerEncoder* transformer_ = nullptr;
+  const StaticEncoder* static_ = nullptr;
   Head head_;
-  std::vector<float> layer_factors_;  // of the learned weighting, for states layer_start_ .. L
-  int64_t layer_start_ = 0;
 };
 
 }  // namespace embedcore

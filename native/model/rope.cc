@@ -38,7 +38,7 @@ double scale_yarn(double frequency, int64_t index, const RopeSpec& spec) {
 
 }  // namespace
 
-RopeTable::RopeTable(const RopeSpec& spec) {
+RopeTable::RopeTable(const RopeSpec& spec, DevicePointer device) : device_(std::move(device)) {
   const int64_t half = spec.rotary_dim / 2;
   for (int64_t i = 0; i < half; ++i) {
     // The reference computes these in float32; each step is rounded likewise.
@@ -59,15 +59,16 @@ std::shared_ptr<const RopeTable::Values> RopeTable::at_least(int64_t positions) 
   const size_t half = inverse_frequency_.size();
   auto grown = std::make_shared<Values>();
   grown->positions = std::max<int64_t>({positions, 512, values_ ? 2 * values_->positions : 0});
-  grown->cosine.resize(static_cast<size_t>(grown->positions) * half);
-  grown->sine.resize(grown->cosine.size());
+  std::vector<float> cosine(static_cast<size_t>(grown->positions) * half), sine(cosine.size());
   for (int64_t p = 0; p < grown->positions; ++p) {
     for (size_t i = 0; i < half; ++i) {
       const float angle = static_cast<float>(p) * inverse_frequency_[i];
-      grown->cosine[static_cast<size_t>(p) * half + i] = std::cos(angle) * attention_factor_;
-      grown->sine[static_cast<size_t>(p) * half + i] = std::sin(angle) * attention_factor_;
+      cosine[static_cast<size_t>(p) * half + i] = std::cos(angle) * attention_factor_;
+      sine[static_cast<size_t>(p) * half + i] = std::sin(angle) * attention_factor_;
     }
   }
+  grown->cosine = DeviceArray<float>(*device_, cosine);
+  grown->sine = DeviceArray<float>(*device_, sine);
   values_ = grown;
   return values_;
 }

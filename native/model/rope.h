@@ -6,25 +6,29 @@
 #include <vector>
 
 #include "model/config.h"
+#include "model/device.h"
 
 namespace embedcore {
 
 class RopeTable {
  public:
   struct Values {
-    std::vector<float> cosine, sine;  // [positions, rotary_dim / 2]
+    DeviceArray<float> cosine, sine;  // [positions, rotary_dim / 2]
     int64_t positions = 0;
   };
 
-  explicit RopeTable(const RopeSpec& spec);
+  RopeTable(const RopeSpec& spec, DevicePointer device);
 
   // A table of at least this many positions. The holder keeps it alive while others grow theirs. Safe from any thread.
+  // Throws Error(kOutOfMemory), std::bad_alloc.
   std::shared_ptr<const Values> at_least(int64_t positions);
 
  private:
+  const DevicePointer device_;
   std::vector<float> inverse_frequency_;  // [rotary_dim / 2]
   float attention_factor_ = 1.0f;
   std::mutex mutex_;
+  // Guarded by mutex_.
   std::shared_ptr<const Values> values_;
 };
 

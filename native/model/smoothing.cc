@@ -11,7 +11,7 @@ constexpr int64_t kTexts = 8, kTokens = 32;
 constexpr float kLeastShare = 1e-3f;
 }  // namespace
 
-void InputSizes::add(const float* x, int64_t stride, int64_t rows, int64_t width) {
+void InputScales::add(const float* x, int64_t stride, int64_t rows, int64_t width) {
   squares_.resize(static_cast<size_t>(width));
   for (int64_t row = 0; row < rows; ++row)
     for (int64_t k = 0; k < width; ++k)
@@ -19,14 +19,14 @@ void InputSizes::add(const float* x, int64_t stride, int64_t rows, int64_t width
   rows_ += rows;
 }
 
-std::vector<float> InputSizes::root_mean_squares() const {
+std::vector<float> InputScales::root_mean_squares() const {
   std::vector<float> sizes;
   for (const double square : squares_)
     sizes.push_back(static_cast<float>(std::sqrt(square / static_cast<double>(std::max<int64_t>(rows_, 1)))));
   return sizes;
 }
 
-std::vector<float> smoothing(const InputSizes& inputs, const std::vector<float>& weight) {
+std::vector<float> smoothing(const InputScales& inputs, const std::vector<float>& weight) {
   std::vector<float> sizes = inputs.root_mean_squares();
   const size_t in = sizes.size();
   std::vector<float> weights(in);

@@ -14,7 +14,7 @@
 namespace embedcore {
 
 // Root mean square of each channel of a matrix's inputs.
-class InputSizes {
+class InputScales {
  public:
   void add(const float* x, int64_t stride, int64_t rows, int64_t width);
   std::vector<float> root_mean_squares() const;
@@ -25,14 +25,14 @@ class InputSizes {
 };
 
 // Of the matrices of a layer that a norm feeds.
-struct LayerInputSizes {
-  InputSizes qkv, up;
+struct LayerInputScales {
+  InputScales qkv, up;
 };
 
 // What to divide the inputs by and multiply the weights [out, in] with: sqrt(size of the channel / greatest of its
 // weights), finite and above 0, their geometric mean 1. Ones where the sizes are not finite or all zero. The inputs
 // must have been seen.
-std::vector<float> smoothing(const InputSizes& inputs, const std::vector<float>& weight);
+std::vector<float> smoothing(const InputScales& inputs, const std::vector<float>& weight);
 
 // Texts of tokens drawn from a vocabulary, the same every time.
 struct CalibrationTexts {

@@ -3,97 +3,107 @@
 #include <cstring>
 
 #include "base/error.h"
-#include "model/weights.h"
 #include "ops/embed.h"
 
 namespace embedcore {
 
-std::shared_ptr<const StaticEncoder> StaticEncoder::load(const std::string& directory, const Backend& backend) {
-  std::shared_ptr<StaticEncoder> encoder(new StaticEncoder(backend));
-  encoder->files_ = WeightFiles::open(directory);
-  const TensorView* table = encoder->files_->find("embedding.weight");
-  if (!table) table = encoder->files_->find("embeddings");
-  if (!table)
+namespace {
+
+std::vector<int32_t> read_mapping(const TensorView& mapping, int64_t rows) {
+  if (mapping.shape.size() != 1 || (mapping.dtype != DType::kI64 && mapping.dtype != DType::kI32))
+    fail(Code::kShapeMismatch, "tensor \"mapping\" must be a vector of int32 or int64");
+  std::vector<int32_t> to(static_cast<size_t>(mapping.shape[0]));
+  for (size_t i = 0; i < to.size(); ++i) {
+    int64_t row = 0;
+    if (mapping.dtype == DType::kI64) {
+      std::memcpy(&row, mapping.data + i * 8, 8);
+    } else {
+      int32_t narrow = 0;
+      std::memcpy(&narrow, mapping.data + i * 4, 4);
+      row = narrow;
+    }
+    if (row < 0 || row >= rows)
+      fail(Code::kInvalidFile, "tensor \"mapping\" sends token %zu to row %lld of %lld", i, static_cast<long long>(row),
+           static_cast<long long>(rows));
+    to[i] = static_cast<int32_t>(row);
+  }
+  return to;
+}
+
+}  // namespace
+
+std::shared_ptr<const StaticEncoder> StaticEncoder::load(const std::string& directory, DevicePointer device,
+                                                         const KeepLoading& keep_loading) {
+  constexpr DType kAsTheyAre[] = {DType::kF32, DType::kF16, DType::kBF16, DType::kI8};
+  std::shared_ptr<StaticEncoder> encoder(new StaticEncoder(device));
+  const auto files = WeightFiles::open(directory);
+  const char* name = files->find("embedding.weight") ? "embedding.weight" : "embeddings";
+  if (!files->find(name))
     fail(Code::kMissingTensor, "%s: neither \"embedding.weight\" nor \"embeddings\" is among the tensors",
          directory.c_str());
-  if (table->shape.size() != 2 || table->shape[0] < 1 || table->shape[1] < 1)
+  const TensorReader reader(device, files, directory, {""}, name, keep_loading);
+  const TensorView& table = reader.find(name);
+  if (table.shape.size() != 2 || table.shape[0] < 1 || table.shape[1] < 1)
     fail(Code::kShapeMismatch,
-         "tensor \"%s\" must be a matrix [vocabulary, dimensions] with at least one row and column",
-         table->name.c_str());
-  encoder->rows_ = encoder->vocab_ = table->shape[0];
-  encoder->width_ = table->shape[1];
-  encoder->dtype_ = table->dtype;
-  encoder->table_ = table->data;
-  encoder->bytes_ = table->bytes;
-
-  const TensorReader reader(encoder->files_, directory, {""}, table->name);
-  if (reader.find_optional("scales")) encoder->scales_ = reader.vector("scales", encoder->rows_);
-  // Without scales the rows are the whole numbers themselves: model2vec leaves its one factor for all rows out, as the
+         "tensor \"%s\" must be a matrix [vocabulary, dimensions] with at least one row and column", name);
+  encoder->rows_ = encoder->vocab_ = table.shape[0];
+  encoder->width_ = table.shape[1];
+  // Without scales int8 rows are the whole numbers themselves: model2vec leaves its one factor for all rows out, as the
   // direction does not need it.
-
-  const TensorView* mapping = reader.find_optional("mapping");
-  const TensorView* weights = reader.find_optional("weights");
-  if (mapping) {
-    if (mapping->shape.size() != 1 || (mapping->dtype != DType::kI64 && mapping->dtype != DType::kI32))
-      fail(Code::kShapeMismatch, "tensor \"mapping\" must be a vector of int32 or int64");
+  if (reader.find_optional("scales")) encoder->scales_ = reader.vector("scales", encoder->rows_);
+  if (const TensorView* mapping = reader.find_optional("mapping")) {
+    encoder->mapping_ = read_mapping(*mapping, encoder->rows_);
     encoder->vocab_ = mapping->shape[0];
-    for (int64_t i = 0; i < encoder->vocab_; ++i) {
-      int64_t row = 0;
-      if (mapping->dtype == DType::kI64) {
-        std::memcpy(&row, mapping->data + i * 8, 8);
-      } else {
-        int32_t narrow = 0;
-        std::memcpy(&narrow, mapping->data + i * 4, 4);
-        row = narrow;
-      }
-      if (row < 0 || row >= encoder->rows_)
-        fail(Code::kInvalidFile, "tensor \"mapping\" sends token %lld to row %lld of %lld", static_cast<long long>(i),
-             static_cast<long long>(row), static_cast<long long>(encoder->rows_));
-      encoder->mapping_.push_back(static_cast<int32_t>(row));
-    }
   }
-  if (weights) encoder->weights_ = reader.vector("weights", encoder->vocab_);
+  if (reader.find_optional("weights")) encoder->weights_ = reader.vector("weights", encoder->vocab_);
 
-  const bool as_it_is = table->dtype == DType::kI8 || table->dtype == DType::kF16 || table->dtype == DType::kBF16 ||
-                        table->dtype == DType::kF32;
-  if (!as_it_is && table->dtype != DType::kF64)
-    fail(Code::kShapeMismatch, "tensor \"%s\" is %s; expected float32, float16, bfloat16 or int8", table->name.c_str(),
-         dtype_name(table->dtype));
-  const bool aligned = reinterpret_cast<uintptr_t>(table->data) % dtype_size(table->dtype) == 0;
-  if (table->dtype != DType::kI8) {
-    std::vector<float> values(static_cast<size_t>(table->elements()));
-    to_float32(table->data, table->dtype, values.data(), values.size());
-    check_finite(values, table->name);
-    if (!as_it_is || !aligned) {
-      encoder->converted_ = std::move(values);
-      encoder->table_ = encoder->converted_.data();
-      encoder->dtype_ = DType::kF32;
-      encoder->bytes_ = encoder->converted_.size() * sizeof(float);
-    }
-  }
+  if (table.dtype != DType::kI8 && table.dtype != DType::kF64 && table.dtype != DType::kF32 &&
+      table.dtype != DType::kF16 && table.dtype != DType::kBF16)
+    fail(Code::kShapeMismatch, "Expected float32, float16, bfloat16 or int8 for tensor \"%s\" but found %s", name,
+         dtype_name(table.dtype));
+  if (table.dtype != DType::kI8) check_finite(table);
+  encoder->table_ = reader.table_of(table, kAsTheyAre);
+  encoder->file_dtype_ = dtype_name(encoder->table_.dtype());
+  reader.release_pages();
+  reader.check_intact();
   return encoder;
 }
 
-void StaticEncoder::forward(const Group& group, Workspace& workspace, Stream& stream, float* out,
-                            int64_t out_stride) const {
-  const int32_t* rows = group.ids;
-  if (!mapping_.empty()) {
-    auto* mapped = reinterpret_cast<int32_t*>(workspace.cut(group.tokens()));
-    for (int64_t t = 0; t < group.tokens(); ++t) mapped[t] = mapping_[static_cast<size_t>(group.ids[t])];
-    rows = mapped;
-  }
-  check_status(backend_.bag(stream, {rows, group.ids, group.offsets, group.texts, width_, table_, dtype_,
-                                     scales_.empty() ? nullptr : scales_.data(),
-                                     weights_.empty() ? nullptr : weights_.data(), out, out_stride}),
-               stream, "bag");
+ForwardPlan StaticEncoder::plan(const PlanOptions& options) const {
+  if (!options.states.empty() || !options.attention.empty())
+    fail(Code::kInvalidOption, "layers and attention do not apply to a static model");
+  for (const Pooling mode : options.pooling)
+    if (mode != Pooling::kMean) fail(Code::kInvalidOption, "a static model is pooled by mean alone");
+  return {};
 }
 
-void StaticEncoder::token_rows(const Group& group, Workspace& workspace, Stream& stream, float* out,
-                               int64_t out_stride) const {
-  // Each token is a text of one token.
-  auto* offsets = reinterpret_cast<int32_t*>(workspace.cut(group.tokens() + 1));
-  for (int64_t t = 0; t <= group.tokens(); ++t) offsets[t] = static_cast<int32_t>(t);
-  forward({group.ids, offsets, group.skip, group.prefix, group.tokens(), 1}, workspace, stream, out, out_stride);
+void StaticEncoder::write_indices(std::span<const int32_t> ids, int32_t* indices) const {
+  for (size_t t = 0; t < ids.size(); ++t)
+    indices[t] = mapping_.empty() ? ids[t] : mapping_[static_cast<size_t>(ids[t])];
+}
+
+void StaticEncoder::place(Layout& layout, const EncodePlan& plan, int64_t texts, int64_t tokens) const {
+  place_rows(layout, plan, texts, tokens);
+}
+
+View StaticEncoder::forward(Layout& layout, const EncodePlan& plan, const Batch& batch, Stream& stream,
+                            const BetweenLayers& between_layers) const {
+  const View rows = place_rows(layout, plan, batch.texts, batch.tokens);
+  if (!between_layers()) return {};
+  // For token output each token is a text of its own.
+  check_status(device_->backend().bag(stream, {.rows = batch.indices,
+                                               .ids = batch.ids,
+                                               .offsets = plan.token_output ? nullptr : batch.offsets,
+                                               .texts = plan.token_output ? batch.tokens : batch.texts,
+                                               .width = width_,
+                                               .table = table_.data(),
+                                               .dtype = table_.dtype(),
+                                               .scales = scales_.data(),
+                                               .weights = weights_.data(),
+                                               .y = rows.floats(),
+                                               .y_stride = rows.stride}),
+               stream, "bag");
+  return rows;
 }
 
 }  // namespace embedcore

@@ -1,5 +1,6 @@
 #include "model/weights.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/error.h"
@@ -8,46 +9,71 @@ namespace embedcore {
 
 namespace {
 
-std::string shape_text(const std::vector<int64_t>& shape) {
-  std::string text = "[";
-  for (size_t i = 0; i < shape.size(); ++i) text += (i ? ", " : "") + std::to_string(shape[i]);
-  return text + "]";
-}
-
 void check_shape(const TensorView& view, const std::vector<int64_t>& expected) {
   if (view.shape == expected) return;
   fail(Code::kShapeMismatch, "tensor \"%s\" has shape %s; config.json asks for %s", view.name.c_str(),
-       shape_text(view.shape).c_str(), shape_text(expected).c_str());
+       shape_string(view.shape).c_str(), shape_string(expected).c_str());
+}
+
+void check_float_kind(const TensorView& view) {
+  if (!is_float_kind(view.dtype))
+    fail(Code::kShapeMismatch, "Expected float32, float16 or bfloat16 for tensor \"%s\" but found %s",
+         view.name.c_str(), dtype_name(view.dtype));
+}
+
+bool is_aligned(const TensorView& view) {
+  return reinterpret_cast<uintptr_t>(view.data) % std::max<size_t>(dtype_size(view.dtype), 1) == 0;
+}
+
+std::vector<float> widened(const TensorView& view) {
+  std::vector<float> values(static_cast<size_t>(view.elements()));
+  to_float32(view.data, view.dtype, values.data(), values.size());
+  return values;
 }
 
 }  // namespace
 
-void check_finite(std::span<const float> values, const std::string& name) {
-  // x - x is 0 for a finite x and NaN for the others; the sum tells without a branch a value.
-  float sum = 0.0f;
-  for (const float value : values) sum += value - value;
-  if (sum == 0.0f) return;
-  for (size_t i = 0; i < values.size(); ++i)
-    if (!std::isfinite(values[i]))
-      fail(Code::kNonFinite, "tensor \"%s\" holds %g at element %zu", name.c_str(), static_cast<double>(values[i]), i);
+void check_finite(const TensorView& view) {
+  constexpr size_t kPiece = 4096;
+  float piece[kPiece];
+  const auto count = static_cast<size_t>(view.elements());
+  for (size_t begin = 0; begin < count; begin += kPiece) {
+    const size_t n = std::min(kPiece, count - begin);
+    to_float32(view.data + begin * dtype_size(view.dtype), view.dtype, piece, n);
+    // x - x is 0 for a finite x and NaN for the others; the sum tells without a branch a value.
+    float sum = 0.0f;
+    for (size_t i = 0; i < n; ++i) sum += piece[i] - piece[i];
+    if (sum == 0.0f) continue;
+    for (size_t i = 0; i < n; ++i)
+      if (!std::isfinite(piece[i]))
+        fail(Code::kNonFinite, "tensor \"%s\" holds %g at element %zu", view.name.c_str(),
+             static_cast<double>(piece[i]), begin + i);
+  }
 }
 
-Linear::Linear(const Backend& backend, const LinearWeights& weights) {
+Linear::Linear(const OpenDevice& device, const LinearWeights& weights) {
+  const auto in = static_cast<long long>(weights.in), out = static_cast<long long>(weights.out);
   if (weights.dtype == DType::kI8 && weights.in > kMostInt8Inputs)
-    fail(Code::kUnsupportedModel, "a matrix of %lld inputs cannot be summed in int8 (at most %lld): use bfloat16",
-         static_cast<long long>(weights.in), static_cast<long long>(kMostInt8Inputs));
-  PackedLinear* packed = backend.pack_linear(weights);
-  if (!packed)
-    fail(Code::kOutOfMemory, "no memory for a packed matrix of %lld by %lld", static_cast<long long>(weights.out),
-         static_cast<long long>(weights.in));
-  packed_ = std::shared_ptr<PackedLinear>(packed, backend.free_linear);
+    fail(Code::kUnsupportedModel, "a matrix of %lld inputs cannot be summed in int8 (at most %lld): use bfloat16", in,
+         static_cast<long long>(kMostInt8Inputs));
+  PackedLinear* packed = nullptr;
+  const Status status = device.backend().pack_linear(device.handle(), weights, &packed);
+  if (status == kOutOfMemory) fail(Code::kOutOfMemory, "no memory for a packed matrix of %lld by %lld", out, in);
+  if (status != kOk)
+    fail(Code::kInternal, "%s cannot pack a matrix of %lld by %lld in %s", device.backend().name, out, in,
+         dtype_name(weights.dtype));
+  packed_ = std::shared_ptr<PackedLinear>(packed, device.backend().free_linear);
 }
 
-TensorReader::TensorReader(std::shared_ptr<const WeightFiles> files, std::string directory,
-                           const std::vector<std::string>& prefixes, const std::string& probe)
-    : files_(std::move(files)), directory_(std::move(directory)) {
+TensorReader::TensorReader(DevicePointer device, std::shared_ptr<const WeightFiles> files, std::string directory,
+                           const std::vector<std::string>& prefixes, const std::string& probe, KeepLoading keep_loading)
+    : device_(std::move(device)),
+      files_(std::move(files)),
+      reading_(files_->map_again()),
+      directory_(std::move(directory)),
+      keep_loading_(std::move(keep_loading)) {
   for (const std::string& prefix : prefixes) {
-    if (files_->find(prefix + probe)) {
+    if (reading_->find(prefix + probe)) {
       prefix_ = prefix;
       return;
     }
@@ -55,7 +81,10 @@ TensorReader::TensorReader(std::shared_ptr<const WeightFiles> files, std::string
   fail(Code::kMissingTensor, "%s: tensor \"%s\" is missing", directory_.c_str(), probe.c_str());
 }
 
-const TensorView* TensorReader::find_optional(const std::string& name) const { return files_->find(prefix_ + name); }
+const TensorView* TensorReader::find_optional(const std::string& name) const {
+  if (keep_loading_) keep_loading_();
+  return reading_->find(prefix_ + name);
+}
 
 const TensorView& TensorReader::find(const std::string& name) const {
   if (const TensorView* view = find_optional(name)) return *view;
@@ -70,37 +99,53 @@ const TensorView& TensorReader::find(const std::string& name) const {
   fail(Code::kMissingTensor, "%s: tensor \"%s%s\" is missing", directory_.c_str(), prefix_.c_str(), name.c_str());
 }
 
-void TensorReader::append(const TensorView& view, std::vector<float>& to) const {
-  if (!is_float_kind(view.dtype))
-    fail(Code::kShapeMismatch, "tensor \"%s\" is %s; expected float32, float16 or bfloat16", view.name.c_str(),
-         dtype_name(view.dtype));
-  const auto count = static_cast<size_t>(view.elements());
-  const size_t start = to.size();
-  to.resize(start + count);
-  to_float32(view.data, view.dtype, to.data() + start, count);
-  check_finite({to.data() + start, count}, view.name);
+void TensorReader::check_intact() const {
+  if (!reading_->intact())
+    fail(Code::kInvalidFile, "%s: a weight file was cut short while it was read", directory_.c_str());
 }
 
-std::vector<float> TensorReader::vector(const std::string& name, int64_t size) const {
+std::vector<float> TensorReader::floats(const std::string& name, const std::vector<int64_t>& shape) const {
   const TensorView& view = find(name);
-  check_shape(view, {size});
-  std::vector<float> values;
-  append(view, values);
-  return values;
+  check_shape(view, shape);
+  check_float_kind(view);
+  check_finite(view);
+  return widened(view);
+}
+
+DeviceArray<float> TensorReader::vector(const std::string& name, int64_t size) const {
+  return DeviceArray<float>(*device_, floats(name, {size}));
+}
+
+Table TensorReader::table_of(const TensorView& view, std::span<const DType> dtypes) const {
+  Table table;
+  table.dtype_ = view.dtype;
+  table.bytes_ = view.bytes;
+  if (std::find(dtypes.begin(), dtypes.end(), view.dtype) != dtypes.end()) {
+    if (!device_->backend().host_memory || !is_aligned(view)) {
+      table.owned_ = device_->upload(view.data, view.bytes);
+      table.data_ = table.owned_.get();
+    } else {
+      table.files_ = files_;
+      table.data_ = files_->find(view.name)->data;
+    }
+    return table;
+  }
+  check_float_kind(view);
+  const std::vector<float> values = widened(view);
+  table.dtype_ = DType::kF32;
+  table.bytes_ = values.size() * sizeof(float);
+  table.owned_ = device_->upload(values.data(), table.bytes_);
+  table.data_ = table.owned_.get();
+  return table;
 }
 
 Table TensorReader::table(const std::string& name, int64_t rows, int64_t columns) const {
+  constexpr DType kAsTheyAre[] = {DType::kF32, DType::kF16, DType::kBF16};
   const TensorView& view = find(name);
   check_shape(view, {rows, columns});
-  Table table;
-  if (view.dtype == DType::kF32 && reinterpret_cast<uintptr_t>(view.data) % alignof(float) == 0) {
-    table.data_ = reinterpret_cast<const float*>(view.data);
-    check_finite({table.data_, static_cast<size_t>(rows * columns)}, view.name);
-  } else {
-    append(view, table.copy_);
-    table.data_ = table.copy_.data();
-  }
-  return table;
+  check_float_kind(view);
+  check_finite(view);
+  return table_of(view, kAsTheyAre);
 }
 
 NormWeights TensorReader::norm(const std::string& name, int64_t size, bool bias) const {
@@ -110,19 +155,26 @@ NormWeights TensorReader::norm(const std::string& name, int64_t size, bool bias)
   return norm;
 }
 
-Linear TensorReader::linear(const Backend& backend, DType dtype, const std::vector<std::string>& names, int64_t in,
-                            int64_t out, bool bias, const InputSizes* inputs) const {
-  std::vector<float> weight, biases;
+Linear TensorReader::linear(DType dtype, const std::vector<std::string>& names, int64_t in, int64_t out, bool bias,
+                            const InputScales* inputs) const {
+  std::vector<const TensorView*> views;
+  std::vector<float> biases;
   int64_t rows = 0;
+  // The dtype that all parts have and that backends pack from; float32 else.
+  bool as_it_is = true;
   for (const std::string& name : names) {
     const TensorView& view = find(name + ".weight");
     if (view.shape.size() != 2 || view.shape[1] != in || view.shape[0] > out - rows)
       fail(Code::kShapeMismatch, "tensor \"%s\" has shape %s; config.json asks for [%lld, %lld]%s", view.name.c_str(),
-           shape_text(view.shape).c_str(), static_cast<long long>(out), static_cast<long long>(in),
+           shape_string(view.shape).c_str(), static_cast<long long>(out), static_cast<long long>(in),
            names.size() > 1 ? " together with its neighbours" : "");
-    append(view, weight);
+    check_float_kind(view);
+    check_finite(view);
+    const bool packable = view.dtype == DType::kF32 || view.dtype == DType::kF16 || view.dtype == DType::kBF16;
+    as_it_is = as_it_is && packable && is_aligned(view) && (views.empty() || view.dtype == views.front()->dtype);
+    views.push_back(&view);
     if (bias) {
-      const std::vector<float> part = vector(name + ".bias", view.shape[0]);
+      const std::vector<float> part = floats(name + ".bias", {view.shape[0]});
       biases.insert(biases.end(), part.begin(), part.end());
     }
     rows += view.shape[0];
@@ -130,14 +182,33 @@ Linear TensorReader::linear(const Backend& backend, DType dtype, const std::vect
   if (rows != out)
     fail(Code::kShapeMismatch, "%s: \"%s.weight\" and its neighbours have %lld rows; config.json asks for %lld",
          directory_.c_str(), names.front().c_str(), static_cast<long long>(rows), static_cast<long long>(out));
-  std::vector<float> divisors;
-  if (inputs) divisors = smoothing(*inputs, weight);
-  return Linear(backend,
-                {weight.data(), bias ? biases.data() : nullptr, in, out, dtype, inputs ? divisors.data() : nullptr});
+
+  LinearWeights weights{.bias = bias ? biases.data() : nullptr, .in = in, .out = out, .dtype = dtype};
+  std::vector<float> values, divisors;
+  std::vector<std::byte> joined;
+  if (!as_it_is || inputs) {
+    for (const TensorView* view : views) {
+      const std::vector<float> part = widened(*view);
+      values.insert(values.end(), part.begin(), part.end());
+    }
+    weights.weight = values.data();
+    if (inputs) {
+      divisors = smoothing(*inputs, values);
+      weights.smoothing = divisors.data();
+    }
+  } else {
+    weights.weight_dtype = views.front()->dtype;
+    weights.weight = views.front()->data;
+    if (views.size() > 1) {
+      for (const TensorView* view : views) joined.insert(joined.end(), view->data, view->data + view->bytes);
+      weights.weight = joined.data();
+    }
+  }
+  return Linear(*device_, weights);
 }
 
-LayerWeights read_layer(const TensorReader& reader, const Backend& backend, DType dtype, const ModelConfig& config,
-                        size_t index, const LayerInputSizes* inputs) {
+LayerWeights read_layer(const TensorReader& reader, DType dtype, const ModelConfig& config, size_t index,
+                        const LayerInputScales* inputs) {
   const LayerSpec& spec = config.layers[index];
   const LayerNames& names = config.names.in_layer;
   std::string prefix = config.names.layer;
@@ -149,14 +220,14 @@ LayerWeights read_layer(const TensorReader& reader, const Backend& backend, DTyp
   };
 
   LayerWeights weights;
-  weights.qkv = reader.linear(backend, dtype, in_layer(names.qkv), config.hidden, spec.qkv_width(), spec.qkv_bias,
+  weights.qkv = reader.linear(dtype, in_layer(names.qkv), config.hidden, spec.qkv_width(), spec.qkv_bias,
                               inputs ? &inputs->qkv : nullptr);
-  weights.output = reader.linear(backend, dtype, in_layer({names.output}), spec.heads * spec.head_dim, config.hidden,
-                                 spec.output_bias);
-  weights.up = reader.linear(backend, dtype, in_layer(names.up), config.hidden,
-                             spec.gated ? 2 * spec.intermediate : spec.intermediate, spec.mlp_bias,
-                             inputs ? &inputs->up : nullptr);
-  weights.down = reader.linear(backend, dtype, in_layer({names.down}), spec.intermediate, config.hidden, spec.mlp_bias);
+  weights.output =
+      reader.linear(dtype, in_layer({names.output}), spec.heads * spec.head_dim, config.hidden, spec.output_bias);
+  weights.up =
+      reader.linear(dtype, in_layer(names.up), config.hidden, spec.gated ? 2 * spec.intermediate : spec.intermediate,
+                    spec.mlp_bias, inputs ? &inputs->up : nullptr);
+  weights.down = reader.linear(dtype, in_layer({names.down}), spec.intermediate, config.hidden, spec.mlp_bias);
   if (spec.attention_norm)
     weights.attention_norm = reader.norm(prefix + names.attention_norm, config.hidden, spec.norm_bias);
   weights.mlp_norm = reader.norm(prefix + names.mlp_norm, config.hidden, spec.norm_bias);

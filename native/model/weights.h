@@ -1,7 +1,8 @@
-// Weights as a model holds them: packed matrices, small float32 vectors, tables that stay in their file. Made once at
+// Weights as a model holds them on its device: packed matrices, small float32 vectors, embedding tables. Made once at
 // load.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -9,7 +10,9 @@
 
 #include "base/safetensors.h"
 #include "model/config.h"
+#include "model/device.h"
 #include "model/smoothing.h"
+#include "ops/embed.h"
 #include "ops/linear.h"
 
 namespace embedcore {
@@ -18,7 +21,7 @@ namespace embedcore {
 class Linear {
  public:
   Linear() = default;
-  Linear(const Backend& backend, const LinearWeights& weights);
+  Linear(const OpenDevice& device, const LinearWeights& weights);
   const PackedLinear* get() const { return packed_.get(); }
   size_t bytes() const { return packed_ ? packed_->bytes : 0; }
 
@@ -26,55 +29,75 @@ class Linear {
   std::shared_ptr<PackedLinear> packed_;
 };
 
-// Rows of float32: a view into the mapped file where that is float32 already, else a converted copy.
+// Rows of a table, in the dtype of the file: a view of the mapped file where device memory is host memory, else a copy.
 class Table {
  public:
-  const float* data() const { return data_; }
-  size_t owned_bytes() const { return copy_.size() * sizeof(float); }
+  const void* data() const { return data_; }
+  DType dtype() const { return dtype_; }
+  size_t bytes() const { return bytes_; }
 
  private:
   friend class TensorReader;
-  const float* data_ = nullptr;
-  std::vector<float> copy_;
+  const void* data_ = nullptr;
+  DType dtype_ = DType::kF32;
+  size_t bytes_ = 0;
+  std::shared_ptr<void> owned_;               // the copy
+  std::shared_ptr<const WeightFiles> files_;  // the mapping
 };
 
 struct NormWeights {
-  std::vector<float> weight, bias;  // bias empty where the norm has none
+  DeviceArray<float> weight, bias;  // bias empty where the norm has none
 };
 
 struct LayerWeights {
   Linear qkv, output, up, down;
   NormWeights attention_norm, mlp_norm;
-  std::vector<float> q_norm, k_norm;
+  DeviceArray<float> q_norm, k_norm;
+  size_t bytes() const { return qkv.bytes() + output.bytes() + up.bytes() + down.bytes(); }
 };
 
+// Asked between the tensors of a load; throws to end it.
+using KeepLoading = std::function<void()>;
+
 // Takes tensors out of files by name, with their shapes checked and every value finite; errors name file and tensor.
+// It reads through mappings of its own, so that pages can be given back without a model that serves from the same file
+// noticing.
 class TensorReader {
  public:
   // One of the prefixes must make `probe` a tensor of the files; it is put before every other name.
-  TensorReader(std::shared_ptr<const WeightFiles> files, std::string directory,
-               const std::vector<std::string>& prefixes, const std::string& probe);
+  TensorReader(DevicePointer device, std::shared_ptr<const WeightFiles> files, std::string directory,
+               const std::vector<std::string>& prefixes, const std::string& probe, KeepLoading keep_loading = {});
 
-  std::vector<float> vector(const std::string& name, int64_t size) const;
+  std::vector<float> floats(const std::string& name, const std::vector<int64_t>& shape) const;
+  DeviceArray<float> vector(const std::string& name, int64_t size) const;
   Table table(const std::string& name, int64_t rows, int64_t columns) const;
+  // As it is in the file, of one of `dtypes`, else converted to float32.
+  Table table_of(const TensorView& view, std::span<const DType> dtypes) const;
   NormWeights norm(const std::string& name, int64_t size, bool bias) const;
   // The matrices of `names` stacked along their outputs, which add up to `out`; bias from "<name>.bias". dtype: of the
   // arithmetic. inputs, where given: what the matrix is to be smoothed for.
-  Linear linear(const Backend& backend, DType dtype, const std::vector<std::string>& names, int64_t in, int64_t out,
-                bool bias, const InputSizes* inputs = nullptr) const;
+  Linear linear(DType dtype, const std::vector<std::string>& names, int64_t in, int64_t out, bool bias,
+                const InputScales* inputs = nullptr) const;
   const TensorView& find(const std::string& name) const;
   const TensorView* find_optional(const std::string& name) const;
 
- private:
-  void append(const TensorView& view, std::vector<float>& to) const;
+  const OpenDevice& device() const { return *device_; }
+  // What was read so far is not read again soon.
+  void release_pages() const { reading_->release_pages(); }
+  // Throws where a file was cut short while it was read.
+  void check_intact() const;
 
-  std::shared_ptr<const WeightFiles> files_;
+ private:
+  DevicePointer device_;
+  std::shared_ptr<const WeightFiles> files_, reading_;
   std::string directory_, prefix_;
+  KeepLoading keep_loading_;
 };
 
-LayerWeights read_layer(const TensorReader& reader, const Backend& backend, DType dtype, const ModelConfig& config,
-                        size_t index, const LayerInputSizes* inputs = nullptr);
+LayerWeights read_layer(const TensorReader& reader, DType dtype, const ModelConfig& config, size_t index,
+                        const LayerInputScales* inputs = nullptr);
 
-void check_finite(std::span<const float> values, const std::string& name);
+// Throws Error where a value is infinite or NaN. Reads the tensor piece by piece.
+void check_finite(const TensorView& view);
 
 }  // namespace embedcore

@@ -1,26 +1,41 @@
 #include "model/workspace.h"
 
-#include <new>
+#include <algorithm>
+
+#include "model/device.h"
 
 namespace embedcore {
 
-void Workspace::Free::operator()(float* block) const { ::operator delete[](block, std::align_val_t{64}); }
-
-void Workspace::reset(size_t floats) {
-  used_ = 0;
-  // One very long text must not pin its memory for ever: a block eight times larger than asked for is given back.
-  if (floats <= capacity_ && (capacity_ <= (size_t{1} << 22) || floats >= capacity_ / 8)) return;
-  block_.reset();
-  capacity_ = 0;
-  const size_t rounded = floats + floats / 8 + 16;
-  block_.reset(static_cast<float*>(::operator new[](rounded * sizeof(float), std::align_val_t{64})));
-  capacity_ = rounded;
+void* Layout::bytes(size_t count) {
+  void* piece = block_ ? block_ + used_ : nullptr;
+  used_ += (count + 63) / 64 * 64;
+  most_ = std::max(most_, used_);
+  return piece;
 }
 
-float* Workspace::cut(int64_t floats) {
-  float* start = block_.get() + used_;
-  used_ += size_of(floats);
-  return start;
+void Workspace::release() {
+  if (block_) backend_->release(device_, block_);
+  block_ = nullptr;
+  capacity_ = 0;
+}
+
+void* Workspace::reserve(const OpenDevice& device, size_t bytes) {
+  const Backend& backend = device.backend();
+  // Host memory serves every model and outlives each of them; a device's block belongs to that device.
+  Device* owner = backend.host_memory ? nullptr : device.handle();
+  const bool same = block_ && owner == device_ && backend_->release == backend.release;
+  // One very long text must not pin its memory for ever: a block eight times larger than needed is freed.
+  constexpr size_t kLarge = size_t{16} << 20;
+  if (same && bytes <= capacity_ && (capacity_ <= kLarge || bytes >= capacity_ / 8)) return block_;
+  release();
+  const size_t rounded = bytes + bytes / 8 + 64;
+  void* block = backend.allocate(owner, rounded);
+  if (!block) fail(Code::kOutOfMemory, "no memory for %zu bytes of activations on %s", rounded, backend.name);
+  backend_ = &backend;
+  device_ = owner;
+  block_ = block;
+  capacity_ = rounded;
+  return block_;
 }
 
 }  // namespace embedcore

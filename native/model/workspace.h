@@ -1,35 +1,79 @@
-// The memory of one group's way through a model: cut from one block that only grows, so that steady work allocates
-// nothing.
+// The memory of one batch on its way through a model: one block of device memory that only grows, so that steady work
+// allocates nothing.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 
 #include "base/dtype.h"
+#include "ops/backend.h"
 
 namespace embedcore {
 
-class Workspace {
- public:
-  // Forgets all earlier cuts and makes room. Throws std::bad_alloc.
-  void reset(size_t floats);
-  // Cuts the next `floats` off, 64-byte aligned. The sum of all cuts since reset may not pass its size: see size_of.
-  float* cut(int64_t floats);
-  void* cut(int64_t elements, DType dtype) { return cut(static_cast<int64_t>(size_of(elements, dtype))); }
-  // Floats that a cut takes.
-  static size_t size_of(int64_t floats) { return (static_cast<size_t>(floats) + 15) / 16 * 16; }
-  static size_t size_of(int64_t elements, DType dtype) {
-    return (static_cast<size_t>(elements) * dtype_size(dtype) + 63) / 64 * 16;
+// Rows in device memory.
+struct View {
+  void* data = nullptr;
+  int64_t stride = 0;  // elements
+  DType dtype = DType::kF32;
+
+  float* floats() const { return static_cast<float*>(data); }
+  View from_row(int64_t row) const {
+    return {static_cast<std::byte*>(data) + static_cast<size_t>(row * stride) * dtype_size(dtype), stride, dtype};
   }
-  size_t bytes() const { return capacity_ * sizeof(float); }
+};
+
+// Cuts a block into pieces. The code that places pieces runs twice: first without a block, to learn how many bytes
+// they take, then with it. So sizes cannot be listed in one place and used in another.
+class Layout {
+ public:
+  explicit Layout(void* block = nullptr) : block_(static_cast<std::byte*>(block)) {}
+
+  // 64-byte aligned; null while measuring.
+  void* bytes(size_t count);
+  template <typename T>
+  T* array(int64_t count) {
+    return static_cast<T*>(bytes(static_cast<size_t>(count) * sizeof(T)));
+  }
+  View rows(int64_t rows, int64_t width, DType dtype = DType::kF32) {
+    return {bytes(static_cast<size_t>(rows * width) * dtype_size(dtype)), width, dtype};
+  }
+
+  // What is placed after a rewind uses the memory of what was placed after the mark.
+  size_t mark() const { return used_; }
+  void rewind(size_t mark) { used_ = mark; }
+  size_t most() const { return most_; }  // bytes in use at most
 
  private:
-  struct Free {
-    void operator()(float* block) const;
-  };
-  std::unique_ptr<float[], Free> block_;
-  size_t capacity_ = 0, used_ = 0;
+  std::byte* block_;
+  size_t used_ = 0, most_ = 0;
+};
+
+class OpenDevice;
+
+class Workspace {
+ public:
+  Workspace() = default;
+  ~Workspace() { release(); }
+  Workspace(const Workspace&) = delete;
+  Workspace& operator=(const Workspace&) = delete;
+
+  // Runs place(layout) to measure, makes room on the device, and returns the layout to place in. Throws
+  // Error(kOutOfMemory).
+  template <typename Place>
+  Layout fit(const OpenDevice& device, Place&& place) {
+    Layout measured;
+    place(measured);
+    return Layout(reserve(device, measured.most()));
+  }
+  void release();
+
+ private:
+  void* reserve(const OpenDevice& device, size_t bytes);
+
+  const Backend* backend_ = nullptr;
+  Device* device_ = nullptr;  // of the block; host backends need none
+  void* block_ = nullptr;
+  size_t capacity_ = 0;
 };
 
 }  // namespace embedcore

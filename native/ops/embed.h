@@ -30,7 +30,7 @@ struct EmbedArgs {
 struct BagArgs {
   const int32_t* rows = nullptr;     // [tokens] rows of the table
   const int32_t* ids = nullptr;      // [tokens] what weights is indexed by; usually the same
-  const int32_t* offsets = nullptr;  // [texts + 1]
+  const int32_t* offsets = nullptr;  // [texts + 1]; null = text i is token i
   int64_t texts = 0, width = 0;
   const void* table = nullptr;
   DType dtype = DType::kF32;

@@ -43,7 +43,8 @@ Status embed(Stream& stream, const EmbedArgs& args) {
 Status bag(Stream& stream, const BagArgs& args) {
   if (!host_can_run(stream, args)) return kBadArgument;
   for (int64_t text = 0; text < args.texts; ++text) {
-    const int64_t begin = args.offsets[text], end = args.offsets[text + 1];
+    const int64_t begin = args.offsets ? args.offsets[text] : text,
+                  end = args.offsets ? args.offsets[text + 1] : text + 1;
     for (int64_t d = 0; d < args.width; ++d) {
       double sum = 0;
       for (int64_t t = begin; t < end; ++t) {

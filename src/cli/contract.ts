@@ -3,22 +3,20 @@
  * Commands see nothing else, so that they run in tests on a small core and in `main.ts` on the real one.
  */
 import type { Readable, Writable } from 'node:stream'
-import type {
-  DeviceInfo,
-  EncodeOptions,
-  LoadOptions,
-  ModelInfo,
-  SentenceEmbeddings,
-  SimilarityName,
-  TokenEmbeddings,
-} from '../types.js'
+import type { DeviceInfo } from '../core/devices.js'
+import type { Precision, SimilarityName } from '../core/names.js'
+import type { SentenceEmbeddings, TokenEmbeddings } from '../core/types.js'
+import type { ModelInfo } from '../model/info.js'
+import type { LoadOptions } from '../model/load-options.js'
+import type { Vectors } from '../core/vectors.js'
+import type { EncodeOptions } from '../model/types.js'
 
 export interface CoreModel {
   readonly info: ModelInfo
-  encode(texts: readonly string[], options?: EncodeOptions): Promise<SentenceEmbeddings | TokenEmbeddings>
+  encode(texts: readonly string[], options?: EncodeOptions): Promise<SentenceEmbeddings<Precision> | TokenEmbeddings>
   similarity(
-    a: SentenceEmbeddings | Float32Array,
-    b: SentenceEmbeddings | Float32Array,
+    a: Vectors,
+    b: Vectors,
     options?: { metric?: SimilarityName },
   ): Promise<{ data: Float32Array; shape: readonly [number, number] }>
   dispose(): void | Promise<void>

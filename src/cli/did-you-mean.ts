@@ -1,4 +1,4 @@
-import { nearest } from '../show.js'
+import { nearest } from '../core/show.js'
 
 /** `; did you mean X?`, or nothing where no known name is near. */
 export function didYouMean(name: string, known: readonly string[], prefix = ''): string {

@@ -1,9 +1,9 @@
 /** `embedcore doctor`: what runs here and why the rest cannot. Exit code 0 exactly when a text was encoded. */
 import { existsSync } from 'node:fs'
 import { availableParallelism, cpus, totalmem } from 'node:os'
-import { toEmbedCoreError } from '../errors.js'
+import { toEmbedCoreError } from '../core/errors.js'
 import { hubSettings } from '../hub/environment.js'
-import type { DeviceInfo } from '../types.js'
+import type { DeviceInfo } from '../core/devices.js'
 import { booleanOf, parseArguments, type Arguments, type Flags } from './arguments.js'
 import type { CliIO, Core } from './contract.js'
 import { EXIT, UsageError, withCode } from './failures.js'
@@ -11,7 +11,7 @@ import { cgroupCpuLimit, glibcVersion, packageVersionOf } from './machine.js'
 import { StreamSink } from './output/sink.js'
 import { withSession } from './session.js'
 import { bytes, pairs } from './text.js'
-import { packageVersion } from '../version.js'
+import { packageVersion } from '../core/version.js'
 
 export const DOCTOR_COMMAND_FLAGS = {
   json: { type: 'boolean', help: 'for machines: one JSON object' },

@@ -1,6 +1,8 @@
 /** `embedcore encode`: texts from arguments, a file or standard input to vectors, as a stream of bounded memory. */
 import { readFile } from 'node:fs/promises'
-import type { EncodeOptions, Precision, SentenceEmbeddings, TokenEmbeddings } from '../types.js'
+import { OUTPUTS, type OutputMode, type Precision } from '../core/names.js'
+import type { SentenceEmbeddings } from '../core/types.js'
+import type { EncodeOptions } from '../model/types.js'
 import { booleanOf, choiceOf, integerOf, parseArguments, stringOf, type Arguments, type Flags } from './arguments.js'
 import type { CliIO, CoreModel } from './contract.js'
 import { EXIT, InputError, systemReason, UsageError } from './failures.js'
@@ -11,7 +13,7 @@ import { parseFloat32Npy } from './output/npy.js'
 import { FORMATS, openWriter, type Format } from './output/writer.js'
 import { withSession, type Session } from './session.js'
 import { compactNumber } from './text.js'
-import { packageVersion } from '../version.js'
+import { packageVersion } from '../core/version.js'
 
 export const ENCODE_COMMAND_FLAGS = {
   ...MODEL_FLAGS,
@@ -50,7 +52,7 @@ interface Plan {
   texts: readonly string[]
   format: Format
   out: string | null
-  output: 'sentence' | 'token'
+  output: OutputMode
   batchSize: number
 }
 
@@ -76,7 +78,7 @@ function planOf(args: Arguments, io: CliIO): Plan {
     throw new UsageError('no texts: give them as arguments, with --file, or on standard input', topic)
   }
   const format = choiceOf(args, 'format', FORMATS) ?? 'jsonl'
-  const output = choiceOf(args, 'output', ['sentence', 'token']) ?? 'sentence'
+  const output = choiceOf(args, 'output', OUTPUTS) ?? 'sentence'
   const out = stringOf(args, 'out') ?? null
   const precision = stringOf(args, 'precision') ?? 'float32'
   if (format !== 'jsonl' && out === null && io.isTTY.stdout)
@@ -121,7 +123,7 @@ async function run(args: Arguments, plan: Plan, io: CliIO, session: Session): Pr
     const begin = performance.now()
     const model = await session.load()
     const loaded = performance.now()
-    const totals = { texts: 0, tokens: 0, truncated: 0, omittedTokens: 0 }
+    const totals = { texts: 0, tokens: 0, truncated: 0, omittedTokens: 0, unknownTokens: 0 }
     for await (const results of encodeBatches(
       model,
       batchesOf(source, plan.batchSize, firstSize),
@@ -237,7 +239,7 @@ async function* encodeBatches(
 
 type BatchProgress = (share: number | null) => {
   onProgress: NonNullable<EncodeOptions['onProgress']>
-  done(texts: number, embeddings: SentenceEmbeddings | TokenEmbeddings): void
+  done(texts: number, embeddings: Results['embeddings']): void
 }
 
 function progressOf({ progress }: Session, source: TextSource): BatchProgress {
@@ -276,11 +278,12 @@ function progressOf({ progress }: Session, source: TextSource): BatchProgress {
 }
 
 function count(
-  totals: { texts: number; tokens: number; truncated: number; omittedTokens: number },
+  totals: { texts: number; tokens: number; truncated: number; omittedTokens: number; unknownTokens: number },
   { texts, embeddings }: Results,
 ): void {
   totals.texts += texts.length
   for (const tokens of embeddings.tokenCounts) totals.tokens += tokens
+  for (const unknown of embeddings.unknownTokens) totals.unknownTokens += unknown
   for (const omitted of embeddings.omittedTokens) {
     totals.omittedTokens += omitted
     if (omitted > 0) totals.truncated++
@@ -295,11 +298,11 @@ async function nothing(model: CoreModel, options: EncodeOptions): Promise<Result
     options.precision === 'binary' || options.precision === 'ubinary'
       ? Math.ceil(embeddings.shape[1] / 8)
       : embeddings.shape[1]
-  const { tokenCounts, omittedTokens } = embeddings
+  const { tokenCounts, omittedTokens, unknownTokens } = embeddings
   return {
     start: 0,
     texts: [],
-    embeddings: { data: new Float32Array(0), shape: [0, columns], tokenCounts, omittedTokens },
+    embeddings: { data: new Float32Array(0), shape: [0, columns], tokenCounts, omittedTokens, unknownTokens },
   }
 }
 
@@ -314,13 +317,14 @@ interface Summary {
   tokens: number
   truncated: number
   omittedTokens: number
+  unknownTokens: number
   seconds: number
   loadSeconds: number
   textsPerSecond: number
   tokensPerSecond: number
   shape: readonly [number, number] | null
   precision: Precision
-  output: 'sentence' | 'token'
+  output: OutputMode
   format: Format
   out: string | null
   model: string

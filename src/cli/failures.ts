@@ -1,5 +1,5 @@
 /** How a run ends: the exit codes, the errors of the command itself, and the code each error leads to. */
-import { toEmbedCoreError, type ErrorCode } from '../errors.js'
+import { toEmbedCoreError, type ErrorCode } from '../core/errors.js'
 
 export const EXIT = { ok: 0, failed: 1, usage: 2, input: 3, interrupted: 130 } as const
 

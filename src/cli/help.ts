@@ -73,7 +73,8 @@ Results go to standard output or --out, everything else to stderr. --out appears
 int8 and uint8 divide the range of each dimension, seen in the first --calibration texts, into 256 steps. With --out the
 ranges are kept in OUT.ranges.npy: give them as --ranges for queries, so that both sides are comparable.
 With --json the last line of stderr is
-  {"summary":{"texts","tokens","truncated","omittedTokens","seconds","loadSeconds","textsPerSecond","tokensPerSecond","shape",...}}
+  {"summary":{"texts","tokens","truncated","omittedTokens","unknownTokens","seconds","loadSeconds","textsPerSecond",
+    "tokensPerSecond","shape",...}}
 `
 
 const SIMILARITY = `embedcore similarity: how near texts are to each other

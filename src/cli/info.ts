@@ -1,6 +1,6 @@
 /** `embedcore info`: what a model is, from its own files. */
 import { booleanOf, parseArguments, stringOf, type Flags } from './arguments.js'
-import type { ModelInfo } from '../types.js'
+import type { ModelInfo } from '../model/info.js'
 import type { CliIO } from './contract.js'
 import { EXIT, UsageError } from './failures.js'
 import { MODEL_FLAGS } from './options.js'

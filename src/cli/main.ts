@@ -21,9 +21,15 @@ process.on('exit', removeUnfinishedFiles)
 const { stdin, stdout, stderr } = process
 // A reader of stderr that left is no reason to stop.
 stderr.on('error', () => undefined)
-// Warnings in this program's own words instead of Node's, which name a process and a trace flag.
+// Warnings in this program's own words instead of Node's, which name a process and a trace flag. One of each code: every
+// batch of a large file may have the same to say.
 process.removeAllListeners('warning')
-process.on('warning', ({ message }) => stderr.write(`embedcore: warning: ${message}\n`))
+const warned = new Set<string>()
+process.on('warning', ({ message, code }: Error & { code?: string }) => {
+  if (code !== undefined && warned.has(code)) return
+  if (code !== undefined) warned.add(code)
+  stderr.write(`embedcore: warning: ${message}\n`)
+})
 
 const code = await runCli(process.argv.slice(2), {
   core: async () => (await import('../index.js')).embedCore satisfies Core,

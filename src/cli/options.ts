@@ -1,15 +1,9 @@
 /**
  * The flags that choose a model and say how to encode, and their translation into `LoadOptions` and `EncodeOptions`.
  */
-import type {
-  AttentionMode,
-  Dtype,
-  EncodeOptions,
-  LayerSelection,
-  LoadOptions,
-  PoolingMode,
-  Precision,
-} from '../types.js'
+import { ATTENTIONS, DEVICES, DTYPES, FUSIONS, POOLINGS, PRECISIONS, SIDES } from '../core/names.js'
+import type { LoadOptions } from '../model/load-options.js'
+import type { EncodeOptions, LayerSelection } from '../model/types.js'
 import {
   booleanOf,
   choiceOf,
@@ -22,10 +16,7 @@ import {
 } from './arguments.js'
 import { UsageError } from './failures.js'
 
-const POOLING: readonly PoolingMode[] = ['cls', 'mean', 'max', 'mean_sqrt_len', 'weightedmean', 'lasttoken']
-const ATTENTION: readonly AttentionMode[] = ['causal', 'bidirectional', 'prefix']
-const DTYPES: readonly (Dtype | 'auto')[] = ['float32', 'bfloat16', 'int8', 'auto']
-const PRECISION: readonly Precision[] = ['float32', 'int8', 'uint8', 'binary', 'ubinary']
+const DTYPE_CHOICES = [...DTYPES, 'auto'] as const
 
 export const MODEL_FLAGS = {
   model: {
@@ -37,24 +28,24 @@ export const MODEL_FLAGS = {
   revision: { type: 'string', value: 'NAME', help: 'hub: branch, tag or commit' },
   offline: { type: 'boolean', help: 'hub: use only what is in the cache' },
   'cache-dir': { type: 'string', value: 'DIR', help: 'hub: cache folder' },
-  device: { type: 'string', value: 'NAME', help: 'auto or cpu' },
+  device: { type: 'string', value: 'NAME', help: DEVICES.join(' or ') },
   dtype: {
     type: 'string',
     value: 'NAME',
-    help: `arithmetic: ${DTYPES.join(', ')}; auto = the fastest that keeps cosine to float32 at 0.9999, measured once`,
+    help: `arithmetic: ${DTYPE_CHOICES.join(', ')}; auto = the fastest that keeps cosine to float32 at 0.9999, measured once`,
   },
   threads: { type: 'string', value: 'N', help: 'worker threads; without it the physical cores this process may use' },
 } as const satisfies Flags
 
 export const ENCODE_FLAGS = {
-  pooling: { type: 'string', value: 'LIST', help: `comma list of ${POOLING.join(', ')}; joined end to end` },
+  pooling: { type: 'string', value: 'LIST', help: `comma list of ${POOLINGS.join(', ')}; joined end to end` },
   layers: {
     type: 'string',
     value: 'WHICH',
     help: '-1, 0, "16,24", 4-8, last:4, first-last; 0 = embeddings, -1 = last',
   },
-  'layer-fusion': { type: 'string', value: 'HOW', help: 'mean or concat' },
-  attention: { type: 'string', value: 'LIST', help: `${ATTENTION.join(', ')}; one, or a comma list with one a layer` },
+  'layer-fusion': { type: 'string', value: 'HOW', help: FUSIONS.join(' or ') },
+  attention: { type: 'string', value: 'LIST', help: `${ATTENTIONS.join(', ')}; one, or a comma list with one a layer` },
   normalize: { type: 'boolean', help: 'make every vector of length 1' },
   'no-normalize': { type: 'boolean', help: 'leave lengths as they are' },
   dimensions: { type: 'string', value: 'N', help: 'keep the first N dimensions' },
@@ -69,13 +60,13 @@ export const ENCODE_FLAGS = {
 } as const satisfies Flags
 
 export const PRECISION_FLAG = {
-  precision: { type: 'string', value: 'TYPE', help: PRECISION.join(', ') },
+  precision: { type: 'string', value: 'TYPE', help: PRECISIONS.join(', ') },
 } as const satisfies Flags
 
 export function loadOptionsOf(args: Arguments, signal: AbortSignal): LoadOptions {
   const options: LoadOptions = { signal }
-  const device = choiceOf(args, 'device', ['auto', 'cpu'])
-  const dtype = choiceOf(args, 'dtype', DTYPES)
+  const device = choiceOf(args, 'device', DEVICES)
+  const dtype = choiceOf(args, 'dtype', DTYPE_CHOICES)
   const threads = integerOf(args, 'threads')
   const revision = stringOf(args, 'revision')
   const cacheDir = stringOf(args, 'cache-dir')
@@ -106,16 +97,16 @@ export function encodeOptionsOf(args: Arguments, signal: AbortSignal): EncodeOpt
   refuseBoth(args, 'normalize', 'no-normalize')
   refuseBoth(args, 'prompt', 'prompt-name')
   const options: EncodeOptions = { signal }
-  const pooling = choicesOf(args, 'pooling', POOLING)
+  const pooling = choicesOf(args, 'pooling', POOLINGS)
   const layers = layersOf(args)
-  const layerFusion = choiceOf(args, 'layer-fusion', ['mean', 'concat'])
-  const attention = choicesOf(args, 'attention', ATTENTION)
+  const layerFusion = choiceOf(args, 'layer-fusion', FUSIONS)
+  const attention = choicesOf(args, 'attention', ATTENTIONS)
   const dimensions = integerOf(args, 'dimensions')
-  const precision = choiceOf(args, 'precision', PRECISION)
+  const precision = choiceOf(args, 'precision', PRECISIONS)
   const prompt = stringOf(args, 'prompt')
   const promptName = stringOf(args, 'prompt-name')
   const maxTokens = integerOf(args, 'max-tokens')
-  const truncate = choiceOf(args, 'truncate', ['right', 'left', 'none'])
+  const truncate = choiceOf(args, 'truncate', [...SIDES, 'none'] as const)
   if (pooling !== undefined) options.pooling = pooling.length === 1 ? pooling[0]! : pooling
   if (layers !== undefined) options.layers = layers
   if (layerFusion !== undefined) options.layerFusion = layerFusion

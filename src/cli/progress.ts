@@ -3,7 +3,7 @@
  * elsewhere.
  */
 import type { Writable } from 'node:stream'
-import type { DownloadProgress } from '../types.js'
+import type { DownloadProgress } from '../hub/types.js'
 import { compactNumber, duration } from './text.js'
 
 const REDRAW_MS = 100

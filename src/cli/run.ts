@@ -11,7 +11,7 @@ import { infoCommand } from './info.js'
 import { didYouMean } from './did-you-mean.js'
 import { StreamSink } from './output/sink.js'
 import { similarityCommand } from './similarity.js'
-import { packageVersion } from '../version.js'
+import { packageVersion } from '../core/version.js'
 
 const RUNNERS: Readonly<Record<Exclude<Command, 'help'>, (argv: readonly string[], io: CliIO) => Promise<number>>> = {
   encode: encodeCommand,

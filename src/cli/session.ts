@@ -1,5 +1,5 @@
 /** What every command that runs a model shares: one signal that stops everything, a progress line, the model itself. */
-import type { LoadOptions } from '../types.js'
+import type { LoadOptions } from '../model/load-options.js'
 import { booleanOf, stringOf, type Arguments } from './arguments.js'
 import type { CliIO, CoreModel } from './contract.js'
 import { loadOptionsOf } from './options.js'

@@ -1,5 +1,7 @@
 /** `embedcore similarity`: every given text against every other as a table, or the pairs of a file one score a line. */
-import type { EncodeOptions, SentenceEmbeddings, SimilarityName } from '../types.js'
+import { SIMILARITIES, type SimilarityName } from '../core/names.js'
+import type { SentenceEmbeddings } from '../core/types.js'
+import type { EncodeOptions } from '../model/types.js'
 import { booleanOf, choiceOf, integerOf, parseArguments, stringOf, type Arguments, type Flags } from './arguments.js'
 import type { CliIO, CoreModel } from './contract.js'
 import { EXIT, UsageError } from './failures.js'
@@ -10,13 +12,11 @@ import { StreamSink } from './output/sink.js'
 import { withSession, type Session } from './session.js'
 import { cells, label, padEnd, padStart } from './text.js'
 
-const METRICS: readonly SimilarityName[] = ['cosine', 'dot', 'euclidean', 'manhattan']
-
 export const SIMILARITY_COMMAND_FLAGS = {
   metric: {
     type: 'string',
     value: 'NAME',
-    help: `${METRICS.join(', ')} (distances come negated: larger is nearer); without it the model's own`,
+    help: `${SIMILARITIES.join(', ')} (distances come negated: larger is nearer); without it the model's own`,
   },
   ...MODEL_FLAGS,
   ...ENCODE_FLAGS,
@@ -60,11 +60,11 @@ async function encode(model: CoreModel, texts: readonly string[], options: Encod
 }
 
 function metricOf(args: Arguments, model: CoreModel): SimilarityName {
-  return choiceOf(args, 'metric', METRICS) ?? (model.info.similarity as SimilarityName)
+  return choiceOf(args, 'metric', SIMILARITIES) ?? model.info.similarity
 }
 
 async function matrix(args: Arguments, texts: readonly string[], io: CliIO, session: Session): Promise<number> {
-  choiceOf(args, 'metric', METRICS)
+  choiceOf(args, 'metric', SIMILARITIES)
   const options = encodeOptionsOf(args, session.signal)
   const model = await session.load()
   const metric = metricOf(args, model)
@@ -98,7 +98,7 @@ function table(texts: readonly string[], rows: readonly (readonly number[])[]): 
 }
 
 async function pairs(args: Arguments, io: CliIO, session: Session): Promise<number> {
-  choiceOf(args, 'metric', METRICS)
+  choiceOf(args, 'metric', SIMILARITIES)
   const options = encodeOptionsOf(args, session.signal)
   const batchSize = integerOf(args, 'batch-size') ?? 64
   const given = stringOf(args, 'columns')?.split(',')

@@ -8,11 +8,12 @@ import { constants } from 'node:fs'
 import { mkdir, open, rename, rm, type FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
-import { EmbedCoreError } from '../errors.js'
-import type { LoadOptions } from '../types.js'
+import { abortError } from '../core/abort.js'
+import { EmbedCoreError } from '../core/errors.js'
 import { fileSize, type RepoCache, type RepoFile } from './cache.js'
-import { abortedError, ATTEMPTS, HubFailure, type HubHttp } from './http.js'
+import { ATTEMPTS, HubFailure, type HubHttp } from './http.js'
 import { withLock } from './lock.js'
+import type { HubOptions } from './types.js'
 
 const PROGRESS_EVERY_MS = 50
 
@@ -20,7 +21,7 @@ export interface FileSource {
   readonly http: HubHttp
   readonly cache: RepoCache
   readonly commit: string
-  readonly onProgress: LoadOptions['onProgress']
+  readonly onProgress: HubOptions['onProgress']
 }
 
 /** A file whose contents have a name. */
@@ -41,7 +42,7 @@ export async function ensureFile(source: FileSource, file: RepoFile): Promise<vo
     try {
       await withLock(cache.lock(named.etag), { ready, work, signal: http.signal })
     } catch (error) {
-      if (http.signal?.aborted) throw abortedError(http.signal)
+      if (http.signal?.aborted) throw abortError(http.signal)
       throw error
     }
   }
@@ -103,7 +104,7 @@ class PartialFile {
     if (size > this.file.size) return this.handle.truncate(0)
     const buffer = Buffer.allocUnsafe(2 ** 20)
     while (this.position < size) {
-      if (signal?.aborted) throw abortedError(signal)
+      if (signal?.aborted) throw abortError(signal)
       const { bytesRead } = await this.handle.read(buffer, 0, buffer.length, this.position)
       if (bytesRead === 0) return
       this.hash?.update(buffer.subarray(0, bytesRead))
@@ -160,7 +161,9 @@ async function download(source: FileSource, file: NamedFile): Promise<void> {
 function mismatch({ cache, commit, http }: FileSource, file: NamedFile): EmbedCoreError {
   return new EmbedCoreError(
     'ERR_EMBEDCORE_HUB_CHECKSUM',
-    `"${file.path}" of "${cache.repository}" (commit ${commit}) came from ${http.settings.endpoint} with contents other than its ${file.size} bytes named ${file.etag}; what came was removed. Try again; if it happens again, something between here and the hub changes files.`,
+    `Expected the ${file.size} bytes named ${file.etag} for "${file.path}" of "${cache.repository}" (commit ${commit}) ` +
+      `but received other contents from ${http.settings.endpoint}, which were removed; ` +
+      'try again, and if it happens again, something between here and the hub changes files',
   )
 }
 

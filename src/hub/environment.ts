@@ -3,13 +3,13 @@
  * (Python), read at every call, then its defaults. The token never appears in an error.
  */
 import { readFile } from 'node:fs/promises'
-import { homedir, hostname } from 'node:os'
+import { hostname } from 'node:os'
 import { join, resolve } from 'node:path'
 
-import { EmbedCoreError } from '../errors.js'
-import type { LoadOptions } from '../types.js'
-
-export type HubOptions = Pick<LoadOptions, 'revision' | 'cacheDir' | 'token' | 'offline' | 'onProgress' | 'signal'>
+import { EmbedCoreError } from '../core/errors.js'
+import { homeDirectory } from '../core/home.js'
+import { show } from '../core/show.js'
+import type { HubOptions } from './types.js'
 
 export interface HubSettings {
   /** Without a slash at its end. */
@@ -41,7 +41,16 @@ export async function hubSettings(options: HubOptions): Promise<HubSettings> {
 
 /** `~` and `~/x` as the shell reads them. */
 export function expandHome(path: string): string {
-  return path === '~' || path.startsWith('~/') || path.startsWith('~\\') ? join(homedir(), path.slice(1)) : path
+  if (path !== '~' && !path.startsWith('~/') && !path.startsWith('~\\')) return path
+  return join(homeDirectory() ?? noHome(`"~" in ${show(path)}`), path.slice(1))
+}
+
+function noHome(what: string): never {
+  throw new EmbedCoreError(
+    'ERR_EMBEDCORE_HUB',
+    `Expected a home directory for ${what} but received none: this user has no HOME and no passwd entry; ` +
+      'set HOME, HF_HOME, HF_HUB_CACHE or the option cacheDir',
+  )
 }
 
 function variable(name: string): string | undefined {
@@ -58,7 +67,7 @@ function seconds(name: string, fallback: number): number {
   if (!(value > 0) || !Number.isFinite(value)) {
     throw new EmbedCoreError(
       'ERR_EMBEDCORE_INVALID_OPTION',
-      `${name} must be a number of seconds above 0, but is "${process.env[name]}".`,
+      `Expected a number of seconds above 0 for ${name} but received ${show(process.env[name])}`,
     )
   }
   return value * 1000
@@ -73,7 +82,11 @@ function expand(path: string): string {
 }
 
 function home(): string {
-  return expand(variable('HF_HOME') ?? join(variable('XDG_CACHE_HOME') ?? join(homedir(), '.cache'), 'huggingface'))
+  return expand(variable('HF_HOME') ?? join(variable('XDG_CACHE_HOME') ?? userCache(), 'huggingface'))
+}
+
+function userCache(): string {
+  return join(homeDirectory() ?? noHome('the hub cache'), '.cache')
 }
 
 function cacheDirectory(option: string | undefined): string {
@@ -81,7 +94,7 @@ function cacheDirectory(option: string | undefined): string {
     if (typeof option !== 'string' || option === '') {
       throw new EmbedCoreError(
         'ERR_EMBEDCORE_INVALID_OPTION',
-        `cacheDir must be the path of a directory, but is ${JSON.stringify(option)}.`,
+        `Expected the path of a directory for cacheDir but received ${show(option)}`,
       )
     }
     return resolve(expandHome(option))
@@ -104,13 +117,17 @@ async function implicitToken(): Promise<string | undefined> {
 function checkToken(token: string | undefined): string | undefined {
   if (token === undefined) return undefined
   if (typeof token !== 'string')
-    throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_OPTION', `token must be a string, but is a ${typeof token}.`)
+    throw new EmbedCoreError(
+      'ERR_EMBEDCORE_INVALID_OPTION',
+      `Expected a string for token but received a value of type ${typeof token}`,
+    )
   const trimmed = token.trim()
   if (trimmed === '') return undefined
   if (!/^[\x21-\x7e]+$/.test(trimmed)) {
     throw new EmbedCoreError(
       'ERR_EMBEDCORE_INVALID_OPTION',
-      'The hub token holds spaces, line breaks or characters outside ASCII, so it cannot be a token. It was read from the token option, HF_TOKEN or the token file (HF_TOKEN_PATH, else HF_HOME/token).',
+      'Expected printable ASCII characters without spaces for the hub token but received others ' +
+        '(it is read from the option token, HF_TOKEN or the token file: HF_TOKEN_PATH, else HF_HOME/token)',
     )
   }
   return trimmed
@@ -122,13 +139,14 @@ function endpoint(): string {
   if (url === undefined || !/^https?:$/.test(url.protocol)) {
     throw new EmbedCoreError(
       'ERR_EMBEDCORE_INVALID_OPTION',
-      `HF_ENDPOINT must be an http or https address, but is "${text}".`,
+      `Expected an http or https address for HF_ENDPOINT but received ${show(text)}`,
     )
   }
   if (url.username !== '' || url.password !== '') {
     throw new EmbedCoreError(
       'ERR_EMBEDCORE_INVALID_OPTION',
-      `HF_ENDPOINT (host ${url.host}) must not hold a user name or password; put the token in HF_TOKEN.`,
+      `Expected an address without user name and password for HF_ENDPOINT but received one with them (host ${url.host}); ` +
+        'put the token in HF_TOKEN',
     )
   }
   return text

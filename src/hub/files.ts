@@ -3,7 +3,8 @@
  * names, or of the root. Never the same weights in another format; a repository that has only those is refused before
  * any download.
  */
-import { EmbedCoreError } from '../errors.js'
+import { EmbedCoreError } from '../core/errors.js'
+import { show } from '../core/show.js'
 import { isPlainRelativePath } from './cache.js'
 
 export interface FilePlan {
@@ -42,7 +43,8 @@ export async function planFiles(
   if (first.kind === 'Transformer' && !paths.has(inside(first.path, 'config.json'))) {
     throw new EmbedCoreError(
       'ERR_EMBEDCORE_UNSUPPORTED_MODEL',
-      `The hub repository "${repository}" has no ${inside(first.path, 'config.json')}${paths.has('modules.json') ? '' : ' and no modules.json'}, so it is not an encoder that can be loaded.`,
+      `Expected ${inside(first.path, 'config.json')}${paths.has('modules.json') ? '' : ' or modules.json'} ` +
+        `for an encoder in the hub repository "${repository}" but found none`,
     )
   }
   const small = new Set<string>([...paths].filter((path) => ROOT_FILE.test(path)))
@@ -79,18 +81,22 @@ function filesIn(folder: string, paths: ReadonlySet<string>): Set<string> {
 }
 
 function parseModules(repository: string, json: unknown): Module[] {
-  const bad = (what: string): EmbedCoreError =>
-    new EmbedCoreError('ERR_EMBEDCORE_INVALID_FILE', `modules.json of the hub repository "${repository}" ${what}.`)
-  if (!Array.isArray(json) || json.length === 0) throw bad('must be a list with at least one module')
+  const bad = (expected: string, found: string): EmbedCoreError =>
+    new EmbedCoreError(
+      'ERR_EMBEDCORE_INVALID_FILE',
+      `Expected ${expected} in modules.json of the hub repository "${repository}" but found ${found}`,
+    )
+  if (!Array.isArray(json) || json.length === 0) throw bad('a list of modules', show(json))
   return json.map((entry: unknown, at) => {
     const { path, type } = (typeof entry === 'object' && entry !== null ? entry : {}) as {
       path?: unknown
       type?: unknown
     }
-    if (typeof path !== 'string' || typeof type !== 'string') throw bad(`has no path or type in entry ${at}`)
+    if (typeof path !== 'string' || typeof type !== 'string')
+      throw bad(`"path" and "type" for module ${at}`, show(typeof path === 'string' ? type : path))
     const folder = path.replace(/^\.?\/?$|^\.\//, '').replace(/\/$/, '')
     if (folder !== '' && !isPlainRelativePath(folder))
-      throw bad(`names the folder ${JSON.stringify(path)}, which is not a plain path inside the repository`)
+      throw bad(`a plain path inside the repository for "path" of module ${at}`, show(path))
     return { path: folder, kind: type.split('.').at(-1)! }
   })
 }
@@ -102,18 +108,21 @@ async function shardsOf(
   readJson: (path: string) => Promise<unknown>,
 ): Promise<Set<string>> {
   const index = inside(folder, INDEX)
-  const bad = (what: string): EmbedCoreError =>
-    new EmbedCoreError('ERR_EMBEDCORE_INVALID_FILE', `${index} of the hub repository "${repository}" ${what}.`)
+  const bad = (expected: string, found: string): EmbedCoreError =>
+    new EmbedCoreError(
+      'ERR_EMBEDCORE_INVALID_FILE',
+      `Expected ${expected} in ${index} of the hub repository "${repository}" but found ${found}`,
+    )
   const json = await readJson(index)
   const map = (typeof json === 'object' && json !== null ? json : {}) as { weight_map?: unknown }
-  if (typeof map.weight_map !== 'object' || map.weight_map === null) throw bad('has no weight_map')
+  if (typeof map.weight_map !== 'object' || map.weight_map === null)
+    throw bad('an object for "weight_map"', show(map.weight_map))
   const names = new Set<unknown>(Object.values(map.weight_map))
-  if (names.size === 0) throw bad('names no file')
+  if (names.size === 0) throw bad('files in "weight_map"', 'none')
   const shards = new Set<string>()
   for (const name of names) {
-    if (!isPlainRelativePath(name) || name.includes('/'))
-      throw bad(`names the file ${JSON.stringify(name)}, which is not a plain file name`)
-    if (!paths.has(inside(folder, name))) throw bad(`names ${name}, which is not there`)
+    if (!isPlainRelativePath(name) || name.includes('/')) throw bad('plain file names in "weight_map"', show(name))
+    if (!paths.has(inside(folder, name))) throw bad('files of the repository in "weight_map"', show(name))
     shards.add(inside(folder, name))
   }
   return shards
@@ -122,10 +131,12 @@ async function shardsOf(
 function noSafetensors(repository: string, folder: string, others: string[]): EmbedCoreError {
   const has =
     others.length === 0
-      ? ''
-      : ` It has ${others.slice(0, 4).join(', ')}, which are not read: save the model again with safe_serialization, or see whether a revision refs/pr/… of the repository holds the conversion.`
+      ? 'no weights'
+      : `${others.slice(0, 4).join(', ')}, which are not read: save the model again with safe_serialization, ` +
+        'or see whether a revision refs/pr/… of the repository holds the conversion'
   return new EmbedCoreError(
     'ERR_EMBEDCORE_UNSUPPORTED_MODEL',
-    `The hub repository "${repository}" has no ${inside(folder, SINGLE)} and no ${inside(folder, INDEX)}.${has}`,
+    `Expected ${inside(folder, SINGLE)} or ${inside(folder, INDEX)} in the hub repository "${repository}" ` +
+      `but found ${has}`,
   )
 }

@@ -6,7 +6,8 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 
-import { EmbedCoreError } from '../errors.js'
+import { abortError } from '../core/abort.js'
+import { EmbedCoreError } from '../core/errors.js'
 import type { HubSettings } from './environment.js'
 
 export const ATTEMPTS = 5
@@ -47,13 +48,9 @@ export interface RequestInput {
   method?: 'GET' | 'HEAD'
   headers?: Record<string, string>
   /**
-   * Stop at a redirect to another origin and return it: its headers describe the file, those behind it only the copy.
+   * Stop at a redirect to another origin and return it: its headers describe the file, those of its target only the copy.
    */
   stayOnOrigin?: boolean
-}
-
-export function abortedError(signal: AbortSignal): EmbedCoreError {
-  return new EmbedCoreError('ERR_EMBEDCORE_ABORTED', 'Loading from the hub was aborted.', { cause: signal.reason })
 }
 
 export class HubHttp {
@@ -134,13 +131,13 @@ export class HubHttp {
     try {
       await sleep(Math.min(failure?.retryAfterMs ?? doubling, LONGEST_DELAY_MS), undefined, { signal: this.signal })
     } catch {
-      throw abortedError(this.signal!)
+      throw abortError(this.signal)
     }
   }
 
   private async send(url: URL, input: RequestInput): Promise<Answer> {
     const { settings, signal } = this
-    if (signal?.aborted) throw abortedError(signal)
+    if (signal?.aborted) throw abortError(signal)
     const controller = new AbortController()
     const onAbort = (): void => controller.abort(signal?.reason)
     signal?.addEventListener('abort', onAbort, { once: true })
@@ -201,7 +198,7 @@ export class HubHttp {
   }
 
   private lost(error: unknown, url: URL): Error {
-    if (this.signal?.aborted) return abortedError(this.signal)
+    if (this.signal?.aborted) return abortError(this.signal)
     const { cause, message } = error as { cause?: { code?: unknown; message?: unknown }; message?: unknown }
     return new HubFailure(
       `${url.host}: ${String(cause?.code ?? cause?.message ?? message)}`,
@@ -241,7 +238,7 @@ export function describeFailure(
   const { status, hubCode } = failure
   const { endpoint } = settings
   const page = `${endpoint}/${repository}`
-  const said = failure.hubMessage === undefined ? '' : ` The hub says: "${failure.hubMessage}"`
+  const said = failure.hubMessage === undefined ? '' : `; the hub says: "${failure.hubMessage}"`
   const make = (code: 'ERR_EMBEDCORE_HUB' | 'ERR_EMBEDCORE_NOT_FOUND', sentence: string): EmbedCoreError =>
     new EmbedCoreError(code, sentence + said, { cause: failure })
 
@@ -252,27 +249,30 @@ export function describeFailure(
         : 'with the account of the token in use, and check that the token may read gated repositories'
     return make(
       'ERR_EMBEDCORE_HUB',
-      `The hub does not give this user "${repository}" (${status}): it is gated or restricted. Ask for access at ${page}, ${token}.`,
+      `The hub refuses "${repository}" (${status}): it is gated or restricted; ask for access at ${page}, ${token}`,
     )
   }
   if (status === 401 || status === 403) {
     return make(
       'ERR_EMBEDCORE_HUB',
       settings.token === undefined
-        ? `The hub refuses "${repository}" without a token (${status}): there is no such repository, or it is private or gated. Check the id at ${page}; if it is right, set HF_TOKEN or the token option.`
-        : `The hub refuses "${repository}" with the token in use (${status}): the token is wrong, has expired or may not read it, or there is no such repository. Check ${page} and the token's rights.`,
+        ? `The hub refuses "${repository}" without a token (${status}): there is no such repository, or it is private or ` +
+            `gated; check the id at ${page}, and if it is right, set HF_TOKEN or the token option`
+        : `The hub refuses "${repository}" with the token in use (${status}): the token is wrong, has expired or may not ` +
+            `read it, or there is no such repository; check ${page} and the token's rights`,
     )
   }
   if (status === 404 && hubCode === 'RevisionNotFound') {
     return make(
       'ERR_EMBEDCORE_NOT_FOUND',
-      `The hub repository "${repository}" has no branch, tag or commit "${revision}". See ${page}/tree/main for those it has.`,
+      `Expected a branch, tag or commit of the hub repository "${repository}" for revision but received ` +
+        `"${revision}"; see ${page}/tree/main for those it has`,
     )
   }
   if (status === 404 && hubCode === 'EntryNotFound') {
     return make(
       'ERR_EMBEDCORE_HUB',
-      `The hub lists a file of "${repository}" that it then cannot find (${failure.message}).`,
+      `The hub lists a file of "${repository}" that it then cannot find (${failure.message})`,
     )
   }
   if (status === 404) {
@@ -282,24 +282,28 @@ export function describeFailure(
         : ', or the token in use may not see it'
     return make(
       'ERR_EMBEDCORE_NOT_FOUND',
-      `There is no directory "${repository}" here and the hub at ${endpoint} has no model "${repository}"${secret}.`,
+      `Expected the path of a directory or a hub id for the model but received "${repository}": there is no such ` +
+        `directory, and the hub at ${endpoint} has no model of that name${secret}`,
     )
   }
   if (status === 429)
     return make(
       'ERR_EMBEDCORE_HUB',
-      `The hub at ${endpoint} has too many requests from here (429) and still refuses "${repository}" after ${ATTEMPTS} attempts. Wait, or set a token.`,
+      `The hub at ${endpoint} has too many requests from here (429) and still refuses "${repository}" after ` +
+        `${ATTEMPTS} attempts; wait, or set a token`,
     )
   if (status >= 500)
     return make(
       'ERR_EMBEDCORE_HUB',
-      `The hub at ${endpoint} is out of order: ${failure.message} for "${repository}". What was downloaded so far is kept and resumed.`,
+      `The hub at ${endpoint} is out of order: ${failure.message} for "${repository}"; ` +
+        'what was downloaded so far is kept and resumed',
     )
   if (status === 0) {
     return make(
       'ERR_EMBEDCORE_HUB',
-      `"${repository}" could not be downloaded (${failure.message}), and ${settings.cacheDir} has no complete copy. Check the network and HF_ENDPOINT (${endpoint}); what was downloaded so far is kept and resumed.`,
+      `"${repository}" could not be downloaded (${failure.message}), and ${settings.cacheDir} has no complete copy; ` +
+        `check the network and HF_ENDPOINT (${endpoint}); what was downloaded so far is kept and resumed`,
     )
   }
-  return make('ERR_EMBEDCORE_HUB', `The hub gave no usable answer for "${repository}": ${failure.message}.`)
+  return make('ERR_EMBEDCORE_HUB', `The hub gave no usable answer for "${repository}": ${failure.message}`)
 }

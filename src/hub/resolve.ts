@@ -3,18 +3,21 @@
  * come through the cache that huggingface_hub (Python) uses too. Without network: `offline`, a commit that is cached,
  * and a branch or tag that is cached while the hub cannot be reached (with a warning).
  *
- * Commits and listings are asked through @huggingface/hub. The transfer of files is ours (hub-download.ts), because the
+ * Commits and listings are asked through @huggingface/hub. The transfer of files is ours (download.ts), because the
  * client's own does not resume, compare checksums, lock, report progress or stop on a signal.
  */
 import { readFile, stat } from 'node:fs/promises'
 import { isAbsolute, join, resolve } from 'node:path'
 
-import { EmbedCoreError } from '../errors.js'
+import { abortError } from '../core/abort.js'
+import { EmbedCoreError } from '../core/errors.js'
+import { clip, reason, show } from '../core/show.js'
 import { COMMIT, fileSize, isPlainRelativePath, RepoCache, type RepoFile } from './cache.js'
 import { ensureFile } from './download.js'
-import { expandHome, hubSettings, type HubOptions, type HubSettings } from './environment.js'
+import { expandHome, hubSettings, type HubSettings } from './environment.js'
 import { planFiles } from './files.js'
-import { abortedError, ATTEMPTS, describeFailure, HubFailure, HubHttp } from './http.js'
+import { ATTEMPTS, describeFailure, HubFailure, HubHttp } from './http.js'
+import type { HubOptions } from './types.js'
 
 const FILES_AT_ONCE = 4
 const MOST_FILES = 200_000
@@ -23,11 +26,11 @@ const LARGEST_JSON = 64 * 2 ** 20
 
 /** The absolute directory of the model. */
 export async function resolveModel(pathOrHubId: string, options: HubOptions = {}): Promise<string> {
-  if (options.signal?.aborted) throw abortedError(options.signal)
+  if (options.signal?.aborted) throw abortError(options.signal)
   if (typeof pathOrHubId !== 'string' || pathOrHubId === '') {
     throw new EmbedCoreError(
       'ERR_EMBEDCORE_INVALID_OPTION',
-      `A model is named by the path of a directory or by a hub id, but ${JSON.stringify(pathOrHubId) ?? String(pathOrHubId)} was given.`,
+      `Expected the path of a directory or a hub id for the model but received ${show(pathOrHubId)}`,
     )
   }
   const path = resolve(expandHome(pathOrHubId))
@@ -36,18 +39,21 @@ export async function resolveModel(pathOrHubId: string, options: HubOptions = {}
   if (kind === 'file')
     throw new EmbedCoreError(
       'ERR_EMBEDCORE_NOT_FOUND',
-      `"${pathOrHubId}" is a file; give the directory that holds the model's files.`,
+      `Expected the directory that holds the model's files but received the file ${show(pathOrHubId)}`,
     )
   if (/^(?:\.{0,2}[/\\]|~|\.{1,2}$)/.test(pathOrHubId) || isAbsolute(pathOrHubId)) {
     throw new EmbedCoreError(
       'ERR_EMBEDCORE_NOT_FOUND',
-      `There is no directory "${pathOrHubId}"${path === pathOrHubId ? '' : ` (${path})`}.`,
+      `Expected the path of a directory for the model but received ${show(pathOrHubId)}: ` +
+        `there is no directory ${path}`,
     )
   }
   if (!isHubId(pathOrHubId)) {
     throw new EmbedCoreError(
       'ERR_EMBEDCORE_NOT_FOUND',
-      `"${pathOrHubId}" names no model: as a path, there is no directory ${path}; as a hub id, it must be "name" or "organisation/name" of at most 96 letters, digits, "-", "_" and "." each.`,
+      `Expected the path of a directory or a hub id for the model but received ${show(pathOrHubId)}: ` +
+        `there is no directory ${clip(path, 200)}, and a hub id is "name" or "organisation/name" ` +
+        'of at most 96 letters, digits, "-", "_" and "." each',
     )
   }
   return fromHub(pathOrHubId, options)
@@ -76,7 +82,7 @@ async function fromHub(repository: string, options: HubOptions): Promise<string>
   if (!isPlainRelativePath(revision)) {
     throw new EmbedCoreError(
       'ERR_EMBEDCORE_INVALID_OPTION',
-      `revision must be a branch, tag or commit, but is ${JSON.stringify(revision)}.`,
+      `Expected a branch, tag or commit for revision but received ${show(revision)}`,
     )
   }
   const settings = await hubSettings(options)
@@ -89,7 +95,9 @@ async function fromHub(repository: string, options: HubOptions): Promise<string>
       if (kept.directory !== undefined) return kept.directory
       throw new EmbedCoreError(
         'ERR_EMBEDCORE_HUB_OFFLINE',
-        `"${repository}" is not ready for use offline: the cache ${settings.cacheDir} holds ${kept.missing}. There is no directory of that name either. Load it once with network, or run \`hf download ${repository}\`.`,
+        `Expected a complete copy of "${repository}" for offline use but found ${kept.missing} in the cache ` +
+          `${settings.cacheDir}, and no directory of that name; load it once with network, or run ` +
+          `\`hf download ${repository}\``,
       )
     }
     if (kept.directory !== undefined && commit === revision) return kept.directory
@@ -99,7 +107,8 @@ async function fromHub(repository: string, options: HubOptions): Promise<string>
     if (error instanceof EmbedCoreError || !isSystemError(error)) throw error
     throw new EmbedCoreError(
       'ERR_EMBEDCORE_HUB',
-      `The files of "${repository}" could not be kept in the hub cache ${settings.cacheDir}: ${error.message}. Set cacheDir or HF_HUB_CACHE to a directory that can be written and has room.`,
+      `The files of "${repository}" could not be kept in the hub cache ${settings.cacheDir}: ${error.message}; ` +
+        'set cacheDir or HF_HUB_CACHE to a directory that can be written and has room',
       { cause: error },
     )
   }
@@ -140,7 +149,7 @@ async function cachedSnapshot(cache: RepoCache, commit: string): Promise<Cached>
     return { directory }
   } catch (error) {
     if (!(error instanceof EmbedCoreError) && (error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
-    return missing(`only a part (${(error as Error).message.replace(/\.$/, '')})`)
+    return missing(`only a part (${(error as Error).message})`)
   }
 }
 
@@ -181,7 +190,7 @@ async function online(
   } catch (error) {
     if (error instanceof HubFailure && error.transient && kept !== undefined) {
       process.emitWarning(
-        `The hub could not be asked for the newest "${repository}" (${error.message}); the cached ${kept} is used.`,
+        `The hub could not be asked for the newest "${repository}" (${error.message}); the cached ${kept} is used`,
         'EmbedCoreWarning',
       )
       return kept
@@ -215,7 +224,8 @@ async function importClient(): Promise<Client> {
   } catch (error) {
     throw new EmbedCoreError(
       'ERR_EMBEDCORE_HUB',
-      'Loading a model from the hub needs the package @huggingface/hub, which could not be loaded. Possible solutions: npm i @huggingface/hub, or give the path of a directory.',
+      'Expected the package @huggingface/hub for a model of the hub but could not load it; ' +
+        'npm i @huggingface/hub, or give the path of a directory',
       { cause: error },
     )
   }
@@ -283,7 +293,7 @@ async function readJson(repository: string, file: string, path: string): Promise
   if (size !== undefined && size > LARGEST_JSON)
     throw new EmbedCoreError(
       'ERR_EMBEDCORE_INVALID_FILE',
-      `${path} of the hub repository "${repository}" has ${size} bytes, too many for a settings file.`,
+      `Expected at most ${LARGEST_JSON} bytes for ${path} of the hub repository "${repository}" but found ${size}`,
     )
   const text = await readFile(file, 'utf8')
   try {
@@ -291,7 +301,7 @@ async function readJson(repository: string, file: string, path: string): Promise
   } catch (error) {
     throw new EmbedCoreError(
       'ERR_EMBEDCORE_INVALID_FILE',
-      `${path} of the hub repository "${repository}" is not JSON: ${(error as Error).message}.`,
+      `Expected JSON in ${path} of the hub repository "${repository}" but found something else: ${reason(error)}`,
       { cause: error },
     )
   }

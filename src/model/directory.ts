@@ -6,11 +6,11 @@
  */
 import { open, stat } from 'node:fs/promises'
 import path from 'node:path'
-import type { RawLayerWeights, RawModule } from '../binding.js'
-import { EmbedCoreError } from '../errors.js'
-import { reason, show } from '../show.js'
-import type { PoolingMode, SimilarityName } from '../types.js'
-import { type Fields, readFields } from './json-file.js'
+import type { RawLayerWeights, RawModule } from '../core/binding.js'
+import { EmbedCoreError } from '../core/errors.js'
+import { reason, show } from '../core/show.js'
+import { type PoolingMode, SIMILARITIES, type SimilarityName } from '../core/names.js'
+import { type Fields, readFields } from '../core/json-file.js'
 import {
   type ModuleEntry,
   type Pooling,
@@ -46,7 +46,6 @@ export interface ModelDescription {
 }
 
 const WEIGHT_FILES = ['model.safetensors', 'model.safetensors.index.json'] as const
-const SIMILARITIES: readonly SimilarityName[] = ['cosine', 'dot', 'euclidean', 'manhattan']
 
 export async function readModelDirectory(directory: string): Promise<ModelDescription> {
   const root = path.resolve(directory)

@@ -4,11 +4,12 @@
  * Measured once and remembered, in this process and in the user's cache. Loads of the same model that come at the same
  * time share one measurement.
  */
-import { EmbedCoreError, toEmbedCoreError } from '../errors.js'
-import type { Dtype, DtypeChoice } from '../types.js'
+import { withOwnStack } from '../core/errors.js'
+import type { Dtype } from '../core/names.js'
+import type { DtypeChoice } from './info.js'
 import { fastestFaithful, measureDtypes, type OpenForMeasuring } from './dtype-measure.js'
 import { recall, remember } from './dtype-memory.js'
-import { abortError } from './run.js'
+import { abortError } from '../core/abort.js'
 
 export interface ChosenDtype extends DtypeChoice {
   readonly dtype: Dtype
@@ -41,9 +42,7 @@ export async function chooseDtype(
   try {
     return await unlessAborted(choosing.result, signal)
   } catch (error) {
-    // Made anew: several callers may wait for the same failure, and each has a stack of its own.
-    const { code, message, cause } = toEmbedCoreError(error)
-    throw new EmbedCoreError(code, message, { cause: cause ?? error })
+    throw withOwnStack(error)
   } finally {
     choosing.waiting--
     if (choosing.waiting === 0 && !choosing.finished) {

@@ -2,10 +2,12 @@
  * What each dtype does with a model on this machine: how near its vectors stay to those of float32, and how fast they
  * come.
  */
-import { EmbedCoreError, type ErrorCode, toEmbedCoreError } from '../errors.js'
-import type { Dtype, DtypeMeasurement, SentenceEmbeddings } from '../types.js'
-import { similarity } from '../vectors.js'
-import { abortError } from './run.js'
+import { EmbedCoreError, type ErrorCode, toEmbedCoreError } from '../core/errors.js'
+import type { Dtype } from '../core/names.js'
+import type { SentenceEmbeddings } from '../core/types.js'
+import type { DtypeMeasurement } from './info.js'
+import { similarity } from '../core/vectors.js'
+import { abortError } from '../core/abort.js'
 
 /** What `'auto'` asks of every text's cosine to its float32 vector. */
 export const LEAST_COSINE = 0.9999

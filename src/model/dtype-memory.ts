@@ -1,15 +1,16 @@
 /**
- * Where the choices of `dtype: 'auto'` are remembered: one small JSON file in the user's cache. It only saves time, so
- * a file that cannot be read or written is no error, a broken one is written anew, and of two processes that write at
- * once one may have to measure again.
+ * Where the choices of `dtype: 'auto'` are remembered: one small JSON file in the user's cache. It only saves time: a
+ * file that cannot be read or written is not an error, a broken one is written again, and of two processes that write at
+ * the same time one may have to measure again.
  */
 import { createHash, randomUUID } from 'node:crypto'
 import { mkdir, readdir, readFile, realpath, rename, rm, stat, writeFile } from 'node:fs/promises'
-import { cpus, homedir } from 'node:os'
+import { cpus } from 'node:os'
 import path from 'node:path'
-import type { Dtype, DtypeMeasurement } from '../types.js'
+import { homeDirectory } from '../core/home.js'
+import { type Dtype, DTYPES } from '../core/names.js'
+import type { DtypeMeasurement } from './info.js'
 import type { ModelDescription } from './directory.js'
-import { DTYPES } from './encode-options.js'
 
 export interface RememberedDtype {
   readonly dtype: Dtype
@@ -17,7 +18,7 @@ export interface RememberedDtype {
 }
 
 const FILE = 'dtype-choices.json'
-/** Models that were changed or deleted leave their entries behind; the oldest go. */
+/** Entries of models that were changed or deleted stay; the oldest go first. */
 const MOST_ENTRIES = 256
 
 /** The machine as far as its speed and its arithmetic depend on it, and the version whose kernels were measured. */
@@ -61,7 +62,7 @@ async function stateOfFiles(directory: string): Promise<[string, number, number]
         const { size, mtimeMs } = await stat(file)
         return [file, size, mtimeMs]
       } catch {
-        return [path.join(directory, name), 0, 0] // A link to nowhere; whether that matters, loading tells.
+        return [path.join(directory, name), 0, 0] // A dangling link; loading tells whether it matters.
       }
     }),
   )
@@ -75,6 +76,7 @@ export async function remember(key: string, choice: RememberedDtype): Promise<vo
   const { [key]: _before, ...others } = await readEntries()
   const kept = [...Object.entries(others), [key, choice] as const].slice(-MOST_ENTRIES)
   const directory = cacheDirectory()
+  if (directory === null) return
   const unfinished = path.join(directory, `${FILE}.${randomUUID()}`)
   try {
     await mkdir(directory, { recursive: true })
@@ -85,21 +87,22 @@ export async function remember(key: string, choice: RememberedDtype): Promise<vo
   }
 }
 
-/** Read at every call, like the hub's variables. */
-function cacheDirectory(): string {
+/** Read at every call, like the hub's variables. null = the user has no home and no variable names a directory. */
+function cacheDirectory(): string | null {
   const { EMBEDCORE_CACHE: own, XDG_CACHE_HOME: shared } = process.env
   if (own !== undefined && own !== '') return path.resolve(own)
-  return path.join(
-    shared !== undefined && path.isAbsolute(shared) ? shared : path.join(homedir(), '.cache'),
-    'embedcore',
-  )
+  if (shared !== undefined && path.isAbsolute(shared)) return path.join(shared, 'embedcore')
+  const home = homeDirectory()
+  return home === null ? null : path.join(home, '.cache', 'embedcore')
 }
 
-/** The entries that are what this version writes; what else the file holds is passed over. */
+/** The entries in the form that this version writes; everything else in the file is passed over. */
 async function readEntries(): Promise<Record<string, RememberedDtype>> {
+  const directory = cacheDirectory()
+  if (directory === null) return {}
   let found: unknown
   try {
-    found = JSON.parse(await readFile(path.join(cacheDirectory(), FILE), 'utf8'))
+    found = JSON.parse(await readFile(path.join(directory, FILE), 'utf8'))
   } catch {
     return {}
   }

@@ -2,14 +2,13 @@
  * From the options of load and encode, and what the model says itself, to the settings of the tokenizer and the native
  * plan.
  */
-import type { RawPlanOptions } from '../binding.js'
-import { EmbedCoreError } from '../errors.js'
+import type { RawPlanOptions } from '../core/binding.js'
+import { EmbedCoreError } from '../core/errors.js'
 import {
   abortSignal,
   callback,
   checkOptions,
   either,
-  filledText,
   flag,
   integer,
   invalidOption,
@@ -19,36 +18,24 @@ import {
   quantizationRanges,
   type Rule,
   text,
-} from '../options.js'
-import { show } from '../show.js'
-import type {
-  AttentionMode,
-  DownloadProgress,
-  Dtype,
-  EncodeOptions,
-  EncodeProgress,
-  LayerSelection,
-  LoadOptions,
-  PoolingMode,
-  Precision,
-} from '../types.js'
+} from '../core/options.js'
+import { show } from '../core/show.js'
+import {
+  type AttentionMode,
+  ATTENTIONS,
+  FUSIONS,
+  type OutputMode,
+  OUTPUTS,
+  POOLINGS,
+  type Precision,
+  PRECISIONS,
+  SIDES,
+} from '../core/names.js'
+import type { EncodeOptions, EncodeProgress, LayerSelection } from './types.js'
 import type { ModelDescription } from './directory.js'
 import { parseLayers } from './layers.js'
 import { resolvePrompt } from './prompts.js'
 import type { TokenizeRequest } from './tokenizer.js'
-
-const POOLING = [
-  'cls',
-  'mean',
-  'max',
-  'mean_sqrt_len',
-  'weightedmean',
-  'lasttoken',
-] as const satisfies readonly PoolingMode[]
-const ATTENTION = ['causal', 'bidirectional', 'prefix'] as const satisfies readonly AttentionMode[]
-const PRECISION = ['float32', 'int8', 'uint8', 'binary', 'ubinary'] as const satisfies readonly Precision[]
-
-export const DTYPES = ['float32', 'bfloat16', 'int8'] as const satisfies readonly Dtype[]
 
 /** Its grammar is checked by `parseLayers`, which knows how many layers there are. */
 const layerSelection: Rule<LayerSelection> = either(
@@ -56,88 +43,44 @@ const layerSelection: Rule<LayerSelection> = either(
   listOf(integer(-(2 ** 31), 2 ** 31 - 1)),
 )
 
-export const ENCODE_RULES = {
-  pooling: oneOrMore(oneOf(...POOLING)),
-  layers: layerSelection,
-  layerFusion: oneOf('mean', 'concat'),
-  attention: oneOrMore(oneOf(...ATTENTION)),
-  prefixTokens: either(integer(0), listOf(integer(0))),
-  output: oneOf('sentence', 'token'),
-  normalize: flag,
-  dimensions: integer(1),
-  precision: oneOf(...PRECISION),
-  ranges: quantizationRanges,
+/** The options that decide how texts become tokens. */
+export const TOKENIZE_RULES = {
   prompt: text,
   promptName: text,
   maxTokens: integer(1),
-  truncate: oneOf('right', 'left', true, false),
+  truncate: oneOf(...SIDES, true, false),
   signal: abortSignal,
+}
+
+export const ENCODE_RULES = {
+  pooling: oneOrMore(oneOf(...POOLINGS)),
+  layers: layerSelection,
+  layerFusion: oneOf(...FUSIONS),
+  attention: oneOrMore(oneOf(...ATTENTIONS)),
+  prefixTokens: either(integer(0), listOf(integer(0))),
+  output: oneOf(...OUTPUTS),
+  normalize: flag,
+  dimensions: integer(1),
+  precision: oneOf(...PRECISIONS),
+  ranges: quantizationRanges,
+  ...TOKENIZE_RULES,
   onProgress: callback<(progress: EncodeProgress) => void>(),
-}
-
-export const LOAD_RULES = {
-  device: oneOf('auto', 'cpu'),
-  dtype: oneOf('auto', ...DTYPES),
-  threads: integer(1, 1024),
-  maxBatchTokens: integer(1),
-  maxQueueTokens: integer(1),
-  maxTokens: integer(1),
-  revision: filledText,
-  cacheDir: filledText,
-  token: filledText,
-  offline: flag,
-  onProgress: callback<(progress: DownloadProgress) => void>(),
-  signal: abortSignal,
-}
-
-/**
- * Options of load; null = the caller named none and the default depends on the machine, the environment or the model.
- */
-export interface ResolvedLoad {
-  device: 'cpu'
-  dtype: Dtype | 'auto'
-  threads: number | null
-  maxBatchTokens: number
-  maxQueueTokens: number
-  maxTokens: number | null
-  revision: string
-  cacheDir: string | null
-  token: string | null
-  offline: boolean | null
-  onProgress: ((progress: DownloadProgress) => void) | null
-  signal: AbortSignal | null
-}
-
-export function resolveLoadOptions(options?: LoadOptions): ResolvedLoad {
-  const given = checkOptions(options, LOAD_RULES)
-  return {
-    device: 'cpu',
-    dtype: given.dtype ?? 'float32',
-    threads: given.threads ?? null,
-    maxBatchTokens: given.maxBatchTokens ?? 4096,
-    maxQueueTokens: given.maxQueueTokens ?? 16 * 1024 * 1024,
-    maxTokens: given.maxTokens ?? null,
-    revision: given.revision ?? 'main',
-    cacheDir: given.cacheDir ?? null,
-    token: given.token ?? null,
-    offline: given.offline ?? null,
-    onProgress: given.onProgress ?? null,
-    signal: given.signal ?? null,
-  }
 }
 
 /** What is known of the model when a call comes in, beside its description. */
 export interface CallLimits {
   /** Longest sequence the model computes; null = any. */
   tokenLimit?: number | null
-  /** Texts in the call, to check lists that have one entry a text. */
+  /** Texts in the call, to check lists that have one entry per text. */
   texts?: number
+  /** The prompt by name when the call names none; null = the model's default prompt. */
+  fallbackPrompt?: string | null
 }
 
 export interface ResolvedEncode {
   plan: RawPlanOptions
   tokenize: TokenizeRequest
-  output: 'sentence' | 'token'
+  output: OutputMode
   precision: Precision
   ranges: Float32Array | null
   /** Whether the prompt's tokens are left out of pooling, as the model says. */
@@ -185,7 +128,7 @@ export function resolveEncodeOptions(
       maxTokens: given.maxTokens,
       // true = at the end the tokenizer's files name.
       truncate: given.truncate === true ? undefined : given.truncate,
-      prompt: resolvePrompt(description, given),
+      prompt: resolvePrompt(description, withFallback(given, limits.fallbackPrompt ?? null)),
       wantOffsets: output === 'token',
       signal: given.signal,
     },
@@ -213,6 +156,10 @@ function prefixTokens(
   if (Array.isArray(given) && texts !== undefined && given.length !== texts)
     throw invalidOption('prefixTokens', `one number or a list of ${texts}, one a text,`, given)
   return given
+}
+
+function withFallback(given: Given, promptName: string | null): Pick<Given, 'prompt' | 'promptName'> {
+  return promptName === null || given.prompt !== undefined || given.promptName !== undefined ? given : { promptName }
 }
 
 type Given = ReturnType<typeof checkOptions<typeof ENCODE_RULES>>

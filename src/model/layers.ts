@@ -2,9 +2,9 @@
  * The `layers` option: which hidden states, numbered as transformers numbers them (0 = embeddings, 1 = first layer, -1
  * = last).
  */
-import { EmbedCoreError } from '../errors.js'
-import { show } from '../show.js'
-import type { LayerSelection } from '../types.js'
+import { EmbedCoreError } from '../core/errors.js'
+import { show } from '../core/show.js'
+import type { LayerSelection } from './types.js'
 
 const RANGE = /^(-?\d{1,9})-(-?\d{1,9})$/
 const NUMBER = /^-?\d{1,9}$/

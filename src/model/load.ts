@@ -1,17 +1,19 @@
 /** embedCore.load(): from a path or hub id to a model in memory. */
-import type { RawLoadOptions, RawModel } from '../binding.js'
-import { EmbedCoreError, toEmbedCoreError } from '../errors.js'
-import { native } from '../native.js'
-import { invalidOption } from '../options.js'
-import type { Dtype, DtypeChoice, LoadOptions } from '../types.js'
-import { packageVersion } from '../version.js'
+import type { RawLoadOptions, RawModel } from '../core/binding.js'
+import { EmbedCoreError, toEmbedCoreError, withOwnStack } from '../core/errors.js'
+import { native } from '../core/native.js'
+import { invalidOption } from '../core/options.js'
+import type { Dtype } from '../core/names.js'
+import { reason } from '../core/show.js'
+import type { DtypeChoice } from './info.js'
+import { packageVersion } from '../core/version.js'
 import { type ModelDescription, readModelDirectory } from './directory.js'
 import { chooseDtype } from './dtype-choice.js'
 import { choiceKey } from './dtype-memory.js'
-import { type ResolvedLoad, resolveLoadOptions } from './encode-options.js'
+import { type LoadOptions, type ResolvedLoad, resolveLoadOptions } from './load-options.js'
 import { resolveModel } from '../hub/resolve.js'
-import { Model, type ModelParts } from './model.js'
-import { abortError } from './run.js'
+import { createModel, type Model, type ModelParts } from './model.js'
+import { abortError } from '../core/abort.js'
 import { TextTokenizer } from './tokenizer.js'
 
 /** More than the texts of a measurement have. */
@@ -19,13 +21,26 @@ const MEASURING_QUEUE_TOKENS = 1 << 20
 
 export async function loadModel(pathOrHubId: string, options?: LoadOptions): Promise<Model> {
   const given = resolveLoadOptions(options)
+  try {
+    return await load(pathOrHubId, given)
+  } catch (error) {
+    throw isSystemError(error) ? toEmbedCoreError(error, 'ERR_EMBEDCORE_INVALID_FILE') : toEmbedCoreError(error)
+  }
+}
+
+/** What the file system refused. */
+function isSystemError(error: unknown): boolean {
+  return error instanceof Error && 'syscall' in error
+}
+
+async function load(pathOrHubId: string, given: ResolvedLoad): Promise<Model> {
   const addon = native() // First: without it nothing below is of use, and its error says what to do.
   const directory = await resolveModel(pathOrHubId, {
     revision: given.revision,
     ...(given.cacheDir === null ? {} : { cacheDir: given.cacheDir }),
     ...(given.token === null ? {} : { token: given.token }),
     ...(given.offline === null ? {} : { offline: given.offline }),
-    ...(given.onProgress === null ? {} : { onProgress: given.onProgress }),
+    ...(given.onProgress === null ? {} : { onProgress: guarded(given.onProgress) }),
     ...(given.signal === null ? {} : { signal: given.signal }),
   })
   const description = await readModelDirectory(directory)
@@ -59,6 +74,19 @@ export async function loadModel(pathOrHubId: string, options?: LoadOptions): Pro
   return open(opening, dtype, choice)
 }
 
+/** A caller's callback: what it throws ends the load with a coded error. */
+function guarded<T>(onProgress: (progress: T) => void): (progress: T) => void {
+  return (progress) => {
+    try {
+      onProgress(progress)
+    } catch (error) {
+      throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_OPTION', `The call's onProgress threw: ${reason(error)}`, {
+        cause: error,
+      })
+    }
+  }
+}
+
 /** All that is known before weights are read. */
 interface Opening {
   name: string
@@ -66,12 +94,6 @@ interface Opening {
   description: ModelDescription
   threads: number
   tokenizer: Promise<TextTokenizer>
-}
-
-/** The tokenizer was begun long before anybody waited for it: its error's own stack does not know the caller. */
-function madeHere(reason: unknown): EmbedCoreError {
-  const error = toEmbedCoreError(reason)
-  return new EmbedCoreError(error.code, error.message, { cause: error.cause ?? error })
 }
 
 async function open(
@@ -93,9 +115,9 @@ async function open(
     tokenizer,
   ])
   try {
-    // Made anew behind the await, so that the stack leads to the caller.
+    // Made again after the await, so that the stack leads to the caller.
     if (weights.status === 'rejected') throw toEmbedCoreError(weights.reason)
-    if (words.status === 'rejected') throw madeHere(words.reason)
+    if (words.status === 'rejected') throw withOwnStack(words.reason)
     if (given.signal?.aborted === true) throw abortError(given.signal)
     return assemble(
       { name, raw: weights.value, rawInfo: weights.value.info, tokenizer: words.value, description, dtypeChoice },
@@ -145,5 +167,5 @@ function assemble(parts: Omit<ModelParts, 'maxTokens'>, asked: number | null): M
   }
   const limit = tokenizer.maxTokens
   const maxTokens = positions === null ? limit : Math.min(limit ?? positions, positions)
-  return new Model({ ...parts, maxTokens })
+  return createModel({ ...parts, maxTokens })
 }

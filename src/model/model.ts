@@ -1,44 +1,42 @@
 /** A loaded model: what `embedCore.load()` returns. */
-import type { RawModel, RawModelInfo, RawPlan, RawPlanOptions } from '../binding.js'
-import { EmbedCoreError, toEmbedCoreError } from '../errors.js'
-import { sentenceEmbeddings, tokenEmbeddings } from '../results.js'
-import { show } from '../show.js'
+import type { RawModel, RawPlan, RawPlanOptions } from '../core/binding.js'
+import { EmbedCoreError, toEmbedCoreError } from '../core/errors.js'
+import { allocate } from '../core/memory.js'
+import { checkOptions } from '../core/options.js'
+import { sentenceEmbeddings, tokenEmbeddings, tokenizedTexts } from '../core/results.js'
+import { reason, show } from '../core/show.js'
+import type { Precision } from '../core/names.js'
+import type { SentenceEmbeddings, TokenEmbeddings, TokenizedTexts } from '../core/types.js'
+import type { Similarities } from '../core/vectors.js'
+import { describe, type ModelFacts, type ModelInfo } from './info.js'
 import type {
-  Dtype,
-  DtypeChoice,
   EncodeOptions,
-  ModelInfo,
-  Precision,
-  SentenceEmbeddings,
   SentenceOptions,
-  Similarities,
   StreamedEmbedding,
   StreamOptions,
-  TokenEmbeddings,
+  TokenizeOptions,
   TokenOptions,
-} from '../types.js'
-import { quantize, similarity, type SimilarityOptions, type Vectors } from '../vectors.js'
-import type { ModelDescription } from './directory.js'
-import { resolveEncodeOptions, type ResolvedEncode } from './encode-options.js'
+} from './types.js'
+import { quantize, similarity, type SimilarityOptions, type Vectors } from '../core/vectors.js'
+import { type ResolvedEncode, resolveEncodeOptions, TOKENIZE_RULES } from './encode-options.js'
 import { DOCUMENT_PROMPT, QUERY_PROMPT } from './prompts.js'
 import { runTexts } from './run.js'
 import { encodeStream } from './stream.js'
 import type { TextTokenizer } from './tokenizer.js'
+import { UnknownTokens } from './unknown-tokens.js'
 
 /** Plans are few; a caller who makes up options per call must not fill the memory. */
 const REMEMBERED_PLANS = 64
 
-export interface ModelParts {
-  name: string
+export interface ModelParts extends ModelFacts {
   raw: RawModel
-  rawInfo: RawModelInfo
-  description: ModelDescription
-  /** What chose the dtype; null = the caller. */
-  dtypeChoice: DtypeChoice | null
   tokenizer: TextTokenizer
-  /** Tokens a text is cut to when a call does not say; null = never. */
-  maxTokens: number | null
 }
+
+/** Models are made by `createModel` alone, also where TypeScript does not watch. */
+const KEY = Symbol('Model')
+let create: (parts: ModelParts) => Model
+export const createModel = (parts: ModelParts): Model => create(parts)
 
 /**
  * A model in memory. Calls may overlap, from any number of places: their texts are packed together. A vector depends on
@@ -51,8 +49,32 @@ export class Model implements AsyncDisposable, Disposable {
   private parts: ModelParts | null
   private readonly plans = new Map<string, RawPlan>()
 
-  /** @internal Use `embedCore.load()`. */
-  constructor(parts: ModelParts) {
+  /** For `using`: frees the model at the end of the block. */
+  declare readonly [Symbol.dispose]: () => void
+  /** For `await using`: as `dispose`. */
+  declare readonly [Symbol.asyncDispose]: () => Promise<void>
+
+  static {
+    create = (parts) => new Model(parts, KEY)
+    // Only where the symbols exist: on Node 20 and 22 the vm contexts of test runners have none, and a method named by
+    // an absent symbol would be called "undefined".
+    const define = (name: symbol | undefined, value: (this: Model) => unknown): void => {
+      if (typeof name === 'symbol') Object.defineProperty(this.prototype, name, { value, configurable: true })
+    }
+    define(Symbol.dispose, function () {
+      this.release()
+    })
+    define(Symbol.asyncDispose, function () {
+      return this.dispose()
+    })
+  }
+
+  private constructor(parts: ModelParts, key: symbol) {
+    if (key !== KEY)
+      throw new EmbedCoreError(
+        'ERR_EMBEDCORE_INVALID_OPTION',
+        'Expected load() for a new model but received new Model()',
+      )
     this.parts = parts
     this.info = describe(
       parts,
@@ -65,59 +87,63 @@ export class Model implements AsyncDisposable, Disposable {
    * loop.
    *
    * An empty list gives no rows. Lone surrogates count as U+FFFD. A text longer than the limit is cut, and
-   * `omittedTokens` says by how much.
-   * @throws ERR_EMBEDCORE_INVALID_OPTION, _UNKNOWN_OPTION, _INVALID_TEXT for what was asked; _TEXT_TOO_LONG with
-   *   `truncate: false`; _QUEUE_FULL when more tokens wait than `maxQueueTokens`; _ABORTED; _DISPOSED; _NON_FINITE when
-   *   the weights give no number; _OUT_OF_MEMORY.
+   * `omittedTokens` says by how much. A text that holds nothing the tokenizer knows causes a process warning with the
+   * code EMBEDCORE_UNKNOWN_TEXT, once per call; `unknownTokens` counts such tokens.
+   * @throws ERR_EMBEDCORE_INVALID_OPTION, _UNKNOWN_OPTION, _INVALID_TEXT for a wrong call; _TEXT_TOO_LONG with
+   *   `truncate: false`; _NO_RANGES for int8 and uint8 of a single text; _QUEUE_FULL when more tokens wait than
+   *   `maxQueueTokens`; _ABORTED; _DISPOSED; _NON_FINITE when the weights give no number; _OUT_OF_MEMORY.
+   * @example
+   * const { data, shape } = await model.encode(['one text', 'another'])
+   * const bits = await model.encode(texts, { precision: 'ubinary', dimensions: 256 })
    */
   encode<P extends Precision = 'float32'>(
     texts: string | readonly string[],
     options?: SentenceOptions<P>,
   ): Promise<SentenceEmbeddings<P>>
   encode(texts: string | readonly string[], options: TokenOptions): Promise<TokenEmbeddings>
-  encode(texts: string | readonly string[], options?: EncodeOptions): Promise<SentenceEmbeddings | TokenEmbeddings>
+  encode(
+    texts: string | readonly string[],
+    options?: EncodeOptions,
+  ): Promise<SentenceEmbeddings<Precision> | TokenEmbeddings>
   async encode(
     texts: string | readonly string[],
     options?: EncodeOptions,
-  ): Promise<SentenceEmbeddings | TokenEmbeddings> {
-    const parts = this.alive()
-    const list = listOfTexts(texts)
-    const call = this.resolve(parts, options, list.length)
-    const plan = this.plan(parts, call.plan)
-    const { rows, tokenCounts, omittedTokens, chunks } = await runTexts(list, {
-      raw: parts.raw,
-      plan,
-      tokenizer: parts.tokenizer,
-      call,
-      maxTokens: parts.maxTokens,
-    })
-    if (call.output === 'token') return tokenEmbeddings(chunks, plan.dimension, (ids) => parts.tokenizer.tokens(ids))
-    if (call.precision === 'float32')
-      return sentenceEmbeddings('float32', rows, plan.dimension, tokenCounts, omittedTokens)
-    const { data, columns, ranges } = await quantize(rows, plan.dimension, call.precision, call.ranges)
-    return sentenceEmbeddings(call.precision, data, columns, tokenCounts, omittedTokens, ranges)
+  ): Promise<SentenceEmbeddings<Precision> | TokenEmbeddings> {
+    return this.run(texts, options, null)
   }
 
-  /** `encode` with the model's prompt `query`, unless the call names another. */
+  /**
+   * `encode` with the model's prompt `query`, unless the call names another.
+   * @example
+   * const query = await model.encodeQuery('how do I reset my password?')
+   */
   encodeQuery<P extends Precision = 'float32'>(
     texts: string | readonly string[],
     options?: SentenceOptions<P>,
   ): Promise<SentenceEmbeddings<P>> {
-    return this.encode<P>(texts, withPrompt(options, QUERY_PROMPT))
+    return this.run(texts, options, QUERY_PROMPT) as Promise<SentenceEmbeddings<P>>
   }
 
-  /** `encode` with the model's prompt `document`, unless the call names another. */
+  /**
+   * `encode` with the model's prompt `document`, unless the call names another.
+   * @example
+   * const documents = await model.encodeDocument(paragraphs)
+   */
   encodeDocument<P extends Precision = 'float32'>(
     texts: string | readonly string[],
     options?: SentenceOptions<P>,
   ): Promise<SentenceEmbeddings<P>> {
-    return this.encode<P>(texts, withPrompt(options, DOCUMENT_PROMPT))
+    return this.run(texts, options, DOCUMENT_PROMPT) as Promise<SentenceEmbeddings<P>>
   }
 
   /**
-   * Vectors of a stream of texts, in its order, with bounded memory: at most three batches are held. A source that is
-   * slow is not waited for: what has come is encoded. Leaving the loop early calls off what is under way and closes the
-   * source.
+   * Vectors of a stream of texts, in its order, with bounded memory: at most three batches are held. A slow source is
+   * not waited for: the texts it has given are encoded meanwhile. Leaving the loop early stops what is under way and
+   * closes the source.
+   * @throws As `encode`, in the loop; ERR_EMBEDCORE_NO_RANGES for int8 and uint8 without `ranges`. Errors of the source
+   *   are passed on as they are.
+   * @example
+   * for await (const { text, vector } of model.encodeStream(readLines())) await index.add(text, vector)
    */
   encodeStream<P extends Precision = 'float32'>(
     texts: AsyncIterable<string> | Iterable<string>,
@@ -127,27 +153,92 @@ export class Model implements AsyncDisposable, Disposable {
     return encodeStream<P>((batch, given) => this.encode<P>(batch, given), texts, options)
   }
 
-  /** [rows of a, rows of b] similarities of vectors of this model, by its own measure unless `metric` names another. */
+  /**
+   * The tokens of one text or many as `encode` sees them, without computing vectors: ids, places in the text, counts.
+   * For limits, billing and cutting long texts.
+   * @throws ERR_EMBEDCORE_INVALID_OPTION, _UNKNOWN_OPTION, _INVALID_TEXT, _TEXT_TOO_LONG, _ABORTED, _DISPOSED,
+   *   _OUT_OF_MEMORY.
+   * @example
+   * const { tokenCounts, omittedTokens } = await model.tokenize(texts)
+   * const { tokens, offsets } = (await model.tokenize('New York')).text(0)
+   */
+  async tokenize(texts: string | readonly string[], options?: TokenizeOptions): Promise<TokenizedTexts> {
+    const parts = this.alive()
+    const list = listOfTexts(texts)
+    const { tokenize } = this.resolve(parts, checkOptions(options, TOKENIZE_RULES), list.length, null)
+    const unknown = new UnknownTokens(list.length)
+    try {
+      const { ids, offsets, omitted, charOffsets } = await parts.tokenizer.encodeBatch(list, {
+        ...tokenize,
+        maxTokens: tokenize.maxTokens ?? parts.maxTokens,
+        wantOffsets: true,
+        unknown,
+      })
+      const tokenCounts = allocate(list.length, Int32Array)
+      for (let i = 0; i < list.length; i++) tokenCounts[i] = offsets[i + 1]! - offsets[i]!
+      const counts = { tokenCounts, omittedTokens: omitted, unknownTokens: unknown.counts }
+      return tokenizedTexts(ids, charOffsets!, counts, (some) => parts.tokenizer.tokens(some))
+    } catch (error) {
+      throw toEmbedCoreError(error)
+    }
+  }
+
+  /**
+   * [rows of a, rows of b] similarities of vectors of this model, by `info.similarity` unless `metric` names another.
+   * @throws ERR_EMBEDCORE_SHAPE_MISMATCH, _INVALID_OPTION, _UNKNOWN_OPTION, _OUT_OF_MEMORY.
+   * @example
+   * const scores = (await model.similarity(query, documents)).row(0)
+   */
   async similarity(a: Vectors, b: Vectors, options?: SimilarityOptions): Promise<Similarities> {
     return similarity(a, b, options, { metric: this.info.similarity, dimension: this.info.dimension })
   }
 
   /**
-   * Frees the model. Calls under way are rejected with ERR_EMBEDCORE_DISPOSED; a second dispose does nothing. The
-   * weights go when the last handle on them goes: models loaded from the same files share them.
+   * Frees the model. Calls under way are rejected with ERR_EMBEDCORE_DISPOSED; a second dispose does nothing. Weights
+   * are freed with the last model that uses them: models loaded from the same files share them.
+   * @example
+   * await using model = await load('path/of/a/model') // disposed at the end of the block
    */
   async dispose(): Promise<void> {
-    this[Symbol.dispose]()
+    this.release()
   }
 
-  [Symbol.dispose](): void {
+  private release(): void {
     this.parts?.raw.dispose()
     this.parts = null
     this.plans.clear()
   }
 
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.dispose()
+  /** `fallback`: the prompt by name when the call names none. */
+  private async run(
+    texts: unknown,
+    options: EncodeOptions | undefined,
+    fallback: string | null,
+  ): Promise<SentenceEmbeddings<Precision> | TokenEmbeddings> {
+    const parts = this.alive()
+    const list = listOfTexts(texts)
+    const call = this.resolve(parts, options, list.length, fallback)
+    const plan = this.plan(parts, call.plan)
+    const unknown = new UnknownTokens(list.length)
+    call.tokenize.unknown = unknown
+    try {
+      const { rows, tokenCounts, omittedTokens, chunks } = await runTexts(list, {
+        raw: parts.raw,
+        plan,
+        tokenizer: parts.tokenizer,
+        call,
+        maxTokens: parts.maxTokens,
+      })
+      const counts = { tokenCounts, omittedTokens, unknownTokens: unknown.counts }
+      unknown.warn(parts.name)
+      if (call.output === 'token')
+        return tokenEmbeddings(chunks, plan.dimension, counts, (ids) => parts.tokenizer.tokens(ids))
+      if (call.precision === 'float32') return sentenceEmbeddings('float32', rows, plan.dimension, counts)
+      const { data, columns, ranges } = await quantize(rows, plan.dimension, call.precision, call.ranges)
+      return sentenceEmbeddings(call.precision, data, columns, counts, ranges)
+    } catch (error) {
+      throw toEmbedCoreError(error)
+    }
   }
 
   private alive(): ModelParts {
@@ -156,10 +247,16 @@ export class Model implements AsyncDisposable, Disposable {
     return this.parts
   }
 
-  private resolve(parts: ModelParts, options: EncodeOptions | undefined, texts: number): ResolvedEncode {
+  private resolve(
+    parts: ModelParts,
+    options: EncodeOptions | undefined,
+    texts: number,
+    fallbackPrompt: string | null,
+  ): ResolvedEncode {
     const positions = parts.rawInfo.maxPositions
     return resolveEncodeOptions(options, parts.description, parts.rawInfo.layers, {
       texts,
+      fallbackPrompt,
       tokenLimit: positions > 0 ? positions : null,
     })
   }
@@ -188,67 +285,21 @@ function listOfTexts(texts: unknown): string[] {
       'ERR_EMBEDCORE_INVALID_TEXT',
       `Expected a text or a list of texts but received ${show(texts)}`,
     )
-  return Array.from(texts, (text: unknown, i) => {
-    if (typeof text !== 'string')
-      throw new EmbedCoreError(
-        'ERR_EMBEDCORE_INVALID_TEXT',
-        `Expected a string for text ${i} but received ${show(text)}`,
-      )
-    return text
-  })
+  const list = new Array<string>(texts.length)
+  for (let i = 0; i < list.length; i++) list[i] = textAt(texts, i)
+  return list
 }
 
-function withPrompt<O extends EncodeOptions>(options: O | undefined, promptName: string): O {
-  if (typeof options !== 'object' || options === null) return (options === undefined ? { promptName } : options) as O
-  return options.prompt !== undefined || options.promptName !== undefined ? options : { ...options, promptName }
-}
-
-function frozenChoice(choice: DtypeChoice | null): DtypeChoice | null {
-  return (
-    choice &&
-    Object.freeze({ ...choice, measured: Object.freeze(choice.measured.map((one) => Object.freeze({ ...one }))) })
-  )
-}
-
-function describe({ name, rawInfo, description, dtypeChoice, maxTokens }: ModelParts, dimension: number): ModelInfo {
-  const {
-    family,
-    hiddenSize,
-    layers,
-    heads,
-    kvHeads,
-    vocabSize,
-    parameters,
-    fileDtype,
-    weightBytes,
-    attention,
-    isa,
-    threads,
-  } = rawInfo
-  return Object.freeze({
-    name,
-    path: description.root,
-    kind: description.kind,
-    family,
-    dimension,
-    hiddenSize,
-    layers,
-    heads,
-    kvHeads,
-    vocabSize,
-    maxTokens: maxTokens ?? 0,
-    parameters,
-    fileDtype,
-    dtype: rawInfo.dtype as Dtype,
-    dtypeChoice: frozenChoice(dtypeChoice),
-    weightBytes,
-    pooling: Object.freeze([...(description.pooling?.modes ?? ['mean' as const])]),
-    normalize: description.modules.some(({ type }) => type === 'normalize'),
-    prompts: Object.freeze({ ...description.prompts }),
-    defaultPromptName: description.defaultPromptName,
-    similarity: description.similarity,
-    attention,
-    isa,
-    threads,
-  })
+function textAt(texts: readonly unknown[], i: number): string {
+  let text
+  try {
+    text = texts[i]
+  } catch (error) {
+    throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_TEXT', `Reading text ${i} failed: ${reason(error)}`, {
+      cause: error,
+    })
+  }
+  if (typeof text !== 'string')
+    throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_TEXT', `Expected a string for text ${i} but received ${show(text)}`)
+  return text
 }

@@ -4,11 +4,11 @@
  */
 import { stat } from 'node:fs/promises'
 import path from 'node:path'
-import type { RawActivation, RawLayerWeights, RawModule } from '../binding.js'
-import { EmbedCoreError } from '../errors.js'
-import { reason, show } from '../show.js'
-import type { PoolingMode } from '../types.js'
-import { Fields, LARGEST_INTEGER, parseJson, readFields, readText } from './json-file.js'
+import type { RawLayerWeights, RawModule } from '../core/binding.js'
+import { EmbedCoreError } from '../core/errors.js'
+import { reason, show } from '../core/show.js'
+import { type Activation, type PoolingMode, POOLINGS } from '../core/names.js'
+import { Fields, LARGEST_INTEGER, parseJson, readFields, readText } from '../core/json-file.js'
 
 export interface Pooling {
   modes: PoolingMode[]
@@ -82,14 +82,10 @@ const LEGACY_POOLING: readonly [key: string, mode: PoolingMode][] = [
   ['pooling_mode_weightedmean_tokens', 'weightedmean'],
   ['pooling_mode_lasttoken', 'lasttoken'],
 ]
-const POOLING_NAMES: Record<string, PoolingMode> = {
-  cls: 'cls',
-  max: 'max',
-  mean: 'mean',
+/** Names of `pooling_mode`: those of POOLINGS, and one that Python writes otherwise. */
+const POOLING_NAMES: Readonly<Record<string, PoolingMode>> = {
+  ...Object.fromEntries(POOLINGS.map((name) => [name, name])),
   mean_sqrt_len_tokens: 'mean_sqrt_len',
-  mean_sqrt_len: 'mean_sqrt_len',
-  weightedmean: 'weightedmean',
-  lasttoken: 'lasttoken',
 }
 
 export async function readPooling(directory: string): Promise<Pooling> {
@@ -121,13 +117,11 @@ export async function readLayerWeights(directory: string): Promise<RawLayerWeigh
   const layerStart = config.integer('layer_start', 4, 0)
   const layers = config.integer('num_hidden_layers', 12, 0)
   if (layerStart > layers) config.refuse('layer_start', `an integer from 0 to ${layers} (num_hidden_layers)`)
-  const dimension =
-    config.integer('embedding_dimension', null) ??
-    config.integer('word_embedding_dimension', null) ??
+  if (config.integer('embedding_dimension', null) === null && config.integer('word_embedding_dimension', null) === null)
     config.refuse('embedding_dimension', `an integer from 1 to ${LARGEST_INTEGER}`)
   await requireWeights(directory)
   // One weight a hidden state, from layerStart to the last, the embeddings counted as state 0.
-  return { directory, layerStart, layerCount: layers + 1 - layerStart, dimension }
+  return { directory, layerStart }
 }
 
 /** A module behind the pooling; null = nothing to do at inference. */
@@ -172,7 +166,7 @@ async function readDense(type: string, directory: string): Promise<RawModule> {
  * Names of torch.nn classes, by their last segment. sentence-transformers builds them without arguments, so GELU is the
  * exact one.
  */
-const ACTIVATIONS: Record<string, RawActivation> = {
+const ACTIVATIONS: Record<string, Activation> = {
   Identity: 'identity',
   Tanh: 'tanh',
   ReLU: 'relu',
@@ -181,7 +175,7 @@ const ACTIVATIONS: Record<string, RawActivation> = {
   SiLU: 'silu',
 }
 
-function activation(config: Fields, type: string): RawActivation {
+function activation(config: Fields, type: string): Activation {
   if (config.raw('activation_function') === null) return 'identity'
   const name = config.text('activation_function', 'torch.nn.modules.activation.Tanh')
   const last = name.slice(name.lastIndexOf('.') + 1)

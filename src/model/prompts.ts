@@ -2,9 +2,9 @@
  * Prompts of a model: texts put before every input, by name, with the rules of sentence-transformers for which one
  * applies.
  */
-import { EmbedCoreError } from '../errors.js'
-import { show } from '../show.js'
-import type { Fields } from './json-file.js'
+import { EmbedCoreError } from '../core/errors.js'
+import { show } from '../core/show.js'
+import type { Fields } from '../core/json-file.js'
 
 export interface Prompts {
   /**

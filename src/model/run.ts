@@ -4,10 +4,12 @@
  * A few pieces are under way at a time, so that a call of a million texts neither fills the queue nor holds all its ids
  * at once.
  */
-import type { RawBatch, RawJob, RawModel, RawPlan } from '../binding.js'
-import { EmbedCoreError, toEmbedCoreError } from '../errors.js'
-import { allocate, type TokenChunk } from '../results.js'
-import { reason } from '../show.js'
+import type { RawBatch, RawJob, RawModel, RawPlan } from '../core/binding.js'
+import { abortError } from '../core/abort.js'
+import { EmbedCoreError, toEmbedCoreError } from '../core/errors.js'
+import { allocate } from '../core/memory.js'
+import type { TokenChunk } from '../core/results.js'
+import { reason } from '../core/show.js'
 import type { ResolvedEncode } from './encode-options.js'
 import type { TextTokenizer, TokenizedBatch } from './tokenizer.js'
 
@@ -175,8 +177,4 @@ function pieceFrom(texts: readonly string[], first: number, most: { texts: numbe
   for (let units = 0; end < texts.length && end - first < most.texts && units < most.units; end++)
     units += texts[end]!.length
   return texts.slice(first, end)
-}
-
-export function abortError(signal: AbortSignal | null): EmbedCoreError {
-  return new EmbedCoreError('ERR_EMBEDCORE_ABORTED', 'The call was aborted', { cause: signal?.reason })
 }

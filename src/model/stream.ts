@@ -3,17 +3,13 @@
  * source.
  */
 import { setImmediate } from 'node:timers/promises'
-import { EmbedCoreError } from '../errors.js'
-import { integer, invalidOption } from '../options.js'
-import { show } from '../show.js'
-import type {
-  EncodeOptions,
-  Precision,
-  SentenceEmbeddings,
-  SentenceOptions,
-  StreamedEmbedding,
-  StreamOptions,
-} from '../types.js'
+import { EmbedCoreError } from '../core/errors.js'
+import { checkOptions, integer, invalidOption } from '../core/options.js'
+import { reason, show } from '../core/show.js'
+import type { Precision } from '../core/names.js'
+import type { SentenceEmbeddings, VectorData } from '../core/types.js'
+import { ENCODE_RULES } from './encode-options.js'
+import type { SentenceOptions, StreamedEmbedding, StreamOptions } from './types.js'
 
 const BATCH_SIZE = 128
 const BATCHES_UNDER_WAY = 2
@@ -29,12 +25,14 @@ interface Batch<P extends Precision> {
 export async function* encodeStream<P extends Precision>(
   encode: Encode<P>,
   source: AsyncIterable<string> | Iterable<string>,
-  options: StreamOptions<P> = {},
+  options?: StreamOptions<P>,
 ): AsyncGenerator<StreamedEmbedding<P>, void, undefined> {
-  const { batchSize, call } = checkStreamOptions(options)
+  const { batchSize, call } = checkStreamOptions<P>(options)
   const iterator = open(source)
   const stop = new AbortController()
-  const signal = call.signal ? AbortSignal.any([call.signal, stop.signal]) : stop.signal
+  const abort = (): void => stop.abort(call.signal?.reason)
+  if (call.signal?.aborted === true) abort()
+  call.signal?.addEventListener('abort', abort, { once: true })
   const underWay: Batch<P>[] = []
   const reader = new Reader(iterator, batchSize)
   try {
@@ -44,59 +42,66 @@ export async function* encodeStream<P extends Precision>(
         // taken.
         const texts = await reader.next(underWay.length === 0)
         if (texts.length === 0) break
-        const vectors = encode(texts, { ...call, signal } as SentenceOptions<P>)
+        const vectors = encode(texts, { ...call, signal: stop.signal })
         vectors.catch(() => {}) // It is awaited below, after the batches before it.
         underWay.push({ first: reader.read - texts.length, texts, vectors })
       }
       const batch = underWay.shift()
       if (batch === undefined) return
-      const { row, tokenCounts, omittedTokens } = await batch.vectors
+      const { row, tokenCounts, omittedTokens, unknownTokens } = await batch.vectors
       for (let i = 0; i < batch.texts.length; i++) {
         yield {
           index: batch.first + i,
           text: batch.texts[i]!,
-          vector: row(i).slice() as StreamedEmbedding<P>['vector'],
+          vector: row(i).slice() as VectorData<P>,
           tokenCount: tokenCounts[i]!,
           omittedTokens: omittedTokens[i]!,
+          unknownTokens: unknownTokens[i]!,
         }
       }
     }
   } finally {
+    call.signal?.removeEventListener('abort', abort)
     stop.abort()
     await Promise.allSettled(underWay.map(({ vectors }) => vectors))
     await reader.close()
   }
 }
 
-function checkStreamOptions<P extends Precision>(
-  options: StreamOptions<P>,
-): { batchSize: number; call: EncodeOptions } {
-  if (typeof options !== 'object' || options === null)
-    throw new EmbedCoreError(
-      'ERR_EMBEDCORE_INVALID_OPTION',
-      `Expected an object of options but received ${show(options)}`,
-    )
-  const { batchSize = BATCH_SIZE, ...call } = options
-  const rule = integer(1, 65536)
-  if (rule.read(batchSize) !== batchSize) throw invalidOption('batchSize', rule.expected, batchSize)
-  for (const name of ['output', 'onProgress'] as const) {
-    if ((call as EncodeOptions)[name] !== undefined)
-      throw invalidOption(name, 'nothing (encodeStream has none)', (call as EncodeOptions)[name])
-  }
+/** What encode has and a stream has not. */
+const NOT_STREAMED = ['output', 'onProgress'] as const
+
+const STREAM_RULES = { ...ENCODE_RULES, prefixTokens: integer(0), batchSize: integer(1, 65536) }
+
+function checkStreamOptions<P extends Precision>(options: unknown): { batchSize: number; call: SentenceOptions<P> } {
+  const { batchSize = BATCH_SIZE, ...call } = checkOptions(options, STREAM_RULES)
+  for (const name of NOT_STREAMED)
+    if (call[name] !== undefined) throw invalidOption(name, 'nothing (encodeStream has no such option)', call[name])
   if ((call.precision === 'int8' || call.precision === 'uint8') && call.ranges === undefined) {
     throw new EmbedCoreError(
       'ERR_EMBEDCORE_NO_RANGES',
-      `Expected ranges beside precision '${call.precision}': each batch of a stream would get its own. Take them from embedCore.quantizationRanges()`,
+      `Expected ranges beside precision '${call.precision}' for a stream but received none; ` +
+        'take them from embedCore.quantizationRanges(), so that all batches have the same',
     )
   }
-  return { batchSize, call }
+  return { batchSize, call: call as SentenceOptions<P> }
 }
 
-function open(source: AsyncIterable<string> | Iterable<string>): AsyncIterator<unknown> | Iterator<unknown> {
-  if (typeof source === 'object' && source !== null) {
-    if (Symbol.asyncIterator in source) return source[Symbol.asyncIterator]()
-    if (Symbol.iterator in source) return source[Symbol.iterator]()
+function open(source: unknown): AsyncIterator<unknown> | Iterator<unknown> {
+  let iterator: unknown
+  try {
+    const { [Symbol.asyncIterator]: asynchronous, [Symbol.iterator]: synchronous } = Object(source) as Partial<
+      AsyncIterable<unknown> & Iterable<unknown>
+    >
+    // A string is an iterable of its characters, which nobody means.
+    if (typeof source !== 'string') iterator = asynchronous?.call(source) ?? synchronous?.call(source)
+  } catch (error) {
+    throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_TEXT', `Reading the texts failed: ${reason(error)}`, {
+      cause: error,
+    })
   }
+  if (typeof (iterator as Partial<Iterator<unknown>> | undefined)?.next === 'function')
+    return iterator as AsyncIterator<unknown> | Iterator<unknown>
   throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_TEXT', `Expected an iterable of texts but received ${show(source)}`)
 }
 

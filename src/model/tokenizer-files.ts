@@ -6,9 +6,9 @@
  */
 import path from 'node:path'
 import { bertNormalizer, lowercase, type Normalizer, sequenceNormalizer, Tokenizer } from 'tokenizers'
-import { EmbedCoreError } from '../errors.js'
-import { reason } from '../show.js'
-import { Fields, type JsonValue, LARGEST_INTEGER, parseJson, readFields, readText } from './json-file.js'
+import { EmbedCoreError } from '../core/errors.js'
+import { reason } from '../core/show.js'
+import { Fields, type JsonValue, LARGEST_INTEGER, parseJson, readFields, readText } from '../core/json-file.js'
 
 export interface LoadedTokenizer {
   tokenizer: Tokenizer
@@ -18,6 +18,8 @@ export interface LoadedTokenizer {
   maxId: number
   /** Ids of special tokens, the unknown token included. */
   specialIds: Set<number>
+  /** The token that stands for what the vocabulary does not hold; null = the tokenizer has none. */
+  unknownId: number | null
   /** Which end transformers cuts for this tokenizer. */
   truncationSide: 'right' | 'left'
   /** Truncation stored in tokenizer.json; only static models obey it. */
@@ -58,7 +60,7 @@ export async function loadTokenizer(directory: string, settings: TokenizerSettin
   if (settings.kind === 'transformer') correctNormalizer(tokenizer, json, config, bert, settings.lowerCase === true)
   const side = config?.text('truncation_side', null) ?? stored?.side ?? 'right'
   if (side !== 'right' && side !== 'left') return config!.refuse('truncation_side', '"right" or "left"')
-  return { tokenizer, file: source, truncationSide: side, stored, ...ids(json) }
+  return { tokenizer, file: source, truncationSide: side, stored, unknownId: unknownId(tokenizer, json), ...ids(json) }
 }
 
 function build(text: string, file: string): Tokenizer {
@@ -175,6 +177,14 @@ function storedTruncation(json: Fields): LoadedTokenizer['stored'] {
     maxTokens: truncation.requiredInteger('max_length'),
     side: truncation.text('direction', 'Right').toLowerCase() === 'left' ? 'left' : 'right',
   }
+}
+
+/** Unigram models name it by id, the others by its text. */
+function unknownId(tokenizer: Tokenizer, json: Fields): number | null {
+  const model = json.fields('model')
+  const [id, token] = [model?.raw('unk_id'), model?.raw('unk_token')]
+  if (typeof id === 'number') return id
+  return typeof token === 'string' ? tokenizer.tokenToId(token) : null
 }
 
 function ids(json: Fields): { maxId: number; specialIds: Set<number> } {

@@ -5,17 +5,20 @@
  * shared by all calls and which does not say how much it cut; so calls may overlap freely.
  */
 import type { Encoding } from 'tokenizers'
-import { EmbedCoreError } from '../errors.js'
-import { clip, reason, show } from '../show.js'
+import { abortError } from '../core/abort.js'
+import { EmbedCoreError } from '../core/errors.js'
+import type { ModelKind, Side } from '../core/names.js'
+import { clip, reason, show } from '../core/show.js'
 import { codePointMap, writeOffsets } from './offsets.js'
 import { type LoadedTokenizer, loadTokenizer } from './tokenizer-files.js'
+import type { UnknownTokens } from './unknown-tokens.js'
 
 export interface TokenizerOptions {
   /**
    * Static models have no special tokens and obey the truncation stored in their tokenizer.json. Default
    * `'transformer'`.
    */
-  kind?: 'transformer' | 'static'
+  kind?: ModelKind
   lowerCase: boolean | null
   /** Tokens a text is cut to when a call does not say; null = whole. */
   maxTokens: number | null
@@ -25,7 +28,7 @@ export interface TokenizeRequest {
   /** null = whole texts; absent = the tokenizer's own limit. */
   maxTokens?: number | null
   /** Which end is cut; false = refuse a text that is too long; absent = as the tokenizer's files say. */
-  truncate?: 'right' | 'left' | false
+  truncate?: Side | false
   prompt?: string
   /** Whether to add special tokens. Default: yes, but for static models. */
   specials?: boolean
@@ -34,6 +37,8 @@ export interface TokenizeRequest {
   firstIndex?: number
   /** Looked at between pieces of a large call. */
   signal?: AbortSignal
+  /** Where the unknown tokens of all texts of the call are counted; absent = nowhere. */
+  unknown?: UnknownTokens
 }
 
 export interface TokenizedBatch {
@@ -58,21 +63,20 @@ const REMEMBERED_PROMPTS = 64
 
 interface Cut {
   keep: number | null
-  side: 'right' | 'left' | false
+  side: Side | false
   maxTokens: number | null
 }
 
 export class TextTokenizer {
-  readonly vocabSize: number
   /** Without the tokens that were added to the vocabulary. */
   readonly baseVocabSize: number
   readonly maxId: number
   /** Tokens a text is cut to when a call does not say. */
   readonly maxTokens: number | null
-  readonly truncationSide: 'right' | 'left'
-  /** Ids the post-processor puts before and behind every text. */
+  readonly truncationSide: Side
+  /** Ids the post-processor puts before and after every text. */
   private readonly before: number[]
-  private readonly behind: number[]
+  private readonly after: number[]
   private readonly promptLengths = new Map<string, number>()
 
   static async load(directory: string, options: TokenizerOptions): Promise<TextTokenizer> {
@@ -83,17 +87,16 @@ export class TextTokenizer {
 
   private constructor(
     private readonly loaded: LoadedTokenizer,
-    private readonly kind: 'transformer' | 'static',
+    private readonly kind: ModelKind,
     maxTokens: number | null,
-    around: { before: number[]; behind: number[] },
+    around: { before: number[]; after: number[] },
   ) {
-    this.vocabSize = loaded.tokenizer.getVocabSize(true)
     this.baseVocabSize = loaded.tokenizer.getVocabSize(false)
     this.maxId = loaded.maxId
     this.maxTokens = maxTokens ?? (kind === 'static' ? (loaded.stored?.maxTokens ?? null) : null)
     this.truncationSide = kind === 'static' ? (loaded.stored?.side ?? 'right') : loaded.truncationSide
     this.before = around.before
-    this.behind = around.behind
+    this.after = around.after
   }
 
   async encodeBatch(texts: readonly string[], request: TokenizeRequest): Promise<TokenizedBatch> {
@@ -105,16 +108,17 @@ export class TextTokenizer {
     const output = new Output(
       clean.length,
       specials ? this.before : [],
-      specials ? this.behind : [],
+      specials ? this.after : [],
       prompt.length,
       promptLength,
       cut,
       request.wantOffsets,
       request.firstIndex,
+      this.loaded.unknownId,
+      request.unknown,
     )
     for (let start = 0; start < clean.length;) {
-      if (request.signal?.aborted === true)
-        throw new EmbedCoreError('ERR_EMBEDCORE_ABORTED', 'The call was aborted', { cause: request.signal.reason })
+      if (request.signal?.aborted === true) throw abortError(request.signal)
       const inputs = nextPiece(clean, start, prompt)
       // Tokenising the next piece while this one is read was tried: no faster, as the library uses all cores for one.
       const encodings = await this.run(inputs, specials)
@@ -141,7 +145,7 @@ export class TextTokenizer {
     const maxTokens = request.maxTokens === undefined ? this.maxTokens : request.maxTokens
     const side = request.truncate ?? this.truncationSide
     if (maxTokens === null) return { keep: null, side, maxTokens }
-    const added = specials ? this.before.length + this.behind.length : 0
+    const added = specials ? this.before.length + this.after.length : 0
     if (maxTokens <= added) {
       throw new EmbedCoreError(
         'ERR_EMBEDCORE_INVALID_OPTION',
@@ -174,7 +178,7 @@ export class TextTokenizer {
     const output = new Output(
       1,
       specials ? this.before : [],
-      specials ? this.behind : [],
+      specials ? this.after : [],
       0,
       0,
       { ...cut, side: cut.side || 'right' },
@@ -190,7 +194,7 @@ export class TextTokenizer {
   }
 }
 
-/** The texts from `start` on that are tokenised together, each behind the prompt. */
+/** The texts from `start` on that are tokenised together, each after the prompt. */
 function nextPiece(texts: readonly string[], start: number, prompt: string): string[] {
   const inputs: string[] = []
   for (let units = 0; start + inputs.length < texts.length && inputs.length < PIECE_TEXTS && units < PIECE_UNITS;) {
@@ -206,7 +210,7 @@ async function specialsAround({
   tokenizer,
   file,
   maxId,
-}: LoadedTokenizer): Promise<{ before: number[]; behind: number[] }> {
+}: LoadedTokenizer): Promise<{ before: number[]; after: number[] }> {
   for (const probe of ['a', '0', '.', '的', '']) {
     let encoding
     try {
@@ -227,8 +231,8 @@ async function specialsAround({
       )
     const own = encoding.getSequenceIds().map((sequence) => sequence !== null && sequence !== undefined)
     if (own.includes(true))
-      return { before: ids.slice(0, own.indexOf(true)), behind: ids.slice(own.lastIndexOf(true) + 1) }
-    if (probe === '') return { before: ids, behind: [] }
+      return { before: ids.slice(0, own.indexOf(true)), after: ids.slice(own.lastIndexOf(true) + 1) }
+    if (probe === '') return { before: ids, after: [] }
   }
   throw new EmbedCoreError('ERR_EMBEDCORE_INTERNAL', 'unreachable')
 }
@@ -265,12 +269,14 @@ class Output {
   constructor(
     count: number,
     private readonly before: readonly number[],
-    private readonly behind: readonly number[],
+    private readonly after: readonly number[],
     private readonly promptUnits: number,
     private readonly promptLength: number,
     private readonly cut: Cut,
     wantOffsets: boolean,
     private readonly firstIndex = 0,
+    private readonly unknownId: number | null = null,
+    private readonly unknown?: UnknownTokens,
   ) {
     this.offsets = new Int32Array(count + 1)
     this.promptTokens = new Int32Array(count)
@@ -280,9 +286,9 @@ class Output {
   }
 
   add(index: number, input: string, encoding: Encoding): void {
-    const { before, behind, cut, promptLength } = this
+    const { before, after, cut, promptLength } = this
     const given = encoding.getIds()
-    const own = given.length - before.length - behind.length
+    const own = given.length - before.length - after.length
     const kept = cut.keep === null ? own : Math.min(own, cut.keep)
     const omitted = own - kept
     if (omitted > 0 && cut.side === false) {
@@ -293,13 +299,13 @@ class Output {
     }
     const first = before.length + (cut.side === 'left' ? omitted : 0)
     const start = this.length
-    const total = before.length + kept + behind.length
+    const total = before.length + kept + after.length
     this.reserve(total)
     const { ids } = this
     let at = start
     for (let i = 0; i < before.length; i++) ids[at++] = given[i]!
     for (let i = first; i < first + kept; i++) ids[at++] = given[i]!
-    for (let i = 0; i < behind.length; i++) ids[at++] = behind[i]!
+    for (let i = 0; i < after.length; i++) ids[at++] = after[i]!
     this.length = at
     if (this.chars !== null) {
       this.chars.fill(0, 2 * start, 2 * at)
@@ -319,6 +325,15 @@ class Output {
     // text.)
     const prompt = cut.side === 'left' ? Math.max(before.length, promptLength - omitted) : promptLength
     this.promptTokens[index] = promptLength === 0 ? 0 : Math.min(prompt, total)
+    this.countUnknown(index, start + Math.max(before.length, this.promptTokens[index]!), at - after.length)
+  }
+
+  /** Counts in the text's own tokens that are kept, which are ids[from .. to). */
+  private countUnknown(index: number, from: number, to: number): void {
+    if (this.unknown === undefined || this.unknownId === null) return
+    let count = 0
+    for (let i = from; i < to; i++) if (this.ids[i] === this.unknownId) count++
+    if (count > 0) this.unknown.add(this.firstIndex + index, count, count === to - from)
   }
 
   finish(): TokenizedBatch {

@@ -4,8 +4,8 @@
  * Settings that would change the vectors in a way not done here are refused by name.
  */
 import path from 'node:path'
-import { show } from '../show.js'
-import { type Fields, LARGEST_INTEGER, readFields } from './json-file.js'
+import { show } from '../core/show.js'
+import { type Fields, LARGEST_INTEGER, readFields } from '../core/json-file.js'
 import { unsupportedModule } from './modules.js'
 
 export interface TransformerSettings {

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { cgroupCpuLimit, packageVersionOf } from '../../src/cli/machine.js'
 import { progressLine } from '../../src/cli/progress.js'
 import { cells, compactNumber, duration, label } from '../../src/cli/text.js'
-import { EmbedCoreError } from '../../src/errors.js'
+import { EmbedCoreError } from '../../src/core/errors.js'
 import { FAKE_INFO, fakeCore, fakeScore, fakeVector, run } from '../support/fake-core.js'
 
 let folder: string

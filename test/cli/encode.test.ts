@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PassThrough, Writable } from 'node:stream'
 import { beforeEach, describe, expect, test } from 'vitest'
-import { EmbedCoreError } from '../../src/errors.js'
+import { EmbedCoreError } from '../../src/core/errors.js'
 import { fakeCore, fakeVector, run } from '../support/fake-core.js'
 
 let folder: string

@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { embedCore, type Dtype, type Model } from '../../src/index.js'
-import { native } from '../../src/native.js'
+import { native } from '../../src/core/native.js'
 import { GOLDEN, REAL_MODELS, ROOT } from '../support/golden.js'
 import { devPairs, hasPairs, spearman } from '../support/sts.js'
 

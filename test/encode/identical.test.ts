@@ -5,8 +5,9 @@
 import { readdirSync } from 'node:fs'
 import path from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
-import type { RawAttention, RawModel, RawPlan } from '../../src/binding.js'
-import { native } from '../../src/native.js'
+import type { RawModel, RawPlan } from '../../src/core/binding.js'
+import type { AttentionMode } from '../../src/core/names.js'
+import { native } from '../../src/core/native.js'
 import { GOLDEN, readJson } from '../support/golden.js'
 import { loadDirectory } from '../support/raw.js'
 
@@ -76,7 +77,7 @@ describe.each(PATHS)('bit-identical on %s', (isa) => {
     const texts = Array.from({ length: 24 }, () =>
       Int32Array.from({ length: 1 + below(longest) }, () => 3 + below(config.vocab_size - 3)),
     )
-    const modes: RawAttention[][] = [[], ['causal'], ['bidirectional'], ['prefix']]
+    const modes: AttentionMode[][] = [[], ['causal'], ['bidirectional'], ['prefix']]
     const one = await loadDirectory(directory, 1)
     const plans = modes.map((attention) => ({
       pooling: ['mean' as const],

@@ -1,5 +1,5 @@
 // model/config.h, parse_model_config: any config.json is refused with a sentence, or gives layers whose sizes are sane
-// enough to be multiplied, so that nothing absurd is allocated for them.
+// enough to be multiplied, so that nothing implausible is allocated for them.
 #include "model/config.h"
 
 #include "target.h"
@@ -11,15 +11,15 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     auto product = [](const char* what, int64_t a, int64_t b) {
       int64_t result = 0;
       if (a < 0 || b < 0 || __builtin_mul_overflow(a, b, &result) || result > int64_t{1} << 40)
-        finding("an absurd size was taken:", what);
+        finding("an implausible size was taken:", what);
       return result;
     };
     if (model.hidden < 1 || model.vocab < 1 || model.layers.empty()) finding("a model of nothing was taken");
-    if (model.layers.size() > 4096) finding("an absurd number of layers was taken");
+    if (model.layers.size() > 4096) finding("an implausible number of layers was taken");
     product("vocabulary", model.vocab, model.hidden);
-    product("positions", model.position_table ? model.max_positions : 0, model.hidden);
-    product("types", model.type_count, model.hidden);
-    if (model.padding_id >= 0 && model.position_table && model.padding_id + 1 >= model.max_positions)
+    if (!model.input.table(TableSpec::Index::kToken)) finding("a model without a word table was taken");
+    for (const TableSpec& table : model.input.tables) product(table.name.c_str(), table.rows, model.hidden);
+    if (model.padding_id >= 0 && model.position_table() && model.padding_id + 1 >= model.max_positions)
       finding("padding leaves no positions");
     for (const LayerSpec& layer : model.layers) {
       if (layer.heads < 1 || layer.kv_heads < 1 || layer.head_dim < 1 || layer.intermediate < 1 || layer.window < 0)

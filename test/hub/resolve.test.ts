@@ -39,7 +39,7 @@ describe('a name', () => {
     async (name) => {
       const error = await failureOf(resolveModel(name))
       expect(error.code).toBe('ERR_EMBEDCORE_NOT_FOUND')
-      expect(error.message).toContain(`no directory "${name}"`)
+      expect(error.message).toContain(`received ${JSON.stringify(name)}: there is no directory `)
       expect(fixture.hub.requests).toEqual([])
     },
   )
@@ -47,7 +47,7 @@ describe('a name', () => {
   it('that is a file asks for its directory', async () => {
     const error = await failureOf(resolveModel('package.json'))
     expect(error.code).toBe('ERR_EMBEDCORE_NOT_FOUND')
-    expect(error.message).toContain('give the directory')
+    expect(error.message).toContain('Expected the directory that holds')
   })
 
   it.each([
@@ -66,13 +66,13 @@ describe('a name', () => {
   ])('that can be neither is told both readings: %s', async (name) => {
     const error = await failureOf(resolveModel(name))
     expect(error.code).toBe('ERR_EMBEDCORE_NOT_FOUND')
-    expect(error.message).toMatch(/as a path, there is no directory .*; as a hub id, it must be/s)
+    expect(error.message).toMatch(/there is no directory .*, and a hub id is/s)
     expect(fixture.hub.requests).toEqual([])
   })
 
   it('must be there', async () => {
     expect((await failureOf(resolveModel(''))).code).toBe('ERR_EMBEDCORE_INVALID_OPTION')
-    expect((await failureOf(resolveModel(undefined as unknown as string))).message).toContain('undefined was given')
+    expect((await failureOf(resolveModel(undefined as unknown as string))).message).toContain('but received undefined')
   })
 
   it.each(['../up', '/etc', 'a//b', 'a\\b', ''])('with the revision %j is refused', async (revision) => {
@@ -187,9 +187,9 @@ describe('a download', () => {
     [
       'no safetensors',
       { 'config.json': '{}', 'tokenizer.json': '{}', 'pytorch_model.bin': 'x', 'training_args.bin': 'x' },
-      /no model\.safetensors .* It has pytorch_model\.bin, which/,
+      /^Expected model\.safetensors .* but found pytorch_model\.bin, which/,
     ],
-    ['no config', { 'README.md': '# data' }, /no config\.json and no modules\.json/],
+    ['no config', { 'README.md': '# data' }, /^Expected config\.json or modules\.json .* but found none$/],
     [
       'a module with other weights only',
       {
@@ -198,7 +198,7 @@ describe('a download', () => {
         '2_Dense/config.json': '{}',
         '2_Dense/pytorch_model.bin': 'x',
       },
-      /no 2_Dense\/model\.safetensors/,
+      /^Expected 2_Dense\/model\.safetensors/,
     ],
   ])('is refused before it begins where there is %s', async (_, files, sentence) => {
     fixture.hub.addCommit(ID, files)
@@ -274,7 +274,7 @@ describe('a download', () => {
     const error = await failureOf(resolveModel(ID, { cacheDir }))
     expect(error.code).toBe('ERR_EMBEDCORE_HUB')
     expect(error.message).toMatch(
-      new RegExp(`could not be kept in the hub cache ${cacheDir}: .*Set cacheDir or HF_HUB_CACHE`),
+      new RegExp(`could not be kept in the hub cache ${cacheDir}: .*; set cacheDir or HF_HUB_CACHE`),
     )
   })
 })
@@ -361,7 +361,7 @@ describe('the token', () => {
     fixture.hub.faults = [{ path: /resolve/, kind: 'status', status: 403, headers: { 'x-error-code': 'GatedRepo' } }]
     const error = await failureOf(resolveModel(ID, { token: TOKEN }))
     expect(error.code).toBe('ERR_EMBEDCORE_HUB')
-    expect(error.message).toContain(`gated or restricted. Ask for access at ${fixture.hub.url}/${ID}`)
+    expect(error.message).toContain(`gated or restricted; ask for access at ${fixture.hub.url}/${ID}`)
   })
 })
 
@@ -369,14 +369,16 @@ describe('what the hub does not have or should not say', () => {
   it('is a missing repository, with both readings', async () => {
     const error = await failureOf(resolveModel('org/no-such'))
     expect(error.code).toBe('ERR_EMBEDCORE_NOT_FOUND')
-    expect(error.message).toMatch(/no directory "org\/no-such" here and the hub at http.* has no model "org\/no-such"/)
+    expect(error.message).toMatch(
+      /received "org\/no-such": there is no such directory, and the hub at http.* has no model of that name/,
+    )
   })
 
   it('is a missing revision', async () => {
     fixture.hub.addCommit(ID, SENTENCE_MODEL)
     const error = await failureOf(resolveModel(ID, { revision: 'v9' }))
     expect(error.code).toBe('ERR_EMBEDCORE_NOT_FOUND')
-    expect(error.message).toContain('no branch, tag or commit "v9"')
+    expect(error.message).toMatch(/^Expected a branch, tag or commit .* for revision but received "v9"/)
   })
 
   it.each(['../config.json', '/etc/passwd', 'a/../../b', 'a\\b', 'C:x', 'a//b', './a', 'a\nb'])(
@@ -392,22 +394,26 @@ describe('what the hub does not have or should not say', () => {
   )
 
   it.each([
-    ['modules.json', '[{"path":"../../..","type":"m.Transformer"}]', /names the folder "\.\.\/\.\.\/\.\."/],
-    ['modules.json', '{}', /must be a list/],
-    ['modules.json', '[{"path":1}]', /no path or type in entry 0/],
-    ['modules.json', '[', /is not JSON/],
+    [
+      'modules.json',
+      '[{"path":"../../..","type":"m.Transformer"}]',
+      /^Expected a plain path inside .* but found "\.\.\/\.\.\/\.\."$/,
+    ],
+    ['modules.json', '{}', /^Expected a list of modules in modules\.json .* but found an object$/],
+    ['modules.json', '[{"path":1}]', /^Expected "path" and "type" for module 0 .* but found 1$/],
+    ['modules.json', '[', /^Expected JSON in modules\.json/],
     [
       'model.safetensors.index.json',
       '{"weight_map":{"a":"../../x.safetensors"}}',
-      /names the file "\.\.\/\.\.\/x\.safetensors"/,
+      /^Expected plain file names .* but found "\.\.\/\.\.\/x\.safetensors"$/,
     ],
     [
       'model.safetensors.index.json',
       '{"weight_map":{"a":"gone.safetensors"}}',
-      /names gone\.safetensors, which is not there/,
+      /^Expected files of the repository .* but found "gone\.safetensors"$/,
     ],
-    ['model.safetensors.index.json', '{"weight_map":{}}', /names no file/],
-    ['model.safetensors.index.json', '[]', /no weight_map/],
+    ['model.safetensors.index.json', '{"weight_map":{}}', /^Expected files in "weight_map" .* but found none$/],
+    ['model.safetensors.index.json', '[]', /^Expected an object for "weight_map" /],
   ])('is a %s of %s', async (path, text, sentence) => {
     fixture.hub.addCommit(ID, { ...pick(SENTENCE_MODEL, ['config.json', 'tokenizer.json']), [path]: text })
     const error = await failureOf(resolveModel(ID))

@@ -57,7 +57,7 @@ describe('offline', () => {
     for (const other of [{ revision: 'v2' }, { cacheDir: fixture.scratch }]) {
       const error = await failureOf(resolveModel(ID, { ...options, ...other }))
       expect(error.code).toBe('ERR_EMBEDCORE_HUB_OFFLINE')
-      expect(error.message).toContain(`holds nothing of revision "${'revision' in other ? 'v2' : 'main'}"`)
+      expect(error.message).toContain(`found nothing of revision "${'revision' in other ? 'v2' : 'main'}"`)
     }
     expect(fixture.hub.requests).toEqual([])
   })

@@ -310,8 +310,6 @@ describe('modules', () => {
     expect(made.layerWeights).toEqual({
       directory: join(made.root, '1_WeightedLayerPooling'),
       layerStart: 1,
-      layerCount: 3,
-      dimension: 8,
     })
     expect((await read(weighted({}))).layerWeights).toBeNull()
   })

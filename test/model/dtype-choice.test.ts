@@ -5,11 +5,11 @@ import { mkdir, mkdtemp, readdir, readFile, rm, symlink, utimes, writeFile } fro
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { EmbedCoreError } from '../../src/errors.js'
+import { EmbedCoreError } from '../../src/core/errors.js'
 import type { ModelDescription } from '../../src/model/directory.js'
 import type { MeasurableModel } from '../../src/model/dtype-measure.js'
-import { sentenceEmbeddings } from '../../src/results.js'
-import type { Dtype } from '../../src/types.js'
+import { sentenceEmbeddings } from '../../src/core/results.js'
+import type { Dtype } from '../../src/core/names.js'
 
 interface Script {
   cosine?: number
@@ -48,13 +48,11 @@ class Scripted {
         const data = new Float32Array(2 * texts.length)
         for (let i = 0; i < texts.length; i++) data[2 * i] = 1
         data.set([cosine, Math.sqrt(1 - cosine * cosine)], data.length - 2)
-        return sentenceEmbeddings(
-          'float32',
-          data,
-          2,
-          new Int32Array(texts.length).fill(10),
-          new Int32Array(texts.length),
-        )
+        return sentenceEmbeddings('float32', data, 2, {
+          tokenCounts: new Int32Array(texts.length).fill(10),
+          omittedTokens: new Int32Array(texts.length),
+          unknownTokens: new Int32Array(texts.length),
+        })
       },
       dispose: async () => void this.alive--,
     }

@@ -1,10 +1,12 @@
 import { describe, expect, test } from 'vitest'
 import type { ModelDescription } from '../../src/model/directory.js'
-import { resolveEncodeOptions, resolveLoadOptions } from '../../src/model/encode-options.js'
+import { resolveEncodeOptions } from '../../src/model/encode-options.js'
+import { resolveLoadOptions } from '../../src/model/load-options.js'
 import { parseLayers } from '../../src/model/layers.js'
-import { checkOptions, flag, integer, oneOf, oneOrMore, text } from '../../src/options.js'
-import { nearest, show } from '../../src/show.js'
-import type { EncodeOptions, LayerSelection, LoadOptions } from '../../src/types.js'
+import { checkOptions, flag, integer, oneOf, oneOrMore, text } from '../../src/core/options.js'
+import { nearest, show } from '../../src/core/show.js'
+import type { LoadOptions } from '../../src/model/load-options.js'
+import type { EncodeOptions, LayerSelection } from '../../src/model/types.js'
 
 const invalid = (...parts: string[]) =>
   expect.objectContaining({
@@ -41,14 +43,16 @@ describe('checkOptions', () => {
     expect(unknown({ normalise: true })).toThrow(
       expect.objectContaining({
         code: 'ERR_EMBEDCORE_UNKNOWN_OPTION',
-        message: 'unknown option "normalise"; did you mean "normalize"?',
+        message: 'Expected a known option but received "normalise"; did you mean "normalize"?',
       }),
     )
     expect(unknown({ Pooling: 'cls' })).toThrow('did you mean "pooling"?')
     expect(unknown({ wholly: 1 })).toThrow('known are normalize, dimensions, pooling, prompt')
-    expect(unknown(JSON.parse('{"__proto__": 1}') as object)).toThrow('unknown option "__proto__"')
-    expect(unknown({ constructor: 1 })).toThrow('unknown option "constructor"')
-    expect(unknown({ normalise: undefined })).toThrow('unknown option')
+    expect(unknown(JSON.parse('{"__proto__": 1}') as object)).toThrow(
+      'Expected a known option but received "__proto__"',
+    )
+    expect(unknown({ constructor: 1 })).toThrow('Expected a known option but received "constructor"')
+    expect(unknown({ normalise: undefined })).toThrow('Expected a known option')
     expect(unknown({ ['x'.repeat(1 << 20)]: 1 })).toThrow('1048576 characters')
   })
 

@@ -11,8 +11,8 @@ namespace embedcore {
 namespace {
 
 TEST(Error, CodesAreThoseOfTheTypeScriptFace) {
-  std::ifstream file(EMBEDCORE_ROOT "/src/errors.ts");
-  ASSERT_TRUE(file) << "src/errors.ts cannot be read";
+  std::ifstream file(EMBEDCORE_ROOT "/src/core/errors.ts");
+  ASSERT_TRUE(file) << "src/core/errors.ts cannot be read";
   std::set<std::string> there, here;
   for (std::string line; std::getline(file, line);)
     if (line.starts_with("  'ERR_EMBEDCORE_") && line.ends_with("',")) there.insert(line.substr(3, line.size() - 5));

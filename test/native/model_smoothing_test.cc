@@ -15,8 +15,8 @@ using Floats = std::vector<float>;
 constexpr float kNaN = std::numeric_limits<float>::quiet_NaN(), kInfinity = std::numeric_limits<float>::infinity();
 
 // Of one row the root mean squares are the magnitudes.
-InputSizes sizes_of(const Floats& row) {
-  InputSizes sizes;
+InputScales sizes_of(const Floats& row) {
+  InputScales sizes;
   sizes.add(row.data(), static_cast<int64_t>(row.size()), 1, static_cast<int64_t>(row.size()));
   return sizes;
 }
@@ -37,8 +37,8 @@ void expect_usable(const Floats& divisors) {
   EXPECT_NEAR(logarithms / static_cast<double>(divisors.size()), 0, 1e-6);
 }
 
-TEST(InputSizes, RootMeanSquaresOverAllRowsOfAllCalls) {
-  InputSizes sizes;
+TEST(InputScales, RootMeanSquaresOverAllRowsOfAllCalls) {
+  InputScales sizes;
   // The values in the gaps are none of the matrix.
   const Floats first = {3, 0, 1e30f, kNaN, kNaN, /**/ -3, 4, -1e30f};
   sizes.add(first.data(), 5, 2, 3);
@@ -49,15 +49,15 @@ TEST(InputSizes, RootMeanSquaresOverAllRowsOfAllCalls) {
   expect_floats(sizes.root_mean_squares(), {3, 2, 1e30f});
 }
 
-TEST(InputSizes, WithoutRowsAreZeros) {
-  InputSizes sizes;
+TEST(InputScales, WithoutRowsAreZeros) {
+  InputScales sizes;
   EXPECT_EQ(sizes.root_mean_squares(), Floats());
   sizes.add(nullptr, 4, 0, 3);
   EXPECT_EQ(sizes.root_mean_squares(), Floats(3, 0.0f));
 }
 
-TEST(InputSizes, AreNotFiniteWhereAnInputIsNot) {
-  InputSizes sizes = sizes_of({1, kNaN, kInfinity});
+TEST(InputScales, AreNotFiniteWhereAnInputIsNot) {
+  InputScales sizes = sizes_of({1, kNaN, kInfinity});
   const Floats more = {1, 1, 1};
   sizes.add(more.data(), 3, 1, 3);
   const Floats got = sizes.root_mean_squares();

@@ -157,6 +157,27 @@ TEST_P(BagTest, AgreesWithReference) {
   }
 }
 
+TEST_P(BagTest, WithoutOffsetsEachTokenIsAText) {
+  const BagCase c{{1, 1, 1, 1, 1}, 33, 9, DType::kI8, true, true};
+  const BagInputs inputs(c);
+  for (const Backend* tried : {&backend(), &reference_backend()}) {
+    Rows y(5, c.width);
+    TestStream stream;
+    expect_ok(tried->bag(stream, {.rows = inputs.rows.data(),
+                                  .ids = inputs.ids.data(),
+                                  .texts = 5,
+                                  .width = c.width,
+                                  .table = inputs.table.data(),
+                                  .dtype = c.dtype,
+                                  .scales = inputs.scales.data(),
+                                  .weights = inputs.weights.data(),
+                                  .y = y.data(),
+                                  .y_stride = y.stride()}),
+              stream);
+    expect_same_bits(y, inputs.run(*tried, 0, 5));
+  }
+}
+
 TEST_P(BagTest, RefusesOtherTypesWithASentence) {
   const BagCase c{{2}, 4, 3, DType::kF32, false, false};
   const BagInputs inputs(c);

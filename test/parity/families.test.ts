@@ -5,7 +5,7 @@ import { cpSync, existsSync, mkdtempSync, readdirSync, renameSync, rmSync } from
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { RawModel } from '../../src/binding.js'
+import type { RawModel } from '../../src/core/binding.js'
 import {
   complaint,
   describeDeviation,

@@ -5,7 +5,7 @@
 import { existsSync } from 'node:fs'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { RawModel } from '../../src/binding.js'
+import type { RawModel } from '../../src/core/binding.js'
 import { embedCore, type Model } from '../../src/index.js'
 import {
   complaint,

@@ -2,7 +2,7 @@
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { embedCore, type Model, type Precision } from '../../src/index.js'
-import { quantize } from '../../src/vectors.js'
+import { quantize } from '../../src/core/vectors.js'
 import { GOLDEN, readJson, similarityBound, Tensors, tolerance } from '../support/golden.js'
 
 const golden = readJson<{ stack: string; texts: string[] }>(path.join(GOLDEN, 'vectors/golden.json'))

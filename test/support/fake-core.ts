@@ -6,15 +6,12 @@
 import { PassThrough, Readable, Writable } from 'node:stream'
 import type { CliIO, Core, CoreModel } from '../../src/cli/contract.js'
 import { runCli } from '../../src/cli/run.js'
-import { EmbedCoreError } from '../../src/errors.js'
-import type {
-  EncodeOptions,
-  LoadOptions,
-  ModelInfo,
-  SentenceEmbeddings,
-  TokenEmbeddings,
-  VectorData,
-} from '../../src/types.js'
+import { EmbedCoreError } from '../../src/core/errors.js'
+import type { Precision } from '../../src/core/names.js'
+import type { SentenceEmbeddings, TokenEmbeddings, VectorData } from '../../src/core/types.js'
+import type { ModelInfo } from '../../src/model/info.js'
+import type { LoadOptions } from '../../src/model/load-options.js'
+import type { EncodeOptions } from '../../src/model/types.js'
 
 export const FAKE_DIMENSION = 4
 
@@ -139,17 +136,18 @@ function counted(texts: readonly string[], limit: number) {
   return {
     tokenCounts: Int32Array.from(lengths, (n) => Math.min(n, limit)),
     omittedTokens: Int32Array.from(lengths, (n) => Math.max(0, n - limit)),
+    unknownTokens: new Int32Array(texts.length),
   }
 }
 
-function sentenceResult(texts: readonly string[], options: EncodeOptions): SentenceEmbeddings {
+function sentenceResult(texts: readonly string[], options: EncodeOptions): SentenceEmbeddings<Precision> {
   const columns = options.dimensions ?? FAKE_DIMENSION
   const float = new Float32Array(texts.length * columns)
   texts.forEach((text, i) => float.set(fakeVector(text, columns), i * columns))
   const precision = options.precision ?? 'float32'
   const ranges =
     precision === 'int8' || precision === 'uint8' ? (options.ranges ?? rangesOf(float, columns)) : undefined
-  let data: VectorData = float
+  let data: VectorData<Precision> = float
   let width = columns
   if (ranges !== undefined) {
     const steps = [...float].map((value, k) => {
@@ -162,7 +160,7 @@ function sentenceResult(texts: readonly string[], options: EncodeOptions): Sente
     const bits = Uint8Array.from({ length: texts.length * width }, () => 0b1111_0000)
     data = precision === 'ubinary' ? bits : Int8Array.from(bits, (n) => n - 128)
   }
-  const row = (i: number) => data.subarray(i * width, (i + 1) * width) as VectorData
+  const row = (i: number) => data.subarray(i * width, (i + 1) * width) as VectorData<Precision>
   return {
     data,
     precision,
@@ -193,6 +191,8 @@ function tokenResult(texts: readonly string[]): TokenEmbeddings {
     data,
     shape: [data.length / FAKE_DIMENSION, FAKE_DIMENSION],
     length: texts.length,
+    ids: Int32Array.from(pieces.flat(), (_, t) => t + 100),
+    charOffsets: new Int32Array(2 * pieces.flat().length),
     ...counted(texts, 1000),
     text: (i) => {
       const tokens = pieces[i]!

@@ -8,7 +8,7 @@ import { dirname, join, relative } from 'node:path'
 
 import { afterEach, beforeEach, vi } from 'vitest'
 
-import { EmbedCoreError } from '../../src/errors.js'
+import { EmbedCoreError } from '../../src/core/errors.js'
 import { etagOf, FakeHub, type FakeFiles } from './fake-hub.js'
 
 /** Bytes without a pattern, the same every run, so that a byte at a wrong place is seen. */

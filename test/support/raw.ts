@@ -1,10 +1,11 @@
 /** The addon without the package around it: for what starts from token ids. */
-import type { RawAttention, RawDtype, RawModel, RawPlanOptions } from '../../src/binding.js'
-import { native } from '../../src/native.js'
+import type { RawModel, RawPlanOptions } from '../../src/core/binding.js'
+import type { AttentionMode, Dtype } from '../../src/core/names.js'
+import { native } from '../../src/core/native.js'
 
 export type Attention = 'causal' | 'bidirectional' | { prefix: number }
 
-export function loadDirectory(directory: string, threads = 1, dtype: RawDtype = 'float32'): Promise<RawModel> {
+export function loadDirectory(directory: string, threads = 1, dtype: Dtype = 'float32'): Promise<RawModel> {
   return new Promise((resolve, reject) => {
     native().load(
       {
@@ -33,7 +34,7 @@ export function hiddenStates(
   model: RawModel,
   texts: readonly (readonly number[])[],
   states: readonly number[],
-  attention: 'default' | Attention | RawAttention[] = 'default',
+  attention: 'default' | Attention | AttentionMode[] = 'default',
   fusion: 'concat' | 'mean' = 'concat',
 ): Promise<Float32Array> {
   const modes = Array.isArray(attention)

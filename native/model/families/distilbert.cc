@@ -1,33 +1,26 @@
 // DistilBERT: BERT without token types, with its own field and tensor names.
 #include "model/families/families.h"
-
-#include "base/error.h"
+#include "model/families/fields.h"
 
 namespace embedcore {
 
 ModelConfig parse_distilbert(const Json& config) {
-  ModelConfig model;
-  model.family = "distilbert";
-  model.hidden = require_size(config, "dim", 1, 1 << 20);
-  model.vocab = require_size(config, "vocab_size");
-  model.max_positions = require_size(config, "max_position_embeddings");
-  model.position_table = true;  // sinusoidal_pos_embds only says how the table was first filled
-  model.embedding_norm = true;
-
-  LayerSpec layer;
-  layer.epsilon = 1e-12f;
-  layer.heads = layer.kv_heads = require_size(config, "n_heads", 1, 4096);
-  layer.head_dim = model.hidden / layer.heads;
-  if (layer.head_dim * layer.heads != model.hidden)
-    fail(Code::kInvalidConfig, "config.json: dim is not a multiple of n_heads");
-  layer.activation = parse_activation(config.get_string("activation", "gelu"));
-  layer.intermediate = require_size(config, "hidden_dim", 1, 1 << 24);
-  model.layers.assign(static_cast<size_t>(require_size(config, "n_layers", 1, 4096)), layer);
-
+  // The reference takes BERT's names for the same fields, and takes them first.
+  const auto named = [&](const char* usual, const char* own) { return config.find(usual) ? usual : own; };
+  ModelConfig model = parse_encoder(config, "distilbert",
+                                    {.hidden = named("hidden_size", "dim"),
+                                     .heads = named("num_attention_heads", "n_heads"),
+                                     .layers = named("num_hidden_layers", "n_layers"),
+                                     .intermediate = "hidden_dim",
+                                     .activation = "activation",
+                                     .epsilon = nullptr,
+                                     .default_layers = 6});
+  // sinusoidal_pos_embds only says how the position table was first filled.
+  model.input.tables = {
+      {"embeddings.word_embeddings.weight", model.vocab, TableSpec::Index::kToken},
+      {"embeddings.position_embeddings.weight", model.max_positions, TableSpec::Index::kPosition},
+  };
   model.names = {.prefixes = {"", "distilbert."},
-                 .word = "embeddings.word_embeddings.weight",
-                 .position = "embeddings.position_embeddings.weight",
-                 .type = "",
                  .embedding_norm = "embeddings.LayerNorm",
                  .final_norm = "",
                  .relative_bias = "",

@@ -1,9 +1,17 @@
-// One function a family: config.json -> ModelConfig. To add one: a file here, a line in families.cc.
+// One function per family: config.json -> ModelConfig. To add a family: a file here, a line in families.cc and its keys
+// in keys.cc.
 #pragma once
 
 #include "model/config.h"
 
 namespace embedcore {
+
+struct Family {
+  std::vector<std::string> model_types;  // config.json "model_type"
+  ModelConfig (*parse)(const Json& config);
+};
+
+const std::vector<Family>& families();
 
 ModelConfig parse_bert(const Json& config);
 ModelConfig parse_roberta(const Json& config);

@@ -1,15 +1,28 @@
 // Llama, and Mistral with its sliding window.
+#include "model/families/decoder.h"
 #include "model/families/families.h"
 
 namespace embedcore {
 
-ModelConfig parse_llama(const Json& config) { return parse_decoder(config, "llama", false, false, 10000.0); }
+ModelConfig parse_llama(const Json& config) {
+  return parse_decoder(config, "llama",
+                       {.default_vocab = 32000,
+                        .default_positions = 2048,
+                        .default_intermediate = 11008,
+                        .reads_attention_bias = true,
+                        .reads_mlp_bias = true});
+}
 
+// With "layer_types" the reference runs the model as Ministral, whose layers take turns.
 ModelConfig parse_mistral(const Json& config) {
-  ModelConfig model = parse_decoder(config, "mistral", false, false, 10000.0);
-  const int64_t window = config.get_int("sliding_window", 0);
-  for (size_t i = 0; i < model.layers.size(); ++i)
-    if (window != 0 && is_sliding(config, static_cast<int64_t>(i), true)) model.layers[i].window = window;
+  ModelConfig model = parse_decoder(
+      config, "mistral",
+      {.default_vocab = 32000, .default_positions = 131072, .default_intermediate = 14336, .default_kv_heads = 8});
+  const int64_t window = read_size_or_null(config, "sliding_window", 4096, 0);
+  const auto count = static_cast<int64_t>(model.layers.size());
+  set_windows(model, window,
+              read_sliding(
+                  config, count, [](int64_t, int64_t) { return true; }, 0));
   return model;
 }
 

@@ -1,70 +1,72 @@
 // ModernBERT: pre-norm, rotary positions with two bases, local and global layers in turn, gated feed-forward, fused
 // matrices.
 #include "model/families/families.h"
-
-#include "base/error.h"
+#include "model/families/fields.h"
 
 namespace embedcore {
 
+namespace {
+
+// Tokens that a local layer sees to each side. "sliding_window" is that number, "local_attention" twice as many.
+int64_t local_reach(const Json& config) {
+  if (config.find("sliding_window")) return read_size(config, "sliding_window", 64);
+  return read_size(config, "local_attention", 128, 2) / 2;
+}
+
+TensorNames modernbert_names() {
+  return {.prefixes = {"", "model."},
+          .embedding_norm = "embeddings.norm",
+          .final_norm = "final_norm",
+          .relative_bias = "",
+          .layer = "layers.%d.",
+          .in_layer = {.qkv = {"attn.Wqkv"},
+                       .output = "attn.Wo",
+                       .attention_norm = "attn_norm",
+                       .mlp_norm = "mlp_norm",
+                       .q_norm = "",
+                       .k_norm = "",
+                       .up = {"mlp.Wi"},
+                       .down = "mlp.Wo"}};
+}
+
+}  // namespace
+
 ModelConfig parse_modernbert(const Json& config) {
-  ModelConfig model;
-  model.family = "modernbert";
-  model.hidden = require_size(config, "hidden_size", 1, 1 << 20);
-  model.vocab = require_size(config, "vocab_size");
-  model.max_positions = config.get_int("max_position_embeddings", 8192);
-  model.embedding_norm = true;
+  ModelConfig model = parse_encoder(config, "modernbert",
+                                    {.activation = "hidden_activation",
+                                     .epsilon = "norm_eps",
+                                     .default_vocab = 50368,
+                                     .default_positions = 8192,
+                                     .default_layers = 22,
+                                     .default_intermediate = 1152,
+                                     .default_epsilon = 1e-5});
+  model.input.tables = {{"embeddings.tok_embeddings.weight", model.vocab, TableSpec::Index::kToken}};
+  model.norm_bias = config.get_bool("norm_bias", false);
   model.final_norm = true;
+  model.names = modernbert_names();
 
-  LayerSpec layer;
-  layer.norm_first = true;
-  layer.norm_bias = config.get_bool("norm_bias", false);
-  layer.epsilon = static_cast<float>(config.get_double("norm_eps", 1e-5));
-  layer.heads = layer.kv_heads = require_size(config, "num_attention_heads", 1, 4096);
-  layer.head_dim = model.hidden / layer.heads;
-  if (layer.head_dim * layer.heads != model.hidden)
-    fail(Code::kInvalidConfig, "config.json: hidden_size is not a multiple of num_attention_heads");
-  layer.qkv_bias = layer.output_bias = config.get_bool("attention_bias", false);
-  layer.mlp_bias = config.get_bool("mlp_bias", false);
-  layer.gated = true;
-  layer.activation = parse_activation(config.get_string("hidden_activation", "gelu"));
-  layer.intermediate = require_size(config, "intermediate_size", 1, 1 << 24);
-
-  const int64_t every = config.get_int("global_attn_every_n_layers", 3);
-  if (every < 1)
-    fail(Code::kInvalidConfig, "config.json: \"global_attn_every_n_layers\" is %lld", static_cast<long long>(every));
-  if (config.get_int("local_attention", 128) < 2)
-    fail(Code::kInvalidConfig, "config.json: local_attention is %lld; expected 2 or more",
-         static_cast<long long>(config.get_int("local_attention", 128)));
-  const int64_t local_window = config.get_int("local_attention", 128) / 2;  // half to each side
-  const RopeSpec global_rope =
-      parse_rope(config, layer.head_dim, config.get_double("global_rope_theta", 160000.0), "full_attention");
+  const int64_t every = read_size(config, "global_attn_every_n_layers", 3);
+  const auto sliding = read_sliding(
+      config, static_cast<int64_t>(model.layers.size()),
+      [](int64_t layer, int64_t period) { return layer % period != 0; }, every);
+  const int64_t head_dim = model.layers.front().head_dim, reach = local_reach(config);
+  const double global_theta = config.get_double("global_rope_theta", 160000.0);
+  const Json* local = config.find("local_rope_theta");
+  const double local_theta = local && local->is_null() ? global_theta : config.get_double("local_rope_theta", 10000.0);
+  const RopeSpec global_rope = read_rope_of_kind(config, head_dim, model.max_positions, "full_attention", global_theta);
   const RopeSpec local_rope =
-      parse_rope(config, layer.head_dim, config.get_double("local_rope_theta", 10000.0), "sliding_attention");
-  const int64_t count = require_size(config, "num_hidden_layers", 1, 4096);
-  for (int64_t i = 0; i < count; ++i) {
-    const bool local = is_sliding(config, i, i % every != 0);
+      read_rope_of_kind(config, head_dim, model.max_positions, "sliding_attention", local_theta);
+  for (size_t i = 0; i < model.layers.size(); ++i) {
+    LayerSpec& layer = model.layers[i];
+    layer.norm_first = true;
+    layer.norm_bias = model.norm_bias;
     layer.attention_norm = i != 0;  // the embedding norm serves as the first one
-    layer.window = local ? local_window : 0;
-    layer.rope = local ? local_rope : global_rope;
-    model.layers.push_back(layer);
+    layer.qkv_bias = layer.output_bias = config.get_bool("attention_bias", false);
+    layer.mlp_bias = config.get_bool("mlp_bias", false);
+    layer.gated = true;
+    layer.window = sliding[i] ? reach : 0;
+    layer.rope = sliding[i] ? local_rope : global_rope;
   }
-
-  model.names = {.prefixes = {"", "model."},
-                 .word = "embeddings.tok_embeddings.weight",
-                 .position = "",
-                 .type = "",
-                 .embedding_norm = "embeddings.norm",
-                 .final_norm = "final_norm",
-                 .relative_bias = "",
-                 .layer = "layers.%d.",
-                 .in_layer = {.qkv = {"attn.Wqkv"},
-                              .output = "attn.Wo",
-                              .attention_norm = "attn_norm",
-                              .mlp_norm = "mlp_norm",
-                              .q_norm = "",
-                              .k_norm = "",
-                              .up = {"mlp.Wi"},
-                              .down = "mlp.Wo"}};
   return model;
 }
 

@@ -2,13 +2,14 @@
  * One JSON object a text: `{"index","text","embedding","tokens","omitted"}`, or for token output ids, pieces, places
  * and vectors.
  */
-import { EmbedCoreError } from '../../errors.js'
-import type { SentenceEmbeddings, TokenEmbeddings, VectorData } from '../../types.js'
+import { EmbedCoreError } from '../../core/errors.js'
+import type { Precision } from '../../core/names.js'
+import type { SentenceEmbeddings, TextCounts, TokenEmbeddings, VectorData } from '../../core/types.js'
 import { LONGEST_NUMBER, writeFloat32 } from './decimal.js'
 
 /** What writing takes of a result; the result of no texts has nothing more. */
-export type WrittenEmbeddings = Pick<SentenceEmbeddings, 'data' | 'shape' | 'tokenCounts' | 'omittedTokens'> &
-  Partial<SentenceEmbeddings>
+export type WrittenEmbeddings = Pick<SentenceEmbeddings<Precision>, 'data' | 'shape' | keyof TextCounts> &
+  Partial<SentenceEmbeddings<Precision>>
 
 export interface Results {
   /** Index of the first text in the whole input. */
@@ -38,7 +39,7 @@ class Bytes {
     return this
   }
 
-  vector(vector: VectorData, index: number): this {
+  vector(vector: VectorData<Precision>, index: number): this {
     this.#reserve(vector.length * (LONGEST_NUMBER + 1) + 2)
     const buffer = this.#buffer
     let at = this.#length

@@ -3,7 +3,8 @@
  * order.
  */
 import { endianness } from 'node:os'
-import type { Precision, VectorData } from '../../types.js'
+import type { Precision } from '../../core/names.js'
+import type { VectorData } from '../../core/types.js'
 
 export type NpyType = '<f4' | '|i1' | '|u1' | '<i4'
 
@@ -30,7 +31,7 @@ export function npyHeader(type: NpyType, shape: readonly number[]): Uint8Array {
 }
 
 /** The bytes of an array in little-endian order, without a copy where the machine's order is that. */
-export function littleEndianBytes(data: VectorData | Int32Array): Uint8Array {
+export function littleEndianBytes(data: VectorData<Precision> | Int32Array): Uint8Array {
   const bytes = Buffer.from(data.buffer, data.byteOffset, data.byteLength)
   return data.BYTES_PER_ELEMENT === 1 || endianness() === 'LE' ? bytes : Buffer.from(bytes).swap32()
 }

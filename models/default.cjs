@@ -1,0 +1,6 @@
+// The directory of the model that comes with the package: static English vectors of 256 dimensions, no download.
+// CommonJS, because file tracers take in the folder that `join(__dirname, ...)` names.
+'use strict'
+const { join } = require('node:path')
+
+exports.directory = join(__dirname, 'embedcore-static-en')

@@ -1,0 +1,109 @@
+// A model on the workers of the process. A batch is whole texts, about batch_tokens of them; one worker carries it
+// through all layers, its activations in that core's cache, and meets no other worker on the way.
+#include <new>
+
+#include "engine/executor.h"
+#include "engine/pool.h"
+
+namespace embedcore {
+
+namespace {
+
+// A lone text of ten tokens is served by a few cores; more only wait for each other.
+int64_t most_helpers(int64_t tokens) { return 3 + tokens / 16; }
+
+class ModelClient final : public PoolClient {
+ public:
+  ModelClient(std::shared_ptr<const Model> model, const EngineOptions& options)
+      : model_(std::move(model)),
+        options_(options),
+        queue_(batch_tokens(*model_, options), options.threads, options.max_queue_tokens) {}
+
+  bool has_work() const noexcept override { return !queue_.empty(); }
+  bool has_short_work() const noexcept override { return queue_.short_calls() > 0; }
+  int most_workers() const noexcept override { return options_.threads; }
+
+  bool take(WorkUnit& unit, bool only_short) noexcept override {
+    std::shared_ptr<Call> failed;
+    const bool taken = queue_.take(unit.work, only_short, failed);
+    if (failed) failed->fail(shared_error(Code::kOutOfMemory, "no memory for a batch of texts"));
+    return taken;
+  }
+
+  void run(Worker& worker, int level) noexcept override {
+    WorkUnit& unit = worker.unit(level);
+    BatchWork& work = unit.work;
+    const int64_t tokens = work.batch.tokens();
+    const bool helped = level == 0 && options_.threads > 1;
+    // A batch of short calls is not held up by shorter ones: they would overtake it.
+    const bool gives_way = level == 0 && !work.is_short;
+    try {
+      if (helped) worker.want_help(std::min<int64_t>(most_helpers(tokens), options_.threads - 1));
+      Stream stream = worker.stream();
+      stream.device = model_->encoder().device().handle();
+      const ResultRows rows = model_->run(work.plan(), work.batch, unit.workspace, stream, [&] {
+        if (gives_way) worker.run_short_work();
+        return work.wanted();
+      });
+      if (helped) worker.end_help();
+      if (rows.data) deliver(work, rows.data, rows.stride);
+    } catch (...) {
+      if (helped) worker.end_help();
+      fail_all(work, current_error());
+    }
+    work.clear();
+  }
+
+  CallQueue& queue() { return queue_; }
+
+ private:
+  const std::shared_ptr<const Model> model_;
+  const EngineOptions options_;
+  CallQueue queue_;  // guarded by the pool's lock
+};
+
+class HostExecutor final : public Executor {
+ public:
+  HostExecutor(std::shared_ptr<const Model> model, const EngineOptions& options)
+      : pool_(WorkerPool::shared()), client_(std::make_shared<ModelClient>(std::move(model), options)) {
+    pool_->grow(options.threads);
+    pool_->add(client_);
+  }
+
+  ~HostExecutor() override {
+    std::deque<std::shared_ptr<Call>> left;
+    {
+      auto lock = pool_->lock();
+      left = client_->queue().remove_all();
+    }
+    const auto error = shared_error(Code::kDisposed, "the model was disposed while the call waited");
+    for (const auto& call : left) call->fail(error);
+    pool_->remove(*client_);
+  }
+
+  void add(const std::shared_ptr<Call>& call, const std::shared_ptr<Piece>& piece) override {
+    auto lock = pool_->lock();
+    if (call->failed()) return;  // failed since it was opened: the piece is completed
+    client_->queue().add(call, piece);
+    // Enough workers for the batches there will be; others are woken by a leader that wants help.
+    pool_->work_added(piece->tokens() > kFewestBatchTokens);
+  }
+
+  void remove(const Call& call) noexcept override {
+    auto lock = pool_->lock();
+    client_->queue().remove(call);
+    pool_->work_added(false);
+  }
+
+ private:
+  const std::shared_ptr<WorkerPool> pool_;
+  const std::shared_ptr<ModelClient> client_;
+};
+
+}  // namespace
+
+std::unique_ptr<Executor> make_host_executor(std::shared_ptr<const Model> model, const EngineOptions& options) {
+  return std::make_unique<HostExecutor>(std::move(model), options);
+}
+
+}  // namespace embedcore

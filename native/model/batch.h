@@ -1,0 +1,52 @@
+// A packed batch: whole texts one after the other, without padding. Text i owns tokens offsets[i] .. offsets[i + 1).
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "model/workspace.h"
+
+namespace embedcore {
+
+class TokenEncoder;
+
+// As operations read it: the arrays are device memory, the counts are known to the host.
+struct Batch {
+  const int32_t* ids = nullptr;      // [tokens]
+  const int32_t* indices = nullptr;  // [tokens]: positions of a transformer, table rows of a static model
+  const int32_t* offsets = nullptr;  // [texts + 1], offsets[0] = 0
+  const int32_t* skip = nullptr;     // [texts]: leading tokens that pooling leaves out
+  const int32_t* prefix = nullptr;   // [texts]: leading tokens of a prefix mask
+  int64_t texts = 0, tokens = 0;
+  int64_t longest = 0;  // tokens of the longest text
+};
+
+// Packs texts on the host into one block: ids, indices, offsets, skip, prefix. Its memory is kept for the next batch.
+class BatchBuilder {
+ public:
+  void clear();
+  // Throws std::bad_alloc; the batch is then as it was.
+  void add(std::span<const int32_t> ids, int32_t skip, int32_t prefix);
+
+  int64_t texts() const { return static_cast<int64_t>(skip_.size()); }
+  int64_t tokens() const { return static_cast<int64_t>(ids_.size()); }
+  int64_t longest() const { return longest_; }
+  // Host memory: token offsets of the texts.
+  const std::vector<int32_t>& offsets() const { return offsets_; }
+
+  // Where the block is placed on a device; where device memory is host memory nothing is.
+  void place(Layout& layout, const Backend& backend) const;
+  // The batch on the stream's device, its indices made by the encoder. On a host its arrays are the builder's own and
+  // stay valid until the next clear() or add(); on a device the builder must stay as it is until wait().
+  Batch upload(Layout& layout, const TokenEncoder& encoder, Stream& stream);
+
+ private:
+  size_t block_ints() const { return 2 * ids_.size() + offsets_.size() + 2 * skip_.size(); }
+
+  std::vector<int32_t> ids_, indices_, offsets_{0}, skip_, prefix_;
+  std::vector<int32_t> block_;  // what is uploaded, in one piece
+  int64_t longest_ = 0;
+};
+
+}  // namespace embedcore

@@ -1,0 +1,54 @@
+#include "model/device.h"
+
+#include <new>
+
+namespace embedcore {
+
+void check_status(Status status, const Stream& stream, const char* what) {
+  if (status == kOk) return;
+  if (status == kOutOfMemory) fail(Code::kOutOfMemory, "no memory for %s", what);
+  fail(Code::kInternal, "%s: %s", what, stream.message[0] ? stream.message : "the backend refused it");
+}
+
+std::shared_ptr<const OpenDevice> OpenDevice::open(const Backend& backend, int32_t index) {
+  char message[256] = "";
+  Device* handle = backend.open_device(index, message, sizeof message);
+  if (!handle) fail(Code::kOutOfMemory, "cannot open device %d of %s: %s", index, backend.name, message);
+  try {
+    return std::shared_ptr<const OpenDevice>(new OpenDevice(backend, handle));
+  } catch (const std::bad_alloc&) {
+    backend.close_device(handle);
+    throw;
+  }
+}
+
+OpenDevice::~OpenDevice() { backend_.close_device(handle_); }
+
+std::shared_ptr<void> OpenDevice::allocate(size_t bytes) const {
+  void* memory = backend_.allocate(handle_, bytes);
+  if (!memory) fail(Code::kOutOfMemory, "no memory for %zu bytes on %s", bytes, backend_.name);
+  // The deleter runs as well where the control block cannot be allocated.
+  return std::shared_ptr<void>(
+      memory, [release = backend_.release, handle = handle_](void* to_free) { release(handle, to_free); });
+}
+
+std::shared_ptr<void> OpenDevice::upload(const void* from, size_t bytes) const {
+  std::shared_ptr<void> memory = allocate(bytes);
+  Stream stream;
+  stream.device = handle_;
+  check_status(backend_.open_stream(stream), stream, "a stream");
+  Status status = backend_.upload(stream, memory.get(), from, bytes);
+  if (status == kOk) status = backend_.wait(stream);
+  backend_.close_stream(stream);
+  check_status(status, stream, "an upload");
+  return memory;
+}
+
+OpenStream::OpenStream(DevicePointer device) : opened_(std::move(device)) {
+  this->device = opened_->handle();
+  check_status(opened_->backend().open_stream(*this), *this, "a stream");
+}
+
+OpenStream::~OpenStream() { opened_->backend().close_stream(*this); }
+
+}  // namespace embedcore

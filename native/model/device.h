@@ -1,0 +1,74 @@
+// Devices as a model uses them: opened once a model, memory that frees itself, and statuses as errors.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "ops/backend.h"
+
+namespace embedcore {
+
+// Throws the Error that a refusal of the backend means; `what` names the operation.
+void check_status(Status status, const Stream& stream, const char* what);
+
+// A device opened for one model. Everything that is placed on it holds it, so it is closed last. Safe from any thread.
+class OpenDevice {
+ public:
+  // Throws Error with the backend's sentence where the device cannot be opened.
+  static std::shared_ptr<const OpenDevice> open(const Backend& backend, int32_t index = 0);
+  ~OpenDevice();
+  OpenDevice(const OpenDevice&) = delete;
+  OpenDevice& operator=(const OpenDevice&) = delete;
+
+  const Backend& backend() const { return backend_; }
+  Device* handle() const { return handle_; }
+
+  // The memory frees itself. Throws Error(kOutOfMemory).
+  std::shared_ptr<void> allocate(size_t bytes) const;
+  // Copies host memory into new device memory and waits for it.
+  std::shared_ptr<void> upload(const void* from, size_t bytes) const;
+
+ private:
+  OpenDevice(const Backend& backend, Device* handle) : backend_(backend), handle_(handle) {}
+  const Backend& backend_;
+  Device* const handle_;
+};
+
+using DevicePointer = std::shared_ptr<const OpenDevice>;
+
+// A stream of its own on a device. Used by one thread at a time.
+class OpenStream : public Stream {
+ public:
+  explicit OpenStream(DevicePointer device);
+  ~OpenStream();
+  OpenStream(const OpenStream&) = delete;
+  OpenStream& operator=(const OpenStream&) = delete;
+  const OpenDevice& opened() const { return *opened_; }
+  void wait() { check_status(opened_->backend().wait(*this), *this, "waiting for the device"); }
+
+ private:
+  DevicePointer opened_;
+};
+
+// Values in device memory, written once. Only operations of the backend may read them.
+template <typename T>
+class DeviceArray {
+ public:
+  DeviceArray() = default;
+  DeviceArray(const OpenDevice& device, std::span<const T> values)
+      : size_(values.size()), memory_(values.empty() ? nullptr : device.upload(values.data(), values.size_bytes())) {}
+
+  const T* data() const { return static_cast<const T*>(memory_.get()); }  // null where it is empty
+  size_t size() const { return size_; }
+  size_t bytes() const { return size_ * sizeof(T); }
+
+ private:
+  size_t size_ = 0;
+  std::shared_ptr<void> memory_;
+};
+
+}  // namespace embedcore

@@ -1,0 +1,52 @@
+// What a call asks of a model, and the plan that is made of it once. Plans are plain values: two calls may share a
+// batch exactly if their plans are equal.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "ops/attention.h"
+#include "ops/pool.h"
+
+namespace embedcore {
+
+struct PlanOptions {
+  std::vector<Pooling> pooling;
+  std::vector<int64_t> states;  // hidden states; empty = the model's own: the last, or the learned weighting
+  bool concat = false;
+  std::vector<Mask> attention;
+  bool token_output = false;
+  std::optional<bool> normalize;
+  int64_t dimensions = 0;
+};
+
+// Which hidden states are used and how each layer attends. States are numbered as in transformers: 0 = embeddings, L =
+// last. Empty for a static model.
+struct ForwardPlan {
+  struct Layer {
+    Mask mask = Mask::kBidirectional;
+    int64_t window = 0;
+    bool operator==(const Layer&) const = default;
+  };
+  std::vector<Layer> layers;    // as many as must run
+  std::vector<int64_t> states;  // ascending when averaged, as given when concatenated
+  std::vector<float> factors;   // one a state
+  bool concat = false;
+  bool only_last = true;  // states = {L} with the factor 1: nothing to fuse
+  bool operator==(const ForwardPlan&) const = default;
+};
+
+// Validated options, resolved into what a forward pass needs.
+struct EncodePlan {
+  ForwardPlan forward;
+  std::vector<Pooling> pooling;
+  bool token_output = false;
+  bool apply_normalize = true;  // the head's normalise modules
+  bool normalize_last = false;  // after truncation
+  int64_t pooled = 0;           // width after pooling
+  int64_t dimension = 0;        // width of a finished row
+  bool operator==(const EncodePlan&) const = default;
+};
+
+}  // namespace embedcore

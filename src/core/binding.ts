@@ -1,0 +1,146 @@
+/** The types of the raw addon (native/binding). Only `native.ts` loads it; everything else gets it typed from here. */
+import type {
+  Activation,
+  AttentionMode,
+  Dtype,
+  LayerFusion,
+  ModelKind,
+  OutputMode,
+  PoolingMode,
+  Precision,
+  SimilarityName,
+} from './names.js'
+
+/** A packed batch: text i owns ids[offsets[i] .. offsets[i + 1]); offsets has texts + 1 entries. */
+export interface RawBatch {
+  ids: Int32Array
+  offsets: Int32Array
+  /** Leading tokens of each text left out of pooling (prompt tokens when the model says so); null = none. */
+  skip: Int32Array | null
+  /**
+   * Leading tokens of each text that see each other in both directions, for `attention: 'prefix'`; null = the skip
+   * counts.
+   */
+  prefix: Int32Array | null
+  /** What errors call the first text. Default 0. */
+  first?: number
+}
+
+/** A module after the pooling, in order. Weights are read natively from `<directory>/model.safetensors`. */
+export type RawModule =
+  | {
+      type: 'dense'
+      directory: string
+      inFeatures: number
+      outFeatures: number
+      bias: boolean
+      activation: Activation
+      residual: boolean
+    }
+  | { type: 'layernorm'; directory: string; dimension: number }
+  | { type: 'normalize' }
+
+/** ST's WeightedLayerPooling, which sits between the transformer and the pooling. */
+export interface RawLayerWeights {
+  directory: string
+  layerStart: number
+}
+
+export interface RawLoadOptions {
+  /** `transformer`: config.json + model.safetensors in `directory`. `static`: one embedding table in `directory`. */
+  kind: ModelKind
+  directory: string
+  modules: RawModule[]
+  layerWeights: RawLayerWeights | null
+  /** What matrix products are computed in; static models have float32 only. */
+  dtype: Dtype
+  /** Static only: model2vec's `normalize` flag is expressed as a trailing normalize module instead. */
+  threads: number
+  /** Tokens of work taken at once; sizes the activation arena. */
+  maxBatchTokens: number
+  /** Tokens waiting in the queue above which a call is rejected. */
+  maxQueueTokens: number
+}
+
+export interface RawPlanOptions {
+  pooling: PoolingMode[]
+  /** hidden_states numbering: 0 = embeddings, L = last; empty = the last layer. */
+  layers: number[]
+  fusion: LayerFusion
+  /** One entry = whole model; one per layer otherwise; empty = the model's own. */
+  attention: AttentionMode[]
+  output: OutputMode
+  /** null = as the model's modules say; true = at the end too; false = normalize modules are left out. */
+  normalize: boolean | null
+  /** 0 = all. Cut, then normalised again if the output is normalised. */
+  dimensions: number
+}
+
+export interface RawPlan {
+  readonly dimension: number
+}
+
+export interface RawJob {
+  abort(): void
+}
+
+export interface RawModelInfo {
+  family: string
+  hiddenSize: number
+  layers: number
+  heads: number
+  kvHeads: number
+  vocabSize: number
+  /** Longest sequence of the position table or, for rotary models, of config.json; 0 = any. */
+  maxPositions: number
+  parameters: number
+  /** dtype of the weights in the file. */
+  fileDtype: string
+  /** What matrix products are computed in. */
+  dtype: Dtype
+  /** Attention of the model itself. */
+  attention: AttentionMode
+  weightBytes: number
+  isa: string
+  threads: number
+}
+
+export interface RawModel {
+  readonly info: RawModelInfo
+  plan(options: RawPlanOptions): RawPlan
+  /**
+   * Writes rows into `out` (length rows * plan.dimension) off the event loop, then calls back once with null or a coded
+   * error.
+   */
+  encode(plan: RawPlan, batch: RawBatch, out: Float32Array, done: (error: Error | null) => void): RawJob
+  dispose(): void
+}
+
+export interface RawAddon {
+  /** What the CPU backend would run and why the others would not. */
+  cpu(): { isa: string; forced: boolean; features: string[]; cores: number; refused: { isa: string; reason: string }[] }
+  load(options: RawLoadOptions, done: (error: Error | null, model?: RawModel) => void): void
+  /**
+   * ranges: [2, dimension] minimum then maximum, for int8/uint8. out: rows*dimension bytes, or rows*ceil(dimension/8)
+   * for binary.
+   */
+  quantize(
+    data: Float32Array,
+    dimension: number,
+    precision: Exclude<Precision, 'float32'>,
+    ranges: Float32Array | null,
+    out: Int8Array | Uint8Array,
+    done: (error: Error | null) => void,
+  ): void
+  /** Minimum row then maximum row of data, [2, dimension]. */
+  ranges(data: Float32Array, dimension: number, out: Float32Array, done: (error: Error | null) => void): void
+  /** out[i * rowsB + j] = similarity(a_i, b_j); distances are negated, as sentence-transformers does. */
+  similarity(
+    a: Float32Array,
+    b: Float32Array,
+    dimension: number,
+    kind: SimilarityName,
+    out: Float32Array,
+    done: (error: Error | null) => void,
+  ): void
+}

@@ -1,0 +1,28 @@
+/** What can run here, and why the rest cannot. */
+import { toEmbedCoreError } from './errors.js'
+import { native } from './native.js'
+
+/** A device that a model could run on, and why not where it cannot. */
+export interface DeviceInfo {
+  readonly device: 'cpu' | 'cuda'
+  readonly available: boolean
+  /** null when available. */
+  readonly reason: string | null
+  readonly detail: Readonly<Record<string, unknown>>
+}
+
+export function devices(): DeviceInfo[] {
+  return [
+    cpu(),
+    { device: 'cuda', available: false, reason: 'this version of embedcore has no CUDA backend', detail: {} },
+  ]
+}
+
+function cpu(): DeviceInfo {
+  try {
+    const { isa, forced, features, cores, refused } = native().cpu()
+    return { device: 'cpu', available: true, reason: null, detail: { isa, forced, paths: features, cores, refused } }
+  } catch (error) {
+    return { device: 'cpu', available: false, reason: toEmbedCoreError(error).message, detail: {} }
+  }
+}

@@ -1,0 +1,79 @@
+/**
+ * Coded errors: every failure a caller can meet is an `EmbedCoreError` with a stable `code` and the value in its
+ * sentence.
+ */
+
+export const ERROR_CODES = [
+  'ERR_EMBEDCORE_ABORTED',
+  'ERR_EMBEDCORE_DISPOSED',
+  'ERR_EMBEDCORE_HUB',
+  'ERR_EMBEDCORE_HUB_CHECKSUM',
+  'ERR_EMBEDCORE_HUB_OFFLINE',
+  'ERR_EMBEDCORE_INTERNAL',
+  'ERR_EMBEDCORE_INVALID_CONFIG',
+  'ERR_EMBEDCORE_INVALID_FILE',
+  'ERR_EMBEDCORE_INVALID_OPTION',
+  'ERR_EMBEDCORE_INVALID_TEXT',
+  'ERR_EMBEDCORE_MISSING_TENSOR',
+  'ERR_EMBEDCORE_NATIVE_LOAD',
+  'ERR_EMBEDCORE_NON_FINITE',
+  'ERR_EMBEDCORE_NOT_FOUND',
+  'ERR_EMBEDCORE_NO_RANGES',
+  'ERR_EMBEDCORE_OUT_OF_MEMORY',
+  'ERR_EMBEDCORE_QUEUE_FULL',
+  'ERR_EMBEDCORE_SHAPE_MISMATCH',
+  'ERR_EMBEDCORE_TEXT_TOO_LONG',
+  'ERR_EMBEDCORE_THREAD_LIMIT',
+  'ERR_EMBEDCORE_TOKENIZER_MISMATCH',
+  'ERR_EMBEDCORE_UNKNOWN_OPTION',
+  'ERR_EMBEDCORE_UNSUPPORTED_MODEL',
+  'ERR_EMBEDCORE_UNSUPPORTED_MODULE',
+] as const
+
+export type ErrorCode = (typeof ERROR_CODES)[number]
+
+/** The one error class of the package. `cause` holds the error beneath it, if any. */
+export class EmbedCoreError extends Error {
+  readonly code: ErrorCode
+
+  constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
+    super(message, options)
+    this.name = code === 'ERR_EMBEDCORE_ABORTED' ? 'AbortError' : 'EmbedCoreError'
+    this.code = code
+  }
+}
+
+/**
+ * Turns whatever the native addon or a library threw into an `EmbedCoreError`.
+ * Native errors carry the `code` already; they are made again here so that their stack is the caller's.
+ */
+export function toEmbedCoreError(error: unknown, fallback: ErrorCode = 'ERR_EMBEDCORE_INTERNAL'): EmbedCoreError {
+  if (error instanceof EmbedCoreError) return error
+  const { code, message } = (typeof error === 'object' && error !== null ? error : {}) as {
+    code?: unknown
+    message?: unknown
+  }
+  const known = ERROR_CODES.find((candidate) => candidate === code)
+  if (known === undefined && isOutOfMemory(error))
+    return new EmbedCoreError('ERR_EMBEDCORE_OUT_OF_MEMORY', `No memory for the call: ${String(message)}`, {
+      cause: error,
+    })
+  return new EmbedCoreError(known ?? fallback, typeof message === 'string' ? message : String(error), { cause: error })
+}
+
+/**
+ * The same error once more, with a stack that leads to the caller who awaits it: the first one may be shared by several
+ * callers, or have been made before anybody waited.
+ */
+export function withOwnStack(error: unknown): EmbedCoreError {
+  const { code, message, cause } = toEmbedCoreError(error)
+  return new EmbedCoreError(code, message, { cause: cause ?? error })
+}
+
+/** V8 reports a typed array that it cannot allocate, or a string that is too long, as a bare RangeError. */
+function isOutOfMemory(error: unknown): boolean {
+  return (
+    error instanceof RangeError &&
+    /allocation failed|Invalid (typed )?array length|Invalid string length/i.test(error.message)
+  )
+}

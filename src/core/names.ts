@@ -1,0 +1,59 @@
+/**
+ * The names that options take, each list once. The public types, the rules that check options, the command line and the
+ * readers of model files all come from these lists; native/binding/convert.cc maps them to the core's values.
+ */
+
+/** How the tokens of a text become one vector. */
+export const POOLINGS = ['cls', 'mean', 'max', 'mean_sqrt_len', 'weightedmean', 'lasttoken'] as const
+export type PoolingMode = (typeof POOLINGS)[number]
+
+/** Which tokens a token sees. */
+export const ATTENTIONS = ['causal', 'bidirectional', 'prefix'] as const
+export type AttentionMode = (typeof ATTENTIONS)[number]
+
+/** What the arithmetic of a transformer's layers is done in. */
+export const DTYPES = ['float32', 'bfloat16', 'int8'] as const
+/**
+ * What the arithmetic of a transformer's layers is done in. Embeddings, the sums between layers, norms, softmax,
+ * pooling, the modules after it and the resulting vectors are float32 in each.
+ * - `'float32'`: all of it, as the reference computes.
+ * - `'bfloat16'`: weights and inputs of matrix products, attention's among them, rounded to bfloat16; their products
+ *   summed in float32. The weights of matrix products take half the memory; cosine to the float32 vectors at least
+ *   0.9999 on the real models tested.
+ * - `'int8'`: weights of matrix products in int8 with one scale per output channel, their inputs in 8 bits with one
+ *   range per token, their sums exact; attention and everything else between two products as in bfloat16. The weights
+ *   of matrix products take a quarter of the memory; cosine to the float32 vectors at least 0.998 on the real models
+ *   tested. Loading takes longer: it measures, in float32, how large the inputs of each layer's matrices are.
+ */
+export type Dtype = (typeof DTYPES)[number]
+
+/** Types of the numbers that encode returns. */
+export const PRECISIONS = ['float32', 'int8', 'uint8', 'binary', 'ubinary'] as const
+export type Precision = (typeof PRECISIONS)[number]
+
+/** Measures of similarity; distances are negated. */
+export const SIMILARITIES = ['cosine', 'dot', 'euclidean', 'manhattan'] as const
+export type SimilarityName = (typeof SIMILARITIES)[number]
+
+/** One vector per text, or one per token. */
+export const OUTPUTS = ['sentence', 'token'] as const
+export type OutputMode = (typeof OUTPUTS)[number]
+
+/** How several layers become one. */
+export const FUSIONS = ['mean', 'concat'] as const
+export type LayerFusion = (typeof FUSIONS)[number]
+
+/** Activations of Dense modules. */
+export const ACTIVATIONS = ['identity', 'tanh', 'relu', 'gelu', 'sigmoid', 'silu'] as const
+export type Activation = (typeof ACTIVATIONS)[number]
+
+/** Ends of a text that truncation cuts. */
+export const SIDES = ['right', 'left'] as const
+export type Side = (typeof SIDES)[number]
+
+/** Where arithmetic runs. */
+export const DEVICES = ['auto', 'cpu'] as const
+export type DeviceName = (typeof DEVICES)[number]
+
+/** `transformer`: layers over the embeddings of tokens. `static`: the mean of a table's rows. */
+export type ModelKind = 'transformer' | 'static'

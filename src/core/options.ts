@@ -1,0 +1,177 @@
+/**
+ * Options of public calls: read once, checked, copied. An unknown name is refused with the nearest known one or with
+ * what replaces it here, a wrong value with what was expected.
+ * undefined counts as absent, null does not; only own properties count; a getter that throws ends in a coded error.
+ */
+import { types } from 'node:util'
+import { EmbedCoreError } from './errors.js'
+import { optionHere, valueHere } from './other-names.js'
+import { nearest, reason, show } from './show.js'
+
+/** What an option may be. `read` returns the value to keep (a copy, for lists) or the REFUSED symbol. */
+export interface Rule<T> {
+  expected: string
+  /** The names it takes, where it takes only names: a misspelt one is answered with the nearest. */
+  names?: readonly string[]
+  read(value: unknown): T | typeof REFUSED
+}
+const REFUSED = Symbol('refused')
+
+export type Rules = Readonly<Record<string, Rule<unknown>>>
+export type Checked<R extends Rules> = { [K in keyof R]?: R[K] extends Rule<infer T> ? T : never }
+
+export function checkOptions<R extends Rules>(given: unknown, rules: R): Checked<R> {
+  if (given === undefined) return {}
+  if (typeof given !== 'object' || given === null || Array.isArray(given) || ArrayBuffer.isView(given)) {
+    throw new EmbedCoreError(
+      'ERR_EMBEDCORE_INVALID_OPTION',
+      `Expected an object of options but received ${show(given)}`,
+    )
+  }
+  const known = Object.keys(rules)
+  const checked: Record<string, unknown> = {}
+  for (const name of reading('the options', () => Object.keys(given))) {
+    if (!Object.hasOwn(rules, name)) throw unknownOption(name, known)
+    const value = reading(`the option ${name}`, () => (given as Record<string, unknown>)[name])
+    if (value === undefined) continue
+    const rule = rules[name]!
+    const kept = reading(`the option ${name}`, () => rule.read(value))
+    if (kept === REFUSED) throw invalidOption(name, rule.expected, value, rule.names)
+    checked[name] = kept
+  }
+  return checked as Checked<R>
+}
+
+export function invalidOption(
+  name: string,
+  expected: string,
+  value: unknown,
+  names: readonly string[] = [],
+): EmbedCoreError {
+  return new EmbedCoreError(
+    'ERR_EMBEDCORE_INVALID_OPTION',
+    `Expected ${expected} for ${name} but received ${show(value)}${valueAdvice(name, value, names)}`,
+  )
+}
+
+function valueAdvice(name: string, value: unknown, names: readonly string[]): string {
+  if (typeof value !== 'string') return ''
+  const here = valueHere(name, value)
+  if (here !== null) return `; ${here}`
+  const near = nearest(value, names)
+  return near === null ? '' : `; did you mean '${near}'?`
+}
+
+function unknownOption(name: string, known: readonly string[]): EmbedCoreError {
+  return new EmbedCoreError(
+    'ERR_EMBEDCORE_UNKNOWN_OPTION',
+    `Expected a known option but received ${show(name)}; ${nameAdvice(name, known)}`,
+  )
+}
+
+function nameAdvice(name: string, known: readonly string[]): string {
+  // `prompt_name` is `promptName`, and `batch_size` is `batchSize` where there is one.
+  const same = known.find((candidate) => candidate.toLowerCase() === name.toLowerCase().replace(/[_-]/g, ''))
+  if (same !== undefined) return `did you mean ${show(same)}?`
+  const here = optionHere(name)
+  if (here !== null) return here
+  const near = nearest(name, known)
+  return near === null ? `known are ${known.join(', ')}` : `did you mean ${show(near)}?`
+}
+
+function reading<T>(what: string, read: () => T): T {
+  try {
+    return read()
+  } catch (error) {
+    throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_OPTION', `Reading ${what} failed: ${reason(error)}`, {
+      cause: error,
+    })
+  }
+}
+
+function rule<T>(expected: string, read: (value: unknown) => T | typeof REFUSED): Rule<T> {
+  return { expected, read }
+}
+
+function only<T>(expected: string, accepts: (value: unknown) => boolean): Rule<T> {
+  return rule(expected, (value) => (accepts(value) ? (value as T) : REFUSED))
+}
+
+export const flag = only<boolean>('true or false', (value) => typeof value === 'boolean')
+export const text = only<string>('a string', (value) => typeof value === 'string')
+export const filledText = only<string>(
+  'a string that is not empty',
+  (value) => typeof value === 'string' && value !== '',
+)
+export const callback = <F>() => only<F>('a function', (value) => typeof value === 'function')
+
+/** By shape, not class: signals of other realms and polyfills are signals. */
+export const abortSignal = only<AbortSignal>('an AbortSignal', (value) => {
+  const signal = value as Partial<AbortSignal> | null
+  return (
+    typeof signal === 'object' &&
+    signal !== null &&
+    typeof signal.aborted === 'boolean' &&
+    typeof signal.addEventListener === 'function' &&
+    typeof signal.removeEventListener === 'function'
+  )
+})
+
+export function integer(minimum: number, maximum = 2 ** 31 - 1): Rule<number> {
+  return only(
+    `an integer from ${minimum} to ${maximum}`,
+    (value) => Number.isInteger(value) && (value as number) >= minimum && (value as number) <= maximum,
+  )
+}
+
+export function oneOf<const T extends readonly (string | boolean)[]>(...values: T): Rule<T[number]> {
+  const expected = `one of ${values.map((value) => (typeof value === 'string' ? `'${value}'` : String(value))).join(', ')}`
+  return {
+    ...only<T[number]>(expected, (value) => values.includes(value as T[number])),
+    names: values.filter((value) => typeof value === 'string'),
+  }
+}
+
+/** One value or a list of them that is not empty; kept as a list. */
+export function oneOrMore<T>(item: Rule<T>): Rule<T[]> {
+  return rule(`${item.expected}, or a list of them`, (value) => {
+    if (!Array.isArray(value)) {
+      const kept = item.read(value)
+      return kept === REFUSED ? REFUSED : [kept]
+    }
+    if (value.length === 0) return REFUSED
+    const list: T[] = []
+    for (let i = 0; i < value.length; i++) {
+      const kept = item.read(value[i])
+      if (kept === REFUSED) return REFUSED
+      list.push(kept)
+    }
+    return list
+  })
+}
+
+/** A rule that takes what any of the given rules takes. */
+export function either<A, B>(a: Rule<A>, b: Rule<B>): Rule<A | B> {
+  return rule<A | B>(`${a.expected}, or ${b.expected}`, (value) => {
+    const kept = a.read(value)
+    return kept === REFUSED ? b.read(value) : kept
+  })
+}
+
+export function listOf<T>(item: Rule<T>): Rule<T[]> {
+  const many = oneOrMore(item)
+  return rule(`a list of ${item.expected}`, (value) => (Array.isArray(value) ? many.read(value) : REFUSED))
+}
+
+/** Quantisation ranges: the minimum of every dimension, then the maximum. */
+export const quantizationRanges = rule<Float32Array>(
+  'a Float32Array of finite minimums and then maximums, none of which is below its minimum',
+  (value) => {
+    if (!types.isFloat32Array(value) || value.length === 0 || value.length % 2 !== 0) return REFUSED
+    const half = value.length / 2
+    for (let i = 0; i < half; i++)
+      if (!(Number.isFinite(value[i]) && Number.isFinite(value[half + i]) && value[i]! <= value[half + i]!))
+        return REFUSED
+    return value.slice()
+  },
+)

@@ -1,0 +1,98 @@
+/**
+ * What other libraries call things: sentence-transformers, transformers and Transformers.js. Someone who comes from
+ * there is told what the name is here, or why there is none. Names are compared without case, `_` and `-`.
+ */
+const plain = (name: string): string => name.toLowerCase().replace(/[_-]/g, '')
+
+const ITSELF = 'results are typed arrays; there is no other kind'
+const LIMIT = 'use maxTokens'
+
+/** Options, by the name they have elsewhere. */
+const OPTIONS: Readonly<Record<string, string>> = {
+  sentences: 'texts are the first argument',
+  texts: 'texts are the first argument',
+  batchsize: 'texts are batched by the engine; memory is bounded by maxBatchTokens of load, or use encodeStream',
+  showprogressbar: 'use onProgress',
+  progresscallback: 'use onProgress',
+  normalizeembeddings: 'use normalize',
+  normalized: 'use normalize',
+  truncatedim: 'use dimensions',
+  outputvalue: "use output: 'sentence' or 'token'",
+  poolingmode: 'use pooling',
+  converttonumpy: ITSELF,
+  converttotensor: ITSELF,
+  converttolist: ITSELF,
+  returntensors: ITSELF,
+  maxseqlength: LIMIT,
+  maxlength: LIMIT,
+  modelmaxlength: LIMIT,
+  truncation: 'use truncate',
+  truncationside: "use truncate: 'right' or 'left'",
+  padding: 'texts are packed without padding',
+  quantized: 'use dtype (arithmetic, of load) or precision (results, of encode)',
+  torchdtype: 'use dtype',
+  numthreads: 'use threads',
+  nthreads: 'use threads',
+  backend: 'use device',
+  cachefolder: 'use cacheDir',
+  cachedirectory: 'use cacheDir',
+  localfilesonly: 'use offline',
+  useauthtoken: 'use token',
+  accesstoken: 'use token',
+  trustremotecode: 'code of a model is never run',
+  modelnameorpath: 'the path or hub id is the first argument',
+  similarityfnname: 'use metric, of similarity',
+  scorefunction: 'use metric',
+}
+
+const NO_GPU = 'this version runs on the CPU only; see embedCore.devices()'
+
+/** Values of options, by the name they have elsewhere. */
+const VALUES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  device: { cuda: NO_GPU, gpu: NO_GPU, mps: NO_GPU, webgpu: NO_GPU, npu: NO_GPU, xpu: NO_GPU, wasm: NO_GPU },
+  dtype: {
+    fp32: "use 'float32'",
+    float: "use 'float32'",
+    bf16: "use 'bfloat16'",
+    fp16: "'bfloat16' is the nearest",
+    float16: "'bfloat16' is the nearest",
+    half: "'bfloat16' is the nearest",
+    q8: "use 'int8'",
+    uint8: "use 'int8'",
+    q4: "'int8' is the smallest",
+    int4: "'int8' is the smallest",
+  },
+  output: { sentenceembedding: "use 'sentence'", tokenembeddings: "use 'token'" },
+  metric: {
+    cossim: "use 'cosine'",
+    dotscore: "use 'dot'",
+    dotproduct: "use 'dot'",
+    euclideansim: "use 'euclidean'",
+    manhattansim: "use 'manhattan'",
+    l2: "use 'euclidean'",
+    l1: "use 'manhattan'",
+  },
+  pooling: {
+    clstoken: "use 'cls'",
+    first: "use 'cls'",
+    meantokens: "use 'mean'",
+    average: "use 'mean'",
+    avg: "use 'mean'",
+    maxtokens: "use 'max'",
+    last: "use 'lasttoken'",
+    eos: "use 'lasttoken'",
+  },
+}
+
+/** What stands here for an option of another library, or null. */
+export function optionHere(name: string): string | null {
+  const key = plain(name)
+  return Object.hasOwn(OPTIONS, key) ? OPTIONS[key]! : null
+}
+
+/** What stands here for a value of another library, or null. `cuda:0` is `cuda`. */
+export function valueHere(option: string, value: string): string | null {
+  const key = plain(value).replace(/:\d+$/, '')
+  const values = Object.hasOwn(VALUES, option) ? VALUES[option]! : {}
+  return Object.hasOwn(values, key) ? values[key]! : null
+}

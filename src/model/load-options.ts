@@ -1,0 +1,86 @@
+/** Options of load: what a caller may say, the rules that check it, and the settings that follow from it. */
+import { DEVICES, type DeviceName, type Dtype, DTYPES } from '../core/names.js'
+import { abortSignal, callback, checkOptions, filledText, flag, integer, oneOf } from '../core/options.js'
+import type { DownloadProgress, HubOptions } from '../hub/types.js'
+
+/** Options of `load`. Those of the hub have no effect on the path of a directory. */
+export interface LoadOptions extends HubOptions {
+  /** Where arithmetic runs. Default `'auto'`, today the CPU. */
+  device?: DeviceName
+  /**
+   * What arithmetic is done in. Default `'float32'`. Static models have no other: `'auto'` gives it, the others are
+   * ERR_EMBEDCORE_INVALID_OPTION.
+   *
+   * `'auto'` takes the fastest that keeps cosine to float32 at 0.9999 or better, and a less exact one only when it is
+   * 5 % faster. The first load of a model on a machine measures it (seconds, or a minute for a large model; never more
+   * than two copies of the weights in memory). The result is remembered in `dtype-choices.json` in `EMBEDCORE_CACHE`,
+   * else `XDG_CACHE_HOME/embedcore`, else `~/.cache/embedcore`, and measured again when the model's files, the
+   * processor, the instruction set or the number of threads change. If the file cannot be read or written, the load
+   * measures and goes on. `info.dtype` and `info.dtypeChoice` tell the outcome.
+   *
+   * A matrix of more than 65,536 inputs cannot be done in int8 (ERR_EMBEDCORE_UNSUPPORTED_MODEL); `'auto'` then passes
+   * over it.
+   */
+  dtype?: Dtype | 'auto'
+  /** Worker threads, 1 to 1024. Default: the physical cores this process may use (cgroup limits honoured). */
+  threads?: number
+  /** Tokens per piece of work and the size of the activation arena. Default 4096. */
+  maxBatchTokens?: number
+  /**
+   * Tokens that may wait in the queue before calls are rejected with ERR_EMBEDCORE_QUEUE_FULL. Default 16 Mi tokens.
+   */
+  maxQueueTokens?: number
+  /** Tokens a text is cut to, special ones included. Default: the model's own `max_seq_length`. */
+  maxTokens?: number
+}
+
+export const LOAD_RULES = {
+  device: oneOf(...DEVICES),
+  dtype: oneOf('auto', ...DTYPES),
+  threads: integer(1, 1024),
+  maxBatchTokens: integer(1),
+  maxQueueTokens: integer(1),
+  maxTokens: integer(1),
+  revision: filledText,
+  cacheDir: filledText,
+  token: filledText,
+  offline: flag,
+  onProgress: callback<(progress: DownloadProgress) => void>(),
+  signal: abortSignal,
+}
+
+/**
+ * Options of load; null = the caller named none and the default depends on the machine, the environment or the model.
+ */
+export interface ResolvedLoad {
+  device: 'cpu'
+  dtype: Dtype | 'auto'
+  threads: number | null
+  maxBatchTokens: number
+  maxQueueTokens: number
+  maxTokens: number | null
+  revision: string
+  cacheDir: string | null
+  token: string | null
+  offline: boolean | null
+  onProgress: ((progress: DownloadProgress) => void) | null
+  signal: AbortSignal | null
+}
+
+export function resolveLoadOptions(options?: LoadOptions): ResolvedLoad {
+  const given = checkOptions(options, LOAD_RULES)
+  return {
+    device: 'cpu',
+    dtype: given.dtype ?? 'float32',
+    threads: given.threads ?? null,
+    maxBatchTokens: given.maxBatchTokens ?? 4096,
+    maxQueueTokens: given.maxQueueTokens ?? 16 * 1024 * 1024,
+    maxTokens: given.maxTokens ?? null,
+    revision: given.revision ?? 'main',
+    cacheDir: given.cacheDir ?? null,
+    token: given.token ?? null,
+    offline: given.offline ?? null,
+    onProgress: given.onProgress ?? null,
+    signal: given.signal ?? null,
+  }
+}

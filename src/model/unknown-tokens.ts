@@ -1,0 +1,36 @@
+/** The tokens of one call that the tokenizer does not know, counted text by text. */
+import { allocate } from '../core/memory.js'
+
+export class UnknownTokens {
+  /** Unknown tokens of each text. */
+  readonly counts: Int32Array
+  /** Texts of which nothing is known. */
+  private lost = 0
+  private firstLost = Infinity
+
+  constructor(texts: number) {
+    this.counts = allocate(texts, Int32Array)
+  }
+
+  /** `all`: whether the text has no other token. */
+  add(text: number, count: number, all: boolean): void {
+    this.counts[text] = count
+    if (!all) return
+    this.lost++
+    this.firstLost = Math.min(this.firstLost, text)
+  }
+
+  /** One process warning per call: vectors of such texts hold nothing of what they say. */
+  warn(model: string): void {
+    if (this.lost === 0) return
+    const [texts, first] =
+      this.lost === 1
+        ? [`text ${this.firstLost} has`, '']
+        : [`${this.lost} of ${this.counts.length} texts have`, ` (the first is text ${this.firstLost})`]
+    process.emitWarning(
+      `${texts} only tokens that the tokenizer of ${model} does not know${first}: ` +
+        'their vectors say nothing about them. Use a model that was trained on their language',
+      { code: 'EMBEDCORE_UNKNOWN_TEXT' },
+    )
+  }
+}
