@@ -108,6 +108,18 @@ function elementwiseTable(r) {
   return `by element, 256 rows, 1 thread; activations: what they add to a linear layer\n${table(['op', 'dtype', 'width', 'cycles', 'us'], rows)}`
 }
 
+function similarityTable(r) {
+  const of = r.cases.filter((c) => c.kernel === 'similarity')
+  if (of.length === 0) return null
+  const columns = of.filter((c) => c.kind === of[0].kind)
+  const rows = unique(of.map((c) => c.kind)).map((kind) => [
+    kind,
+    ...of.filter((c) => c.kind === kind).map((c) => cell(c, r)),
+  ])
+  const names = columns.map((c) => `${c.rowsA} x ${c.rowsB}, ${threadsText(c.threads)}`)
+  return `similarity of width ${of[0].width}, float32: GFLOP/s and share of the peak\n${table(['kind', ...names], rows)}`
+}
+
 export function reportKernels(r) {
   const dtypes = unique(r.cases.map((c) => c.dtype))
   const threads = unique(r.cases.filter((c) => c.kernel === 'linear').map((c) => c.threads)).sort((a, b) => b - a)
@@ -116,6 +128,7 @@ export function reportKernels(r) {
     ...dtypes.flatMap((dtype) => threads.map((count) => linearTable(r, dtype, count))),
     ...dtypes.map((dtype) => attentionTable(r, dtype)),
     elementwiseTable(r),
+    similarityTable(r),
   ]
   return parts.filter(Boolean).join('\n\n') + '\n'
 }

@@ -49,8 +49,8 @@ struct Layout {
   float* scores = nullptr;  // [query_rows, keys of a block]
   Word* weights = nullptr;  // [query_rows, keys of a block]: their softmax, in words for the product with the values;
                             // float32: the scores themselves
-  Word* queries = nullptr;                                       // [query_rows, head_words], only where they are copied
-  float* sums = nullptr;                                         // [query_rows, value_dim]
+  Word* queries = nullptr;  // [query_rows, head_words], only where they are copied
+  float* sums = nullptr;    // [query_rows, value_dim]
   // [query_rows]: greatest score so far, sum of powers so far, the factor by which this block rescales earlier sums
   float *tops = nullptr, *totals = nullptr, *factors = nullptr;
 

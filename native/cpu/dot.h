@@ -1,5 +1,5 @@
-// What a matrix product adds up, by the dtype of its operands. All of them go through memory in words of 32 bits: one
-// float, two bfloat16 or four bytes, so that one tile (tile.h) serves all. Lane i of a sum gets the products of the
+// The inner step of a matrix product, by the dtype of its operands. In memory these are words of 32 bits: one float,
+// two bfloat16 or four bytes, so that one tile (tile.h) serves all. Lane i of a sum gets the products of the
 // elements of a's word with those of b's word i.
 #pragma once
 

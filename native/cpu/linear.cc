@@ -12,12 +12,11 @@ namespace {
 
 constexpr int64_t kDepth = 512;     // in-block, words: 6 rows of it stay in L1, a panel of it in L2
 constexpr int64_t kMostPanels = 4;  // of a task
-constexpr int64_t kLeastTasks = 8;  // of few rows, for those who help
-constexpr int64_t kRowBlock = 240;  // rows that pass one panel block while it is in L2
+constexpr int64_t kLeastTasks = 8;  // where there are panels enough, so that helpers find work
+constexpr int64_t kRowBlock = 240;  // rows that use one panel block while it is in L2
 
-// Of the block of weights behind the one at work, the share that one of several tiles fetches into the cache: else the
-// first tile to meet a block would wait for the memory and the others would leave it idle. Only where this task goes on
-// with it: behind it another thread may be.
+// Each tile prefetches its share of the next weight block. Otherwise the first tile of a block would wait for memory
+// while the others leave the memory bus idle. Only where this task goes on with that block: it may be another thread's.
 struct NextBlock {
   const char* from;
   int64_t bytes_per_word;
@@ -62,8 +61,8 @@ struct Columns {
   }
 };
 
-// y = activation(sums + bias) + residual for one tile. Not part of the tile's own template: 24 shapes times 7
-// activations took minutes to compile.
+// y = activation(sums + bias) + residual for one tile. Apart from the tile's template, as 24 shapes times 7 activations
+// take minutes to compile.
 template <Activation kActivation, typename Element, bool kInt8>
 void finish_tile(const LinearArgs& args, const Operand& x, const Panel& panel, int64_t row, int64_t rows,
                  const Word* sums) {
@@ -92,7 +91,7 @@ void finish(const LinearArgs& args, const Operand& x, const Panel& panel, int64_
   });
 }
 
-// One block of a panel's weights, words k .. k + step, by all rows. more: the caller goes on with the block behind it.
+// One block of a panel's weights, words k .. k + step, times all rows. more: the caller continues with the next block.
 template <typename Dot>
 void run_block(const LinearArgs& args, const Operand& x, const Panel& panel, int64_t row_begin, int64_t row_end,
                int64_t k, int64_t step, bool more, Word* sums) {
@@ -114,7 +113,7 @@ void run_block(const LinearArgs& args, const Operand& x, const Panel& panel, int
   }
 }
 
-// How the words are cut into blocks changes no bit: a sum goes on where the block before left it.
+// The size of the blocks changes no bit: each block continues the sums of the one before.
 template <typename Dot>
 void run_panel(const LinearArgs& args, const Operand& x, const Panel& panel, int64_t row_begin, int64_t row_end,
                bool more, Word* sums) {

@@ -80,8 +80,8 @@ constexpr float kLog2E = 1.44269504f;
 
 inline Vec fast_sigmoid(Vec x) { return broadcast(1.0f) / (broadcast(1.0f) + fast_exp2(x * broadcast(-kLog2E))); }
 
-// x times an odd minimax polynomial for the normal distribution's area up to x, less a half; it is a half at 3.8, where
-// x is cut.
+// x times the normal distribution function, which is 1/2 plus an odd minimax polynomial; x is clamped at 3.8, where the
+// polynomial reaches 1/2.
 inline Vec fast_gelu(Vec x) {
   const Vec cut = minimum(broadcast(3.8f), maximum(broadcast(-3.8f), x));
   const Vec s = cut * cut;
@@ -121,7 +121,7 @@ inline Vec fast_activate(Vec x) {
   return activate<kind>(x);
 }
 
-// As exact as rows of Element can tell.
+// The fast form where the result is rounded to bfloat16.
 template <Activation kind, typename Element>
 inline Vec activate_for(Vec x) {
   if constexpr (sizeof(Element) < sizeof(float))

@@ -23,7 +23,7 @@ void clear_last_word(Word* to, int64_t n, int64_t per_word) {
 // u = clip(round(x / step) + zero, 0, 255), see ops/linear.h; x by its reciprocals.
 template <typename Element>
 RowScale quantize_row(const Element* x, const float* reciprocals, int64_t n, Word* to) {
-  // Two of each: a lone chain would wait for itself.
+  // Two of each, as each step of one chain waits for the one before.
   Vec low[2] = {}, high[2] = {}, spoiled[2] = {};
   const auto look = [&](int chain, Vec value) {
     low[chain] = minimum(value, low[chain]);

@@ -1,4 +1,4 @@
-// Rows of floats or of bfloat16 made into what a matrix product multiplies: words of 32 bits (dot.h).
+// Turns rows of float32 or bfloat16 into operands of a matrix product: words of 32 bits (dot.h).
 #pragma once
 
 #include "cpu/tile.h"
@@ -6,7 +6,7 @@
 
 namespace embedcore::cpu::EMBEDCORE_ISA {
 
-// What the sums of a row of unsigned bytes are to be corrected with; unused for other dtypes.
+// Corrects the sums of a row of unsigned bytes; unused for other dtypes.
 struct RowScale {
   float step;  // NaN where the row held a value that is not finite
   int32_t zero;
@@ -28,7 +28,7 @@ void to_bfloat16(const uint16_t* x, int64_t n, Word* to);
 // last word is zero. Returns the scale; sum gets the sum of the bytes.
 float quantize_weights(const float* x, const float* smoothing, int64_t n, Word* to, int32_t& sum);
 
-// The rows of a linear's x for its dtype: x itself where that will do, otherwise in the calling thread's
+// The rows of a linear's x in its dtype: x itself where it is in that form, otherwise in the calling thread's
 // Scratch::kShared. False when memory ran out.
 bool prepare_operand(Stream& stream, const LinearArgs& args, Operand& operand);
 

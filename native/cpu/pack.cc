@@ -37,15 +37,7 @@ void pack_vector(const LinearWeights& w, const Packed& packed, int64_t first, Wo
   Word* to = packed.panels + panel.column * packed.words + (first - panel.column);
   const Word* from[kWidth];
   for (int64_t i = 0; i < rows; ++i) from[i] = make_words(w, packed, first + i, scratch + i * packed.words, floats);
-  int64_t k = 0;
-  for (; k + kWidth <= packed.words; k += kWidth) {
-    IntVec square[kWidth] = {};
-    for (int64_t i = 0; i < rows; ++i) square[i] = load_words(from[i] + k);
-    transpose_words(square);
-    for (int64_t i = 0; i < kWidth; ++i) store_words(to + (k + i) * stride, square[i]);
-  }
-  for (; k < packed.words; ++k)
-    for (int64_t i = 0; i < kWidth; ++i) to[k * stride + i] = i < rows ? from[i][k] : 0;
+  transpose_columns(from, rows, packed.words, to, stride);
 }
 
 }  // namespace

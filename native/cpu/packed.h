@@ -24,6 +24,20 @@ struct Panel {
   int64_t column, vectors;
 };
 
+// to[k * stride + i] = from[i][k] for the words k = 0 .. words-1; lanes i >= columns are zero.
+inline void transpose_columns(const Word* const (&from)[kWidth], int64_t columns, int64_t words, Word* to,
+                              int64_t stride) {
+  int64_t k = 0;
+  for (; k + kWidth <= words; k += kWidth) {
+    IntVec square[kWidth] = {};
+    for (int64_t i = 0; i < columns; ++i) square[i] = load_words(from[i] + k);
+    transpose_words(square);
+    for (int64_t i = 0; i < kWidth; ++i) store_words(to + (k + i) * stride, square[i]);
+  }
+  for (; k < words; ++k)
+    for (int64_t i = 0; i < kWidth; ++i) to[k * stride + i] = i < columns ? from[i][k] : 0;
+}
+
 inline Panel panel_at(const Packed& packed, int64_t index) {
   const int64_t column = index * kPanel;
   const int64_t columns = std::min<int64_t>(kPanel, packed.out - column);

@@ -59,7 +59,7 @@ typedef int32_t Word
 inline Vec broadcast(float value) { return Vec{} + value; }
 inline IntVec broadcast(int32_t value) { return IntVec{} + value; }
 
-// --- what the compiler's vectors do not say well: one instruction where the set has it ---
+// --- operations that the compiler's vectors lack or compile badly: one instruction where the set has it ---
 
 // maximum, minimum: where one of the two is a NaN the result is b, so a value that must stay a NaN comes second.
 // widen, narrow: bfloat16 and float32; narrow rounds to nearest, ties to even; a NaN stays one.

@@ -1,4 +1,4 @@
-// The register tile under linear and attention: kRows rows of a times a panel of kVectors vectors of b.
+// The register tile of linear, attention and similarity: kRows rows of a times a panel of kVectors vectors of b.
 #pragma once
 
 #include "cpu/dot.h"
@@ -8,7 +8,7 @@ namespace embedcore::cpu::EMBEDCORE_ISA {
 // sum[r][:] += a[r, k] * b[k, :] for the words k = 0 .. words-1, one addition after the other: the order never depends
 // on kRows.
 //   a [kRows, words] with a row stride; b [words, kVectors * kWidth] with a row stride; strides in words.
-// Ahead::step(k) is called beside every word: what is to be fetched meanwhile.
+// ahead.step(k) is called once a word, to prefetch what comes next.
 struct NothingAhead {
   void step(int64_t) const {}
 };
@@ -46,8 +46,8 @@ template <int kVectors = kPanelVectors, int kRows = kTileRows, typename Visitor>
 // A tall tile for narrow matrices: few vectors across, as many sums.
 constexpr int kTallRows = 2 * kTileRows, kTallVectors = kPanelVectors / 2;
 
-// A growing block of memory that belongs to the calling thread, 64-byte aligned; null when memory ran out. An op owns
-// it until it returns. The blocks are for: operands that all threads of an op read, and what one task works on.
+// A growing block of memory of the calling thread, 64-byte aligned; null when memory ran out. An operation may use it
+// until it returns. kShared holds operands that all threads of an operation read, kTask the data of one task.
 enum class Scratch { kShared, kTask };
 void* thread_scratch(Scratch which, size_t bytes);
 

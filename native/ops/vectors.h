@@ -15,6 +15,21 @@ struct NormalizeArgs {
 enum class Similarity : int32_t { kCosine, kDot, kEuclidean, kManhattan };
 
 // y[i, j] = similarity(a_i, b_j); the distances are negated, so that greater is nearer (sentence-transformers).
+//   kDot        sum_k a_k b_k
+//   kCosine     sum_k a_k b_k / |a| / |b|, lengths at least 1e-12
+//   kEuclidean  -sqrt(|a|^2 + |b|^2 - 2 sum_k a_k b_k). That form cancels where a and b are near: a pair whose squared
+//               distance comes out at most kNearShare of |a|^2 + |b|^2 is computed as -sqrt(sum_k (a_k - b_k)^2)
+//               instead, so equal rows give exactly 0. With u = 2^-24, the form is off by at most (2 width + 6) u
+//               (|a|^2 + |b|^2), so a squared distance is off by at most (2 width + 6) u / kNearShare of itself.
+//   kManhattan  -sum_k |a_k - b_k|
+// y[i, j] depends on a_i and b_j alone: a caller may cut a product into calls of any rows, and gets the same bits.
+//
+// A row with a value that is not finite, or whose square is not a float (of about 1.8e19 and above), spoils its own
+// results alone. A NaN gives a NaN. An infinity gives what float32 makes of the sum: an infinity or, from inf - inf
+// and inf * 0, a NaN; a cosine is a NaN. Finite rows too long to square have correct distances where the squared
+// distance is a float; their cosine is 0 or a NaN.
+constexpr double kNearShare = 1.0 / 16;
+
 struct SimilarityArgs {
   Similarity kind = Similarity::kCosine;
   const float* a = nullptr;  // [rows_a, width], dense

@@ -45,7 +45,7 @@ void prepare_token(const AttentionArgs& args, int64_t position, float* row) {
 // One head of token i of a text; rows [n, width] = the text's q, k and v. scores has room for the text's tokens. Writes
 // y from index `to` on and returns the log-sum-exp of the scores.
 double attend(const AttentionArgs& args, const float* rows, int64_t width, int64_t head, int64_t i, KeyRange keys,
-            std::vector<double>& scores, int64_t to) {
+              std::vector<double>& scores, int64_t to) {
   const int64_t kv_head = head / (args.heads / args.kv_heads);
   const float* q = rows + i * width + head * args.head_dim;
   auto key = [&](int64_t j) { return rows + j * width + (args.heads + kv_head) * args.head_dim; };

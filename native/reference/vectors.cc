@@ -63,9 +63,10 @@ Status normalize(Stream&, const NormalizeArgs& args) {
 }
 
 Status similarity(Stream&, const SimilarityArgs& args) {
+  const int64_t stride = args.y_stride == 0 ? args.rows_b : args.y_stride;
   for (int64_t i = 0; i < args.rows_a; ++i)
     for (int64_t j = 0; j < args.rows_b; ++j)
-      args.y[i * (args.y_stride ? args.y_stride : args.rows_b) + j] =
+      args.y[i * stride + j] =
           static_cast<float>(compare(args.kind, args.a + i * args.width, args.b + j * args.width, args.width));
   return kOk;
 }

@@ -23,7 +23,8 @@ constexpr size_t kMuch = size_t{20} << 20;  // more than any chunk that is share
 
 // A part, filled with one byte that tells it from others.
 struct Part {
-  Part(WeightArena& arena, size_t bytes, int tag) : memory(arena.allocate(bytes)), size(bytes), byte(static_cast<std::byte>(tag)) {
+  Part(WeightArena& arena, size_t bytes, int tag)
+      : memory(arena.allocate(bytes)), size(bytes), byte(static_cast<std::byte>(tag)) {
     if (memory.data()) std::fill_n(memory.data(), size, byte);
   }
   bool intact() const {

@@ -1,6 +1,7 @@
 // The bounds that native/cpu/math.h states, measured against float64 over dense grids through the operations of each
 // instruction set, so that what is measured is what was shipped. exp is seen through a softmax over two keys, the
-// activations through the ungated activation. In bfloat16, where cheaper functions suffice, the grid is every number there is.
+// activations through the ungated activation. In bfloat16, where cheaper functions suffice, the grid is every number
+// there is.
 #include <limits>
 #include <numbers>
 

@@ -74,8 +74,7 @@ TEST_P(ActivationTest, AgreesWithReference) {
     for (const Kind& kind : every_kind()) {
       SCOPED_TRACE(name_of(c) + ", " + name_of(kind));
       const Rows x = input_of(c, kind);
-      const Rows wanted =
-          activated(reference_backend(), x, c, {kind.activation, kind.gated, DType::kF32}, 0, c.rows);
+      const Rows wanted = activated(reference_backend(), x, c, {kind.activation, kind.gated, DType::kF32}, 0, c.rows);
       expect_close(activated(backend(), x, c, kind, 0, c.rows), wanted, [&](int64_t row, int64_t column) {
         const double size = std::abs(wanted.at(row, column));
         const double factor = kind.gated ? std::abs(x.at(row, c.width + column)) : 1.0;

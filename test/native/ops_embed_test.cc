@@ -91,10 +91,10 @@ TEST_P(EmbedTest, RefusesOtherTablesWithASentence) {
       const EmbedTable tables[] = {{.rows = row}, {.rows = row, .dtype = dtype}};
       Rows y(1, 4);
       TestStream stream;
-      EXPECT_EQ(tried->embed(
-                    stream,
-                    {.tables = tables, .count = 2, .tokens = 1, .width = 4, .y = y.data(), .y_stride = y.stride()}),
-                kBadArgument);
+      EXPECT_EQ(
+          tried->embed(stream,
+                       {.tables = tables, .count = 2, .tokens = 1, .width = 4, .y = y.data(), .y_stride = y.stride()}),
+          kBadArgument);
       EXPECT_NE(std::string(stream.message).find(dtype_name(dtype)), std::string::npos)
           << tried->name << ": \"" << stream.message << "\"";
     }
@@ -154,6 +154,27 @@ TEST_P(BagTest, AgreesWithReference) {
                  });
     expect_rows_independent(
         texts, [&](int64_t begin, int64_t end, Order order) { return inputs.run(backend(), begin, end, order); });
+  }
+}
+
+TEST_P(BagTest, WithoutOffsetsEachTokenIsAText) {
+  const BagCase c{{1, 1, 1, 1, 1}, 33, 9, DType::kI8, true, true};
+  const BagInputs inputs(c);
+  for (const Backend* tried : {&backend(), &reference_backend()}) {
+    Rows y(5, c.width);
+    TestStream stream;
+    expect_ok(tried->bag(stream, {.rows = inputs.rows.data(),
+                                  .ids = inputs.ids.data(),
+                                  .texts = 5,
+                                  .width = c.width,
+                                  .table = inputs.table.data(),
+                                  .dtype = c.dtype,
+                                  .scales = inputs.scales.data(),
+                                  .weights = inputs.weights.data(),
+                                  .y = y.data(),
+                                  .y_stride = y.stride()}),
+              stream);
+    expect_same_bits(y, inputs.run(*tried, 0, 5));
   }
 }
 

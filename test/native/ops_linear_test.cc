@@ -220,8 +220,8 @@ TEST_P(LinearTest, PackingMoreThanMemorySaysSo) {
   const float one = 1;
   for (const Backend* tried : {&backend(), &reference_backend()}) {
     for (const DType dtype : kArithmetics) {
-      const PackedWeights packed(
-          *tried, {.weight = &one, .in = int64_t{1} << 16, .out = int64_t{1} << 42, .dtype = dtype});
+      const PackedWeights packed(*tried,
+                                 {.weight = &one, .in = int64_t{1} << 16, .out = int64_t{1} << 42, .dtype = dtype});
       EXPECT_EQ(packed.status, kOutOfMemory) << tried->name << ", " << dtype_name(dtype);
       EXPECT_EQ(packed.weights, nullptr);
     }

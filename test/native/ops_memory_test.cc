@@ -120,6 +120,24 @@ TEST_P(MemoryTest, LinearOfFewerBitsSaysSoOrDoesWithout) {
   }
 }
 
+TEST_P(MemoryTest, SimilaritySaysSoAndRecovers) {
+  for (const Similarity kind : {Similarity::kDot, Similarity::kCosine, Similarity::kEuclidean}) {
+    with_fresh_thread([&] {
+      const std::vector<float> a(3 * 20, 0.5f), b(30 * 20, 0.5f);
+      std::vector<float> y(3 * 30);
+      const SimilarityArgs args{
+          .kind = kind, .a = a.data(), .b = b.data(), .rows_a = 3, .rows_b = 30, .width = 20, .y = y.data()};
+      TestStream stream;
+      refuse_memory = true;
+      EXPECT_EQ(backend().similarity(stream, args), kOutOfMemory);
+      refuse_memory = false;
+      EXPECT_EQ(backend().similarity(stream, args), kOk);
+      const float wanted = kind == Similarity::kDot ? 5.0f : kind == Similarity::kCosine ? 1.0f : 0.0f;
+      for (const float value : y) EXPECT_NEAR(value, wanted, 50 * kUnit);
+    });
+  }
+}
+
 TEST_P(MemoryTest, AttentionSaysSoAndRecovers) {
   for (const DType dtype : {DType::kF32, DType::kBF16}) {
     SCOPED_TRACE(dtype_name(dtype));

@@ -1,4 +1,4 @@
-// ops/vectors.h on every backend against the reference.
+// normalize and quantize of ops/vectors.h on every backend against the reference.
 #include "ops/vectors.h"
 
 #include "op_cases.h"
@@ -9,8 +9,6 @@ namespace {
 
 class NormalizeTest : public OpTest {};
 EMBEDCORE_EVERY_BACKEND(NormalizeTest);
-class SimilarityTest : public OpTest {};
-EMBEDCORE_EVERY_BACKEND(SimilarityTest);
 class QuantizeTest : public OpTest {};
 EMBEDCORE_EVERY_BACKEND(QuantizeTest);
 
@@ -18,7 +16,8 @@ Rows normalized(const Backend& backend, const Rows& x, int64_t begin, int64_t en
   Rows y(end - begin, x.width(), x.stride() - x.width());
   for (int64_t row = begin; row < end; ++row) std::copy_n(x.data(row), x.width(), y.data(row - begin));
   TestStream stream(order);
-  expect_ok(backend.normalize(stream, {.x = y.data(), .stride = y.stride(), .rows = y.rows(), .width = y.width()}), stream);
+  expect_ok(backend.normalize(stream, {.x = y.data(), .stride = y.stride(), .rows = y.rows(), .width = y.width()}),
+            stream);
   return y;
 }
 
@@ -50,63 +49,6 @@ TEST_P(NormalizeTest, NothingIsNotDividedByNothing) {
   for (int64_t d = 0; d < 20; ++d) EXPECT_EQ(y.at(0, d), 0.0f);
   EXPECT_NEAR(y.at(1, 3), 0.1, 0.1 * 3 * kUnit);  // the divisor, the dividend and the quotient are rounded
   EXPECT_NEAR(y.at(2, 3), 1e-18, 1e-18 * 3 * kUnit);
-}
-
-Rows similarities(const Backend& backend, Similarity kind, const Rows& a, const Rows& b, int64_t begin, int64_t end,
-                  Order order = Order::kAscending) {
-  Rows y(end - begin, b.rows());
-  TestStream stream(order);
-  expect_ok(backend.similarity(stream, {.kind = kind,
-                                        .a = a.data(begin),
-                                        .b = b.data(),
-                                        .rows_a = end - begin,
-                                        .rows_b = b.rows(),
-                                        .width = a.width(),
-                                        .y = y.data()}),
-            stream);
-  return y;
-}
-
-// n terms of at most 1 (dot), 4 (squared differences) or 2 (differences) are added; a cosine divides by two lengths,
-// each off by half of (n + 3) u; a root halves the relative error.
-TEST_P(SimilarityTest, AgreesWithReference) {
-  for (const auto& [rows_a, rows_b, width] :
-       {std::tuple{1, 1, 1}, {1, 9, 384}, {5, 3, 17}, {20, 33, 64}, {2, 2, 7}, {70, 2, 31}, {0, 4, 8}, {4, 0, 8}}) {
-    Random random(static_cast<uint32_t>(rows_a + rows_b + width));
-    Rows a(rows_a, width), b(rows_b, width);
-    a.fill(random);
-    b.fill(random);
-    if (rows_a > 1) std::fill_n(a.data(1), width, 0.0f);                     // the cosine of nothing is 0
-    if (rows_a > 2 && rows_b > 1) std::copy_n(b.data(1), width, a.data(2));  // itself
-    for (const Similarity kind : kEverySimilarity) {
-      SCOPED_TRACE(testing::Message() << "kind " << static_cast<int>(kind) << ", " << rows_a << " by " << rows_b
-                                      << " of " << width);
-      const Rows wanted = similarities(reference_backend(), kind, a, b, 0, rows_a);
-      expect_close(similarities(backend(), kind, a, b, 0, rows_a), wanted, [&](int64_t i, int64_t j) {
-        const double n = width;
-        const double value = std::abs(wanted.at(i, j));
-        double products = 0;
-        for (int64_t d = 0; d < width; ++d) products += std::abs(a.at(i, d) * b.at(j, d));
-        switch (kind) {
-          case Similarity::kDot: return kUnit * (n + 2) * products;
-          case Similarity::kCosine: return kUnit * (2 * n + 10);  // of at most 1
-          default: return kUnit * (n + 4) * value;                // no cancellation: all terms have one sign
-        }
-      });
-      expect_rows_independent(rows_a, [&](int64_t begin, int64_t end, Order order) {
-        return similarities(backend(), kind, a, b, begin, end, order);
-      });
-      // one pair alone is the same number as in the table
-      for (int64_t i = 0; i < std::min(rows_a, 3); ++i) {
-        for (int64_t j = 0; j < std::min(rows_b, 3); ++j) {
-          Rows one(1, width);
-          std::copy_n(b.data(j), width, one.data());
-          const Rows all = similarities(backend(), kind, a, b, i, i + 1);
-          EXPECT_EQ(similarities(backend(), kind, a, one, i, i + 1).at(0, 0), all.at(0, j));
-        }
-      }
-    }
-  }
 }
 
 struct QuantizeInputs {

@@ -16,9 +16,8 @@ namespace {
 TEST(Reference, LinearInBfloat16RoundsBothFactors) {
   const Floats weight = {1 + 1 / 256.0f, 1, 0, /**/ 1 + 3 / 256.0f, -1, 2}, bias = {1 / 256.0f, 0},
                x = {1 + 3 / 256.0f, 1 + 1 / 256.0f, 1 + 1 / 250.0f}, residual = {1, 1};
-  const PackedWeights packed(
-      reference_backend(),
-      {.weight = weight.data(), .bias = bias.data(), .in = 3, .out = 2, .dtype = DType::kBF16});
+  const PackedWeights packed(reference_backend(),
+                             {.weight = weight.data(), .bias = bias.data(), .in = 3, .out = 2, .dtype = DType::kBF16});
   ASSERT_EQ(packed.status, kOk);
   EXPECT_EQ(packed.weights->dtype, DType::kBF16);
   Floats y(2);
@@ -57,8 +56,8 @@ TEST(Reference, LinearInFloat32TakesBfloat16Rows) {
 TEST(Reference, LinearInInt8) {
   const Floats weight = {127, -62.5f, 2, /**/ 0.5f, 0.25f, -0.125f, /**/ 0, 0, 0}, bias = {1000, -1, 7};
   const float nan = std::numeric_limits<float>::quiet_NaN(), infinity = std::numeric_limits<float>::infinity();
-  const PackedWeights packed(
-      reference_backend(), {.weight = weight.data(), .bias = bias.data(), .in = 3, .out = 3, .dtype = DType::kI8});
+  const PackedWeights packed(reference_backend(),
+                             {.weight = weight.data(), .bias = bias.data(), .in = 3, .out = 3, .dtype = DType::kI8});
   ASSERT_EQ(packed.status, kOk);
   EXPECT_EQ(packed.weights->dtype, DType::kI8);
   Floats y(3);
@@ -90,8 +89,8 @@ TEST(Reference, LinearInInt8) {
   Halves y_rows(3);
   run_linear(packed, x, y_rows);
   EXPECT_EQ(floats(y_rows), (Floats{-144 * 128, 175 / 8.0f, 7}));
-  const PackedWeights too_long(
-      reference_backend(), {.weight = weight.data(), .in = kMostInt8Inputs + 1, .out = 1, .dtype = DType::kI8});
+  const PackedWeights too_long(reference_backend(),
+                               {.weight = weight.data(), .in = kMostInt8Inputs + 1, .out = 1, .dtype = DType::kI8});
   EXPECT_EQ(too_long.status, kBadArgument);
 }
 

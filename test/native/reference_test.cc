@@ -191,14 +191,8 @@ TEST(Reference, ActivationAndFuse) {
   expect_ok(reference_backend().activation(stream, args), stream);
   EXPECT_EQ(y, (Floats{0, 14, 5, 7}));
 
-  FuseArgs fuse{.x = x.data(),
-                .x_stride = 2,
-                .y = y.data(),
-                .y_stride = 2,
-                .rows = 2,
-                .width = 2,
-                .factor = 0.5f,
-                .first = true};
+  FuseArgs fuse{
+      .x = x.data(), .x_stride = 2, .y = y.data(), .y_stride = 2, .rows = 2, .width = 2, .factor = 0.5f, .first = true};
   expect_ok(reference_backend().fuse(stream, fuse), stream);
   fuse.factor = 2.0f;
   fuse.first = false;
@@ -282,14 +276,10 @@ TEST(Reference, Vectors) {
   const Floats a = {3, 4}, b = {4, 3, 0, -5};
   auto compared = [&](Similarity kind) {
     Floats y(2);
-    expect_ok(reference_backend().similarity(stream, {.kind = kind,
-                                                      .a = a.data(),
-                                                      .b = b.data(),
-                                                      .rows_a = 1,
-                                                      .rows_b = 2,
-                                                      .width = 2,
-                                                      .y = y.data()}),
-              stream);
+    expect_ok(
+        reference_backend().similarity(
+            stream, {.kind = kind, .a = a.data(), .b = b.data(), .rows_a = 1, .rows_b = 2, .width = 2, .y = y.data()}),
+        stream);
     return y;
   };
   expect_rounded(compared(Similarity::kCosine), {0.96, -0.8});

@@ -48,9 +48,10 @@ void add_norms(std::vector<Case>& cases, const Context& context, DType dtype, in
                         .bias = model.causal ? nullptr : weight->data(),
                         .epsilon = 1e-6f,
                         .y_dtype = dtype};
-    cases.push_back({fields("norm", model.causal ? "rms" : "layer", dtype, model.width), false,
-                     [&context, x, y, weight, args](Stream& stream) { must(context.backend.norm(stream, args), stream); },
-                     static_cast<double>(kRows * model.width), clock});
+    cases.push_back(
+        {fields("norm", model.causal ? "rms" : "layer", dtype, model.width), false,
+         [&context, x, y, weight, args](Stream& stream) { must(context.backend.norm(stream, args), stream); },
+         static_cast<double>(kRows * model.width), clock});
   }
 }
 

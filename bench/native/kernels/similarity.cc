@@ -44,19 +44,17 @@ void similarity_cases(const Context& context) {
                                   .rows_b = rows_b,
                                   .width = kWidth,
                                   .y = static_cast<float*>(y->data())};
-        cases.push_back({Fields()
-                             .text("kernel", "similarity")
-                             .text("kind", name)
-                             .text("dtype", "float32")
-                             .number("rowsA", rows_a)
-                             .number("rowsB", rows_b)
-                             .number("width", kWidth)
-                             .number("operations", operations),
-                         all,
-                         [&context, a, b, y, args](Stream& stream) {
-                           must(context.backend.similarity(stream, args), stream);
-                         },
-                         static_cast<double>(operations), peak});
+        cases.push_back(
+            {Fields()
+                 .text("kernel", "similarity")
+                 .text("kind", name)
+                 .text("dtype", "float32")
+                 .number("rowsA", rows_a)
+                 .number("rowsB", rows_b)
+                 .number("width", kWidth)
+                 .number("operations", operations),
+             all, [&context, a, b, y, args](Stream& stream) { must(context.backend.similarity(stream, args), stream); },
+             static_cast<double>(operations), peak});
       }
     }
   }

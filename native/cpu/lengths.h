@@ -1,0 +1,28 @@
+// Squares and lengths of vectors.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+
+#include "cpu/simd.h"
+
+namespace embedcore::cpu::EMBEDCORE_ISA {
+
+inline float sum_squares(const float* x, int64_t width) {
+  const int64_t whole = width / kWidth * kWidth;
+  Vec total = {};
+  for (int64_t i = 0; i < whole; i += kWidth) {
+    const Vec value = load(x + i);
+    total += value * value;
+  }
+  if (whole < width) {
+    const Vec value = load_part(x + whole, width - whole);
+    total += value * value;
+  }
+  return sum_lanes(total);
+}
+
+// |x|, at least 1e-12, so that it can be divided by.
+inline float length_of(const float* x, int64_t width) { return std::max(std::sqrt(sum_squares(x, width)), 1e-12f); }
+
+}  // namespace embedcore::cpu::EMBEDCORE_ISA
