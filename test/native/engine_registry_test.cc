@@ -9,6 +9,7 @@
 
 #include "base_files.h"
 #include "cpu/dispatch.h"
+#include "engine/pool.h"
 #include "engine_support.h"
 
 namespace embedcore::test {
@@ -90,7 +91,7 @@ TEST(Registry, AModelEndsWithItsLastEngine) {
 
 TEST(Registry, AChangedFileIsAnotherModel) {
   const TemporaryDirectory directory;
-  std::filesystem::copy(kModels + "bert", directory.path(), std::filesystem::copy_options::overwrite_existing);
+  std::filesystem::copy(kModels + "bert", directory.path(), std::filesystem::copy_options::recursive);
   ModelSource source;
   source.directory = directory.path();
   const auto before = open_engine(source, default_cpu_backend(), {});

@@ -5,7 +5,10 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <span>
 #include <thread>
+
+#include "reference/backend.h"
 
 namespace embedcore {
 namespace {
@@ -21,21 +24,24 @@ RopeSpec spec_of(double theta, int64_t rotary_dim, RopeScaling scaling = RopeSca
   return spec;
 }
 
+// The reference's device memory is host memory.
+std::span<const float> host(const DeviceArray<float>& array) { return {array.data(), array.size()}; }
+
 // The angle of position 1 is the frequency itself: cosine and sine of it, times the attention factor. Two units of the
 // last place, for the frequency and the function; the cosine is off by the sine's share of the former.
 void expect_frequencies(const RopeSpec& spec, const std::vector<double>& wanted, double attention_factor = 1) {
-  RopeTable table(spec);
+  RopeTable table(spec, OpenDevice::open(reference_backend()));
   const auto values = table.at_least(2);
   const size_t half = wanted.size();
   ASSERT_GE(values->positions, 2);
   ASSERT_EQ(values->cosine.size(), static_cast<size_t>(values->positions) * half);
   ASSERT_EQ(values->sine.size(), values->cosine.size());
   for (size_t i = 0; i < half; ++i) {
-    EXPECT_FLOAT_EQ(values->cosine[i], static_cast<float>(attention_factor)) << "position 0, frequency " << i;
-    EXPECT_EQ(values->sine[i], 0.0f) << "position 0, frequency " << i;
+    EXPECT_FLOAT_EQ(host(values->cosine)[i], static_cast<float>(attention_factor)) << "position 0, frequency " << i;
+    EXPECT_EQ(host(values->sine)[i], 0.0f) << "position 0, frequency " << i;
     const double slack = 4 * 0x1p-24 * attention_factor;
-    EXPECT_NEAR(values->cosine[half + i], attention_factor * std::cos(wanted[i]), slack) << "frequency " << i;
-    EXPECT_NEAR(values->sine[half + i], attention_factor * std::sin(wanted[i]), slack * std::min(1.0, wanted[i]))
+    EXPECT_NEAR(host(values->cosine)[half + i], attention_factor * std::cos(wanted[i]), slack) << "frequency " << i;
+    EXPECT_NEAR(host(values->sine)[half + i], attention_factor * std::sin(wanted[i]), slack * std::min(1.0, wanted[i]))
         << "frequency " << i;
   }
 }
@@ -83,32 +89,32 @@ TEST(RopeTable, YarnWithItsOwnRamp) {
 // Every position turns by the float32 product of position and frequency, as in the reference implementation; far
 // positions too.
 TEST(RopeTable, PositionsTurnByTheirMultiple) {
-  RopeTable table(spec_of(10000, 4));
+  RopeTable table(spec_of(10000, 4), OpenDevice::open(reference_backend()));
   const auto values = table.at_least(5000);
   for (const int64_t position : {1, 2, 511, 512, 4999}) {
     for (const int64_t i : {0, 1}) {
       const double angle = static_cast<double>(static_cast<float>(position) * (i == 0 ? 1.0f : 0.01f));
-      EXPECT_NEAR(values->cosine[static_cast<size_t>(position * 2 + i)], std::cos(angle), 0x1p-23) << position;
-      EXPECT_NEAR(values->sine[static_cast<size_t>(position * 2 + i)], std::sin(angle), 0x1p-23) << position;
+      EXPECT_NEAR(host(values->cosine)[static_cast<size_t>(position * 2 + i)], std::cos(angle), 0x1p-23) << position;
+      EXPECT_NEAR(host(values->sine)[static_cast<size_t>(position * 2 + i)], std::sin(angle), 0x1p-23) << position;
     }
   }
 }
 
 TEST(RopeTable, GrowsWithoutDisturbingItsHolders) {
-  RopeTable table(spec_of(10000, 8));
+  RopeTable table(spec_of(10000, 8), OpenDevice::open(reference_backend()));
   const auto small = table.at_least(10);
   EXPECT_EQ(table.at_least(small->positions), small);  // enough already
-  const std::vector<float> before = small->cosine;
+  const std::vector<float> before(host(small->cosine).begin(), host(small->cosine).end());
   const auto large = table.at_least(small->positions + 1);
   EXPECT_GT(large->positions, small->positions);
-  EXPECT_EQ(small->cosine, before);
+  EXPECT_TRUE(std::equal(before.begin(), before.end(), host(small->cosine).begin()));
   ASSERT_GE(large->cosine.size(), before.size());
-  EXPECT_TRUE(std::equal(before.begin(), before.end(), large->cosine.begin()));  // the same text, the same bits
+  EXPECT_TRUE(std::equal(before.begin(), before.end(), host(large->cosine).begin()));  // the same text, the same bits
   EXPECT_EQ(table.at_least(1), large);
 }
 
 TEST(RopeTable, GrowsFromManyThreads) {
-  RopeTable table(spec_of(10000, 8));
+  RopeTable table(spec_of(10000, 8), OpenDevice::open(reference_backend()));
   std::vector<std::thread> threads;
   for (int thread = 0; thread < 4; ++thread) {
     threads.emplace_back([&table, thread] {
@@ -116,7 +122,7 @@ TEST(RopeTable, GrowsFromManyThreads) {
         const auto values = table.at_least(positions);
         ASSERT_GE(values->positions, positions);
         ASSERT_EQ(values->cosine.size(), static_cast<size_t>(values->positions) * 4);
-        EXPECT_NEAR(values->cosine[4], std::cos(1.0), 0x1p-24);
+        EXPECT_NEAR(host(values->cosine)[4], std::cos(1.0), 0x1p-24);
       }
     });
   }
