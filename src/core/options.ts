@@ -89,8 +89,12 @@ function reading<T>(what: string, read: () => T): T {
   }
 }
 
-function rule<T>(expected: string, read: (value: unknown) => T | typeof REFUSED): Rule<T> {
-  return { expected, read }
+function rule<T>(
+  expected: string,
+  read: (value: unknown) => T | typeof REFUSED,
+  names: readonly string[] = [],
+): Rule<T> {
+  return { expected, names, read }
 }
 
 function only<T>(expected: string, accepts: (value: unknown) => boolean): Rule<T> {
@@ -134,20 +138,24 @@ export function oneOf<const T extends readonly (string | boolean)[]>(...values: 
 
 /** One value or a list of them that is not empty; kept as a list. */
 export function oneOrMore<T>(item: Rule<T>): Rule<T[]> {
-  return rule(`${item.expected}, or a list of them`, (value) => {
-    if (!Array.isArray(value)) {
-      const kept = item.read(value)
-      return kept === REFUSED ? REFUSED : [kept]
-    }
-    if (value.length === 0) return REFUSED
-    const list: T[] = []
-    for (let i = 0; i < value.length; i++) {
-      const kept = item.read(value[i])
-      if (kept === REFUSED) return REFUSED
-      list.push(kept)
-    }
-    return list
-  })
+  return rule(
+    `${item.expected}, or a list of them`,
+    (value) => {
+      if (!Array.isArray(value)) {
+        const kept = item.read(value)
+        return kept === REFUSED ? REFUSED : [kept]
+      }
+      if (value.length === 0) return REFUSED
+      const list: T[] = []
+      for (let i = 0; i < value.length; i++) {
+        const kept = item.read(value[i])
+        if (kept === REFUSED) return REFUSED
+        list.push(kept)
+      }
+      return list
+    },
+    item.names,
+  )
 }
 
 /** A rule that takes what any of the given rules takes. */
