@@ -21,8 +21,8 @@ process.on('exit', removeUnfinishedFiles)
 const { stdin, stdout, stderr } = process
 // A reader of stderr that left is no reason to stop.
 stderr.on('error', () => undefined)
-// Warnings in this program's own words instead of Node's, which name a process and a trace flag. One of each code: every
-// batch of a large file may have the same to say.
+// Warnings in this program's own words instead of Node's, which name a process and a trace flag. One of each code:
+// every batch of a large file may repeat it.
 process.removeAllListeners('warning')
 const warned = new Set<string>()
 process.on('warning', ({ message, code }: Error & { code?: string }) => {

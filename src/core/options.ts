@@ -129,7 +129,8 @@ export function integer(minimum: number, maximum = 2 ** 31 - 1): Rule<number> {
 }
 
 export function oneOf<const T extends readonly (string | boolean)[]>(...values: T): Rule<T[number]> {
-  const expected = `one of ${values.map((value) => (typeof value === 'string' ? `'${value}'` : String(value))).join(', ')}`
+  const shown = values.map((value) => (typeof value === 'string' ? `'${value}'` : String(value)))
+  const expected = `one of ${shown.join(', ')}`
   return {
     ...only<T[number]>(expected, (value) => values.includes(value as T[number])),
     names: values.filter((value) => typeof value === 'string'),

@@ -50,7 +50,8 @@ export async function ensureFile(source: FileSource, file: RepoFile): Promise<vo
 }
 
 function addressOf({ http, cache, commit }: FileSource, path: string): string {
-  return `${http.settings.endpoint}/${cache.repository}/resolve/${commit}/${path.split('/').map(encodeURIComponent).join('/')}`
+  const file = path.split('/').map(encodeURIComponent).join('/')
+  return `${http.settings.endpoint}/${cache.repository}/resolve/${commit}/${file}`
 }
 
 /**
@@ -161,8 +162,8 @@ async function download(source: FileSource, file: NamedFile): Promise<void> {
 function mismatch({ cache, commit, http }: FileSource, file: NamedFile): EmbedCoreError {
   return new EmbedCoreError(
     'ERR_EMBEDCORE_HUB_CHECKSUM',
-    `Expected the ${file.size} bytes named ${file.etag} for "${file.path}" of "${cache.repository}" (commit ${commit}) ` +
-      `but received other contents from ${http.settings.endpoint}, which were removed; ` +
+    `Expected the ${file.size} bytes named ${file.etag} for "${file.path}" of "${cache.repository}" ` +
+      `(commit ${commit}) but received other contents from ${http.settings.endpoint}, which were removed; ` +
       'try again, and if it happens again, something between here and the hub changes files',
   )
 }

@@ -158,9 +158,15 @@ export const TEXTS: readonly string[] = [
   'Wireless noise-cancelling headphones, 30 hours of battery life, USB-C charging, foldable, black.',
   'On 3 March 2021 the company reported revenue of $4.2 billion, up 17 % on the year before.',
   'Photosynthesis turns light into chemical energy: plants take up carbon dioxide and water, and give off oxygen.',
-  "Please find attached the minutes of Monday's meeting. The next one is on the 14th at 10:30, in the small room on the second floor, and not in the hall as before.",
-  'A vector holds what a sentence means as a point in space. Sentences that mean nearly the same lie close together, whatever words they are written in, and those about other matters lie far apart; so a search becomes a question of which points are near, and that can be answered quickly even for millions of them.',
-  'The museum was built in 1894 by an architect who had never seen the sea. Its windows look inland, over the railway and the mills, and visitors who come for the view of the harbour are sent round to the back, where a narrow stair leads up to the only balcony. From there, on a clear day, one can see the lighthouse, the ferries and, far out, the islands that gave the town its name.',
+  "Please find attached the minutes of Monday's meeting. The next one is on the 14th at 10:30, in the small room " +
+    'on the second floor, and not in the hall as before.',
+  'A vector holds what a sentence means as a point in space. Sentences that mean nearly the same lie close ' +
+    'together, whatever words they are written in, and those about other matters lie far apart; so a search ' +
+    'becomes a question of which points are near, and that can be answered quickly even for millions of them.',
+  'The museum was built in 1894 by an architect who had never seen the sea. Its windows look inland, over the ' +
+    'railway and the mills, and visitors who come for the view of the harbour are sent round to the back, where a ' +
+    'narrow stair leads up to the only balcony. From there, on a clear day, one can see the lighthouse, the ' +
+    'ferries and, far out, the islands that gave the town its name.',
   '苹果手机',
   '连衣裙 夏季 新款 女',
   '今天天气很好，我们去公园散步吧。',
@@ -172,9 +178,11 @@ export const TEXTS: readonly string[] = [
   'zapatos rojos de mujer',
   'El tren con destino a Sevilla saldrá con veinte minutos de retraso por una avería en la vía.',
   'Où est la bibliothèque la plus proche ?',
-  'La recette est simple : battez trois œufs, ajoutez la farine et le lait, puis laissez reposer la pâte une heure avant de la faire cuire.',
+  'La recette est simple : battez trois œufs, ajoutez la farine et le lait, puis laissez reposer la pâte une ' +
+    'heure avant de la faire cuire.',
   'Kündigungsfrist Mietvertrag',
-  'Die Lieferung verzögert sich, weil ein Bauteil fehlt, das nur noch von einem Hersteller in kleiner Stückzahl gefertigt wird.',
+  'Die Lieferung verzögert sich, weil ein Bauteil fehlt, das nur noch von einem Hersteller in kleiner Stückzahl ' +
+    'gefertigt wird.',
   'Onde posso comprar bilhetes para o jogo de domingo?',
   'Il museo è chiuso il lunedì, tranne nei giorni festivi.',
   'Как работает двигатель внутреннего сгорания?',

@@ -134,7 +134,7 @@ function refuseForStatic({ kind, root }: ModelDescription, dtype: Dtype | 'auto'
   if (kind !== 'static' || dtype === 'float32' || dtype === 'auto') return
   throw invalidOption(
     'dtype',
-    `'float32' or 'auto' (${root} is a static model: its vectors are looked up and added, which is done in float32 only)`,
+    `'float32' or 'auto' (${root} is a static model: its vectors are looked up and added in float32 only)`,
     dtype,
   )
 }
@@ -155,7 +155,8 @@ function assemble(parts: Omit<ModelParts, 'maxTokens'>, asked: number | null): M
   if (tokenizer.baseVocabSize > rawInfo.vocabSize) {
     throw new EmbedCoreError(
       'ERR_EMBEDCORE_TOKENIZER_MISMATCH',
-      `The tokenizer in ${description.directory} has ${tokenizer.baseVocabSize} tokens, the model's embeddings have ${rawInfo.vocabSize} rows: they do not belong together`,
+      `Expected a tokenizer of at most ${rawInfo.vocabSize} tokens (the rows of the model's embeddings) ` +
+        `for ${description.directory} but found one of ${tokenizer.baseVocabSize}`,
     )
   }
   const positions = rawInfo.maxPositions > 0 ? rawInfo.maxPositions : null

@@ -149,7 +149,8 @@ export class TextTokenizer {
     if (maxTokens <= added) {
       throw new EmbedCoreError(
         'ERR_EMBEDCORE_INVALID_OPTION',
-        `Expected at least ${added + 1} for maxTokens (this tokenizer adds ${added} special tokens to every text) but received ${maxTokens}`,
+        `Expected at least ${added + 1} for maxTokens (this tokenizer adds ${added} special tokens to every text) ` +
+          `but received ${maxTokens}`,
       )
     }
     return { keep: maxTokens - added, side, maxTokens }
@@ -294,7 +295,8 @@ class Output {
     if (omitted > 0 && cut.side === false) {
       throw new EmbedCoreError(
         'ERR_EMBEDCORE_TEXT_TOO_LONG',
-        `Text ${this.firstIndex + index} has ${given.length} tokens, more than the ${cut.maxTokens} allowed, and truncate is false: ${show(clip(input, 40))}`,
+        `Expected at most ${cut.maxTokens} tokens for text ${this.firstIndex + index} (truncate is false) ` +
+          `but received ${given.length}: ${show(clip(input, 40))}`,
       )
     }
     const first = before.length + (cut.side === 'left' ? omitted : 0)

@@ -73,8 +73,20 @@ describe('the built-in model', () => {
     expect(code).toBe(0)
   })
 
+  test('texts of which nothing is known are told of, once for all batches', async () => {
+    const model = fileURLToPath(new URL('../golden/stack/mean-normalize', import.meta.url))
+    const unknown = '\u{13000}\u{13001}'
+    const flags = ['encode', '--model', model, '--batch-size', '1', '--json']
+    const { code, err } = await embedcore([...flags, unknown, 'the', `the ${unknown}`, unknown])
+    expect(code).toBe(0)
+    const [warning, last, ...more] = err.trim().split('\n')
+    expect(warning).toMatch(/^embedcore: warning: text 0 has only tokens that the tokenizer of .* does not know/)
+    expect((JSON.parse(last!) as { summary: object }).summary).toMatchObject({ texts: 4, unknownTokens: 3 })
+    expect(more).toEqual([])
+  })
+
   test('encode: the three formats hold the same numbers', async () => {
-    const { code, out, err } = await embedcore(['encode', 'a text', 'another', '苹果'])
+    const { code, out, err } = await embedcore(['encode', 'a text', 'another', 'an apple'])
     expect({ code, err }).toEqual({ code: 0, err: '' })
     const lines = linesOf(out)
     const info = JSON.parse((await embedcore(['info', '--json'])).out.toString()) as { dimension: number }
@@ -83,7 +95,9 @@ describe('the built-in model', () => {
     const body = Buffer.from(numbers.buffer)
     for (const format of ['npy', 'f32']) {
       const path = join(folder, `x.${format}`)
-      expect((await embedcore(['encode', '--format', format, '--out', path, 'a text', 'another', '苹果'])).code).toBe(0)
+      expect(
+        (await embedcore(['encode', '--format', format, '--out', path, 'a text', 'another', 'an apple'])).code,
+      ).toBe(0)
       const file = await readFile(path)
       expect(file.subarray(file.length - body.length).equals(body)).toBe(true)
     }

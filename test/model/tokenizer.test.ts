@@ -285,7 +285,7 @@ describe('truncation', () => {
       tokenizer.encodeBatch(['a', 'hello world a'], { wantOffsets: false, truncate: false }),
     ).rejects.toMatchObject({
       code: 'ERR_EMBEDCORE_TEXT_TOO_LONG',
-      message: 'Text 1 has 5 tokens, more than the 4 allowed, and truncate is false: "hello world a"',
+      message: 'Expected at most 4 tokens for text 1 (truncate is false) but received 5: "hello world a"',
     })
     await expect(tokenizer.encodeBatch(['a'], { wantOffsets: false, maxTokens: 2 })).rejects.toMatchObject({
       code: 'ERR_EMBEDCORE_INVALID_OPTION',

@@ -73,7 +73,8 @@ export function jsonLines({ start, texts, embeddings }: Results): Uint8Array {
     if (isTokenOutput(embeddings)) {
       const tokens = embeddings.text(i)
       bytes.string(
-        `"ids":${JSON.stringify([...tokens.ids])},"pieces":${JSON.stringify(tokens.tokens)},"offsets":${JSON.stringify(tokens.offsets)},"embeddings":[`,
+        `"ids":${JSON.stringify([...tokens.ids])},"pieces":${JSON.stringify(tokens.tokens)},` +
+          `"offsets":${JSON.stringify(tokens.offsets)},"embeddings":[`,
       )
       for (let t = 0; t < tokens.shape[0]; t++) {
         if (t > 0) bytes.string(',')

@@ -138,9 +138,8 @@ class FloatWriter extends Writer {
   }
 
   protected override async close(origin: object): Promise<void> {
-    await this.#header?.write(
-      `${JSON.stringify({ shape: this.shape, dtype: 'float32', byteOrder: 'little', order: 'C', ...origin }, null, 2)}\n`,
-    )
+    const header = { shape: this.shape, dtype: 'float32', byteOrder: 'little', order: 'C', ...origin }
+    await this.#header?.write(`${JSON.stringify(header, null, 2)}\n`)
     await this.#header?.commit()
   }
 }
