@@ -135,7 +135,7 @@ export class TextTokenizer {
       if (token === null)
         throw new EmbedCoreError(
           'ERR_EMBEDCORE_TOKENIZER_MISMATCH',
-          `The token id ${id} is not in the vocabulary of ${this.loaded.file}, which ends at ${this.maxId}`,
+          `Expected an id of the vocabulary in ${this.loaded.file} (0 to ${this.maxId}) for a token but received ${id}`,
         )
       return token
     })
@@ -228,7 +228,7 @@ async function specialsAround({
     if (strange !== undefined)
       throw new EmbedCoreError(
         'ERR_EMBEDCORE_INVALID_FILE',
-        `The post-processor in ${file} adds the token id ${strange}, but the vocabulary ends at ${maxId}`,
+        `Expected ids of the vocabulary (0 to ${maxId}) for the post-processor in ${file} but found ${strange}`,
       )
     const own = encoding.getSequenceIds().map((sequence) => sequence !== null && sequence !== undefined)
     if (own.includes(true))

@@ -50,7 +50,7 @@ class Bytes {
       if (!Number.isFinite(value))
         throw new EmbedCoreError(
           'ERR_EMBEDCORE_NON_FINITE',
-          `dimension ${i} of text ${index} is ${value}, which JSON cannot hold`,
+          `Expected a finite number for dimension ${i} of text ${index} but received ${value}, which JSON cannot hold`,
         )
       at = writeFloat32(value, buffer, at)
     }
