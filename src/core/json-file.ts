@@ -49,9 +49,13 @@ export function parseJson(text: string, file: string): JsonValue {
   try {
     return JSON.parse(text) as JsonValue
   } catch (error) {
-    throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_FILE', `Expected valid JSON in ${file} but found something else: ${reason(error)}`, {
-      cause: error,
-    })
+    throw new EmbedCoreError(
+      'ERR_EMBEDCORE_INVALID_FILE',
+      `Expected valid JSON in ${file} but found something else: ${reason(error)}`,
+      {
+        cause: error,
+      },
+    )
   }
 }
 

@@ -1,7 +1,7 @@
 /**
- * One file of a commit into the cache. Bytes go to blobs/<etag>.embedcore.incomplete, which a drop, an abort or a crash
- * leaves behind and the next call goes on from with `Range`; size and checksum are checked over the whole file before
- * it gets its name.
+ * Downloads one file of a commit into the cache. Bytes go to blobs/<etag>.embedcore.incomplete. After a lost
+ * connection, an abort or a crash the next call continues that file with `Range`. Size and checksum are checked over
+ * the whole file before it gets its name.
  */
 import { createHash, type Hash } from 'node:crypto'
 import { constants } from 'node:fs'
@@ -154,7 +154,7 @@ async function download(source: FileSource, file: NamedFile): Promise<void> {
     }
     if (whole) return give(incomplete, blob, file.size)
     await rm(incomplete, { force: true })
-    // The fault may lie in what an earlier call left; a download from the first byte has no such excuse.
+    // A resumed file may have been wrong from an earlier call, so it is fetched once more; a whole download is not.
     if (!resumed) throw mismatch(source, file)
   }
 }

@@ -70,7 +70,7 @@ async function load(pathOrHubId: string, given: ResolvedLoad): Promise<Model> {
     given: { ...given, signal: null, maxQueueTokens: Math.max(given.maxQueueTokens, MEASURING_QUEUE_TOKENS) },
   }
   const { dtype, ...choice } = await chooseDtype(key, (candidate) => open(measuring, candidate, null), given.signal)
-  // The winner is opened anew: to keep it while the next one is measured would put three models in memory.
+  // The winner is opened again: keeping it while the next one is measured would put three models in memory.
   return open(opening, dtype, choice)
 }
 

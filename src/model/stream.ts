@@ -38,8 +38,7 @@ export async function* encodeStream<P extends Precision>(
   try {
     for (;;) {
       while (!reader.ended && underWay.length < BATCHES_UNDER_WAY) {
-        // With nothing to encode there is only the source to wait for; with something, only what it gives at once is
-        // taken.
+        // With nothing under way, wait for the source; otherwise take only what it has ready.
         const texts = await reader.next(underWay.length === 0)
         if (texts.length === 0) break
         const vectors = encode(texts, { ...call, signal: stop.signal })

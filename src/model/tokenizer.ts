@@ -206,7 +206,7 @@ function nextPiece(texts: readonly string[], start: number, prompt: string): str
   return inputs
 }
 
-/** Special tokens are those without a sequence in the encoding of a text that has tokens of its own. */
+/** Special tokens are those that belong to no sequence in the encoding of a text with at least one other token. */
 async function specialsAround({
   tokenizer,
   file,
@@ -239,7 +239,7 @@ async function specialsAround({
 }
 
 /**
- * The texts of a call, well-formed (a lone surrogate is no character and becomes U+FFFD, as it would on the way to
+ * The texts of a call, well-formed (a lone surrogate is not a character and becomes U+FFFD, as it would on the way to
  * UTF-8).
  */
 function cleanTexts(texts: readonly string[]): string[] {
