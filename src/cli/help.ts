@@ -63,7 +63,8 @@ Columns of csv and tsv: --column NAME takes the first row for the header; --colu
 without --column it is the column "text", or the only one.
 
 Output
-  jsonl  {"index":0,"text":"...","embedding":[...],"tokens":7,"omitted":0} a line; "omitted" counts tokens cut off.
+  jsonl  {"index":0,"text":"...","embedding":[...],"tokens":7,"omitted":0,"unknown":0} a line; "omitted" counts tokens
+         cut off, "unknown" those the tokenizer does not know.
          Numbers have the fewest digits that read back as the same float32. With --output token:
          "ids", "pieces", "offsets" ([start, end) in UTF-16 units; special tokens [0,0]) and "embeddings".
   npy    NumPy matrix (float32, or int8 and uint8 by --precision; binary is packed int8, ubinary packed uint8).

@@ -12,7 +12,7 @@ import { chooseDtype } from './dtype-choice.js'
 import { choiceKey } from './dtype-memory.js'
 import { type LoadOptions, type ResolvedLoad, resolveLoadOptions } from './load-options.js'
 import { resolveModel } from '../hub/resolve.js'
-import { createModel, type Model, type ModelParts } from './model.js'
+import { createModel, measurable, type Model, type ModelParts } from './model.js'
 import { abortError } from '../core/abort.js'
 import { TextTokenizer } from './tokenizer.js'
 
@@ -69,7 +69,11 @@ async function load(pathOrHubId: string, given: ResolvedLoad): Promise<Model> {
     ...opening,
     given: { ...given, signal: null, maxQueueTokens: Math.max(given.maxQueueTokens, MEASURING_QUEUE_TOKENS) },
   }
-  const { dtype, ...choice } = await chooseDtype(key, (candidate) => open(measuring, candidate, null), given.signal)
+  const { dtype, ...choice } = await chooseDtype(
+    key,
+    async (candidate) => measurable(await open(measuring, candidate, null)),
+    given.signal,
+  )
   // The winner is opened again: keeping it while the next one is measured would put three models in memory.
   return open(opening, dtype, choice)
 }

@@ -8,6 +8,7 @@ import { reason, show } from '../core/show.js'
 import type { Precision } from '../core/names.js'
 import type { SentenceEmbeddings, TokenEmbeddings, TokenizedTexts } from '../core/types.js'
 import type { Similarities } from '../core/vectors.js'
+import type { MeasurableModel } from './dtype-measure.js'
 import { describe, type ModelFacts, type ModelInfo } from './info.js'
 import type {
   EncodeOptions,
@@ -38,6 +39,17 @@ const KEY = Symbol('Model')
 let create: (parts: ModelParts) => Model
 export const createModel = (parts: ModelParts): Model => create(parts)
 
+let encodeSilently: (
+  model: Model,
+  texts: readonly string[],
+  options: { signal: AbortSignal },
+) => Promise<SentenceEmbeddings>
+/** The model for measuring: it says nothing of unknown texts, which are not the caller's. */
+export const measurable = (model: Model): MeasurableModel => ({
+  encode: (texts, options) => encodeSilently(model, texts, options),
+  dispose: () => model.dispose(),
+})
+
 /**
  * A model in memory. Calls may overlap, from any number of places: their texts are packed together. A vector depends on
  * its text and the options alone, to the last bit: not on the other texts of the call, other calls, or the number of
@@ -56,6 +68,8 @@ export class Model implements AsyncDisposable, Disposable {
 
   static {
     create = (parts) => new Model(parts, KEY)
+    encodeSilently = (model, texts, options) =>
+      model.run(texts, options, null, () => undefined) as Promise<SentenceEmbeddings>
     // Only where the symbols exist: on Node 20 and 22 the vm contexts of test runners have none, and a method named by
     // an absent symbol would be called "undefined".
     const define = (name: symbol | undefined, value: (this: Model) => unknown): void => {
@@ -150,7 +164,15 @@ export class Model implements AsyncDisposable, Disposable {
     options?: StreamOptions<P>,
   ): AsyncGenerator<StreamedEmbedding<P>, void, undefined> {
     this.alive()
-    return encodeStream<P>((batch, given) => this.encode<P>(batch, given), texts, options)
+    let warned = false
+    return encodeStream<P>(
+      (batch, given, start) =>
+        this.run(batch, given, null, (unknown) => {
+          if (!warned) warned = unknown.warn(this.info.name, start)
+        }) as Promise<SentenceEmbeddings<P>>,
+      texts,
+      options,
+    )
   }
 
   /**
@@ -209,11 +231,12 @@ export class Model implements AsyncDisposable, Disposable {
     this.plans.clear()
   }
 
-  /** `fallback`: the prompt by name when the call names none. */
+  /** `fallback`: the prompt by name when the call names none. `warn` sees the unknown tokens of a call that succeeds. */
   private async run(
     texts: unknown,
     options: EncodeOptions | undefined,
     fallback: string | null,
+    warn: (unknown: UnknownTokens) => void = (unknown) => void unknown.warn(this.info.name),
   ): Promise<SentenceEmbeddings<Precision> | TokenEmbeddings> {
     const parts = this.alive()
     const list = listOfTexts(texts)
@@ -230,7 +253,7 @@ export class Model implements AsyncDisposable, Disposable {
         maxTokens: parts.maxTokens,
       })
       const counts = { tokenCounts, omittedTokens, unknownTokens: unknown.counts }
-      unknown.warn(parts.name)
+      warn(unknown)
       if (call.output === 'token')
         return tokenEmbeddings(chunks, plan.dimension, counts, (ids) => parts.tokenizer.tokens(ids))
       if (call.precision === 'float32') return sentenceEmbeddings('float32', rows, plan.dimension, counts)

@@ -14,7 +14,12 @@ import type { SentenceOptions, StreamedEmbedding, StreamOptions } from './types.
 const BATCH_SIZE = 128
 const BATCHES_UNDER_WAY = 2
 
-type Encode<P extends Precision> = (texts: string[], options: SentenceOptions<P>) => Promise<SentenceEmbeddings<P>>
+type Encode<P extends Precision> = (
+  texts: string[],
+  options: SentenceOptions<P>,
+  /** Number of the first text in the stream. */
+  start: number,
+) => Promise<SentenceEmbeddings<P>>
 
 interface Batch<P extends Precision> {
   first: number
@@ -41,9 +46,10 @@ export async function* encodeStream<P extends Precision>(
         // With nothing under way, wait for the source; otherwise take only what it has ready.
         const texts = await reader.next(underWay.length === 0)
         if (texts.length === 0) break
-        const vectors = encode(texts, { ...call, signal: stop.signal })
+        const first = reader.read - texts.length
+        const vectors = encode(texts, { ...call, signal: stop.signal }, first)
         vectors.catch(() => {}) // It is awaited below, after the batches before it.
-        underWay.push({ first: reader.read - texts.length, texts, vectors })
+        underWay.push({ first, texts, vectors })
       }
       const batch = underWay.shift()
       if (batch === undefined) return

@@ -46,12 +46,19 @@ function bash(script: string): Promise<Ended> {
   })
 }
 
+interface Line {
+  index: number
+  text: string
+  embedding: number[]
+  tokens: number
+  unknown: number
+}
 const linesOf = (out: Buffer) =>
   out
     .toString()
     .trim()
     .split('\n')
-    .map((line) => JSON.parse(line) as { index: number; text: string; embedding: number[]; tokens: number })
+    .map((line) => JSON.parse(line) as Line)
 
 let folder: string
 beforeAll(() => {
@@ -77,12 +84,13 @@ describe('the built-in model', () => {
     const model = fileURLToPath(new URL('../golden/stack/mean-normalize', import.meta.url))
     const unknown = '\u{13000}\u{13001}'
     const flags = ['encode', '--model', model, '--batch-size', '1', '--json']
-    const { code, err } = await embedcore([...flags, unknown, 'the', `the ${unknown}`, unknown])
+    const { code, out, err } = await embedcore([...flags, unknown, 'the', `the ${unknown}`, unknown])
     expect(code).toBe(0)
     const [warning, last, ...more] = err.trim().split('\n')
-    expect(warning).toMatch(/^embedcore: warning: text 0 has only tokens that the tokenizer of .* does not know/)
+    expect(warning).toMatch(/^embedcore: warning: there are texts with only tokens that the tokenizer does not know/)
     expect((JSON.parse(last!) as { summary: object }).summary).toMatchObject({ texts: 4, unknownTokens: 3 })
     expect(more).toEqual([])
+    expect(linesOf(out).map(({ unknown: count }) => count)).toEqual([1, 0, 1, 1])
   })
 
   test('encode: the three formats hold the same numbers', async () => {

@@ -1,4 +1,6 @@
 /** Tokens that the tokenizer does not know: counted for every text, and a warning where a text has no other. */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { load, type Model } from '../../src/index.js'
@@ -80,6 +82,32 @@ describe('the warning', () => {
       expect(warnings).toEqual([
         { code: 'EMBEDCORE_UNKNOWN_TEXT', message: expect.stringMatching(/^2 of 4 texts .* \(the first is text 1\)/) },
       ])
+    }
+  })
+
+  test('comes once per stream, with the number of the text in the stream', async () => {
+    const warnings = await warningsOf(async () => {
+      const texts = ['the', 'the', 'the', UNKNOWN, UNKNOWN, UNKNOWN]
+      for await (const one of bert.encodeStream(texts, { batchSize: 2 })) void one
+    })
+    expect(warnings).toEqual([
+      { code: 'EMBEDCORE_UNKNOWN_TEXT', message: expect.stringMatching(/^text 3 has only tokens/) },
+    ])
+  })
+
+  test("does not come for the texts that dtype 'auto' measures with", async () => {
+    const cache = await mkdtemp(path.join(tmpdir(), 'embedcore-unknown-'))
+    vi.stubEnv('EMBEDCORE_CACHE', cache)
+    try {
+      const warnings = await warningsOf(async () => {
+        const model = await load(path.join(GOLDEN, 'stack/mean-normalize'), { dtype: 'auto' })
+        expect(model.info.dtypeChoice).toMatchObject({ remembered: false })
+        await model.dispose()
+      })
+      expect(warnings).toEqual([])
+    } finally {
+      vi.unstubAllEnvs()
+      await rm(cache, { recursive: true })
     }
   })
 

@@ -1,5 +1,5 @@
 /**
- * One JSON object a text: `{"index","text","embedding","tokens","omitted"}`, or for token output ids, pieces, places
+ * One JSON object a text: `{"index","text","embedding","tokens","omitted","unknown"}`, or for token output ids, pieces, places
  * and vectors.
  */
 import { EmbedCoreError } from '../../core/errors.js'
@@ -68,7 +68,8 @@ class Bytes {
 export function jsonLines({ start, texts, embeddings }: Results): Uint8Array {
   const bytes = new Bytes()
   texts.forEach((text, i) => {
-    const counts = `"tokens":${embeddings.tokenCounts[i]},"omitted":${embeddings.omittedTokens[i]}`
+    const { tokenCounts, omittedTokens, unknownTokens } = embeddings
+    const counts = `"tokens":${tokenCounts[i]},"omitted":${omittedTokens[i]},"unknown":${unknownTokens[i]}`
     bytes.string(`{"index":${start + i},"text":${JSON.stringify(text)},`)
     if (isTokenOutput(embeddings)) {
       const tokens = embeddings.text(i)
