@@ -22,7 +22,7 @@ import { quantize, similarity, type SimilarityOptions, type Vectors } from '../c
 import { type ResolvedEncode, resolveEncodeOptions, TOKENIZE_RULES } from './encode-options.js'
 import { DOCUMENT_PROMPT, QUERY_PROMPT } from './prompts.js'
 import { runTexts } from './run.js'
-import { encodeStream } from './stream.js'
+import { type EncodedBatch, encodeStream } from './stream.js'
 import type { TextTokenizer } from './tokenizer.js'
 import { UnknownTokens } from './unknown-tokens.js'
 
@@ -164,15 +164,12 @@ export class Model implements AsyncDisposable, Disposable {
     options?: StreamOptions<P>,
   ): AsyncGenerator<StreamedEmbedding<P>, void, undefined> {
     this.alive()
-    let warned = false
-    return encodeStream<P>(
-      (batch, given, start) =>
-        this.run(batch, given, null, (unknown) => {
-          if (!warned) warned = unknown.warn(this.info.name, start)
-        }) as Promise<SentenceEmbeddings<P>>,
-      texts,
-      options,
-    )
+    const encode = async (batch: string[], given: SentenceOptions<P>): Promise<EncodedBatch<P>> => {
+      let unknown!: UnknownTokens
+      const result = await this.run(batch, given, null, (tokens) => (unknown = tokens))
+      return { vectors: result as SentenceEmbeddings<P>, unknown }
+    }
+    return encodeStream<P>(this.info.name, encode, texts, options)
   }
 
   /**
@@ -236,7 +233,7 @@ export class Model implements AsyncDisposable, Disposable {
     texts: unknown,
     options: EncodeOptions | undefined,
     fallback: string | null,
-    warn: (unknown: UnknownTokens) => void = (unknown) => void unknown.warn(this.info.name),
+    warn: (unknown: UnknownTokens) => unknown = (unknown) => unknown.warn(this.info.name),
   ): Promise<SentenceEmbeddings<Precision> | TokenEmbeddings> {
     const parts = this.alive()
     const list = listOfTexts(texts)
