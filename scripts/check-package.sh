@@ -17,8 +17,12 @@ npm install --silent --no-audit --no-fund --ignore-scripts ./embedcore-*.tgz
 test ! -e node_modules/embedcore/build || { echo "check-package: something was compiled" >&2; exit 1; }
 
 cat >esm.mjs <<'JS'
-import { embedCore } from 'embedcore'
+import { createRequire } from 'node:module'
+import { embedCore, encode, EmbedCoreError } from 'embedcore'
 const { shape } = await embedCore.encode(['a text', 'another'])
+const error = await createRequire(import.meta.url)('embedcore').encode(5).catch((e) => e)
+if (!(error instanceof EmbedCoreError)) throw new Error('ESM and CommonJS have classes of their own')
+structuredClone(await encode('a text'))
 console.log('ESM', shape)
 JS
 cat >commonjs.cjs <<'JS'
@@ -34,11 +38,13 @@ import { embedCore, type Model, type SentenceEmbeddings } from 'embedcore'
 const model: Model = await embedCore.load()
 const bits: SentenceEmbeddings<'ubinary'> = await model.encode(['a'], { precision: 'ubinary' })
 const byte: Uint8Array = bits.row(0)
+const plain = async (texts: string[]): Promise<SentenceEmbeddings> => embedCore.encode(texts)
+const row: Float32Array = (await plain(['a'])).row(0)
 const tokens = await model.encode('a', { output: 'token' })
 const place: readonly [number, number] = tokens.text(0).offsets[0]!
 // @ts-expect-error pooling has a fixed set of names
 void model.encode('a', { pooling: 'average' })
-console.log(byte, place)
+console.log(byte, row, place)
 TS
 node esm.mjs
 node commonjs.cjs

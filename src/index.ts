@@ -10,7 +10,7 @@ import { quantizationRanges, similarity } from './core/vectors.js'
 import { sharedLoad } from './model/default-model.js'
 import type { LoadOptions } from './model/load-options.js'
 import { loadModel } from './model/load.js'
-import { Model as ModelClass } from './model/model.js'
+import { Model } from './model/model.js'
 import type { EncodeOptions, SentenceOptions, TokenOptions } from './model/types.js'
 import { DEFAULT_MODEL } from './package-files.js'
 
@@ -28,7 +28,7 @@ import { DEFAULT_MODEL } from './package-files.js'
  * await using model = await load('sentence-transformers/all-MiniLM-L6-v2')
  * const { data, shape } = await model.encode(['one text', 'another'])
  */
-export async function load(pathOrHubId?: string, options?: LoadOptions): Promise<ModelClass> {
+export async function load(pathOrHubId?: string, options?: LoadOptions): Promise<Model> {
   if (pathOrHubId === undefined) return loadModel(DEFAULT_MODEL, options)
   if (typeof pathOrHubId !== 'string' || pathOrHubId === '')
     throw invalidOption('the model', 'the path of a directory or a hub id', pathOrHubId)
@@ -54,15 +54,10 @@ export async function encode(
   return (await defaultModel()).encode(texts, options)
 }
 
-export { devices, quantizationRanges, similarity }
+export { devices, Model, quantizationRanges, similarity }
 
 /** All functions of the package in one object; each is a named export too. */
 export const embedCore = Object.freeze({ load, encode, similarity, quantizationRanges, devices })
-
-/** A loaded model. */
-export type Model = ModelClass
-/** For `instanceof`; models are made by `load` alone. */
-export const Model = ModelClass as unknown as NewableFunction & { readonly prototype: Model }
 
 export type { DeviceInfo } from './core/devices.js'
 export { EmbedCoreError, type ErrorCode } from './core/errors.js'

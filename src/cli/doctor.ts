@@ -150,17 +150,21 @@ function describe(report: Report): string {
     [
       'default model',
       model.ok
-        ? `${model.name}: one text encoded in ${model.dimension} dimensions, loading included ${model.milliseconds} ms\n${model.path}`
+        ? `${model.name}: one text encoded in ${model.dimension} dimensions, ` +
+          `loading included ${model.milliseconds} ms\n${model.path}`
         : state(model, ''),
     ],
     [
       'hub',
       !hub.ok
         ? state(hub, '')
-        : `${hub.endpoint}${hub.offline ? ', offline (HF_HUB_OFFLINE)' : ''}, ${hub.tokenPresent ? 'token present' : 'no token'}\ncache ${hub.cacheDir}${hub.cacheDirExists ? '' : ' (not there yet)'}`,
+        : `${hub.endpoint}${hub.offline ? ', offline (HF_HUB_OFFLINE)' : ''}, ` +
+          `${hub.tokenPresent ? 'token present' : 'no token'}\n` +
+          `cache ${hub.cacheDir}${hub.cacheDirExists ? '' : ' (not there yet)'}`,
     ],
   ]
-  return `${pairs(rows)}\n${report.ok ? 'Encoding works here.' : 'Encoding does NOT work here; see "NOT WORKING" above.'}\n`
+  const verdict = report.ok ? 'Encoding works here.' : 'Encoding does NOT work here; see "NOT WORKING" above.'
+  return `${pairs(rows)}\n${verdict}\n`
 }
 
 /** What a device says of itself, a line a fact: lists joined, lists of {name, reason} a line each. */
@@ -170,8 +174,7 @@ function details(detail: object): string[] {
     if (Array.isArray(value) && value.every((item) => typeof item === 'object' && item !== null)) {
       return value.map((item) => `${name}: ${Object.values(item as object).join(': ')}`)
     }
-    return [
-      `${name}: ${Array.isArray(value) ? value.join(' ') : typeof value === 'object' ? JSON.stringify(value) : String(value)}`,
-    ]
+    if (Array.isArray(value)) return [`${name}: ${value.join(' ')}`]
+    return [`${name}: ${typeof value === 'object' ? JSON.stringify(value) : String(value)}`]
   })
 }

@@ -338,13 +338,15 @@ function report(args: Arguments, io: CliIO, plan: Plan, summary: Summary): void 
   if (summary.truncated > 0) {
     const texts = summary.truncated === 1 ? '1 text was' : `${summary.truncated} texts were`
     io.stderr.write(
-      `embedcore: ${texts} too long and cut, ${summary.omittedTokens} tokens in all (--truncate none refuses such texts)\n`,
+      `embedcore: ${texts} too long and cut, ${summary.omittedTokens} tokens in all ` +
+        '(--truncate none refuses such texts)\n',
     )
   }
   if (plan.out !== null) {
     const matrix = summary.shape === null ? '' : ` (${summary.shape[0]} x ${summary.shape[1]})`
     io.stderr.write(
-      `embedcore: ${summary.texts} texts to ${plan.out}${matrix} in ${summary.seconds.toFixed(2)} s, ${compactNumber(summary.tokensPerSecond)} tokens/s\n`,
+      `embedcore: ${summary.texts} texts to ${plan.out}${matrix} in ${summary.seconds.toFixed(2)} s, ` +
+        `${compactNumber(summary.tokensPerSecond)} tokens/s\n`,
     )
   }
 }

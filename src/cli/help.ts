@@ -63,13 +63,15 @@ Columns of csv and tsv: --column NAME takes the first row for the header; --colu
 without --column it is the column "text", or the only one.
 
 Output
-  jsonl  {"index":0,"text":"...","embedding":[...],"tokens":7,"omitted":0} a line; "omitted" counts tokens cut off.
+  jsonl  {"index":0,"text":"...","embedding":[...],"tokens":7,"omitted":0,"unknown":0} a line; "omitted" counts tokens
+         cut off, "unknown" those the tokenizer does not know.
          Numbers have the fewest digits that read back as the same float32. With --output token:
          "ids", "pieces", "offsets" ([start, end) in UTF-16 units; special tokens [0,0]) and "embeddings".
   npy    NumPy matrix (float32, or int8 and uint8 by --precision; binary is packed int8, ubinary packed uint8).
          Token output has one row a token and the tokens of each text in OUT.counts.npy.
   f32    bare little-endian float32, row by row; with --out the shape and origin in OUT.json.
-Results go to standard output or --out, everything else to stderr. --out appears when it is whole; a broken run leaves nothing.
+Results go to standard output or --out, everything else to stderr. --out appears when it is whole; a broken run leaves
+nothing.
 int8 and uint8 divide the range of each dimension, seen in the first --calibration texts, into 256 steps. With --out the
 ranges are kept in OUT.ranges.npy: give them as --ranges for queries, so that both sides are comparable.
 With --json the last line of stderr is
@@ -110,8 +112,8 @@ const DOCTOR = `embedcore doctor: what runs here, and why the rest cannot
 Usage
   embedcore doctor [--json]
 
-Looks at Node, the platform, the addon and its instruction sets, cores and control groups, the tokenizers package and hub
-settings, then encodes one text with the built-in model. Exit code 0 when that works, else 1.
+Looks at Node, the platform, the addon and its instruction sets, cores and control groups, the tokenizers package and
+hub settings, then encodes one text with the built-in model. Exit code 0 when that works, else 1.
 `
 
 const HELP = `embedcore help: this, or all about one command

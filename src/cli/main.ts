@@ -21,14 +21,18 @@ process.on('exit', removeUnfinishedFiles)
 const { stdin, stdout, stderr } = process
 // A reader of stderr that left is no reason to stop.
 stderr.on('error', () => undefined)
-// Warnings in this program's own words instead of Node's, which name a process and a trace flag. One of each code: every
-// batch of a large file may have the same to say.
+// Warnings in this program's own words instead of Node's, which name a process and a trace flag. One of each code:
+// every batch of a large file may repeat it.
 process.removeAllListeners('warning')
 const warned = new Set<string>()
+const UNKNOWN_TEXTS =
+  'there are texts with only tokens that the tokenizer does not know: their vectors say nothing about them ' +
+  '("unknown" in jsonl output counts such tokens); use a model that was trained on their language'
 process.on('warning', ({ message, code }: Error & { code?: string }) => {
   if (code !== undefined && warned.has(code)) return
   if (code !== undefined) warned.add(code)
-  stderr.write(`embedcore: warning: ${message}\n`)
+  // The library numbers the texts of its own call, which here is one batch of many.
+  stderr.write(`embedcore: warning: ${code === 'EMBEDCORE_UNKNOWN_TEXT' ? UNKNOWN_TEXTS : message}\n`)
 })
 
 const code = await runCli(process.argv.slice(2), {

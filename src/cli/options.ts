@@ -32,7 +32,9 @@ export const MODEL_FLAGS = {
   dtype: {
     type: 'string',
     value: 'NAME',
-    help: `arithmetic: ${DTYPE_CHOICES.join(', ')}; auto = the fastest that keeps cosine to float32 at 0.9999, measured once`,
+    help:
+      `arithmetic: ${DTYPE_CHOICES.join(', ')}; ` +
+      'auto = the fastest that keeps cosine to float32 at 0.9999, measured once',
   },
   threads: { type: 'string', value: 'N', help: 'worker threads; without it the physical cores this process may use' },
 } as const satisfies Flags
@@ -88,7 +90,8 @@ function layersOf(args: Arguments): LayerSelection | undefined {
   )
     return given
   throw new UsageError(
-    `--layers is a number, 4-8, last:4, first-last, or several of them parted by commas, but ${JSON.stringify(given)} was given`,
+    `--layers is a number, 4-8, last:4, first-last, or several of them parted by commas, ` +
+      `but ${JSON.stringify(given)} was given`,
     args.topic,
   )
 }

@@ -23,7 +23,8 @@ export function progressLine({ texts, tokens, share }: ProgressState, seconds: n
   if (share === null) return `${rates}  ${duration(seconds)}`
   const filled = Math.round(share * BAR_CELLS)
   const eta = share > 0 ? `  ETA ${duration((seconds * (1 - share)) / share)}` : ''
-  return `${'█'.repeat(filled)}${'░'.repeat(BAR_CELLS - filled)} ${String(Math.floor(share * 100)).padStart(3)} %  ${rates}${eta}`
+  const percent = String(Math.floor(share * 100)).padStart(3)
+  return `${'█'.repeat(filled)}${'░'.repeat(BAR_CELLS - filled)} ${percent} %  ${rates}${eta}`
 }
 
 export class Progress {

@@ -38,10 +38,10 @@ export async function runCli(argv: readonly string[], io: CliIO): Promise<number
     if (beforeDashes(argv).includes('--json')) io.stderr.write(`${JSON.stringify({ error: { code, message } })}\n`)
     else if (exit === EXIT.usage)
       io.stderr.write(`embedcore: ${message}\nSee: embedcore help${topic === null ? '' : ` ${topic}`}\n`)
-    else
-      io.stderr.write(
-        `embedcore: ${code.startsWith('ERR_EMBEDCORE') && exit !== EXIT.interrupted ? withCode(message, code) : message}\n`,
-      )
+    else {
+      const coded = code.startsWith('ERR_EMBEDCORE') && exit !== EXIT.interrupted
+      io.stderr.write(`embedcore: ${coded ? withCode(message, code) : message}\n`)
+    }
     return exit
   }
 }
@@ -59,7 +59,8 @@ async function dispatch(argv: readonly string[], io: CliIO): Promise<number> {
     throw new UsageError(`the command comes first, but ${first} was given; commands are ${COMMANDS.join(', ')}`)
   if (!isCommand(first))
     throw new UsageError(
-      `unknown command ${JSON.stringify(first)}${didYouMean(first, COMMANDS) || `; commands are ${COMMANDS.join(', ')}`}`,
+      `unknown command ${JSON.stringify(first)}` +
+        (didYouMean(first, COMMANDS) || `; commands are ${COMMANDS.join(', ')}`),
     )
   if (beforeDashes(rest).some((arg) => arg === '--help' || arg === '-h')) return print(helpText(first))
   if (first !== 'help') return RUNNERS[first](rest, io)

@@ -76,7 +76,8 @@ async function matrix(args: Arguments, texts: readonly string[], io: CliIO, sess
   if (booleanOf(args, 'json')) {
     const numbers = rows.map((row) => `[${row.map(float32ToString).join(',')}]`).join(',')
     await out.write(
-      `{"model":${JSON.stringify(model.info.name)},"metric":"${metric}","texts":${JSON.stringify(texts)},"matrix":[${numbers}]}\n`,
+      `{"model":${JSON.stringify(model.info.name)},"metric":"${metric}",` +
+        `"texts":${JSON.stringify(texts)},"matrix":[${numbers}]}\n`,
     )
   } else await out.write(table(texts, rows))
   return EXIT.ok
@@ -104,7 +105,8 @@ async function pairs(args: Arguments, io: CliIO, session: Session): Promise<numb
   const given = stringOf(args, 'columns')?.split(',')
   if (given !== undefined && (given.length !== 2 || given.some((name) => name === '' || /^0+$/.test(name)))) {
     throw new UsageError(
-      `--columns takes two columns, by name or counted from 1, as A,B, but ${JSON.stringify(stringOf(args, 'columns'))} was given`,
+      `--columns takes two columns, by name or counted from 1, as A,B, ` +
+        `but ${JSON.stringify(stringOf(args, 'columns'))} was given`,
       args.topic,
     )
   }
@@ -131,8 +133,10 @@ async function pairs(args: Arguments, io: CliIO, session: Session): Promise<numb
     const { data } = await model.similarity(a!, b!, { metric })
     const lines = rows.map(([first, second], i) => {
       const score = data[i * (rows.length + 1)]!
-      if (json)
-        return `{"index":${start + i},"a":${JSON.stringify(first)},"b":${JSON.stringify(second)},"score":${float32ToString(score)}}\n`
+      if (json) {
+        const [a, b] = [JSON.stringify(first), JSON.stringify(second)]
+        return `{"index":${start + i},"a":${a},"b":${b},"score":${float32ToString(score)}}\n`
+      }
       return `${padStart(score.toFixed(4), 7)}\t${label(first!, Infinity)}\t${label(second!, Infinity)}\n`
     })
     for (const counts of [a!.tokenCounts, b!.tokenCounts]) for (const count of counts) tokens += count

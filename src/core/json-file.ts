@@ -33,7 +33,7 @@ export async function readText(file: string, longest = LONGEST_CONFIG): Promise<
     if (info.size > longest)
       throw new EmbedCoreError(
         'ERR_EMBEDCORE_INVALID_FILE',
-        `${file} holds ${info.size} bytes, more than the ${longest} allowed for a file of its kind`,
+        `Expected at most ${longest} bytes for ${file} but found ${info.size}`,
       )
     const text = await handle.readFile('utf8')
     return text.charCodeAt(0) === 0xfeff ? text.slice(1) : text
@@ -49,9 +49,13 @@ export function parseJson(text: string, file: string): JsonValue {
   try {
     return JSON.parse(text) as JsonValue
   } catch (error) {
-    throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_FILE', `${file} is not valid JSON: ${reason(error)}`, {
-      cause: error,
-    })
+    throw new EmbedCoreError(
+      'ERR_EMBEDCORE_INVALID_FILE',
+      `Expected valid JSON in ${file} but found something else: ${reason(error)}`,
+      {
+        cause: error,
+      },
+    )
   }
 }
 

@@ -16,7 +16,8 @@ export function allocate(length: number, type: TypedArrayOf<unknown> = Float32Ar
     const megabytes = Math.ceil((length * type.BYTES_PER_ELEMENT) / 2 ** 20)
     throw new EmbedCoreError(
       'ERR_EMBEDCORE_OUT_OF_MEMORY',
-      `No memory for a result of ${length} numbers (${megabytes} MiB); encode fewer texts per call, or use encodeStream`,
+      `No memory for a result of ${length} numbers (${megabytes} MiB); ` +
+        'encode fewer texts per call, or use encodeStream',
       { cause: error },
     )
   }

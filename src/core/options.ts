@@ -89,8 +89,12 @@ function reading<T>(what: string, read: () => T): T {
   }
 }
 
-function rule<T>(expected: string, read: (value: unknown) => T | typeof REFUSED): Rule<T> {
-  return { expected, read }
+function rule<T>(
+  expected: string,
+  read: (value: unknown) => T | typeof REFUSED,
+  names: readonly string[] = [],
+): Rule<T> {
+  return { expected, names, read }
 }
 
 function only<T>(expected: string, accepts: (value: unknown) => boolean): Rule<T> {
@@ -125,7 +129,8 @@ export function integer(minimum: number, maximum = 2 ** 31 - 1): Rule<number> {
 }
 
 export function oneOf<const T extends readonly (string | boolean)[]>(...values: T): Rule<T[number]> {
-  const expected = `one of ${values.map((value) => (typeof value === 'string' ? `'${value}'` : String(value))).join(', ')}`
+  const shown = values.map((value) => (typeof value === 'string' ? `'${value}'` : String(value)))
+  const expected = `one of ${shown.join(', ')}`
   return {
     ...only<T[number]>(expected, (value) => values.includes(value as T[number])),
     names: values.filter((value) => typeof value === 'string'),
@@ -134,20 +139,24 @@ export function oneOf<const T extends readonly (string | boolean)[]>(...values: 
 
 /** One value or a list of them that is not empty; kept as a list. */
 export function oneOrMore<T>(item: Rule<T>): Rule<T[]> {
-  return rule(`${item.expected}, or a list of them`, (value) => {
-    if (!Array.isArray(value)) {
-      const kept = item.read(value)
-      return kept === REFUSED ? REFUSED : [kept]
-    }
-    if (value.length === 0) return REFUSED
-    const list: T[] = []
-    for (let i = 0; i < value.length; i++) {
-      const kept = item.read(value[i])
-      if (kept === REFUSED) return REFUSED
-      list.push(kept)
-    }
-    return list
-  })
+  return rule(
+    `${item.expected}, or a list of them`,
+    (value) => {
+      if (!Array.isArray(value)) {
+        const kept = item.read(value)
+        return kept === REFUSED ? REFUSED : [kept]
+      }
+      if (value.length === 0) return REFUSED
+      const list: T[] = []
+      for (let i = 0; i < value.length; i++) {
+        const kept = item.read(value[i])
+        if (kept === REFUSED) return REFUSED
+        list.push(kept)
+      }
+      return list
+    },
+    item.names,
+  )
 }
 
 /** A rule that takes what any of the given rules takes. */

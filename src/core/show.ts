@@ -61,7 +61,7 @@ export function reason(error: unknown): string {
 
 /** The known name nearest to `name` by edit distance, or null when none is near enough to be a misspelling. */
 export function nearest(name: string, known: readonly string[]): string | null {
-  // A name far longer than any known one is no misspelling, and the table below must stay small.
+  // A name far longer than any known one is not a misspelling, and the table below must stay small.
   if (name.length > 64) return null
   let best: string | null = null
   let bestDistance = Math.max(2, Math.floor(name.length / 3)) + 1

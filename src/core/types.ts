@@ -1,7 +1,7 @@
 /** What encode returns. */
 import type { Precision } from './names.js'
 
-/** Typed array of a precision: Float32Array, Int8Array for `int8` and `binary`, Uint8Array for `uint8` and `ubinary`. */
+/** Typed array of a precision: Float32Array; Int8Array for `int8` and `binary`; Uint8Array for the other two. */
 export type VectorData<P extends Precision = 'float32'> = P extends 'float32'
   ? Float32Array
   : P extends 'int8' | 'binary'
@@ -94,8 +94,8 @@ export interface TokenizedText {
   /** The tokens as the vocabulary writes them. */
   readonly tokens: readonly string[]
   /**
-   * [start, end) of each token in UTF-16 units of the text as given, the prompt excluded; special and prompt tokens have
-   * [0, 0).
+   * [start, end) of each token in UTF-16 units of the text as given, the prompt excluded; special and prompt tokens
+   * have [0, 0).
    */
   readonly offsets: readonly (readonly [number, number])[]
 }

@@ -1,7 +1,7 @@
 /**
- * One file of a commit into the cache. Bytes go to blobs/<etag>.embedcore.incomplete, which a drop, an abort or a crash
- * leaves behind and the next call goes on from with `Range`; size and checksum are checked over the whole file before
- * it gets its name.
+ * Downloads one file of a commit into the cache. Bytes go to blobs/<etag>.embedcore.incomplete. After a lost
+ * connection, an abort or a crash the next call continues that file with `Range`. Size and checksum are checked over
+ * the whole file before it gets its name.
  */
 import { createHash, type Hash } from 'node:crypto'
 import { constants } from 'node:fs'
@@ -50,7 +50,8 @@ export async function ensureFile(source: FileSource, file: RepoFile): Promise<vo
 }
 
 function addressOf({ http, cache, commit }: FileSource, path: string): string {
-  return `${http.settings.endpoint}/${cache.repository}/resolve/${commit}/${path.split('/').map(encodeURIComponent).join('/')}`
+  const file = path.split('/').map(encodeURIComponent).join('/')
+  return `${http.settings.endpoint}/${cache.repository}/resolve/${commit}/${file}`
 }
 
 /**
@@ -153,7 +154,7 @@ async function download(source: FileSource, file: NamedFile): Promise<void> {
     }
     if (whole) return give(incomplete, blob, file.size)
     await rm(incomplete, { force: true })
-    // The fault may lie in what an earlier call left; a download from the first byte has no such excuse.
+    // A resumed file may have been wrong from an earlier call, so it is fetched once more; a whole download is not.
     if (!resumed) throw mismatch(source, file)
   }
 }
@@ -161,8 +162,8 @@ async function download(source: FileSource, file: NamedFile): Promise<void> {
 function mismatch({ cache, commit, http }: FileSource, file: NamedFile): EmbedCoreError {
   return new EmbedCoreError(
     'ERR_EMBEDCORE_HUB_CHECKSUM',
-    `Expected the ${file.size} bytes named ${file.etag} for "${file.path}" of "${cache.repository}" (commit ${commit}) ` +
-      `but received other contents from ${http.settings.endpoint}, which were removed; ` +
+    `Expected the ${file.size} bytes named ${file.etag} for "${file.path}" of "${cache.repository}" ` +
+      `(commit ${commit}) but received other contents from ${http.settings.endpoint}, which were removed; ` +
       'try again, and if it happens again, something between here and the hub changes files',
   )
 }

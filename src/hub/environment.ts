@@ -145,8 +145,8 @@ function endpoint(): string {
   if (url.username !== '' || url.password !== '') {
     throw new EmbedCoreError(
       'ERR_EMBEDCORE_INVALID_OPTION',
-      `Expected an address without user name and password for HF_ENDPOINT but received one with them (host ${url.host}); ` +
-        'put the token in HF_TOKEN',
+      'Expected an address without user name and password for HF_ENDPOINT but received one with them ' +
+        `(host ${url.host}); put the token in HF_TOKEN`,
     )
   }
   return text

@@ -21,8 +21,11 @@ interface Module {
   readonly kind: string
 }
 
-const ROOT_FILE =
-  /^(?:config|modules|config_sentence_transformers|sentence_[\w-]+_config|tokenizer(?:_\w+)?|special_tokens_map|added_tokens|vocab)\.json$|^(?:vocab|merges)\.txt$/
+const ROOT_FILES: readonly RegExp[] = [
+  /^(?:config|modules|config_sentence_transformers|sentence_[\w-]+_config)\.json$/,
+  /^(?:tokenizer(?:_\w+)?|special_tokens_map|added_tokens|vocab)\.json$/,
+  /^(?:vocab|merges)\.txt$/,
+]
 const MODULE_FILE = /\.json$|^(?:vocab|merges)\.txt$/
 const SINGLE = 'model.safetensors'
 const INDEX = 'model.safetensors.index.json'
@@ -47,7 +50,7 @@ export async function planFiles(
         `for an encoder in the hub repository "${repository}" but found none`,
     )
   }
-  const small = new Set<string>([...paths].filter((path) => ROOT_FILE.test(path)))
+  const small = new Set<string>([...paths].filter((path) => ROOT_FILES.some((form) => form.test(path))))
   const weights = new Set<string>()
   const deciding = new Set<string>(['modules.json', inside(first.path, 'tokenizer.json')])
   for (const [at, module] of modules.entries()) {

@@ -48,7 +48,8 @@ export interface RequestInput {
   method?: 'GET' | 'HEAD'
   headers?: Record<string, string>
   /**
-   * Stop at a redirect to another origin and return it: its headers describe the file, those of its target only the copy.
+   * Stop at a redirect to another origin and return it: its headers describe the file, those of its target only the
+   * copy.
    */
   stayOnOrigin?: boolean
 }
@@ -256,10 +257,10 @@ export function describeFailure(
     return make(
       'ERR_EMBEDCORE_HUB',
       settings.token === undefined
-        ? `The hub refuses "${repository}" without a token (${status}): there is no such repository, or it is private or ` +
-            `gated; check the id at ${page}, and if it is right, set HF_TOKEN or the token option`
-        : `The hub refuses "${repository}" with the token in use (${status}): the token is wrong, has expired or may not ` +
-            `read it, or there is no such repository; check ${page} and the token's rights`,
+        ? `The hub refuses "${repository}" without a token (${status}): there is no such repository, or it is ` +
+            `private or gated; check the id at ${page}, and if it is right, set HF_TOKEN or the token option`
+        : `The hub refuses "${repository}" with the token in use (${status}): the token is wrong, has expired or may ` +
+            `not read it, or there is no such repository; check ${page} and the token's rights`,
     )
   }
   if (status === 404 && hubCode === 'RevisionNotFound') {

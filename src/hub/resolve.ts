@@ -301,7 +301,7 @@ async function readJson(repository: string, file: string, path: string): Promise
   } catch (error) {
     throw new EmbedCoreError(
       'ERR_EMBEDCORE_INVALID_FILE',
-      `Expected JSON in ${path} of the hub repository "${repository}" but found something else: ${reason(error)}`,
+      `Expected valid JSON in ${path} of the hub repository "${repository}" but found something else: ${reason(error)}`,
       { cause: error },
     )
   }

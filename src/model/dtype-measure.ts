@@ -1,6 +1,5 @@
 /**
- * What each dtype does with a model on this machine: how near its vectors stay to those of float32, and how fast they
- * come.
+ * Measures each dtype with a model on this machine: how close its vectors stay to those of float32, and how fast it is.
  */
 import { EmbedCoreError, type ErrorCode, toEmbedCoreError } from '../core/errors.js'
 import type { Dtype } from '../core/names.js'
@@ -12,10 +11,10 @@ import { abortError } from '../core/abort.js'
 /** What `'auto'` asks of every text's cosine to its float32 vector. */
 export const LEAST_COSINE = 0.9999
 
-/** A gain below this is within what measuring twice differs by, and no reason to leave the more exact. */
+/** A smaller gain is within the noise of two measurements; the more exact dtype stays. */
 const CLEARLY_FASTER = 1.05
 
-/** The more exact first. */
+/** The more exact one first. */
 const CANDIDATES = ['bfloat16', 'int8'] as const satisfies readonly Dtype[]
 
 /**
@@ -48,7 +47,7 @@ export function fastestFaithful(measured: readonly DtypeMeasurement[]): Dtype {
 
 /** float32 first, then the candidates, each opened after the one before is gone: two models are in memory at most. */
 export async function measureDtypes(open: OpenForMeasuring, signal: AbortSignal): Promise<DtypeMeasurement[]> {
-  return opened(open, 'float32', signal, async (exact) => {
+  return withModel(open, 'float32', signal, async (exact) => {
     const expected = await exact.encode(TEXTS, { signal })
     const tokens = expected.tokenCounts.reduce((sum, count) => sum + count, 0)
     const exactTimes: number[] = []
@@ -56,7 +55,7 @@ export async function measureDtypes(open: OpenForMeasuring, signal: AbortSignal)
     for (const dtype of CANDIDATES) {
       try {
         candidates.push(
-          await opened(open, dtype, signal, async (candidate) => {
+          await withModel(open, dtype, signal, async (candidate) => {
             // Both have encoded the texts once when the clock starts.
             const leastCosine = await leastCosineOf(expected, await candidate.encode(TEXTS, { signal }))
             const times = await timeInTurn(exact, candidate, signal)
@@ -71,8 +70,7 @@ export async function measureDtypes(open: OpenForMeasuring, signal: AbortSignal)
     }
     if (exactTimes.length === 0) exactTimes.push(await timeOf(exact, signal))
     const tokensPerSecond = (1000 * tokens) / median(exactTimes)
-    // Against the float32 rounds that stood between its own: what else the machine did in the meantime then counts for
-    // neither.
+    // Relative to the float32 rounds between its own, so that other load on the machine affects both alike.
     return [
       { dtype: 'float32', leastCosine: 1, tokensPerSecond },
       ...candidates.map(({ dtype, leastCosine, speedUp }) => ({
@@ -84,7 +82,7 @@ export async function measureDtypes(open: OpenForMeasuring, signal: AbortSignal)
   })
 }
 
-async function opened<T>(
+async function withModel<T>(
   open: OpenForMeasuring,
   dtype: Dtype,
   signal: AbortSignal,
@@ -111,7 +109,7 @@ async function leastCosineOf(
   return least
 }
 
-/** Milliseconds a round of each, one after the other; who begins changes, so that neither always follows the other. */
+/** Milliseconds per round of each, in turn; which one begins alternates, so that neither always follows the other. */
 async function timeInTurn(
   exact: MeasurableModel,
   candidate: MeasurableModel,
@@ -158,9 +156,15 @@ export const TEXTS: readonly string[] = [
   'Wireless noise-cancelling headphones, 30 hours of battery life, USB-C charging, foldable, black.',
   'On 3 March 2021 the company reported revenue of $4.2 billion, up 17 % on the year before.',
   'Photosynthesis turns light into chemical energy: plants take up carbon dioxide and water, and give off oxygen.',
-  "Please find attached the minutes of Monday's meeting. The next one is on the 14th at 10:30, in the small room on the second floor, and not in the hall as before.",
-  'A vector holds what a sentence means as a point in space. Sentences that mean nearly the same lie close together, whatever words they are written in, and those about other matters lie far apart; so a search becomes a question of which points are near, and that can be answered quickly even for millions of them.',
-  'The museum was built in 1894 by an architect who had never seen the sea. Its windows look inland, over the railway and the mills, and visitors who come for the view of the harbour are sent round to the back, where a narrow stair leads up to the only balcony. From there, on a clear day, one can see the lighthouse, the ferries and, far out, the islands that gave the town its name.',
+  "Please find attached the minutes of Monday's meeting. The next one is on the 14th at 10:30, in the small room " +
+    'on the second floor, and not in the hall as before.',
+  'A vector holds what a sentence means as a point in space. Sentences that mean nearly the same lie close ' +
+    'together, whatever words they are written in, and those about other matters lie far apart; so a search ' +
+    'becomes a question of which points are near, and that can be answered quickly even for millions of them.',
+  'The museum was built in 1894 by an architect who had never seen the sea. Its windows look inland, over the ' +
+    'railway and the mills, and visitors who come for the view of the harbour are sent round to the back, where a ' +
+    'narrow stair leads up to the only balcony. From there, on a clear day, one can see the lighthouse, the ' +
+    'ferries and, far out, the islands that gave the town its name.',
   '苹果手机',
   '连衣裙 夏季 新款 女',
   '今天天气很好，我们去公园散步吧。',
@@ -172,9 +176,11 @@ export const TEXTS: readonly string[] = [
   'zapatos rojos de mujer',
   'El tren con destino a Sevilla saldrá con veinte minutos de retraso por una avería en la vía.',
   'Où est la bibliothèque la plus proche ?',
-  'La recette est simple : battez trois œufs, ajoutez la farine et le lait, puis laissez reposer la pâte une heure avant de la faire cuire.',
+  'La recette est simple : battez trois œufs, ajoutez la farine et le lait, puis laissez reposer la pâte une ' +
+    'heure avant de la faire cuire.',
   'Kündigungsfrist Mietvertrag',
-  'Die Lieferung verzögert sich, weil ein Bauteil fehlt, das nur noch von einem Hersteller in kleiner Stückzahl gefertigt wird.',
+  'Die Lieferung verzögert sich, weil ein Bauteil fehlt, das nur noch von einem Hersteller in kleiner Stückzahl ' +
+    'gefertigt wird.',
   'Onde posso comprar bilhetes para o jogo de domingo?',
   'Il museo è chiuso il lunedì, tranne nei giorni festivi.',
   'Как работает двигатель внутреннего сгорания?',

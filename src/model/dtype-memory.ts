@@ -1,7 +1,7 @@
 /**
  * Where the choices of `dtype: 'auto'` are remembered: one small JSON file in the user's cache. It only saves time: a
- * file that cannot be read or written is not an error, a broken one is written again, and of two processes that write at
- * the same time one may have to measure again.
+ * file that cannot be read or written is not an error, a broken one is written again, and of two processes that write
+ * at the same time one may have to measure again.
  */
 import { createHash, randomUUID } from 'node:crypto'
 import { mkdir, readdir, readFile, realpath, rename, rm, stat, writeFile } from 'node:fs/promises'

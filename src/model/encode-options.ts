@@ -158,14 +158,14 @@ function prefixTokens(
   return given
 }
 
-function withFallback(given: Given, promptName: string | null): Pick<Given, 'prompt' | 'promptName'> {
+function withFallback(given: CheckedOptions, promptName: string | null): Pick<CheckedOptions, 'prompt' | 'promptName'> {
   return promptName === null || given.prompt !== undefined || given.promptName !== undefined ? given : { promptName }
 }
 
-type Given = ReturnType<typeof checkOptions<typeof ENCODE_RULES>>
+type CheckedOptions = ReturnType<typeof checkOptions<typeof ENCODE_RULES>>
 
 /** A static model is one table: it has no layers, no attention, and always takes the mean. */
-function refuseForStatic(given: Given): void {
+function refuseForStatic(given: CheckedOptions): void {
   for (const name of ['layers', 'layerFusion', 'attention', 'prefixTokens'] as const) {
     if (given[name] !== undefined) throw invalidOption(name, 'nothing (a static model has no layers)', given[name])
   }
@@ -178,7 +178,7 @@ function refuseForStatic(given: Given): void {
 }
 
 /** Token vectors come before pooling and are not quantised. */
-function refuseForTokens(given: Given): void {
+function refuseForTokens(given: CheckedOptions): void {
   if (given.pooling !== undefined) throw invalidOption('pooling', "nothing beside output 'token'", given.pooling)
   if (given.precision !== undefined && given.precision !== 'float32')
     throw invalidOption('precision', "'float32' beside output 'token'", given.precision)

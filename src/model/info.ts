@@ -7,7 +7,7 @@ import type { ModelDescription } from './directory.js'
 export interface ModelInfo {
   /** The path or hub id it was loaded by. */
   readonly name: string
-  /** The directory its files lie in. */
+  /** The directory of its files. */
   readonly path: string
   readonly kind: ModelKind
   readonly family: string

@@ -63,6 +63,7 @@ function range(from: number, to: number): number[] {
 function malformed(value: unknown): EmbedCoreError {
   return new EmbedCoreError(
     'ERR_EMBEDCORE_INVALID_OPTION',
-    `Expected a layer number, a list of them, 'first-last', 'last:n' or a range such as '4-8' for layers but received ${show(value)}`,
+    "Expected a layer number, a list of them, 'first-last', 'last:n' or a range such as '4-8' for layers " +
+      `but received ${show(value)}`,
   )
 }

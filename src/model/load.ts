@@ -12,7 +12,7 @@ import { chooseDtype } from './dtype-choice.js'
 import { choiceKey } from './dtype-memory.js'
 import { type LoadOptions, type ResolvedLoad, resolveLoadOptions } from './load-options.js'
 import { resolveModel } from '../hub/resolve.js'
-import { createModel, type Model, type ModelParts } from './model.js'
+import { createModel, measurable, type Model, type ModelParts } from './model.js'
 import { abortError } from '../core/abort.js'
 import { TextTokenizer } from './tokenizer.js'
 
@@ -69,8 +69,12 @@ async function load(pathOrHubId: string, given: ResolvedLoad): Promise<Model> {
     ...opening,
     given: { ...given, signal: null, maxQueueTokens: Math.max(given.maxQueueTokens, MEASURING_QUEUE_TOKENS) },
   }
-  const { dtype, ...choice } = await chooseDtype(key, (candidate) => open(measuring, candidate, null), given.signal)
-  // The winner is opened anew: to keep it while the next one is measured would put three models in memory.
+  const { dtype, ...choice } = await chooseDtype(
+    key,
+    async (candidate) => measurable(await open(measuring, candidate, null)),
+    given.signal,
+  )
+  // The winner is opened again: keeping it while the next one is measured would put three models in memory.
   return open(opening, dtype, choice)
 }
 
@@ -134,7 +138,7 @@ function refuseForStatic({ kind, root }: ModelDescription, dtype: Dtype | 'auto'
   if (kind !== 'static' || dtype === 'float32' || dtype === 'auto') return
   throw invalidOption(
     'dtype',
-    `'float32' or 'auto' (${root} is a static model: its vectors are looked up and added, which is done in float32 only)`,
+    `'float32' or 'auto' (${root} is a static model: its vectors are looked up and added in float32 only)`,
     dtype,
   )
 }
@@ -170,7 +174,8 @@ function assemble(parts: Omit<ModelParts, 'maxTokens'>, asked: number | null): M
   if (tokenizer.baseVocabSize > rawInfo.vocabSize) {
     throw new EmbedCoreError(
       'ERR_EMBEDCORE_TOKENIZER_MISMATCH',
-      `The tokenizer in ${description.directory} has ${tokenizer.baseVocabSize} tokens, the model's embeddings have ${rawInfo.vocabSize} rows: they do not belong together`,
+      `Expected a tokenizer of at most ${rawInfo.vocabSize} tokens (the rows of the model's embeddings) ` +
+        `for ${description.directory} but found one of ${tokenizer.baseVocabSize}`,
     )
   }
   const positions = rawInfo.maxPositions > 0 ? rawInfo.maxPositions : null

@@ -8,6 +8,7 @@ import { reason, show } from '../core/show.js'
 import type { Precision } from '../core/names.js'
 import type { SentenceEmbeddings, TokenEmbeddings, TokenizedTexts } from '../core/types.js'
 import type { Similarities } from '../core/vectors.js'
+import type { MeasurableModel } from './dtype-measure.js'
 import { describe, type ModelFacts, type ModelInfo } from './info.js'
 import type {
   EncodeOptions,
@@ -21,7 +22,7 @@ import { quantize, similarity, type SimilarityOptions, type Vectors } from '../c
 import { type ResolvedEncode, resolveEncodeOptions, TOKENIZE_RULES } from './encode-options.js'
 import { DOCUMENT_PROMPT, QUERY_PROMPT } from './prompts.js'
 import { runTexts } from './run.js'
-import { encodeStream } from './stream.js'
+import { type EncodedBatch, encodeStream } from './stream.js'
 import type { TextTokenizer } from './tokenizer.js'
 import { UnknownTokens } from './unknown-tokens.js'
 
@@ -37,6 +38,17 @@ export interface ModelParts extends ModelFacts {
 const KEY = Symbol('Model')
 let create: (parts: ModelParts) => Model
 export const createModel = (parts: ModelParts): Model => create(parts)
+
+let encodeSilently: (
+  model: Model,
+  texts: readonly string[],
+  options: { signal: AbortSignal },
+) => Promise<SentenceEmbeddings>
+/** The model for measuring: it says nothing of unknown texts, which are not the caller's. */
+export const measurable = (model: Model): MeasurableModel => ({
+  encode: (texts, options) => encodeSilently(model, texts, options),
+  dispose: () => model.dispose(),
+})
 
 /**
  * A model in memory. Calls may overlap, from any number of places: their texts are packed together. A vector depends on
@@ -56,6 +68,8 @@ export class Model implements AsyncDisposable, Disposable {
 
   static {
     create = (parts) => new Model(parts, KEY)
+    encodeSilently = (model, texts, options) =>
+      model.run(texts, options, null, () => undefined) as Promise<SentenceEmbeddings>
     // Only where the symbols exist: on Node 20 and 22 the vm contexts of test runners have none, and a method named by
     // an absent symbol would be called "undefined".
     const define = (name: symbol | undefined, value: (this: Model) => unknown): void => {
@@ -150,7 +164,12 @@ export class Model implements AsyncDisposable, Disposable {
     options?: StreamOptions<P>,
   ): AsyncGenerator<StreamedEmbedding<P>, void, undefined> {
     this.alive()
-    return encodeStream<P>((batch, given) => this.encode<P>(batch, given), texts, options)
+    const encode = async (batch: string[], given: SentenceOptions<P>): Promise<EncodedBatch<P>> => {
+      let unknown!: UnknownTokens
+      const result = await this.run(batch, given, null, (tokens) => (unknown = tokens))
+      return { vectors: result as SentenceEmbeddings<P>, unknown }
+    }
+    return encodeStream<P>(this.info.name, encode, texts, options)
   }
 
   /**
@@ -213,11 +232,12 @@ export class Model implements AsyncDisposable, Disposable {
     this.plans.clear()
   }
 
-  /** `fallback`: the prompt by name when the call names none. */
+  /** `fallback`: the prompt by name when the call names none. `warn` sees the unknown tokens of a call that succeeds. */
   private async run(
     texts: unknown,
     options: EncodeOptions | undefined,
     fallback: string | null,
+    warn: (unknown: UnknownTokens) => unknown = (unknown) => unknown.warn(this.info.name),
   ): Promise<SentenceEmbeddings<Precision> | TokenEmbeddings> {
     const parts = this.alive()
     const list = listOfTexts(texts)
@@ -234,7 +254,7 @@ export class Model implements AsyncDisposable, Disposable {
         maxTokens: parts.maxTokens,
       })
       const counts = { tokenCounts, omittedTokens, unknownTokens: unknown.counts }
-      unknown.warn(parts.name)
+      warn(unknown)
       if (tokens !== null)
         return tokenEmbeddings(rows, plan.dimension, tokens, counts, (ids) => parts.tokenizer.tokens(ids))
       if (call.precision === 'float32') return sentenceEmbeddings('float32', rows, plan.dimension, counts)

@@ -10,19 +10,27 @@ import type { Precision } from '../core/names.js'
 import type { SentenceEmbeddings, VectorData } from '../core/types.js'
 import { ENCODE_RULES } from './encode-options.js'
 import type { SentenceOptions, StreamedEmbedding, StreamOptions } from './types.js'
+import type { UnknownTokens } from './unknown-tokens.js'
 
 const BATCH_SIZE = 128
 const BATCHES_UNDER_WAY = 2
 
-type Encode<P extends Precision> = (texts: string[], options: SentenceOptions<P>) => Promise<SentenceEmbeddings<P>>
+export interface EncodedBatch<P extends Precision> {
+  vectors: SentenceEmbeddings<P>
+  unknown: UnknownTokens
+}
+
+type Encode<P extends Precision> = (texts: string[], options: SentenceOptions<P>) => Promise<EncodedBatch<P>>
 
 interface Batch<P extends Precision> {
   first: number
   texts: string[]
-  vectors: Promise<SentenceEmbeddings<P>>
+  result: Promise<EncodedBatch<P>>
 }
 
 export async function* encodeStream<P extends Precision>(
+  /** Name of the model, for the warning of unknown texts. */
+  model: string,
   encode: Encode<P>,
   source: AsyncIterable<string> | Iterable<string>,
   options?: StreamOptions<P>,
@@ -35,20 +43,23 @@ export async function* encodeStream<P extends Precision>(
   call.signal?.addEventListener('abort', abort, { once: true })
   const underWay: Batch<P>[] = []
   const reader = new Reader(iterator, batchSize)
+  let warned = false
   try {
     for (;;) {
       while (!reader.ended && underWay.length < BATCHES_UNDER_WAY) {
-        // With nothing to encode there is only the source to wait for; with something, only what it gives at once is
-        // taken.
+        // With nothing under way, wait for the source; otherwise take only what it has ready.
         const texts = await reader.next(underWay.length === 0)
         if (texts.length === 0) break
-        const vectors = encode(texts, { ...call, signal: stop.signal })
-        vectors.catch(() => {}) // It is awaited below, after the batches before it.
-        underWay.push({ first: reader.read - texts.length, texts, vectors })
+        const result = encode(texts, { ...call, signal: stop.signal })
+        result.catch(() => {}) // It is awaited below, after the batches before it.
+        underWay.push({ first: reader.read - texts.length, texts, result })
       }
       const batch = underWay.shift()
       if (batch === undefined) return
-      const { row, tokenCounts, omittedTokens, unknownTokens } = await batch.vectors
+      const { vectors, unknown } = await batch.result
+      // In the order of the stream, so that the warning names its first such text.
+      if (!warned) warned = unknown.warn(model, batch.first)
+      const { row, tokenCounts, omittedTokens, unknownTokens } = vectors
       for (let i = 0; i < batch.texts.length; i++) {
         yield {
           index: batch.first + i,
@@ -63,7 +74,7 @@ export async function* encodeStream<P extends Precision>(
   } finally {
     call.signal?.removeEventListener('abort', abort)
     stop.abort()
-    await Promise.allSettled(underWay.map(({ vectors }) => vectors))
+    await Promise.allSettled(underWay.map(({ result }) => result))
     await reader.close()
   }
 }

@@ -7,6 +7,7 @@
 import path from 'node:path'
 import { bertNormalizer, lowercase, type Normalizer, sequenceNormalizer, Tokenizer } from 'tokenizers'
 import { EmbedCoreError } from '../core/errors.js'
+import type { ModelKind, Side } from '../core/names.js'
 import { reason } from '../core/show.js'
 import { Fields, type JsonValue, LARGEST_INTEGER, parseJson, readFields, readText } from '../core/json-file.js'
 
@@ -21,14 +22,14 @@ export interface LoadedTokenizer {
   /** The token that stands for what the vocabulary does not hold; null = the tokenizer has none. */
   unknownId: number | null
   /** Which end transformers cuts for this tokenizer. */
-  truncationSide: 'right' | 'left'
+  truncationSide: Side
   /** Truncation stored in tokenizer.json; only static models obey it. */
-  stored: { maxTokens: number; side: 'right' | 'left' } | null
+  stored: { maxTokens: number; side: Side } | null
 }
 
 export interface TokenizerSettings {
   /** Static models take tokenizer.json as it is, as sentence-transformers does for StaticEmbedding. */
-  kind: 'transformer' | 'static'
+  kind: ModelKind
   /** sentence-transformers' `do_lower_case`. */
   lowerCase: boolean | null
 }

@@ -135,7 +135,7 @@ export class TextTokenizer {
       if (token === null)
         throw new EmbedCoreError(
           'ERR_EMBEDCORE_TOKENIZER_MISMATCH',
-          `The token id ${id} is not in the vocabulary of ${this.loaded.file}, which ends at ${this.maxId}`,
+          `Expected an id of the vocabulary in ${this.loaded.file} (0 to ${this.maxId}) for a token but received ${id}`,
         )
       return token
     })
@@ -149,7 +149,8 @@ export class TextTokenizer {
     if (maxTokens <= added) {
       throw new EmbedCoreError(
         'ERR_EMBEDCORE_INVALID_OPTION',
-        `Expected at least ${added + 1} for maxTokens (this tokenizer adds ${added} special tokens to every text) but received ${maxTokens}`,
+        `Expected at least ${added + 1} for maxTokens (this tokenizer adds ${added} special tokens to every text) ` +
+          `but received ${maxTokens}`,
       )
     }
     return { keep: maxTokens - added, side, maxTokens }
@@ -205,7 +206,7 @@ function nextPiece(texts: readonly string[], start: number, prompt: string): str
   return inputs
 }
 
-/** Special tokens are those without a sequence in the encoding of a text that has tokens of its own. */
+/** Special tokens are those that belong to no sequence in the encoding of a text with at least one other token. */
 async function specialsAround({
   tokenizer,
   file,
@@ -227,7 +228,7 @@ async function specialsAround({
     if (strange !== undefined)
       throw new EmbedCoreError(
         'ERR_EMBEDCORE_INVALID_FILE',
-        `The post-processor in ${file} adds the token id ${strange}, but the vocabulary ends at ${maxId}`,
+        `Expected ids of the vocabulary (0 to ${maxId}) for the post-processor in ${file} but found ${strange}`,
       )
     const own = encoding.getSequenceIds().map((sequence) => sequence !== null && sequence !== undefined)
     if (own.includes(true))
@@ -238,7 +239,7 @@ async function specialsAround({
 }
 
 /**
- * The texts of a call, well-formed (a lone surrogate is no character and becomes U+FFFD, as it would on the way to
+ * The texts of a call, well-formed (a lone surrogate is not a character and becomes U+FFFD, as it would on the way to
  * UTF-8).
  */
 function cleanTexts(texts: readonly string[]): string[] {
@@ -294,7 +295,8 @@ class Output {
     if (omitted > 0 && cut.side === false) {
       throw new EmbedCoreError(
         'ERR_EMBEDCORE_TEXT_TOO_LONG',
-        `Text ${this.firstIndex + index} has ${given.length} tokens, more than the ${cut.maxTokens} allowed, and truncate is false: ${show(clip(input, 40))}`,
+        `Expected at most ${cut.maxTokens} tokens for text ${this.firstIndex + index} (truncate is false) ` +
+          `but received ${given.length}: ${show(clip(input, 40))}`,
       )
     }
     const first = before.length + (cut.side === 'left' ? omitted : 0)

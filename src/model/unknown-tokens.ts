@@ -20,17 +20,22 @@ export class UnknownTokens {
     this.firstLost = Math.min(this.firstLost, text)
   }
 
-  /** One process warning per call: vectors of such texts hold nothing of what they say. */
-  warn(model: string): void {
-    if (this.lost === 0) return
+  /**
+   * Warns of texts of which nothing is known; false when there is none. `start`: what the caller calls the first text
+   * counted here.
+   */
+  warn(model: string, start = 0): boolean {
+    if (this.lost === 0) return false
+    const number = start + this.firstLost
     const [texts, first] =
       this.lost === 1
-        ? [`text ${this.firstLost} has`, '']
-        : [`${this.lost} of ${this.counts.length} texts have`, ` (the first is text ${this.firstLost})`]
+        ? [`text ${number} has`, '']
+        : [`${this.lost} of ${this.counts.length} texts have`, ` (the first is text ${number})`]
     process.emitWarning(
       `${texts} only tokens that the tokenizer of ${model} does not know${first}: ` +
         'their vectors say nothing about them. Use a model that was trained on their language',
       { code: 'EMBEDCORE_UNKNOWN_TEXT' },
     )
+    return true
   }
 }

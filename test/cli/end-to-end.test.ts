@@ -46,12 +46,19 @@ function bash(script: string): Promise<Ended> {
   })
 }
 
+interface Line {
+  index: number
+  text: string
+  embedding: number[]
+  tokens: number
+  unknown: number
+}
 const linesOf = (out: Buffer) =>
   out
     .toString()
     .trim()
     .split('\n')
-    .map((line) => JSON.parse(line) as { index: number; text: string; embedding: number[]; tokens: number })
+    .map((line) => JSON.parse(line) as Line)
 
 let folder: string
 beforeAll(() => {
@@ -73,8 +80,21 @@ describe('the built-in model', () => {
     expect(code).toBe(0)
   })
 
+  test('texts of which nothing is known are told of, once for all batches', async () => {
+    const model = fileURLToPath(new URL('../golden/stack/mean-normalize', import.meta.url))
+    const unknown = '\u{13000}\u{13001}'
+    const flags = ['encode', '--model', model, '--batch-size', '1', '--json']
+    const { code, out, err } = await embedcore([...flags, unknown, 'the', `the ${unknown}`, unknown])
+    expect(code).toBe(0)
+    const [warning, last, ...more] = err.trim().split('\n')
+    expect(warning).toMatch(/^embedcore: warning: there are texts with only tokens that the tokenizer does not know/)
+    expect((JSON.parse(last!) as { summary: object }).summary).toMatchObject({ texts: 4, unknownTokens: 3 })
+    expect(more).toEqual([])
+    expect(linesOf(out).map(({ unknown: count }) => count)).toEqual([1, 0, 1, 1])
+  })
+
   test('encode: the three formats hold the same numbers', async () => {
-    const { code, out, err } = await embedcore(['encode', 'a text', 'another', '苹果'])
+    const { code, out, err } = await embedcore(['encode', 'a text', 'another', 'an apple'])
     expect({ code, err }).toEqual({ code: 0, err: '' })
     const lines = linesOf(out)
     const info = JSON.parse((await embedcore(['info', '--json'])).out.toString()) as { dimension: number }
@@ -83,7 +103,9 @@ describe('the built-in model', () => {
     const body = Buffer.from(numbers.buffer)
     for (const format of ['npy', 'f32']) {
       const path = join(folder, `x.${format}`)
-      expect((await embedcore(['encode', '--format', format, '--out', path, 'a text', 'another', '苹果'])).code).toBe(0)
+      expect(
+        (await embedcore(['encode', '--format', format, '--out', path, 'a text', 'another', 'an apple'])).code,
+      ).toBe(0)
       const file = await readFile(path)
       expect(file.subarray(file.length - body.length).equals(body)).toBe(true)
     }

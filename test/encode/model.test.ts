@@ -79,7 +79,7 @@ describe('results', () => {
       expect(cut.omittedTokens[1]).toBe(Math.max(0, (await bert.encode('one')).tokenCounts[0]! - 5))
     }
     await expect(bert.encode(['a', long], { maxTokens: 5, truncate: false })).rejects.toEqual(
-      failsWith('ERR_EMBEDCORE_TEXT_TOO_LONG', /Text 1 has \d+ tokens, more than the 5 allowed/),
+      failsWith('ERR_EMBEDCORE_TEXT_TOO_LONG', /^Expected at most 5 tokens for text 1 .* but received \d+: /),
     )
   })
 

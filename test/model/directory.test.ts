@@ -1,68 +1,14 @@
+/** A model directory as data: layouts, modules, settings of the transformer. */
 import { existsSync } from 'node:fs'
-import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
 import { readModelDirectory } from '../../src/model/directory.js'
-import { resolvePrompt } from '../../src/model/prompts.js'
+import { list, read, refused, safetensors, stack, type Files, root } from '../support/model-files.js'
 
 const MODELS = '../shared/models'
 const present = existsSync(MODELS)
 if (!present) console.log(`skipped: descriptions of real models, because ${MODELS} is not there`)
-
-let root: string
-beforeAll(async () => {
-  root = await mkdtemp(join(tmpdir(), 'embedcore-directory-'))
-})
-afterAll(() => rm(root, { recursive: true, force: true }))
-
-type Files = Record<string, unknown>
-async function model(files: Files): Promise<string> {
-  const folder = await mkdtemp(join(root, 'model-'))
-  for (const [name, content] of Object.entries(files)) {
-    await mkdir(dirname(join(folder, name)), { recursive: true })
-    await writeFile(
-      join(folder, name),
-      typeof content === 'string' || content instanceof Uint8Array ? content : JSON.stringify(content),
-    )
-  }
-  return folder
-}
-const read = async (files: Files) => readModelDirectory(await model(files))
-const refused = async (files: Files, code: string, ...parts: string[]) => {
-  const error = await read(files).then(
-    () => null,
-    (thrown: unknown) => thrown as Error,
-  )
-  expect(error).toMatchObject({ name: 'EmbedCoreError', code })
-  for (const part of parts) expect(error!.message).toContain(part)
-  expect(error!.message.length).toBeLessThan(600)
-}
-
-const OLD = 'sentence_transformers.models.'
-const list = (...entries: [path: string, type: string][]) =>
-  entries.map(([path, type], idx) => ({ idx, name: String(idx), path, type: type.includes('.') ? type : OLD + type }))
-/** A transformer directory with the given modules behind its pooling. */
-function stack(behind: [string, string][] = [], files: Files = {}): Files {
-  return {
-    'modules.json': list(['', 'Transformer'], ['1_Pooling', 'Pooling'], ...behind),
-    'config.json': { model_type: 'bert' },
-    'model.safetensors': '',
-    '1_Pooling/config.json': { word_embedding_dimension: 8, pooling_mode_mean_tokens: true },
-    ...files,
-  }
-}
-function safetensors(...names: string[]): Uint8Array {
-  const header = Buffer.from(
-    JSON.stringify({
-      __metadata__: {},
-      ...Object.fromEntries(names.map((name) => [name, { dtype: 'F32', shape: [0], data_offsets: [0, 0] }])),
-    }),
-  )
-  const length = Buffer.alloc(8)
-  length.writeBigUInt64LE(BigInt(header.length))
-  return Buffer.concat([length, header])
-}
 
 describe('layouts', () => {
   test.skipIf(!present)('the real models', async () => {
@@ -411,128 +357,5 @@ describe('settings of the transformer', () => {
       'ERR_EMBEDCORE_UNSUPPORTED_MODULE',
       'is_causal',
     )
-  })
-})
-
-describe('prompts and similarity', () => {
-  const general = async (content: object) => read(stack([], { 'config_sentence_transformers.json': content }))
-
-  test('prompts, the default one, similarity, truncate_dim', async () => {
-    const made = await general({
-      prompts: { query: 'q: ', passage: 'p: ', document: null, __proto__x: 'x' },
-      default_prompt_name: 'passage',
-      similarity_fn_name: 'dot',
-      truncate_dim: 4,
-    })
-    expect(made).toMatchObject({
-      prompts: { query: 'q: ', passage: 'p: ', document: '' },
-      defaultPromptName: 'passage',
-      similarity: 'dot',
-      dimensions: 4,
-    })
-    expect(resolvePrompt(made, {})).toBe('p: ')
-    expect(resolvePrompt(made, { promptName: 'query' })).toBe('q: ')
-    expect(resolvePrompt(made, { prompt: '' })).toBe('')
-    expect(() => resolvePrompt(made, { promptName: 'quer' })).toThrow(
-      expect.objectContaining({
-        code: 'ERR_EMBEDCORE_INVALID_OPTION',
-        message: expect.stringContaining('"query", "document", "passage"') as string,
-      }),
-    )
-    expect(() => resolvePrompt(made, { promptName: 'constructor' })).toThrow('"constructor"')
-    expect(() => resolvePrompt(made, { prompt: 'a', promptName: 'query' })).toThrow('both')
-    expect(resolvePrompt(await read(stack()), {})).toBe('')
-  })
-
-  test('a prompt may have any name', async () => {
-    const made = await read(stack([], { 'config_sentence_transformers.json': '{"prompts": {"__proto__": "x: "}}' }))
-    expect(resolvePrompt(made, { promptName: '__proto__' })).toBe('x: ')
-  })
-
-  test('wrong values', async () => {
-    const wrong = async (content: object, ...parts: string[]) =>
-      refused(
-        stack([], { 'config_sentence_transformers.json': content }),
-        'ERR_EMBEDCORE_INVALID_CONFIG',
-        'config_sentence_transformers.json',
-        ...parts,
-      )
-    await wrong({ default_prompt_name: 'nope' }, '"nope"')
-    await wrong({ similarity_fn_name: 'cos' }, '"cos"')
-    await wrong({ prompts: { query: 3 } }, 'query', '3')
-    await wrong({ truncate_dim: -1 }, '-1')
-    await wrong({ default_prompt_name: 'x'.repeat(1 << 20) }, '1048576 characters')
-  })
-})
-
-describe('broken files', () => {
-  test('JSON that is none, or none of ours', async () => {
-    for (const content of [
-      '',
-      '{',
-      'null',
-      '3',
-      '{}',
-      '"modules"',
-      '[3]',
-      '[null]',
-      '[[]]',
-      `${'['.repeat(200_000)}`,
-      `${'[{"a":'.repeat(50_000)}`,
-      '\u0000',
-    ]) {
-      await refused({ ...stack(), 'modules.json': content }, 'ERR_EMBEDCORE_INVALID_FILE', 'modules.json')
-    }
-    await refused({ ...stack(), 'modules.json': '[]' }, 'ERR_EMBEDCORE_INVALID_CONFIG', 'no module')
-    for (const name of [
-      'config_sentence_transformers.json',
-      'sentence_bert_config.json',
-      '1_Pooling/config.json',
-      'config.json',
-      'tokenizer_config.json',
-    ]) {
-      for (const content of ['{', '[]', 'null'])
-        await refused({ ...stack(), [name]: content }, 'ERR_EMBEDCORE_INVALID_FILE', join(name))
-    }
-    for (const entry of [
-      { path: '' },
-      { type: 3 },
-      { type: `${OLD}Transformer`, idx: 'x' },
-      { type: `${OLD}Transformer`, path: 3 },
-    ])
-      await refused({ ...stack(), 'modules.json': [entry] }, 'ERR_EMBEDCORE_INVALID_CONFIG', 'modules.json')
-  })
-
-  test('a byte order mark is accepted', async () => {
-    const files = stack()
-    expect(await read({ ...files, 'modules.json': `\ufeff${JSON.stringify(files['modules.json'])}` })).toMatchObject({
-      kind: 'transformer',
-    })
-  })
-
-  test('paths that leave the directory, links that lead nowhere, directories in the place of files', async () => {
-    for (const path of ['..', '../other', 'a/../../b', '/etc', 'C:\\x', '..\\x', 'a\0b'])
-      await refused(
-        { ...stack(), 'modules.json': list([path, 'Transformer']) },
-        'ERR_EMBEDCORE_INVALID_CONFIG',
-        'inside the model directory',
-      )
-    const looped = await model(stack())
-    await rm(join(looped, '1_Pooling'), { recursive: true })
-    await symlink('1_Pooling', join(looped, '1_Pooling'))
-    await expect(readModelDirectory(looped)).rejects.toMatchObject({
-      code: 'ERR_EMBEDCORE_INVALID_FILE',
-      message: expect.stringContaining('ELOOP') as string,
-    })
-    const folder = await model(stack())
-    await mkdir(join(folder, 'tokenizer_config.json'))
-    await expect(readModelDirectory(folder)).rejects.toMatchObject({
-      code: 'ERR_EMBEDCORE_INVALID_FILE',
-      message: expect.stringContaining('a directory') as string,
-    })
-  })
-
-  test('a file too large to be a configuration is not read', async () => {
-    await refused({ ...stack(), 'modules.json': ' '.repeat(17 * 1024 * 1024) }, 'ERR_EMBEDCORE_INVALID_FILE', 'bytes')
   })
 })

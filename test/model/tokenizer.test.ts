@@ -1,237 +1,20 @@
-import { existsSync, readFileSync } from 'node:fs'
-import { copyFile, mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { TextTokenizer, type TokenizedBatch } from '../../src/model/tokenizer.js'
-
-const MODELS = '../shared/models'
-const present = existsSync(MODELS)
-if (!present) console.log(`skipped: tokenizer goldens of real models, because ${MODELS} is not there`)
-
-interface Case {
-  name: string
-  model: string
-  drop?: string[]
-  config?: object
-  ids: number[][]
-  offsets: number[][]
-  lengths: number[]
-  right: number[][]
-  left: number[][]
-}
-interface Golden {
-  texts: string[]
-  long: string[]
-  maxTokens: number
-  prompts: string[]
-  cases: Case[]
-  prompted: Record<string, { length: number; ids: number[] }[]>
-}
-const golden = JSON.parse(readFileSync('test/golden/tokenizer/cases.json', 'utf8')) as Golden
-
-let root: string
-beforeAll(async () => {
-  root = await mkdtemp(join(tmpdir(), 'embedcore-tokenizer-'))
-})
-afterAll(() => rm(root, { recursive: true, force: true }))
-
-const newFolder = () => mkdtemp(join(root, 'model-'))
-async function folderWith(files: Record<string, string | object>): Promise<string> {
-  const folder = await newFolder()
-  for (const [name, content] of Object.entries(files))
-    await writeFile(join(folder, name), typeof content === 'string' ? content : JSON.stringify(content))
-  return folder
-}
-
-const rows = ({ ids, offsets }: TokenizedBatch) =>
-  Array.from(offsets.subarray(1), (end, i) => [...ids.subarray(offsets[i]!, end)])
-const places = ({ charOffsets, offsets }: TokenizedBatch) =>
-  Array.from(offsets.subarray(1), (end, i) => [...charOffsets!.subarray(2 * offsets[i]!, 2 * end)])
-const spans = (batch: TokenizedBatch, texts: string[]) =>
-  places(batch).map((row, i) =>
-    Array.from({ length: row.length / 2 }, (_, t) => texts[i]!.slice(row[2 * t], row[2 * t + 1])),
-  )
-
-/** A WordPiece vocabulary and its tokenizer.json, small enough to read. */
-const WORDS = [
-  '[PAD]',
-  '[UNK]',
-  '[CLS]',
-  '[SEP]',
-  'hello',
-  'world',
-  'Hello',
-  'cafe',
-  'café',
-  'query',
-  ':',
-  '##s',
-  'a',
-  '苹',
-  '果',
-  '中',
-  '##文',
-  '[MASK]',
-]
-const wordId = (token: string) => WORDS.indexOf(token)
-const special = (content: string) => ({
-  id: wordId(content),
-  content,
-  special: true,
-  single_word: false,
-  lstrip: false,
-  rstrip: false,
-  normalized: false,
-})
-const template = (token: string) => ({ SpecialToken: { id: token, type_id: 0 } })
-function wordPiece(changes: object = {}) {
-  return {
-    version: '1.0',
-    truncation: null,
-    padding: null,
-    added_tokens: ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]'].map(special),
-    normalizer: {
-      type: 'BertNormalizer',
-      clean_text: true,
-      handle_chinese_chars: true,
-      strip_accents: null,
-      lowercase: false,
-    },
-    pre_tokenizer: { type: 'BertPreTokenizer' },
-    post_processor: {
-      type: 'TemplateProcessing',
-      single: [template('[CLS]'), { Sequence: { id: 'A', type_id: 0 } }, template('[SEP]')],
-      pair: [{ Sequence: { id: 'A', type_id: 0 } }, { Sequence: { id: 'B', type_id: 0 } }],
-      special_tokens: Object.fromEntries(
-        ['[CLS]', '[SEP]'].map((token) => [token, { id: token, ids: [wordId(token)], tokens: [token] }]),
-      ),
-    },
-    decoder: null,
-    model: {
-      type: 'WordPiece',
-      unk_token: '[UNK]',
-      continuing_subword_prefix: '##',
-      max_input_chars_per_word: 100,
-      vocab: Object.fromEntries(WORDS.map((word, id) => [word, id])),
-    },
-    ...changes,
-  }
-}
-const loose = { lowerCase: null, maxTokens: null }
-const small = async (changes: object = {}, options: Parameters<typeof TextTokenizer.load>[1] = loose) =>
-  TextTokenizer.load(await folderWith({ 'tokenizer.json': wordPiece(changes) }), options)
-const encoded = async (tokenizer: TextTokenizer, texts: string[], request = {}) =>
-  rows(await tokenizer.encodeBatch(texts, { wantOffsets: false, ...request }))
-const words = (...tokens: string[]) => tokens.map(wordId)
-
-describe.skipIf(!present)('equal to transformers', () => {
-  for (const one of golden.cases) {
-    test(one.name, async () => {
-      const folder = await newFolder()
-      for (const name of [
-        'config.json',
-        'tokenizer.json',
-        'tokenizer_config.json',
-        'special_tokens_map.json',
-        'vocab.txt',
-      ]) {
-        if (one.drop?.includes(name) !== true) await copyFile(join(MODELS, one.model, name), join(folder, name))
-      }
-      if (one.config !== undefined) {
-        await rm(join(folder, 'tokenizer_config.json'), { force: true })
-        await writeFile(join(folder, 'tokenizer_config.json'), JSON.stringify(one.config))
-      }
-      const tokenizer = await TextTokenizer.load(folder, loose)
-      const batch = await tokenizer.encodeBatch(golden.texts, { wantOffsets: true })
-      expect(rows(batch)).toEqual(one.ids)
-      const inUnits = one.offsets.map((row, i) =>
-        row.map((point) => [...golden.texts[i]!].slice(0, point).join('').length),
-      )
-      expect(places(batch)).toEqual(inUnits)
-      const request = { wantOffsets: false, maxTokens: golden.maxTokens }
-      const right = await tokenizer.encodeBatch(golden.long, { ...request, truncate: 'right' })
-      expect(rows(right)).toEqual(one.right)
-      expect([...right.omitted]).toEqual(one.lengths.map((length) => Math.max(0, length - golden.maxTokens)))
-      expect(rows(await tokenizer.encodeBatch(golden.long, { ...request, truncate: 'left' }))).toEqual(one.left)
-    })
-  }
-
-  for (const [model, expected] of Object.entries(golden.prompted)) {
-    test(`prompt lengths of sentence-transformers: ${model}`, async () => {
-      const tokenizer = await TextTokenizer.load(join(MODELS, model), {
-        lowerCase: model.startsWith('bge'),
-        maxTokens: model.startsWith('bge') ? 512 : 256,
-      })
-      for (const [i, prompt] of golden.prompts.entries()) {
-        const batch = await tokenizer.encodeBatch(['x y'], { wantOffsets: false, prompt })
-        expect(rows(batch)[0]).toEqual(expected[i]!.ids)
-        expect(batch.promptTokens[0]).toBe(Math.min(expected[i]!.length, expected[i]!.ids.length))
-      }
-    })
-  }
-
-  test('iPhone is lowered, not unknown, and one long text takes no time to speak of', async () => {
-    const tokenizer = await TextTokenizer.load(join(MODELS, 'bge-small-zh-v1.5'), { lowerCase: true, maxTokens: 512 })
-    const batch = await tokenizer.encodeBatch(['iPhone'], { wantOffsets: false })
-    expect(tokenizer.tokens(batch.ids)).toEqual(['[CLS]', 'iphone', '[SEP]'])
-    const long = await tokenizer.encodeBatch(['苹果手机，'.repeat(70_000)], { wantOffsets: true })
-    expect([long.ids.length, long.omitted[0]]).toEqual([512, 350_000 - 510])
-  })
-})
-
-describe('normalizers', () => {
-  test('a plain tokenizer.json is taken as it is; a BERT class lowers unless told not to', async () => {
-    const tokenizer = { 'tokenizer.json': wordPiece() }
-    const ids = async (files: object, lowerCase: boolean | null = null) =>
-      (
-        await encoded(
-          await TextTokenizer.load(await folderWith({ ...tokenizer, ...files }), { lowerCase, maxTokens: null }),
-          ['Hello CAFÉ'],
-          { specials: false },
-        )
-      )[0]
-    expect(await ids({})).toEqual(words('Hello', '[UNK]'))
-    expect(await ids({ 'config.json': { model_type: 'bert' } })).toEqual(words('hello', 'cafe'))
-    expect(
-      await ids({
-        'config.json': { model_type: 'bert' },
-        'tokenizer_config.json': { tokenizer_class: 'PreTrainedTokenizerFast' },
-      }),
-    ).toEqual(words('Hello', '[UNK]'))
-    expect(
-      await ids({ 'tokenizer_config.json': { tokenizer_class: 'BertTokenizerFast', do_lower_case: false } }),
-    ).toEqual(words('Hello', '[UNK]'))
-    expect(await ids({ 'tokenizer_config.json': { tokenizer_class: 'BertTokenizer', strip_accents: false } })).toEqual(
-      words('hello', 'café'),
-    )
-    // sentence-transformers' own switch lowers and leaves accents alone.
-    expect(await ids({}, true)).toEqual(words('hello', 'café'))
-  })
-
-  test('Chinese characters stay joined when the config says so', async () => {
-    const folder = await folderWith({
-      'tokenizer.json': wordPiece(),
-      'tokenizer_config.json': { tokenizer_class: 'BertTokenizer', tokenize_chinese_chars: false },
-    })
-    expect(await encoded(await TextTokenizer.load(folder, loose), ['中文'], { specials: false })).toEqual([
-      words('中', '##文'),
-    ])
-  })
-
-  test('static models take tokenizer.json as it is, add no special tokens and keep its truncation', async () => {
-    const files = {
-      'tokenizer.json': wordPiece({
-        truncation: { max_length: 2, strategy: 'LongestFirst', stride: 0, direction: 'Left' },
-      }),
-      'config.json': { model_type: 'bert' },
-    }
-    const tokenizer = await TextTokenizer.load(await folderWith(files), { ...loose, kind: 'static' })
-    expect(await encoded(tokenizer, ['Hello hello a'])).toEqual([words('hello', 'a')])
-    expect([tokenizer.maxTokens, tokenizer.truncationSide]).toEqual([2, 'left'])
-    expect((await TextTokenizer.load(await folderWith(files), loose)).maxTokens).toBeNull()
-  })
-})
+/** Truncation, prompts, offsets, odd texts and odd files, on a tokenizer small enough to read. */
+import { describe, expect, test } from 'vitest'
+import { TextTokenizer } from '../../src/model/tokenizer.js'
+import {
+  folderWith,
+  rows,
+  places,
+  spans,
+  WORDS,
+  wordId,
+  special,
+  wordPiece,
+  loose,
+  small,
+  encoded,
+  words,
+} from '../support/small-tokenizer.js'
 
 describe('truncation', () => {
   test('fixed padding and truncation inside tokenizer.json do not act', async () => {
@@ -285,7 +68,7 @@ describe('truncation', () => {
       tokenizer.encodeBatch(['a', 'hello world a'], { wantOffsets: false, truncate: false }),
     ).rejects.toMatchObject({
       code: 'ERR_EMBEDCORE_TEXT_TOO_LONG',
-      message: 'Text 1 has 5 tokens, more than the 4 allowed, and truncate is false: "hello world a"',
+      message: 'Expected at most 4 tokens for text 1 (truncate is false) but received 5: "hello world a"',
     })
     await expect(tokenizer.encodeBatch(['a'], { wantOffsets: false, maxTokens: 2 })).rejects.toMatchObject({
       code: 'ERR_EMBEDCORE_INVALID_OPTION',

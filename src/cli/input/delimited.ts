@@ -81,7 +81,8 @@ function locate(
     if (text >= 0) return { places: [text], isHeader: true }
     if (first.length === 1) return { places: [0], isHeader: header }
     throw new InputError(
-      `${name} has ${first.length} columns and none is named "text": say which with --column (first row: ${listed(first)})`,
+      `${name} has ${first.length} columns and none is named "text": ` +
+        `say which with --column (first row: ${listed(first)})`,
     )
   }
   const isHeader = header || columns.some((column) => !isNumber(column))

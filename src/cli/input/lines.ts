@@ -60,7 +60,8 @@ function fieldsOf(json: string, fields: readonly string[], where: () => string):
   if (typeof value === 'string' && fields.length === 1) return [value]
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new InputError(
-      `${where()} holds ${value === null ? 'null' : Array.isArray(value) ? 'a list' : `a ${typeof value}`}, not an object with a field ${JSON.stringify(fields[0])}`,
+      `${where()} holds ${value === null ? 'null' : Array.isArray(value) ? 'a list' : `a ${typeof value}`}, ` +
+        `not an object with a field ${JSON.stringify(fields[0])}`,
     )
   }
   const object = value as Record<string, unknown>
@@ -70,7 +71,8 @@ function fieldsOf(json: string, fields: readonly string[], where: () => string):
     const names = Object.keys(object)
     if (text === undefined)
       throw new InputError(
-        `${where()} has no field ${JSON.stringify(field)}; it has ${names.map((name) => JSON.stringify(name)).join(', ') || 'none'}${didYouMean(field, names)}`,
+        `${where()} has no field ${JSON.stringify(field)}; ` +
+          `it has ${names.map((name) => JSON.stringify(name)).join(', ') || 'none'}${didYouMean(field, names)}`,
       )
     throw new InputError(
       `${where()}: field ${JSON.stringify(field)} is ${text === null ? 'null' : `a ${typeof text}`}, not a string`,

@@ -1,5 +1,5 @@
 /**
- * One JSON object a text: `{"index","text","embedding","tokens","omitted"}`, or for token output ids, pieces, places
+ * One JSON object a text: `{"index","text","embedding","tokens","omitted","unknown"}`, or for token output ids, pieces, places
  * and vectors.
  */
 import { EmbedCoreError } from '../../core/errors.js'
@@ -50,7 +50,7 @@ class Bytes {
       if (!Number.isFinite(value))
         throw new EmbedCoreError(
           'ERR_EMBEDCORE_NON_FINITE',
-          `dimension ${i} of text ${index} is ${value}, which JSON cannot hold`,
+          `Expected a finite number for dimension ${i} of text ${index} but received ${value}, which JSON cannot hold`,
         )
       at = writeFloat32(value, buffer, at)
     }
@@ -68,12 +68,14 @@ class Bytes {
 export function jsonLines({ start, texts, embeddings }: Results): Uint8Array {
   const bytes = new Bytes()
   texts.forEach((text, i) => {
-    const counts = `"tokens":${embeddings.tokenCounts[i]},"omitted":${embeddings.omittedTokens[i]}`
+    const { tokenCounts, omittedTokens, unknownTokens } = embeddings
+    const counts = `"tokens":${tokenCounts[i]},"omitted":${omittedTokens[i]},"unknown":${unknownTokens[i]}`
     bytes.string(`{"index":${start + i},"text":${JSON.stringify(text)},`)
     if (isTokenOutput(embeddings)) {
       const tokens = embeddings.text(i)
       bytes.string(
-        `"ids":${JSON.stringify([...tokens.ids])},"pieces":${JSON.stringify(tokens.tokens)},"offsets":${JSON.stringify(tokens.offsets)},"embeddings":[`,
+        `"ids":${JSON.stringify([...tokens.ids])},"pieces":${JSON.stringify(tokens.tokens)},` +
+          `"offsets":${JSON.stringify(tokens.offsets)},"embeddings":[`,
       )
       for (let t = 0; t < tokens.shape[0]; t++) {
         if (t > 0) bytes.string(',')

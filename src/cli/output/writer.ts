@@ -10,7 +10,7 @@ import { randomUUID } from 'node:crypto'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Writable } from 'node:stream'
-import type { Precision } from '../../core/names.js'
+import type { OutputMode, Precision } from '../../core/names.js'
 import { OutputError } from '../failures.js'
 import { isTokenOutput, jsonLines, type Results } from './jsonl.js'
 import { littleEndianBytes, NPY_HEADER_BYTES, NPY_TYPES, npyHeader, type NpyType } from './npy.js'
@@ -25,7 +25,7 @@ export interface WriterOptions {
   out: string | null
   stdout: Writable
   precision: Precision
-  output: 'sentence' | 'token'
+  output: OutputMode
 }
 
 export interface ResultWriter {
@@ -138,9 +138,8 @@ class FloatWriter extends Writer {
   }
 
   protected override async close(origin: object): Promise<void> {
-    await this.#header?.write(
-      `${JSON.stringify({ shape: this.shape, dtype: 'float32', byteOrder: 'little', order: 'C', ...origin }, null, 2)}\n`,
-    )
+    const header = { shape: this.shape, dtype: 'float32', byteOrder: 'little', order: 'C', ...origin }
+    await this.#header?.write(`${JSON.stringify(header, null, 2)}\n`)
     await this.#header?.commit()
   }
 }

@@ -1,0 +1,290 @@
+/**
+ * Every public function and method with every class of wrong argument: what it throws is an EmbedCoreError with a code
+ * and one sentence, whatever the argument does when it is read.
+ */
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { ERROR_CODES, toEmbedCoreError } from '../../src/core/errors.js'
+import { allocate } from '../../src/core/memory.js'
+import * as api from '../../src/index.js'
+
+const { embedCore, EmbedCoreError, load, Model, similarity, quantizationRanges } = api
+
+const thrown = () => {
+  throw new Error('mine')
+}
+const BAD: Record<string, unknown> = {
+  undefined: undefined,
+  null: null,
+  true: true,
+  'a number': 5,
+  NaN: NaN,
+  'a negative number': -1,
+  'a fraction': 0.5,
+  'a bigint': 10n,
+  'a symbol': Symbol('s'),
+  'an empty string': '',
+  'a function': () => 5,
+  'an object': {},
+  'an empty list': [],
+  'a list of numbers': [5],
+  'a list of null': [null],
+  'a list with holes': new Array(3),
+  'a map': new Map(),
+  'a date': new Date(NaN),
+  'a buffer': Buffer.from('x'),
+  'an int8 array': new Int8Array(8),
+  'an empty float32 array': new Float32Array(0),
+  'a float32 array': new Float32Array(7),
+  'an array buffer': new ArrayBuffer(8),
+  'an object without prototype': Object.create(null),
+  'a getter that throws': Object.defineProperty({}, 'pooling', { get: thrown, enumerable: true }),
+  'data that throw': Object.defineProperty({}, 'data', { get: thrown, enumerable: true }),
+  'a list that throws': Object.defineProperty(['a'], '0', { get: thrown }),
+  'a proxy that throws': new Proxy({}, { get: thrown, ownKeys: thrown, has: thrown, getOwnPropertyDescriptor: thrown }),
+  'an iterable that throws': { [Symbol.iterator]: thrown },
+  'an iterator without next': { [Symbol.iterator]: () => 5 },
+  'a shape of nonsense': { data: new Float32Array(4), shape: 'ab' },
+  'a shape of strings': { data: new Float32Array(4), shape: ['2', '2'] },
+  'a shape that does not fit': { data: new Float32Array(4), shape: [1, 3] },
+  'a promise': Promise.resolve('x'),
+  'names of other libraries': { batch_size: 5, show_progress_bar: true },
+  'a signal that is not one': { signal: {} },
+  'an object of class': new (class Strange {})(),
+}
+
+let model: api.Model
+let rows: api.SentenceEmbeddings
+let tokens: api.TokenEmbeddings
+let tokenized: api.TokenizedTexts
+let similarities: api.Similarities
+beforeAll(async () => {
+  model = await load()
+  rows = await model.encode(['a red apple', 'tax law'])
+  tokens = await model.encode(['a red apple', 'tax law'], { output: 'token' })
+  tokenized = await model.tokenize(['a red apple', 'tax law'])
+  similarities = await model.similarity(rows, rows)
+})
+afterAll(() => model.dispose())
+
+const drain = async (items: AsyncIterable<unknown>) => {
+  for await (const item of items) void item
+}
+
+/** Each takes the wrong thing in one place. */
+// eslint-disable-next-line @typescript-eslint/no-explicit-any -- wrong arguments are the point
+const CALLS: Record<string, (bad: any) => unknown> = {
+  'load(bad)': async (bad) => (await load(bad)).dispose(),
+  'load(directory, bad)': async (bad) => (await load(undefined, bad)).dispose(),
+  'new Model(bad)': (bad) => new (Model as unknown as new (bad: unknown) => unknown)(bad),
+  'encode(bad)': (bad) => api.encode(bad),
+  'encode(text, bad)': (bad) => api.encode('text', bad),
+  'model.encode(bad)': (bad) => model.encode(bad),
+  'model.encode(text, bad)': (bad) => model.encode('text', bad),
+  'model.encodeQuery(bad)': (bad) => model.encodeQuery(bad),
+  'model.encodeQuery(text, bad)': (bad) => model.encodeQuery('text', bad),
+  'model.encodeDocument(bad)': (bad) => model.encodeDocument(bad),
+  'model.encodeDocument(text, bad)': (bad) => model.encodeDocument('text', bad),
+  'model.tokenize(bad)': (bad) => model.tokenize(bad),
+  'model.tokenize(text, bad)': (bad) => model.tokenize('text', bad),
+  'model.encodeStream(bad)': (bad) => drain(model.encodeStream(bad)),
+  'model.encodeStream(texts, bad)': (bad) => drain(model.encodeStream(['text'], bad)),
+  'model.similarity(bad, rows)': (bad) => model.similarity(bad, rows),
+  'model.similarity(rows, bad)': (bad) => model.similarity(rows, bad),
+  'model.similarity(rows, rows, bad)': (bad) => model.similarity(rows, rows, bad),
+  'similarity(bad, rows)': (bad) => similarity(bad, rows),
+  'similarity(rows, bad)': (bad) => similarity(rows, bad),
+  'similarity(rows, rows, bad)': (bad) => similarity(rows, rows, bad),
+  'quantizationRanges(bad)': (bad) => quantizationRanges(bad),
+  'quantizationRanges(rows, bad)': (bad) => quantizationRanges(rows, bad),
+  'rows.row(bad)': (bad) => rows.row(bad),
+  'similarities.row(bad)': (bad) => similarities.row(bad),
+  'tokens.text(bad)': (bad) => tokens.text(bad),
+  'tokens.text(0).row(bad)': (bad) => tokens.text(0).row(bad),
+  'tokenized.text(bad)': (bad) => tokenized.text(bad),
+  ...Object.fromEntries(
+    [
+      'pooling',
+      'layers',
+      'layerFusion',
+      'attention',
+      'prefixTokens',
+      'output',
+      'normalize',
+      'dimensions',
+      'precision',
+      'ranges',
+      'prompt',
+      'promptName',
+      'maxTokens',
+      'truncate',
+      'signal',
+      'onProgress',
+    ].map((name) => [`model.encode(text, {${name}: bad})`, (bad: unknown) => model.encode('text', { [name]: bad })]),
+  ),
+  ...Object.fromEntries(
+    [
+      'device',
+      'dtype',
+      'threads',
+      'maxBatchTokens',
+      'maxQueueTokens',
+      'maxTokens',
+      'revision',
+      'cacheDir',
+      'token',
+    ].map((name) => [
+      `load(directory, {${name}: bad})`,
+      async (bad: unknown) => (await load(undefined, { [name]: bad })).dispose(),
+    ]),
+  ),
+}
+
+async function failureOf(call: () => unknown): Promise<unknown> {
+  try {
+    await call()
+    return null
+  } catch (error) {
+    return error
+  }
+}
+
+describe.each(Object.entries(CALLS))('%s', (title, call) => {
+  test('is refused with a code, or works', async () => {
+    for (const [name, bad] of Object.entries(BAD)) {
+      const error = await failureOf(() => call(bad))
+      // What a source of texts throws is the caller's own and passed on as it is.
+      if (error === null || (title === 'model.encodeStream(bad)' && (error as Error).message === 'mine')) continue
+      expect(error, name).toBeInstanceOf(EmbedCoreError)
+      const { code, message } = error as InstanceType<typeof EmbedCoreError>
+      expect(ERROR_CODES, `${name}: ${message}`).toContain(code)
+      expect(code, `${name}: ${message}`).not.toBe('ERR_EMBEDCORE_INTERNAL')
+      expect(message, name).not.toMatch(/\.$/)
+      expect(message.length, name).toBeLessThan(700)
+    }
+  })
+})
+
+describe('rows that are not there', () => {
+  test.each([-1, 2, 0.5, NaN, Infinity, '1', null, undefined, {}])('%s', (i) => {
+    const refused = expect.objectContaining({
+      code: 'ERR_EMBEDCORE_INVALID_OPTION',
+      message: expect.stringMatching(/^Expected an integer from 0 to \d+ for (row|text) but received /) as string,
+    })
+    for (const read of [rows.row, similarities.row, tokens.text, tokenized.text])
+      expect(() => read(i as number)).toThrow(refused)
+    const { row, tokens: words } = tokens.text(0)
+    expect(() => row((i === 2 ? words.length : i) as number)).toThrow(refused)
+  })
+
+  test('of a result that has none', async () => {
+    const none = await model.encode([])
+    expect(none.shape).toEqual([0, model.info.dimension])
+    expect(() => none.row(0)).toThrow('Expected no row (the result has none) but received 0')
+  })
+})
+
+test('a disposed model refuses every call', async () => {
+  const gone = await load()
+  await gone.dispose()
+  const disposed = expect.objectContaining({ code: 'ERR_EMBEDCORE_DISPOSED' })
+  await expect(gone.encode('x')).rejects.toEqual(disposed)
+  await expect(gone.encodeQuery('x')).rejects.toEqual(disposed)
+  await expect(gone.encodeDocument('x')).rejects.toEqual(disposed)
+  await expect(gone.tokenize('x')).rejects.toEqual(disposed)
+  expect(() => gone.encodeStream(['x'])).toThrow(disposed)
+  await gone.dispose()
+})
+
+describe('memory that is not there', () => {
+  const refused = {
+    code: 'ERR_EMBEDCORE_OUT_OF_MEMORY',
+    message: expect.stringMatching(/^No memory for a result of \d+ numbers \(\d+ MiB\)/) as string,
+  }
+
+  test('of a result of similarity', async () => {
+    const many = new Float32Array(1 << 20) // A result of 2^40 numbers.
+    expect(await failureOf(() => similarity(many, many, { dimension: 1 }))).toMatchObject(refused)
+  })
+
+  test.each([Float32Array, Int32Array, Int8Array, Uint8Array])('of a %o', async (type) => {
+    expect(await failureOf(() => allocate<unknown>(2 ** 50, type))).toMatchObject(refused)
+  })
+
+  test('of what a library allocates', () => {
+    const { code, message } = toEmbedCoreError(new RangeError('Array buffer allocation failed'))
+    expect([code, message]).toEqual([refused.code, 'No memory for the call: Array buffer allocation failed'])
+    expect(toEmbedCoreError(new RangeError('something else')).code).toBe('ERR_EMBEDCORE_INTERNAL')
+  })
+})
+
+describe('names of other libraries', () => {
+  test.each([
+    ['batch_size', /encodeStream/],
+    ['batchSize', /encodeStream/],
+    ['show_progress_bar', /use onProgress/],
+    ['showProgressBar', /use onProgress/],
+    ['normalize_embeddings', /use normalize/],
+    ['normalizeEmbeddings', /use normalize/],
+    ['truncate_dim', /use dimensions/],
+    ['truncateDim', /use dimensions/],
+    ['output_value', /use output: 'sentence' or 'token'/],
+    ['convert_to_tensor', /typed arrays/],
+    ['convertToNumpy', /typed arrays/],
+    ['max_seq_length', /use maxTokens/],
+    ['prompt_name', /did you mean "promptName"/],
+    ['layer_fusion', /did you mean "layerFusion"/],
+  ])('encode: %s', async (name, advice) => {
+    const error = await failureOf(() => model.encode('x', { [name]: true } as object))
+    expect(error).toMatchObject({ code: 'ERR_EMBEDCORE_UNKNOWN_OPTION' })
+    expect((error as Error).message).toContain(`Expected a known option but received "${name}"; `)
+    expect((error as Error).message).toMatch(advice)
+  })
+
+  test('encodeStream has a batch size of its own', async () => {
+    const error = await failureOf(() => drain(model.encodeStream(['x'], { batch_size: 5 } as object)))
+    expect((error as Error).message).toContain('did you mean "batchSize"?')
+  })
+
+  test.each([
+    [{ device: 'cuda' }, /for device but received "cuda"; .*embedCore\.devices\(\)/],
+    [{ device: 'cuda:0' }, /received "cuda:0"; .*CPU only/],
+    [{ device: 'mps' }, /CPU only/],
+    [{ dtype: 'fp16' }, /'bfloat16' is the nearest/],
+    [{ dtype: 'bf16' }, /use 'bfloat16'/],
+    [{ dtype: 'fp32' }, /use 'float32'/],
+    [{ dtype: 'q8' }, /use 'int8'/],
+    [{ torch_dtype: 'auto' }, /use dtype/],
+    [{ cache_folder: 'x' }, /use cacheDir/],
+    [{ local_files_only: true }, /use offline/],
+    [{ trust_remote_code: true }, /never run/],
+  ])('load: %j', async (options, advice) => {
+    const error = await failureOf(() => load(undefined, options as object))
+    expect((error as Error).message).toMatch(advice)
+  })
+
+  test.each([
+    [{ output: 'token_embeddings' }, /use 'token'/],
+    [{ output: 'sentence_embedding' }, /use 'sentence'/],
+    [{ pooling: 'average' }, /use 'mean'/],
+    [{ pooling: 'last_token' }, /did you mean 'lasttoken'/],
+  ])('encode: %j', async (options, advice) => {
+    const error = await failureOf(() => model.encode('x', options as object))
+    expect((error as Error).message).toMatch(advice)
+  })
+
+  test('metrics', async () => {
+    for (const [given, advice] of [
+      ['cos_sim', "use 'cosine'"],
+      ['dot_score', "use 'dot'"],
+    ] as const) {
+      const error = await failureOf(() => similarity(rows, rows, { metric: given } as object))
+      expect((error as Error).message).toContain(advice)
+    }
+  })
+})
+
+test('the object and the named exports are the same', () => {
+  for (const [name, value] of Object.entries(embedCore)) expect(api[name as keyof typeof api], name).toBe(value)
+  expect(model).toBeInstanceOf(Model)
+  expect({}).not.toBeInstanceOf(Model)
+})
