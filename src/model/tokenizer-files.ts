@@ -1,14 +1,16 @@
 /**
  * The tokenizer of a model directory, built as transformers and sentence-transformers build it: tokenizer.json (or a
  * BERT vocab.txt), then what tokenizer_config.json and the model's own settings say about letter case, accents and
- * Chinese characters.
- * Fixed padding and truncation inside tokenizer.json are switched off; they are the caller's affair.
+ * Chinese characters, and the tokens that the other files add.
+ * Fixed padding and truncation inside tokenizer.json are switched off: truncation is done in tokenizer.ts.
  */
 import path from 'node:path'
 import { bertNormalizer, lowercase, type Normalizer, sequenceNormalizer, Tokenizer } from 'tokenizers'
 import { EmbedCoreError } from '../errors.js'
-import { reason } from '../show.js'
+import { reason, show } from '../show.js'
+import { type AddedTokenEntry, addNamed, addNumbered, fileTokens, readAddedTokens } from './added-tokens.js'
 import { Fields, type JsonValue, LARGEST_INTEGER, parseJson, readFields, readText } from './json-file.js'
+import { applyBeginAndEnd } from './specials.js'
 
 export interface LoadedTokenizer {
   tokenizer: Tokenizer
@@ -36,7 +38,9 @@ const LONGEST_TOKENIZER = 256 * 1024 * 1024
 
 export async function loadTokenizer(directory: string, settings: TokenizerSettings): Promise<LoadedTokenizer> {
   const config = await readFields(path.join(directory, 'tokenizer_config.json'))
-  const bert = settings.kind === 'transformer' && BERT_CLASSES.has(await tokenizerClass(directory, config))
+  if (config !== null && settings.kind === 'transformer') refuseOtherTokenizer(config)
+  const className = await tokenizerClass(directory, config)
+  const bert = settings.kind === 'transformer' && BERT_CLASSES.has(className)
   const file = path.join(directory, 'tokenizer.json')
   let text = await readText(file, LONGEST_TOKENIZER)
   let source = file
@@ -55,10 +59,46 @@ export async function loadTokenizer(directory: string, settings: TokenizerSettin
   const tokenizer = build(text, source)
   tokenizer.disablePadding()
   tokenizer.disableTruncation()
-  if (settings.kind === 'transformer') correctNormalizer(tokenizer, json, config, bert, settings.lowerCase === true)
+  const known = ids(json)
+  if (settings.kind === 'transformer') {
+    correctNormalizer(tokenizer, json, config, bert, settings.lowerCase === true)
+    const tokens = await readAddedTokens(directory, config)
+    const numbered = addNumbered(tokenizer, json, tokens)
+    note(tokenizer, known, numbered)
+    await applyBeginAndEnd({ tokenizer, file: source, maxId: known.maxId, config, className, roles: tokens.roles })
+    note(tokenizer, known, addNamed(tokenizer, json, tokens))
+  }
   const side = config?.text('truncation_side', null) ?? stored?.side ?? 'right'
   if (side !== 'right' && side !== 'left') return config!.refuse('truncation_side', '"right" or "left"')
-  return { tokenizer, file: source, truncationSide: side, stored, ...ids(json) }
+  return { tokenizer, file: source, truncationSide: side, stored, ...known }
+}
+
+/** Keys that would make another tokenizer of the files. */
+function refuseOtherTokenizer(config: Fields): void {
+  const refuse = (key: string, expected: string): never => {
+    throw new EmbedCoreError(
+      'ERR_EMBEDCORE_UNSUPPORTED_MODEL',
+      `Expected ${expected} for "${key}" in ${config.file} but found ${show(config.raw(key))}`,
+    )
+  }
+  const map = config.raw('auto_map')
+  const code = Array.isArray(map) ? map : typeof map === 'object' && map !== null ? map['AutoTokenizer'] : map
+  if (code !== undefined && code !== null)
+    refuse('auto_map', "no tokenizer code of the model's own (remove the key if tokenizer.json gives the same tokens)")
+  if (config.flag('split_special_tokens', false)) refuse('split_special_tokens', 'false')
+  const files = config.raw('fast_tokenizer_files')
+  if (Array.isArray(files) && files.some((name) => name !== 'tokenizer.json'))
+    refuse('fast_tokenizer_files', '"tokenizer.json" alone')
+}
+
+/** Keeps the largest id and the special ids true after tokens were added. */
+function note(tokenizer: Tokenizer, known: ReturnType<typeof ids>, added: AddedTokenEntry[]): void {
+  for (const { content, special } of added) {
+    const id = tokenizer.tokenToId(content)
+    if (id === null) continue
+    known.maxId = Math.max(known.maxId, id)
+    if (special) known.specialIds.add(id)
+  }
 }
 
 function build(text: string, file: string): Tokenizer {
@@ -97,6 +137,9 @@ const BERT_CLASSES = new Set(
   ].map((name) => `${name}Tokenizer`),
 )
 
+/** Model types whose tokenizer is Llama's when the files name no class. */
+const LLAMA_MODEL_TYPES = new Set(['llama', 'mistral'])
+
 /**
  * Model types that use BertTokenizer when the files name no class; for mpnet it is MPNetTokenizer, to the same effect.
  */
@@ -123,7 +166,9 @@ async function tokenizerClass(directory: string, config: Fields | null): Promise
   const model = await readFields(path.join(directory, 'config.json'))
   const named = config?.text('tokenizer_class', null) ?? model?.text('tokenizer_class', null) ?? null
   if (named !== null) return named.replace(/Fast$/, '')
-  return BERT_MODEL_TYPES.has(model?.text('model_type', '') ?? '') ? 'BertTokenizer' : ''
+  const type = model?.text('model_type', '') ?? ''
+  if (LLAMA_MODEL_TYPES.has(type)) return 'LlamaTokenizer'
+  return BERT_MODEL_TYPES.has(type) ? 'BertTokenizer' : ''
 }
 
 function correctNormalizer(
@@ -184,13 +229,9 @@ function ids(json: Fields): { maxId: number; specialIds: Set<number> } {
   if (Array.isArray(vocabulary)) maxId = vocabulary.length - 1
   else if (typeof vocabulary === 'object' && vocabulary !== null)
     for (const id of Object.values(vocabulary)) if (typeof id === 'number' && id > maxId) maxId = id
-  const added = json.raw('added_tokens')
-  for (const entry of Array.isArray(added) ? added : []) {
-    const token = Fields.of(entry, json.file, '"added_tokens"')
-    const id = token.integer('id', null, 0)
-    if (id === null) continue
+  for (const { id, special } of fileTokens(json)) {
     if (id > maxId) maxId = id
-    if (token.raw('special') === true) specialIds.add(id)
+    if (special) specialIds.add(id)
   }
   // Ids are int32 from here on; the library itself would take uint32.
   if (maxId > LARGEST_INTEGER)

@@ -8,6 +8,7 @@ import type { Encoding } from 'tokenizers'
 import { EmbedCoreError } from '../errors.js'
 import { clip, reason, show } from '../show.js'
 import { codePointMap, writeOffsets } from './offsets.js'
+import { type SpecialsAround, specialsAround } from './specials.js'
 import { type LoadedTokenizer, loadTokenizer } from './tokenizer-files.js'
 
 export interface TokenizerOptions {
@@ -70,9 +71,9 @@ export class TextTokenizer {
   /** Tokens a text is cut to when a call does not say. */
   readonly maxTokens: number | null
   readonly truncationSide: 'right' | 'left'
-  /** Ids the post-processor puts before and behind every text. */
+  /** Ids the post-processor puts before and after every text. */
   private readonly before: number[]
-  private readonly behind: number[]
+  private readonly after: number[]
   private readonly promptLengths = new Map<string, number>()
 
   static async load(directory: string, options: TokenizerOptions): Promise<TextTokenizer> {
@@ -85,7 +86,7 @@ export class TextTokenizer {
     private readonly loaded: LoadedTokenizer,
     private readonly kind: 'transformer' | 'static',
     maxTokens: number | null,
-    around: { before: number[]; behind: number[] },
+    around: SpecialsAround,
   ) {
     this.vocabSize = loaded.tokenizer.getVocabSize(true)
     this.baseVocabSize = loaded.tokenizer.getVocabSize(false)
@@ -93,7 +94,7 @@ export class TextTokenizer {
     this.maxTokens = maxTokens ?? (kind === 'static' ? (loaded.stored?.maxTokens ?? null) : null)
     this.truncationSide = kind === 'static' ? (loaded.stored?.side ?? 'right') : loaded.truncationSide
     this.before = around.before
-    this.behind = around.behind
+    this.after = around.after
   }
 
   async encodeBatch(texts: readonly string[], request: TokenizeRequest): Promise<TokenizedBatch> {
@@ -105,7 +106,7 @@ export class TextTokenizer {
     const output = new Output(
       clean.length,
       specials ? this.before : [],
-      specials ? this.behind : [],
+      specials ? this.after : [],
       prompt.length,
       promptLength,
       cut,
@@ -141,7 +142,7 @@ export class TextTokenizer {
     const maxTokens = request.maxTokens === undefined ? this.maxTokens : request.maxTokens
     const side = request.truncate ?? this.truncationSide
     if (maxTokens === null) return { keep: null, side, maxTokens }
-    const added = specials ? this.before.length + this.behind.length : 0
+    const added = specials ? this.before.length + this.after.length : 0
     if (maxTokens <= added) {
       throw new EmbedCoreError(
         'ERR_EMBEDCORE_INVALID_OPTION',
@@ -174,7 +175,7 @@ export class TextTokenizer {
     const output = new Output(
       1,
       specials ? this.before : [],
-      specials ? this.behind : [],
+      specials ? this.after : [],
       0,
       0,
       { ...cut, side: cut.side || 'right' },
@@ -190,7 +191,7 @@ export class TextTokenizer {
   }
 }
 
-/** The texts from `start` on that are tokenised together, each behind the prompt. */
+/** The texts from `start` on that are tokenised together, each after the prompt. */
 function nextPiece(texts: readonly string[], start: number, prompt: string): string[] {
   const inputs: string[] = []
   for (let units = 0; start + inputs.length < texts.length && inputs.length < PIECE_TEXTS && units < PIECE_UNITS;) {
@@ -199,38 +200,6 @@ function nextPiece(texts: readonly string[], start: number, prompt: string): str
     inputs.push(input)
   }
   return inputs
-}
-
-/** Special tokens are those without a sequence in the encoding of a text that has tokens of its own. */
-async function specialsAround({
-  tokenizer,
-  file,
-  maxId,
-}: LoadedTokenizer): Promise<{ before: number[]; behind: number[] }> {
-  for (const probe of ['a', '0', '.', '的', '']) {
-    let encoding
-    try {
-      encoding = await tokenizer.encode(probe, null, { addSpecialTokens: true })
-    } catch (error) {
-      throw new EmbedCoreError(
-        'ERR_EMBEDCORE_INVALID_FILE',
-        `The tokenizer in ${file} cannot encode ${show(probe)}: ${reason(error)}`,
-        { cause: error },
-      )
-    }
-    const ids = encoding.getIds()
-    const strange = ids.find((id) => !(id >= 0 && id <= maxId))
-    if (strange !== undefined)
-      throw new EmbedCoreError(
-        'ERR_EMBEDCORE_INVALID_FILE',
-        `The post-processor in ${file} adds the token id ${strange}, but the vocabulary ends at ${maxId}`,
-      )
-    const own = encoding.getSequenceIds().map((sequence) => sequence !== null && sequence !== undefined)
-    if (own.includes(true))
-      return { before: ids.slice(0, own.indexOf(true)), behind: ids.slice(own.lastIndexOf(true) + 1) }
-    if (probe === '') return { before: ids, behind: [] }
-  }
-  throw new EmbedCoreError('ERR_EMBEDCORE_INTERNAL', 'unreachable')
 }
 
 /**
@@ -265,7 +234,7 @@ class Output {
   constructor(
     count: number,
     private readonly before: readonly number[],
-    private readonly behind: readonly number[],
+    private readonly after: readonly number[],
     private readonly promptUnits: number,
     private readonly promptLength: number,
     private readonly cut: Cut,
@@ -280,9 +249,9 @@ class Output {
   }
 
   add(index: number, input: string, encoding: Encoding): void {
-    const { before, behind, cut, promptLength } = this
+    const { before, after, cut, promptLength } = this
     const given = encoding.getIds()
-    const own = given.length - before.length - behind.length
+    const own = given.length - before.length - after.length
     const kept = cut.keep === null ? own : Math.min(own, cut.keep)
     const omitted = own - kept
     if (omitted > 0 && cut.side === false) {
@@ -293,13 +262,13 @@ class Output {
     }
     const first = before.length + (cut.side === 'left' ? omitted : 0)
     const start = this.length
-    const total = before.length + kept + behind.length
+    const total = before.length + kept + after.length
     this.reserve(total)
     const { ids } = this
     let at = start
     for (let i = 0; i < before.length; i++) ids[at++] = given[i]!
     for (let i = first; i < first + kept; i++) ids[at++] = given[i]!
-    for (let i = 0; i < behind.length; i++) ids[at++] = behind[i]!
+    for (let i = 0; i < after.length; i++) ids[at++] = after[i]!
     this.length = at
     if (this.chars !== null) {
       this.chars.fill(0, 2 * start, 2 * at)
