@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/mapped_file.h"
+#include "model/quantised.h"
 #include "ops/combine.h"
 #include "ops/embed.h"
 
@@ -56,6 +57,7 @@ std::shared_ptr<const Encoder> Encoder::load(const std::string& directory, const
   const ModelConfig& config = encoder->config_;
 
   encoder->files_ = WeightFiles::open(directory);
+  refuse_quantised_weights(*encoder->files_);
   const TableSpec& words = *config.input.table(TableSpec::Index::kToken);
   const TensorReader reader(encoder->files_, directory, config.names.prefixes, words.name);
   encoder->word_ = reader.table(words.name, words.rows, config.hidden);

@@ -21,7 +21,7 @@ interface Module {
 }
 
 const ROOT_FILE =
-  /^(?:config|modules|config_sentence_transformers|sentence_[\w-]+_config|tokenizer(?:_\w+)?|special_tokens_map|added_tokens|vocab)\.json$|^(?:vocab|merges)\.txt$/
+  /^(?:adapter_config|config|modules|config_sentence_transformers|sentence_[\w-]+_config|tokenizer(?:_\w+)?|special_tokens_map|added_tokens|vocab)\.json$|^(?:vocab|merges)\.txt$/
 const MODULE_FILE = /\.json$|^(?:vocab|merges)\.txt$/
 const SINGLE = 'model.safetensors'
 const INDEX = 'model.safetensors.index.json'

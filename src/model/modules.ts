@@ -66,6 +66,22 @@ function moduleDirectory(root: string, fields: Fields): string {
   return path.join(root, given)
 }
 
+/**
+ * An adapter changes the weights beside it, or those of another model. transformers and sentence-transformers apply it
+ * without being told to.
+ */
+export async function refuseAdapter(directory: string): Promise<void> {
+  const adapter = await readFields(path.join(directory, 'adapter_config.json'))
+  if (adapter === null) return
+  const base = adapter.raw('base_model_name_or_path')
+  const kind = adapter.raw('peft_type')
+  throw new EmbedCoreError(
+    'ERR_EMBEDCORE_UNSUPPORTED_MODEL',
+    `Expected a model without an adapter but found ${adapter.file} (${show(kind)} of ${show(base)}): adapters are not ` +
+      'supported. Merge it in Python with peft (model.merge_and_unload(), then save_pretrained) and load the result',
+  )
+}
+
 /** Refused by name, with what is supported. */
 export function unsupportedModule(type: string, detail = ''): EmbedCoreError {
   return new EmbedCoreError(
@@ -94,6 +110,8 @@ const POOLING_NAMES: Record<string, PoolingMode> = {
 
 export async function readPooling(directory: string): Promise<Pooling> {
   const config = await requiredConfig(directory, 'Pooling')
+  // The one field without a default: the reference refuses a configuration that lacks it, an empty one for instance.
+  if (!config.has('embedding_dimension')) config.requiredInteger('word_embedding_dimension')
   return { modes: poolingModes(config), includePrompt: config.flag('include_prompt', true) }
 }
 
@@ -130,7 +148,7 @@ export async function readLayerWeights(directory: string): Promise<RawLayerWeigh
   return { directory, layerStart, layerCount: layers + 1 - layerStart, dimension }
 }
 
-/** A module behind the pooling; null = nothing to do at inference. */
+/** A module after the pooling; null = nothing to do at inference. */
 export async function readModule({ kind, type, directory }: ModuleEntry): Promise<RawModule | null> {
   switch (kind) {
     case 'Dense':

@@ -161,9 +161,10 @@ describe('layouts', () => {
     expect(await plain({ model_type: 'qwen2', architectures: ['Qwen2ForCausalLM'] })).toMatchObject({
       pooling: { modes: ['lasttoken'] },
     })
-    expect(await plain({ model_type: 'qwen2', architectures: ['Qwen2ForCausalLM'], is_causal: false })).toMatchObject({
-      pooling: { modes: ['mean'] },
-    })
+    for (const is_causal of [false, null, 0])
+      expect(await plain({ model_type: 'qwen2', architectures: ['Qwen2ForCausalLM'], is_causal })).toMatchObject({
+        pooling: { modes: ['mean'] },
+      })
     expect(
       await plain(
         { model_type: 'bert' },
@@ -203,33 +204,99 @@ describe('modules', () => {
     })
 
   test('pooling keys, old and new', async () => {
-    const modes = async (config: object) => (await read(stack([], { '1_Pooling/config.json': config }))).pooling!.modes
+    const modes = async (config: object) =>
+      (await read(stack([], { '1_Pooling/config.json': { word_embedding_dimension: 8, ...config } }))).pooling!.modes
     expect(
       await modes({ pooling_mode_lasttoken: true, pooling_mode_cls_token: true, pooling_mode_mean_tokens: false }),
     ).toEqual(['cls', 'lasttoken'])
     expect(await modes({ pooling_mode_cls_token: false })).toEqual(['mean'])
     expect(await modes({ pooling_mode: 'weightedmean', pooling_mode_cls_token: true })).toEqual(['weightedmean'])
     await refused(
-      stack([], { '1_Pooling/config.json': { pooling_mode: 'median' } }),
+      stack([], { '1_Pooling/config.json': { embedding_dimension: 8, pooling_mode: 'median' } }),
       'ERR_EMBEDCORE_INVALID_CONFIG',
       '"median"',
       '1_Pooling',
     )
     await refused(
-      stack([], { '1_Pooling/config.json': { pooling_mode: [] } }),
+      stack([], { '1_Pooling/config.json': { embedding_dimension: 8, pooling_mode: [] } }),
       'ERR_EMBEDCORE_INVALID_CONFIG',
       'pooling_mode',
     )
     await refused(
-      stack([], { '1_Pooling/config.json': { pooling_mode_mean_tokens: 'yes' } }),
+      stack([], { '1_Pooling/config.json': { embedding_dimension: 8, pooling_mode_mean_tokens: 'yes' } }),
       'ERR_EMBEDCORE_INVALID_CONFIG',
       '"yes"',
     )
     await refused(
-      stack([], { '1_Pooling/config.json': { pooling_mode_new_tokens: true } }),
+      stack([], { '1_Pooling/config.json': { embedding_dimension: 8, pooling_mode_new_tokens: true } }),
       'ERR_EMBEDCORE_INVALID_CONFIG',
       'pooling_mode_new_tokens',
     )
+  })
+
+  test('a pooling configuration without its dimension is refused, as by the reference', async () => {
+    for (const config of [
+      {},
+      { pooling_mode: 'mean' },
+      { word_embedding_dimension: null },
+      { embedding_dimension: null },
+    ])
+      await refused(
+        stack([], { '1_Pooling/config.json': config }),
+        'ERR_EMBEDCORE_INVALID_CONFIG',
+        'word_embedding_dimension',
+        '1_Pooling',
+      )
+    await refused(
+      stack([], { '1_Pooling/config.json': { word_embedding_dimension: 'eight' } }),
+      'ERR_EMBEDCORE_INVALID_CONFIG',
+      '"eight"',
+    )
+  })
+
+  test('of several poolings the last counts, and what it replaces must be supported all the same', async () => {
+    const files = {
+      '2_Dense/config.json': { in_features: 8, out_features: 4 },
+      '2_Dense/model.safetensors': '',
+      '3_Pooling/config.json': { embedding_dimension: 8, pooling_mode: 'max', include_prompt: false },
+      '5_Pooling/config.json': { embedding_dimension: 8, pooling_mode: 'cls' },
+    }
+    const behind: [string, string][] = [
+      ['2_Dense', 'Dense'],
+      ['3_Pooling', 'Pooling'],
+      ['4_Normalize', 'Normalize'],
+    ]
+    expect(await read(stack(behind, files))).toMatchObject({
+      pooling: { modes: ['max'], includePrompt: false },
+      modules: [{ type: 'normalize' }],
+    })
+    expect(await read(stack([...behind, ['5_Pooling', 'Pooling']], files))).toMatchObject({
+      pooling: { modes: ['cls'], includePrompt: true },
+      modules: [],
+    })
+    await refused(stack([['2_CNN', 'CNN'], ...behind.slice(1)], files), 'ERR_EMBEDCORE_UNSUPPORTED_MODULE', 'CNN')
+  })
+
+  test('an adapter is refused by name, beside the weights or alone', async () => {
+    const adapter = {
+      'adapter_config.json': { peft_type: 'LORA', base_model_name_or_path: 'organisation/base' },
+      'adapter_model.safetensors': '',
+    }
+    const { 'config.json': _, 'model.safetensors': __, ...alone } = stack([], adapter)
+    for (const files of [
+      stack([], adapter),
+      alone,
+      { 'config.json': { model_type: 'bert' }, 'model.safetensors': '', ...adapter },
+      adapter,
+    ])
+      await refused(
+        files,
+        'ERR_EMBEDCORE_UNSUPPORTED_MODEL',
+        'adapter_config.json',
+        'LORA',
+        'organisation/base',
+        'merge',
+      )
   })
 
   test('dense: activations by torch name, residual, bias', async () => {
@@ -317,17 +384,7 @@ describe('modules', () => {
   })
 
   test('what is not supported is named, never skipped', async () => {
-    for (const name of [
-      'CNN',
-      'LSTM',
-      'BoW',
-      'WordWeights',
-      'Router',
-      'Asym',
-      'Pooling',
-      'Transformer',
-      'custom_code.Normalize',
-    ])
+    for (const name of ['CNN', 'LSTM', 'BoW', 'WordWeights', 'Router', 'Asym', 'Transformer', 'custom_code.Normalize'])
       await refused(stack([['2', name]]), 'ERR_EMBEDCORE_UNSUPPORTED_MODULE', name)
     for (const name of ['WordEmbeddings', 'CLIPModel', 'Router', 'custom_st.Transformer', 'Pooling'])
       await refused(
@@ -407,6 +464,11 @@ describe('settings of the transformer', () => {
       stack([], { 'sentence_bert_config.json': { query_length: 32 } }),
       'ERR_EMBEDCORE_UNSUPPORTED_MODULE',
       'query_length',
+    )
+    await refused(
+      stack([], { 'sentence_bert_config.json': { tokenizer_name_or_path: 'another' } }),
+      'ERR_EMBEDCORE_UNSUPPORTED_MODULE',
+      'tokenizer_name_or_path',
     )
     await refused(
       stack([], { 'sentence_bert_config.json': { config_args: { is_causal: false } } }),
