@@ -10,6 +10,7 @@ import { EmbedCoreError } from '../errors.js'
 import { reason, show } from '../show.js'
 import { type AddedTokenEntry, addNamed, addNumbered, fileTokens, readAddedTokens } from './added-tokens.js'
 import { Fields, type JsonValue, LARGEST_INTEGER, parseJson, readFields, readText } from './json-file.js'
+import { applyPrefixSpace } from './prefix-space.js'
 import { applyBeginAndEnd } from './specials.js'
 
 export interface LoadedTokenizer {
@@ -62,6 +63,7 @@ export async function loadTokenizer(directory: string, settings: TokenizerSettin
   const known = ids(json)
   if (settings.kind === 'transformer') {
     correctNormalizer(tokenizer, json, config, bert, settings.lowerCase === true)
+    applyPrefixSpace(tokenizer, json, config, className)
     const tokens = await readAddedTokens(directory, config)
     const numbered = addNumbered(tokenizer, json, tokens)
     note(tokenizer, known, numbered)
@@ -168,6 +170,7 @@ async function tokenizerClass(directory: string, config: Fields | null): Promise
   if (named !== null) return named.replace(/Fast$/, '')
   const type = model?.text('model_type', '') ?? ''
   if (LLAMA_MODEL_TYPES.has(type)) return 'LlamaTokenizer'
+  if (type === 'roberta') return 'RobertaTokenizer'
   return BERT_MODEL_TYPES.has(type) ? 'BertTokenizer' : ''
 }
 
