@@ -53,7 +53,7 @@ std::shared_ptr<const Encoder> Encoder::load(const std::string& directory, const
   const std::string config_path = directory + "/config.json";
   const auto config_file = MappedFile::open(config_path);
   std::shared_ptr<Encoder> encoder(new Encoder(backend, dtype));
-  encoder->config_ = parse_model_config(Json::parse(config_file->text(), config_path));
+  encoder->config_ = parse_model_config(Json::parse(config_file->text(), config_path, Json::Duplicates::kLastCounts));
   const ModelConfig& config = encoder->config_;
 
   encoder->files_ = WeightFiles::open(directory);
