@@ -21,7 +21,7 @@ interface Module {
 }
 
 const ROOT_FILE =
-  /^(?:adapter_config|config|modules|config_sentence_transformers|sentence_[\w-]+_config|tokenizer(?:_\w+)?|special_tokens_map|added_tokens|vocab)\.json$|^(?:vocab|merges)\.txt$/
+  /^(?:config|modules|config_sentence_transformers|sentence_[\w-]+_config|tokenizer(?:_\w+)?|special_tokens_map|added_tokens|vocab)\.json$|^(?:vocab|merges)\.txt$/
 const MODULE_FILE = /\.json$|^(?:vocab|merges)\.txt$/
 const SINGLE = 'model.safetensors'
 const INDEX = 'model.safetensors.index.json'
@@ -43,7 +43,8 @@ export async function planFiles(
   if (paths.has(adapter)) {
     throw new EmbedCoreError(
       'ERR_EMBEDCORE_UNSUPPORTED_MODEL',
-      `Expected a model without an adapter but found ${adapter} in the hub repository "${repository}": adapters are not supported. Merge it in Python with peft (model.merge_and_unload(), then save_pretrained) and load the result`,
+      `Expected a model without an adapter but found ${adapter} in the hub repository "${repository}": adapters are ` +
+        'not supported. Merge it in Python with peft (model.merge_and_unload(), then save_pretrained) and load the result',
     )
   }
   if (first.kind === 'Transformer' && !paths.has(inside(first.path, 'config.json'))) {

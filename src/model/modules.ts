@@ -86,7 +86,8 @@ export async function refuseAdapter(directory: string): Promise<void> {
 export function unsupportedModule(type: string, detail = ''): EmbedCoreError {
   return new EmbedCoreError(
     'ERR_EMBEDCORE_UNSUPPORTED_MODULE',
-    `The module ${show(type)} is not supported${detail}. Supported are Transformer, StaticEmbedding, WeightedLayerPooling, Pooling, Dense, LayerNorm, Normalize and Dropout`,
+    `The module ${show(type)} is not supported${detail}. Supported are Transformer, StaticEmbedding, ` +
+      'WeightedLayerPooling, Pooling, Dense, LayerNorm, Normalize and Dropout',
   )
 }
 
@@ -206,7 +207,8 @@ function activation(config: Fields, type: string): RawActivation {
   if (name.startsWith('torch.nn.') && Object.hasOwn(ACTIVATIONS, last)) return ACTIVATIONS[last]!
   throw unsupportedModule(
     type,
-    `: its activation_function ${show(name)} in ${config.file} is none of torch.nn's ${Object.keys(ACTIVATIONS).join(', ')}`,
+    `: expected one of torch.nn's ${Object.keys(ACTIVATIONS).join(', ')} for "activation_function" in ${config.file} ` +
+      `but found ${show(name)}`,
   )
 }
 
@@ -236,7 +238,8 @@ export async function requireWeights(
     (await exists(path.join(directory, 'pytorch_model.bin'))) ||
     (await exists(path.join(directory, 'pytorch_model.bin.index.json')))
   const advice = other
-    ? '; it has pytorch_model.bin only: open it in Python and save it again with save_pretrained(…, safe_serialization=True)'
+    ? '; it has pytorch_model.bin only: open it in Python and save it again with ' +
+      'save_pretrained(…, safe_serialization=True)'
     : ''
   throw new EmbedCoreError('ERR_EMBEDCORE_NOT_FOUND', `No ${accepted.join(' or ')} in ${directory}${advice}`)
 }

@@ -122,7 +122,8 @@ function tokenOf({ tokenizer, file, roles }: Request, config: Fields, role: stri
   if (id !== null) return { text: text!, id }
   throw new EmbedCoreError(
     'ERR_EMBEDCORE_TOKENIZER_MISMATCH',
-    `Expected a token of ${file} for "${role}" (which "add_${role}" asks for) in ${config.file} but found ${show(text)}`,
+    `Expected a token of ${file} for "${role}" in ${config.file} (which "add_${role}" asks for) but found ` +
+      show(text),
   )
 }
 

@@ -116,7 +116,8 @@ function build(text: string, file: string): Tokenizer {
 }
 
 function missing(directory: string): EmbedCoreError {
-  const advice = `make one in Python with AutoTokenizer.from_pretrained(${JSON.stringify(directory)}).save_pretrained(${JSON.stringify(directory)})`
+  const place = JSON.stringify(directory)
+  const advice = `make one in Python with AutoTokenizer.from_pretrained(${place}).save_pretrained(${place})`
   return new EmbedCoreError('ERR_EMBEDCORE_NOT_FOUND', `No tokenizer.json in ${directory}; ${advice}`)
 }
 
@@ -181,13 +182,27 @@ function correctNormalizer(
   bert: boolean,
   lowerCase: boolean,
 ): void {
-  if (bert && (json.fields('model')?.text('type', 'WordPiece') ?? 'WordPiece') === 'WordPiece')
+  if (bert && (json.fields('model')?.text('type', 'WordPiece') ?? 'WordPiece') === 'WordPiece') {
+    warnOfReplacement(json)
     tokenizer.setNormalizer(bertNormalizerOf(config))
+  }
   const current = tokenizer.getNormalizer()
   // sentence-transformers looks for a Lowercase step only, so one is put before a BertNormalizer that lowercases too.
   // Both agree then.
   if (lowerCase && !hasLowercase(json, bert))
     tokenizer.setNormalizer(current === null ? lowercase() : sequenceNormalizer([lowercase(), current]))
+}
+
+/** transformers 4 keeps a normalizer that is not BERT's own, 5 replaces it; so the file may not mean what is done. */
+function warnOfReplacement(json: Fields): void {
+  const type = json.fields('normalizer')?.raw('type')
+  if (type === undefined || type === 'BertNormalizer') return
+  process.emitWarning(
+    `The normalizer ${show(type)} in ${json.file} is replaced by the one of BERT, as transformers 5 does for a BERT ` +
+      'tokenizer. If the model was trained with the one in the file, set "tokenizer_class" in tokenizer_config.json to ' +
+      '"PreTrainedTokenizerFast".',
+    { code: 'EMBEDCORE_NORMALIZER_REPLACED' },
+  )
 }
 
 function bertNormalizerOf(config: Fields | null): Normalizer {

@@ -16,8 +16,10 @@ from transformers import AutoModel, BertConfig, MistralConfig, Qwen2Config
 
 LAYOUTS = HERE / "layouts"
 HIDDEN = 8
-TEXTS = ["The quick brown fox", "", "a small cup, and two boxes", "what is the best phone for a long journey over the harbour wall?"]
-ADDED_TEXTS = ["[QRY] a small cup", "a  [QRY]  cup", "smartphones and a smartphone", "Smart-Phone boxes", "the [DOC]ument", "[MASK] [mask]", "[NEW] box"]
+TEXTS = ["The quick brown fox", "", "a small cup, and two boxes",
+         "what is the best phone for a long journey over the harbour wall?"]
+ADDED_TEXTS = ["[QRY] a small cup", "a  [QRY]  cup", "smartphones and a smartphone", "Smart-Phone boxes",
+               "the [DOC]ument", "[MASK] [mask]", "[NEW] box"]
 FLAGS = {"lstrip": False, "rstrip": False, "single_word": False, "normalized": True, "special": False}
 
 

@@ -1,57 +1,15 @@
 import { existsSync } from 'node:fs'
-import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { mkdir, rm, symlink, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
 import { readModelDirectory } from '../../src/model/directory.js'
 import { resolvePrompt } from '../../src/model/prompts.js'
+import { type Files, list, model, OLD, read, refused, scratch, stack } from '../support/model-files.js'
 
 const MODELS = '../shared/models'
 const present = existsSync(MODELS)
 if (!present) console.log(`skipped: descriptions of real models, because ${MODELS} is not there`)
 
-let root: string
-beforeAll(async () => {
-  root = await mkdtemp(join(tmpdir(), 'embedcore-directory-'))
-})
-afterAll(() => rm(root, { recursive: true, force: true }))
-
-type Files = Record<string, unknown>
-async function model(files: Files): Promise<string> {
-  const folder = await mkdtemp(join(root, 'model-'))
-  for (const [name, content] of Object.entries(files)) {
-    await mkdir(dirname(join(folder, name)), { recursive: true })
-    await writeFile(
-      join(folder, name),
-      typeof content === 'string' || content instanceof Uint8Array ? content : JSON.stringify(content),
-    )
-  }
-  return folder
-}
-const read = async (files: Files) => readModelDirectory(await model(files))
-const refused = async (files: Files, code: string, ...parts: string[]) => {
-  const error = await read(files).then(
-    () => null,
-    (thrown: unknown) => thrown as Error,
-  )
-  expect(error).toMatchObject({ name: 'EmbedCoreError', code })
-  for (const part of parts) expect(error!.message).toContain(part)
-  expect(error!.message.length).toBeLessThan(600)
-}
-
-const OLD = 'sentence_transformers.models.'
-const list = (...entries: [path: string, type: string][]) =>
-  entries.map(([path, type], idx) => ({ idx, name: String(idx), path, type: type.includes('.') ? type : OLD + type }))
-/** A transformer directory with the given modules behind its pooling. */
-function stack(behind: [string, string][] = [], files: Files = {}): Files {
-  return {
-    'modules.json': list(['', 'Transformer'], ['1_Pooling', 'Pooling'], ...behind),
-    'config.json': { model_type: 'bert' },
-    'model.safetensors': '',
-    '1_Pooling/config.json': { word_embedding_dimension: 8, pooling_mode_mean_tokens: true },
-    ...files,
-  }
-}
 function safetensors(...names: string[]): Uint8Array {
   const header = Buffer.from(
     JSON.stringify({
@@ -174,9 +132,11 @@ describe('layouts', () => {
   })
 
   test('nothing there', async () => {
-    await expect(readModelDirectory(join(root, 'absent'))).rejects.toMatchObject({ code: 'ERR_EMBEDCORE_NOT_FOUND' })
-    await writeFile(join(root, 'file'), '')
-    await expect(readModelDirectory(join(root, 'file'))).rejects.toMatchObject({ code: 'ERR_EMBEDCORE_NOT_FOUND' })
+    await expect(readModelDirectory(join(scratch(), 'absent'))).rejects.toMatchObject({
+      code: 'ERR_EMBEDCORE_NOT_FOUND',
+    })
+    await writeFile(join(scratch(), 'file'), '')
+    await expect(readModelDirectory(join(scratch(), 'file'))).rejects.toMatchObject({ code: 'ERR_EMBEDCORE_NOT_FOUND' })
     await refused({}, 'ERR_EMBEDCORE_NOT_FOUND', 'modules.json')
     await refused(
       { 'config.json': { model_type: 'bert' }, 'pytorch_model.bin': '' },
@@ -232,71 +192,6 @@ describe('modules', () => {
       'ERR_EMBEDCORE_INVALID_CONFIG',
       'pooling_mode_new_tokens',
     )
-  })
-
-  test('a pooling configuration without its dimension is refused, as by the reference', async () => {
-    for (const config of [
-      {},
-      { pooling_mode: 'mean' },
-      { word_embedding_dimension: null },
-      { embedding_dimension: null },
-    ])
-      await refused(
-        stack([], { '1_Pooling/config.json': config }),
-        'ERR_EMBEDCORE_INVALID_CONFIG',
-        'word_embedding_dimension',
-        '1_Pooling',
-      )
-    await refused(
-      stack([], { '1_Pooling/config.json': { word_embedding_dimension: 'eight' } }),
-      'ERR_EMBEDCORE_INVALID_CONFIG',
-      '"eight"',
-    )
-  })
-
-  test('of several poolings the last counts, and what it replaces must be supported all the same', async () => {
-    const files = {
-      '2_Dense/config.json': { in_features: 8, out_features: 4 },
-      '2_Dense/model.safetensors': '',
-      '3_Pooling/config.json': { embedding_dimension: 8, pooling_mode: 'max', include_prompt: false },
-      '5_Pooling/config.json': { embedding_dimension: 8, pooling_mode: 'cls' },
-    }
-    const behind: [string, string][] = [
-      ['2_Dense', 'Dense'],
-      ['3_Pooling', 'Pooling'],
-      ['4_Normalize', 'Normalize'],
-    ]
-    expect(await read(stack(behind, files))).toMatchObject({
-      pooling: { modes: ['max'], includePrompt: false },
-      modules: [{ type: 'normalize' }],
-    })
-    expect(await read(stack([...behind, ['5_Pooling', 'Pooling']], files))).toMatchObject({
-      pooling: { modes: ['cls'], includePrompt: true },
-      modules: [],
-    })
-    await refused(stack([['2_CNN', 'CNN'], ...behind.slice(1)], files), 'ERR_EMBEDCORE_UNSUPPORTED_MODULE', 'CNN')
-  })
-
-  test('an adapter is refused by name, beside the weights or alone', async () => {
-    const adapter = {
-      'adapter_config.json': { peft_type: 'LORA', base_model_name_or_path: 'organisation/base' },
-      'adapter_model.safetensors': '',
-    }
-    const { 'config.json': _, 'model.safetensors': __, ...alone } = stack([], adapter)
-    for (const files of [
-      stack([], adapter),
-      alone,
-      { 'config.json': { model_type: 'bert' }, 'model.safetensors': '', ...adapter },
-      adapter,
-    ])
-      await refused(
-        files,
-        'ERR_EMBEDCORE_UNSUPPORTED_MODEL',
-        'adapter_config.json',
-        'LORA',
-        'organisation/base',
-        'merge',
-      )
   })
 
   test('dense: activations by torch name, residual, bias', async () => {

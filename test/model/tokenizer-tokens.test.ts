@@ -2,7 +2,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { TextTokenizer } from '../../src/model/tokenizer.js'
 
 let root: string
@@ -239,6 +239,39 @@ test('add_prefix_space: followed by RoBERTa, refused where it contradicts the fi
       'add_prefix_space',
       'tokenizer_config.json',
     )
+})
+
+test('a normalizer that is replaced by the one of BERT is named in a warning', async () => {
+  const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
+  const bert = (normalizer: object | null) => ({
+    ...words({
+      normalizer,
+      pre_tokenizer: { type: 'BertPreTokenizer' },
+      post_processor: null,
+      model: {
+        type: 'WordPiece',
+        vocab: VOCAB,
+        unk_token: '<unk>',
+        continuing_subword_prefix: '##',
+        max_input_chars_per_word: 100,
+      },
+    }),
+    'tokenizer_config.json': { tokenizer_class: 'BertTokenizer' },
+  })
+  const own = {
+    type: 'BertNormalizer',
+    clean_text: true,
+    handle_chinese_chars: true,
+    strip_accents: null,
+    lowercase: true,
+  }
+  for (const normalizer of [null, own]) expect(await ids(bert(normalizer), 'A')).toEqual([[3]])
+  expect(warn).not.toHaveBeenCalled()
+  expect(await ids(bert({ type: 'Sequence', normalizers: [{ type: 'NFC' }] }), 'A')).toEqual([[3]])
+  expect(warn).toHaveBeenCalledExactlyOnceWith(expect.stringMatching(/"Sequence" in .*tokenizer\.json/), {
+    code: 'EMBEDCORE_NORMALIZER_REPLACED',
+  })
+  warn.mockRestore()
 })
 
 test('keys that would make another tokenizer are refused by name', async () => {

@@ -1,0 +1,51 @@
+/** Model directories for tests, written file by file; what is read from them, and how they are refused. */
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { afterAll, beforeAll, expect } from 'vitest'
+import { readModelDirectory } from '../../src/model/directory.js'
+
+let root: string
+/** A directory that ends with the tests of the file. */
+export const scratch = (): string => root
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), 'embedcore-directory-'))
+})
+afterAll(() => rm(root, { recursive: true, force: true }))
+
+export type Files = Record<string, unknown>
+export async function model(files: Files): Promise<string> {
+  const folder = await mkdtemp(join(root, 'model-'))
+  for (const [name, content] of Object.entries(files)) {
+    await mkdir(dirname(join(folder, name)), { recursive: true })
+    await writeFile(
+      join(folder, name),
+      typeof content === 'string' || content instanceof Uint8Array ? content : JSON.stringify(content),
+    )
+  }
+  return folder
+}
+export const read = async (files: Files) => readModelDirectory(await model(files))
+export const refused = async (files: Files, code: string, ...parts: string[]) => {
+  const error = await read(files).then(
+    () => null,
+    (thrown: unknown) => thrown as Error,
+  )
+  expect(error).toMatchObject({ name: 'EmbedCoreError', code })
+  for (const part of parts) expect(error!.message).toContain(part)
+  expect(error!.message.length).toBeLessThan(600)
+}
+
+export const OLD = 'sentence_transformers.models.'
+export const list = (...entries: [path: string, type: string][]) =>
+  entries.map(([path, type], idx) => ({ idx, name: String(idx), path, type: type.includes('.') ? type : OLD + type }))
+/** A transformer directory with the given modules after its pooling. */
+export function stack(after: [string, string][] = [], files: Files = {}): Files {
+  return {
+    'modules.json': list(['', 'Transformer'], ['1_Pooling', 'Pooling'], ...after),
+    'config.json': { model_type: 'bert' },
+    'model.safetensors': '',
+    '1_Pooling/config.json': { word_embedding_dimension: 8, pooling_mode_mean_tokens: true },
+    ...files,
+  }
+}
