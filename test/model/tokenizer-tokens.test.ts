@@ -196,7 +196,7 @@ describe('begin and end tokens', () => {
     await refused(llama({ add_bos_token: true, bos_token: '<begin>' }), mismatch, 'bos_token', '"<begin>"')
   })
 
-  test('another class: a token that tokenizer.json does not add is refused, and the file has its way else', async () => {
+  test('of another class: a token that tokenizer.json does not add is refused, else the file stands', async () => {
     const other = (config: object, ...tokens: string[]) => ({
       ...words({ post_processor: template(...tokens) }),
       'tokenizer_config.json': { tokenizer_class: 'Qwen2Tokenizer', bos_token: '<s>', eos_token: '</s>', ...config },
