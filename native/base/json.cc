@@ -13,7 +13,9 @@ Json::Json(Json&&) noexcept = default;
 Json& Json::operator=(Json&&) noexcept = default;
 Json::~Json() = default;
 
-Json Json::parse(std::string_view text, const std::string& where) { return JsonParser(text, where).document(); }
+Json Json::parse(std::string_view text, const std::string& where, Duplicates duplicates) {
+  return JsonParser(text, where, duplicates).document();
+}
 
 bool Json::is_array() const {
   const auto* container = std::get_if<std::unique_ptr<Container>>(&value_);

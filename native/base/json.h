@@ -1,7 +1,8 @@
 // An immutable JSON document. The parser is strict RFC 8259 with one liberty, the tokens NaN, Infinity and -Infinity
-// that Python writes, and four limits: 64 levels of nesting, 4 Mi values, no duplicate keys, and text that is UTF-8 (a
-// lone surrogate escape is refused). Parse errors are Code::kInvalidFile "<where>: line L column C: ..."; accessors of
-// a value of the wrong type throw Code::kInvalidConfig with the path of the value.
+// that Python writes, and four limits: 64 levels of nesting, 4 Mi values, no duplicate keys (unless the caller lets the
+// last one count), and text that is UTF-8 (a lone surrogate escape is refused). Parse errors are Code::kInvalidFile
+// "<where>: line L column C: ..."; accessors of a value of the wrong type throw Code::kInvalidConfig with the path of
+// the value.
 #pragma once
 
 #include <cstdint>
@@ -19,8 +20,11 @@ class Json {
   using Array = std::vector<Json>;
   using Object = std::vector<std::pair<std::string, Json>>;  // in the order of the file
 
+  // A key that one object has twice: refused, or as in Python's json the last one counts.
+  enum class Duplicates { kRefused, kLastCounts };
+
   // `where` names the text in errors, usually the file's path.
-  static Json parse(std::string_view text, const std::string& where);
+  static Json parse(std::string_view text, const std::string& where, Duplicates duplicates = Duplicates::kRefused);
 
   // A value knows the container that holds it, so that it can tell its path; hence no copies.
   Json(Json&&) noexcept;

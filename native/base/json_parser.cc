@@ -144,7 +144,7 @@ Json JsonParser::object(const Json::Container* home, int depth) {
 }
 
 void JsonParser::index_keys(Json::Container& container, const std::vector<size_t>& positions) {
-  const Json::Object& members = container.members;
+  Json::Object& members = container.members;
   std::vector<uint32_t> order(members.size());
   std::iota(order.begin(), order.end(), 0u);
   std::sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) {
@@ -153,8 +153,18 @@ void JsonParser::index_keys(Json::Container& container, const std::vector<size_t
   });
   const auto twin = std::adjacent_find(order.begin(), order.end(),
                                        [&](uint32_t a, uint32_t b) { return members[a].first == members[b].first; });
-  if (twin != order.end())
-    refuse(positions[*(twin + 1)], "the key " + quote(members[*twin].first) + " appears twice in one object");
+  if (twin != order.end()) {
+    if (duplicates_ == Json::Duplicates::kRefused)
+      refuse(positions[*(twin + 1)], "the key " + quote(members[*twin].first) + " appears twice in one object");
+    std::vector<bool> superseded(members.size());
+    for (size_t i = 0; i + 1 < order.size(); ++i)
+      superseded[order[i]] = members[order[i]].first == members[order[i + 1]].first;
+    Json::Object kept;
+    for (size_t i = 0; i < members.size(); ++i)
+      if (!superseded[i]) kept.push_back(std::move(members[i]));
+    members = std::move(kept);
+    return index_keys(container, positions);
+  }
   if (members.size() > kLinearKeys) container.by_key = std::move(order);
 }
 

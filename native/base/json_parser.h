@@ -18,7 +18,8 @@ struct Json::Container {
 
 class JsonParser {
  public:
-  JsonParser(std::string_view text, const std::string& where) : text_(text), where_(where) {}
+  JsonParser(std::string_view text, const std::string& where, Json::Duplicates duplicates)
+      : text_(text), where_(where), duplicates_(duplicates) {}
   Json document();
 
  private:
@@ -43,6 +44,7 @@ class JsonParser {
 
   std::string_view text_;
   const std::string& where_;
+  const Json::Duplicates duplicates_;
   size_t at_ = 0;
   size_t values_ = 0;
 };

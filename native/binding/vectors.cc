@@ -92,13 +92,13 @@ Napi::Value quantize(const Napi::CallbackInfo& info) {
                  [=, &backend](int64_t slice, Stream& stream) {
                    const int64_t begin = slice * slice_rows;
                    check_status(backend.quantize(stream, {.precision = precision,
-                                                   .x = data.data + begin * width,
-                                                   .rows = std::min(slice_rows, rows - begin),
-                                                   .width = width,
-                                                   .minimum = minimum,
-                                                   .maximum = minimum ? minimum + width : nullptr,
-                                                   .y = out + begin * columns}),
-                         stream, "quantize");
+                                                          .x = data.data + begin * width,
+                                                          .rows = std::min(slice_rows, rows - begin),
+                                                          .width = width,
+                                                          .minimum = minimum,
+                                                          .maximum = minimum ? minimum + width : nullptr,
+                                                          .y = out + begin * columns}),
+                                stream, "quantize");
                  });
   });
 }
@@ -148,14 +148,14 @@ Napi::Value similarity(const Napi::CallbackInfo& info) {
                  [=, &backend](int64_t slice, Stream& stream) {
                    const int64_t i = slice / slices_b * kSliceRowsA, j = slice % slices_b * kSliceRowsB;
                    check_status(backend.similarity(stream, {.kind = kind,
-                                                     .a = a.data + i * width,
-                                                     .b = b.data + j * width,
-                                                     .rows_a = std::min(kSliceRowsA, rows_a - i),
-                                                     .rows_b = std::min(kSliceRowsB, rows_b - j),
-                                                     .width = width,
-                                                     .y = out + i * rows_b + j,
-                                                     .y_stride = rows_b}),
-                         stream, "similarity");
+                                                            .a = a.data + i * width,
+                                                            .b = b.data + j * width,
+                                                            .rows_a = std::min(kSliceRowsA, rows_a - i),
+                                                            .rows_b = std::min(kSliceRowsB, rows_b - j),
+                                                            .width = width,
+                                                            .y = out + i * rows_b + j,
+                                                            .y_stride = rows_b}),
+                                stream, "similarity");
                  });
   });
 }

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/mapped_file.h"
+#include "model/quantised.h"
 #include "ops/embed.h"
 #include "ops/fuse.h"
 
@@ -18,10 +19,11 @@ std::shared_ptr<const TransformerEncoder> TransformerEncoder::load(const std::st
   const std::string config_path = directory + "/config.json";
   const auto config_file = MappedFile::open(config_path);
   std::shared_ptr<TransformerEncoder> encoder(new TransformerEncoder(device, dtype));
-  encoder->config_ = parse_model_config(Json::parse(config_file->text(), config_path));
+  encoder->config_ = parse_model_config(Json::parse(config_file->text(), config_path, Json::Duplicates::kLastCounts));
   const ModelConfig& config = encoder->config_;
 
   const auto files = WeightFiles::open(directory);
+  refuse_quantised_weights(*files);
   const TensorReader reader(device, files, directory, config.names.prefixes, config.input.tables.front().name,
                             keep_loading);
   encoder->file_dtype_ = dtype_name(reader.find(config.input.tables.front().name).dtype);

@@ -43,6 +43,14 @@ export async function planFiles(
     ? parseModules(repository, await readJson('modules.json'))
     : [{ path: '', kind: 'Transformer' }]
   const first = modules[0]!
+  const adapter = inside(first.path, 'adapter_config.json')
+  if (paths.has(adapter)) {
+    throw new EmbedCoreError(
+      'ERR_EMBEDCORE_UNSUPPORTED_MODEL',
+      `Expected a model without an adapter but found ${adapter} in the hub repository "${repository}": adapters are ` +
+        'not supported. Merge it in Python with peft (model.merge_and_unload(), then save_pretrained) and load the result',
+    )
+  }
   if (first.kind === 'Transformer' && !paths.has(inside(first.path, 'config.json'))) {
     throw new EmbedCoreError(
       'ERR_EMBEDCORE_UNSUPPORTED_MODEL',

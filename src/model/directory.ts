@@ -18,6 +18,7 @@ import {
   readModule,
   readModuleList,
   readPooling,
+  refuseAdapter,
   requireWeights,
   unsupportedModule,
 } from './modules.js'
@@ -26,20 +27,20 @@ import { readTransformerSettings, type TransformerSettings } from './transformer
 
 export interface ModelDescription {
   kind: 'transformer' | 'static'
-  /** Where config.json, weights and tokenizer of the first module lie. */
+  /** The directory of the first module's config.json, weights and tokenizer. */
   directory: string
   root: string
   /** null for static models, which always take the mean. */
   pooling: { modes: PoolingMode[]; includePrompt: boolean } | null
   layerWeights: RawLayerWeights | null
-  /** Behind the pooling, in order. */
+  /** After the pooling, in order. */
   modules: RawModule[]
   prompts: Record<string, string>
   defaultPromptName: string | null
   similarity: SimilarityName
   /** Tokens a text is cut to by the model's own files; null = they do not say. */
   maxTokens: number | null
-  /** sentence-transformers' own switch; tokenizer_config.json is the tokenizer's affair. */
+  /** `do_lower_case` of sentence-transformers; that of tokenizer_config.json is read with the tokenizer. */
   lowerCase: boolean | null
   /** `truncate_dim` of the model: dimensions kept when a call names none; null = all. */
   dimensions: number | null
@@ -75,15 +76,16 @@ async function describeModules(root: string, list: ModuleEntry[]): Promise<Model
     return { ...general, ...staticModel(root, first!.directory), modules: await readModules(rest) }
   }
   if (first!.kind !== 'Transformer') throw unsupportedModule(first!.type, ' as the first module')
+  await refuseAdapter(first!.directory)
   const settings = await readTransformerSettings(first!.directory)
   await requireWeights(first!.directory, WEIGHT_FILES)
-  const { layerWeights, pooling, behind } = await splitStack(root, rest, settings)
+  const { layerWeights, pooling, after } = await splitStack(root, rest, settings)
   return {
     ...general,
     ...transformerModel(root, first!.directory, settings),
     pooling,
     layerWeights,
-    modules: await readModules(behind),
+    modules: await readModules(after),
   }
 }
 
@@ -91,22 +93,34 @@ async function splitStack(
   root: string,
   rest: ModuleEntry[],
   settings: TransformerSettings,
-): Promise<{ layerWeights: RawLayerWeights | null; pooling: Pooling; behind: ModuleEntry[] }> {
-  const behind = [...rest]
+): Promise<{ layerWeights: RawLayerWeights | null; pooling: Pooling; after: ModuleEntry[] }> {
+  const after = [...rest]
   let layerWeights: RawLayerWeights | null = null
-  if (behind[0]?.kind === 'WeightedLayerPooling') {
-    layerWeights = await readLayerWeights(behind.shift()!.directory)
+  if (after[0]?.kind === 'WeightedLayerPooling') {
+    layerWeights = await readLayerWeights(after.shift()!.directory)
     // Without hidden states the reference hands the last layer through, whatever the weights say.
     if (!settings.outputHiddenStates) layerWeights = null
   }
-  const next = behind.shift()
+  const next = after.shift()
   if (next === undefined)
     throw new EmbedCoreError(
       'ERR_EMBEDCORE_INVALID_CONFIG',
-      `${path.join(root, 'modules.json')} has no Pooling module behind its Transformer`,
+      `Expected a Pooling module after the Transformer in ${path.join(root, 'modules.json')} but found none`,
     )
   if (next.kind !== 'Pooling') throw unsupportedModule(next.type, ' between the Transformer and its Pooling')
-  return { layerWeights, pooling: await readPooling(next.directory), behind }
+  let pooling = await readPooling(next.directory)
+  // A later Pooling reads the tokens again and replaces the sentence embedding, whatever the modules before it made of
+  // it. They are read all the same, so that one that is not supported is refused.
+  for (let last = lastPooling(after); last >= 0; last = lastPooling(after)) {
+    const [replacement] = after.splice(last, 1)
+    await readModules(after.splice(0, last).filter(({ kind }) => kind !== 'Pooling'))
+    pooling = await readPooling(replacement!.directory)
+  }
+  return { layerWeights, pooling, after }
+}
+
+function lastPooling(entries: ModuleEntry[]): number {
+  return entries.findLastIndex(({ kind }) => kind === 'Pooling')
 }
 
 async function readModules(entries: ModuleEntry[]): Promise<RawModule[]> {
@@ -128,10 +142,12 @@ async function describeBareDirectory(root: string): Promise<ModelDescription> {
     const modules: RawModule[] = config?.flag('normalize', false) ? [{ type: 'normalize' }] : []
     return { ...general, ...staticModel(root, root), modules }
   }
+  await refuseAdapter(root)
   if (config === null) {
     throw new EmbedCoreError(
       'ERR_EMBEDCORE_NOT_FOUND',
-      `${root} holds neither modules.json (sentence-transformers) nor config.json (Hugging Face), so it is not a model directory`,
+      `Expected modules.json (sentence-transformers) or config.json (Hugging Face) in ${root} but found neither, so it ` +
+        'is not a model directory',
     )
   }
   await requireWeights(root, WEIGHT_FILES)
@@ -149,7 +165,8 @@ async function describeBareDirectory(root: string): Promise<ModelDescription> {
 function isCausalLanguageModel(config: Fields): boolean {
   const architectures = config.raw('architectures')
   const first = Array.isArray(architectures) ? architectures[0] : undefined
-  return typeof first === 'string' && first.endsWith('ForCausalLM') && config.raw('is_causal') !== false
+  const causal = config.raw('is_causal')
+  return typeof first === 'string' && first.endsWith('ForCausalLM') && (causal === undefined || Boolean(causal))
 }
 
 function staticModel(root: string, directory: string) {
@@ -176,7 +193,7 @@ async function readGeneral(root: string) {
   if (modelType !== 'SentenceTransformer') {
     throw new EmbedCoreError(
       'ERR_EMBEDCORE_UNSUPPORTED_MODEL',
-      `${config.file} says the model is a ${show(modelType)}; only "SentenceTransformer" is supported`,
+      `Expected "SentenceTransformer" for "model_type" in ${config.file} but found ${show(modelType)}`,
     )
   }
   const similarity =

@@ -66,11 +66,28 @@ function moduleDirectory(root: string, fields: Fields): string {
   return path.join(root, given)
 }
 
+/**
+ * An adapter changes the weights beside it, or those of another model. transformers and sentence-transformers apply it
+ * without being told to.
+ */
+export async function refuseAdapter(directory: string): Promise<void> {
+  const adapter = await readFields(path.join(directory, 'adapter_config.json'))
+  if (adapter === null) return
+  const base = adapter.raw('base_model_name_or_path')
+  const kind = adapter.raw('peft_type')
+  throw new EmbedCoreError(
+    'ERR_EMBEDCORE_UNSUPPORTED_MODEL',
+    `Expected a model without an adapter but found ${adapter.file} (${show(kind)} of ${show(base)}): adapters are not ` +
+      'supported. Merge it in Python with peft (model.merge_and_unload(), then save_pretrained) and load the result',
+  )
+}
+
 /** Refused by name, with what is supported. */
 export function unsupportedModule(type: string, detail = ''): EmbedCoreError {
   return new EmbedCoreError(
     'ERR_EMBEDCORE_UNSUPPORTED_MODULE',
-    `The module ${show(type)} is not supported${detail}. Supported are Transformer, StaticEmbedding, WeightedLayerPooling, Pooling, Dense, LayerNorm, Normalize and Dropout`,
+    `The module ${show(type)} is not supported${detail}. Supported are Transformer, StaticEmbedding, ` +
+      'WeightedLayerPooling, Pooling, Dense, LayerNorm, Normalize and Dropout',
   )
 }
 
@@ -90,6 +107,8 @@ const POOLING_NAMES: Readonly<Record<string, PoolingMode>> = {
 
 export async function readPooling(directory: string): Promise<Pooling> {
   const config = await requiredConfig(directory, 'Pooling')
+  // The one field without a default: the reference refuses a configuration that lacks it, an empty one for instance.
+  if (!config.has('embedding_dimension')) config.requiredInteger('word_embedding_dimension')
   return { modes: poolingModes(config), includePrompt: config.flag('include_prompt', true) }
 }
 
@@ -124,7 +143,7 @@ export async function readLayerWeights(directory: string): Promise<RawLayerWeigh
   return { directory, layerStart }
 }
 
-/** A module behind the pooling; null = nothing to do at inference. */
+/** A module after the pooling; null = nothing to do at inference. */
 export async function readModule({ kind, type, directory }: ModuleEntry): Promise<RawModule | null> {
   switch (kind) {
     case 'Dense':
@@ -182,7 +201,8 @@ function activation(config: Fields, type: string): Activation {
   if (name.startsWith('torch.nn.') && Object.hasOwn(ACTIVATIONS, last)) return ACTIVATIONS[last]!
   throw unsupportedModule(
     type,
-    `: its activation_function ${show(name)} in ${config.file} is none of torch.nn's ${Object.keys(ACTIVATIONS).join(', ')}`,
+    `: expected one of torch.nn's ${Object.keys(ACTIVATIONS).join(', ')} for "activation_function" in ${config.file} ` +
+      `but found ${show(name)}`,
   )
 }
 
@@ -212,7 +232,8 @@ export async function requireWeights(
     (await exists(path.join(directory, 'pytorch_model.bin'))) ||
     (await exists(path.join(directory, 'pytorch_model.bin.index.json')))
   const advice = other
-    ? '; it has pytorch_model.bin only: open it in Python and save it again with save_pretrained(…, safe_serialization=True)'
+    ? '; it has pytorch_model.bin only: open it in Python and save it again with ' +
+      'save_pretrained(…, safe_serialization=True)'
     : ''
   throw new EmbedCoreError('ERR_EMBEDCORE_NOT_FOUND', `No ${accepted.join(' or ')} in ${directory}${advice}`)
 }

@@ -1,15 +1,18 @@
 /**
  * The tokenizer of a model directory, built as transformers and sentence-transformers build it: tokenizer.json (or a
  * BERT vocab.txt), then what tokenizer_config.json and the model's own settings say about letter case, accents and
- * Chinese characters.
- * Fixed padding and truncation inside tokenizer.json are switched off; they are the caller's affair.
+ * Chinese characters, and the tokens that the other files add.
+ * Fixed padding and truncation inside tokenizer.json are switched off: truncation is done in tokenizer.ts.
  */
 import path from 'node:path'
 import { bertNormalizer, lowercase, type Normalizer, sequenceNormalizer, Tokenizer } from 'tokenizers'
 import { EmbedCoreError } from '../core/errors.js'
-import type { ModelKind, Side } from '../core/names.js'
-import { reason } from '../core/show.js'
 import { Fields, type JsonValue, LARGEST_INTEGER, parseJson, readFields, readText } from '../core/json-file.js'
+import type { ModelKind, Side } from '../core/names.js'
+import { reason, show } from '../core/show.js'
+import { type AddedTokenEntry, addNamed, addNumbered, fileTokens, readAddedTokens } from './added-tokens.js'
+import { applyPrefixSpace } from './prefix-space.js'
+import { applyBeginAndEnd } from './specials.js'
 
 export interface LoadedTokenizer {
   tokenizer: Tokenizer
@@ -39,7 +42,9 @@ const LONGEST_TOKENIZER = 256 * 1024 * 1024
 
 export async function loadTokenizer(directory: string, settings: TokenizerSettings): Promise<LoadedTokenizer> {
   const config = await readFields(path.join(directory, 'tokenizer_config.json'))
-  const bert = settings.kind === 'transformer' && BERT_CLASSES.has(await tokenizerClass(directory, config))
+  if (config !== null && settings.kind === 'transformer') refuseOtherTokenizer(config)
+  const className = await tokenizerClass(directory, config)
+  const bert = settings.kind === 'transformer' && BERT_CLASSES.has(className)
   const file = path.join(directory, 'tokenizer.json')
   let text = await readText(file, LONGEST_TOKENIZER)
   let source = file
@@ -58,10 +63,47 @@ export async function loadTokenizer(directory: string, settings: TokenizerSettin
   const tokenizer = build(text, source)
   tokenizer.disablePadding()
   tokenizer.disableTruncation()
-  if (settings.kind === 'transformer') correctNormalizer(tokenizer, json, config, bert, settings.lowerCase === true)
+  const known = ids(json)
+  if (settings.kind === 'transformer') {
+    correctNormalizer(tokenizer, json, config, bert, settings.lowerCase === true)
+    applyPrefixSpace(tokenizer, json, config, className)
+    const tokens = await readAddedTokens(directory, config)
+    const numbered = addNumbered(tokenizer, json, tokens)
+    note(tokenizer, known, numbered)
+    await applyBeginAndEnd({ tokenizer, file: source, maxId: known.maxId, config, className, roles: tokens.roles })
+    note(tokenizer, known, addNamed(tokenizer, json, tokens))
+  }
   const side = config?.text('truncation_side', null) ?? stored?.side ?? 'right'
   if (side !== 'right' && side !== 'left') return config!.refuse('truncation_side', '"right" or "left"')
-  return { tokenizer, file: source, truncationSide: side, stored, unknownId: unknownId(tokenizer, json), ...ids(json) }
+  return { tokenizer, file: source, truncationSide: side, stored, unknownId: unknownId(tokenizer, json), ...known }
+}
+
+/** Keys that would make another tokenizer of the files. */
+function refuseOtherTokenizer(config: Fields): void {
+  const refuse = (key: string, expected: string): never => {
+    throw new EmbedCoreError(
+      'ERR_EMBEDCORE_UNSUPPORTED_MODEL',
+      `Expected ${expected} for "${key}" in ${config.file} but found ${show(config.raw(key))}`,
+    )
+  }
+  const map = config.raw('auto_map')
+  const code = Array.isArray(map) ? map : typeof map === 'object' && map !== null ? map['AutoTokenizer'] : map
+  if (code !== undefined && code !== null)
+    refuse('auto_map', "no tokenizer code of the model's own (remove the key if tokenizer.json gives the same tokens)")
+  if (config.flag('split_special_tokens', false)) refuse('split_special_tokens', 'false')
+  const files = config.raw('fast_tokenizer_files')
+  if (Array.isArray(files) && files.some((name) => name !== 'tokenizer.json'))
+    refuse('fast_tokenizer_files', '"tokenizer.json" alone')
+}
+
+/** Keeps the largest id and the special ids true after tokens were added. */
+function note(tokenizer: Tokenizer, known: ReturnType<typeof ids>, added: AddedTokenEntry[]): void {
+  for (const { content, special } of added) {
+    const id = tokenizer.tokenToId(content)
+    if (id === null) continue
+    known.maxId = Math.max(known.maxId, id)
+    if (special) known.specialIds.add(id)
+  }
 }
 
 function build(text: string, file: string): Tokenizer {
@@ -77,7 +119,8 @@ function build(text: string, file: string): Tokenizer {
 }
 
 function missing(directory: string): EmbedCoreError {
-  const advice = `make one in Python with AutoTokenizer.from_pretrained(${JSON.stringify(directory)}).save_pretrained(${JSON.stringify(directory)})`
+  const place = JSON.stringify(directory)
+  const advice = `make one in Python with AutoTokenizer.from_pretrained(${place}).save_pretrained(${place})`
   return new EmbedCoreError('ERR_EMBEDCORE_NOT_FOUND', `No tokenizer.json in ${directory}; ${advice}`)
 }
 
@@ -99,6 +142,9 @@ const BERT_CLASSES = new Set(
     'SqueezeBert',
   ].map((name) => `${name}Tokenizer`),
 )
+
+/** Model types whose tokenizer is Llama's when the files name no class. */
+const LLAMA_MODEL_TYPES = new Set(['llama', 'mistral'])
 
 /**
  * Model types that use BertTokenizer when the files name no class; for mpnet it is MPNetTokenizer, to the same effect.
@@ -126,7 +172,10 @@ async function tokenizerClass(directory: string, config: Fields | null): Promise
   const model = await readFields(path.join(directory, 'config.json'))
   const named = config?.text('tokenizer_class', null) ?? model?.text('tokenizer_class', null) ?? null
   if (named !== null) return named.replace(/Fast$/, '')
-  return BERT_MODEL_TYPES.has(model?.text('model_type', '') ?? '') ? 'BertTokenizer' : ''
+  const type = model?.text('model_type', '') ?? ''
+  if (LLAMA_MODEL_TYPES.has(type)) return 'LlamaTokenizer'
+  if (type === 'roberta') return 'RobertaTokenizer'
+  return BERT_MODEL_TYPES.has(type) ? 'BertTokenizer' : ''
 }
 
 function correctNormalizer(
@@ -136,13 +185,27 @@ function correctNormalizer(
   bert: boolean,
   lowerCase: boolean,
 ): void {
-  if (bert && (json.fields('model')?.text('type', 'WordPiece') ?? 'WordPiece') === 'WordPiece')
+  if (bert && (json.fields('model')?.text('type', 'WordPiece') ?? 'WordPiece') === 'WordPiece') {
+    warnOfReplacement(json)
     tokenizer.setNormalizer(bertNormalizerOf(config))
+  }
   const current = tokenizer.getNormalizer()
   // sentence-transformers looks for a Lowercase step only, so one is put before a BertNormalizer that lowercases too.
   // Both agree then.
   if (lowerCase && !hasLowercase(json, bert))
     tokenizer.setNormalizer(current === null ? lowercase() : sequenceNormalizer([lowercase(), current]))
+}
+
+/** transformers 4 keeps a normalizer that is not BERT's own, 5 replaces it; so the file may not mean what is done. */
+function warnOfReplacement(json: Fields): void {
+  const type = json.fields('normalizer')?.raw('type')
+  if (type === undefined || type === 'BertNormalizer') return
+  process.emitWarning(
+    `The normalizer ${show(type)} in ${json.file} is replaced by the one of BERT, as transformers 5 does for a BERT ` +
+      'tokenizer. If the model was trained with the one in the file, set "tokenizer_class" in tokenizer_config.json to ' +
+      '"PreTrainedTokenizerFast".',
+    { code: 'EMBEDCORE_NORMALIZER_REPLACED' },
+  )
 }
 
 function bertNormalizerOf(config: Fields | null): Normalizer {
@@ -195,13 +258,9 @@ function ids(json: Fields): { maxId: number; specialIds: Set<number> } {
   if (Array.isArray(vocabulary)) maxId = vocabulary.length - 1
   else if (typeof vocabulary === 'object' && vocabulary !== null)
     for (const id of Object.values(vocabulary)) if (typeof id === 'number' && id > maxId) maxId = id
-  const added = json.raw('added_tokens')
-  for (const entry of Array.isArray(added) ? added : []) {
-    const token = Fields.of(entry, json.file, '"added_tokens"')
-    const id = token.integer('id', null, 0)
-    if (id === null) continue
+  for (const { id, special } of fileTokens(json)) {
     if (id > maxId) maxId = id
-    if (token.raw('special') === true) specialIds.add(id)
+    if (special) specialIds.add(id)
   }
   // Ids are int32 from here on; the library itself would take uint32.
   if (maxId > LARGEST_INTEGER)

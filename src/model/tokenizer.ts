@@ -10,6 +10,7 @@ import { EmbedCoreError } from '../core/errors.js'
 import type { ModelKind, Side } from '../core/names.js'
 import { clip, reason, show } from '../core/show.js'
 import { codePointMap, writeOffsets } from './offsets.js'
+import { type SpecialsAround, specialsAround } from './specials.js'
 import { type LoadedTokenizer, loadTokenizer } from './tokenizer-files.js'
 import type { UnknownTokens } from './unknown-tokens.js'
 
@@ -89,7 +90,7 @@ export class TextTokenizer {
     private readonly loaded: LoadedTokenizer,
     private readonly kind: ModelKind,
     maxTokens: number | null,
-    around: { before: number[]; after: number[] },
+    around: SpecialsAround,
   ) {
     this.baseVocabSize = loaded.tokenizer.getVocabSize(false)
     this.maxId = loaded.maxId
@@ -204,38 +205,6 @@ function nextPiece(texts: readonly string[], start: number, prompt: string): str
     inputs.push(input)
   }
   return inputs
-}
-
-/** Special tokens are those that belong to no sequence in the encoding of a text with at least one other token. */
-async function specialsAround({
-  tokenizer,
-  file,
-  maxId,
-}: LoadedTokenizer): Promise<{ before: number[]; after: number[] }> {
-  for (const probe of ['a', '0', '.', '的', '']) {
-    let encoding
-    try {
-      encoding = await tokenizer.encode(probe, null, { addSpecialTokens: true })
-    } catch (error) {
-      throw new EmbedCoreError(
-        'ERR_EMBEDCORE_INVALID_FILE',
-        `The tokenizer in ${file} cannot encode ${show(probe)}: ${reason(error)}`,
-        { cause: error },
-      )
-    }
-    const ids = encoding.getIds()
-    const strange = ids.find((id) => !(id >= 0 && id <= maxId))
-    if (strange !== undefined)
-      throw new EmbedCoreError(
-        'ERR_EMBEDCORE_INVALID_FILE',
-        `Expected ids of the vocabulary (0 to ${maxId}) for the post-processor in ${file} but found ${strange}`,
-      )
-    const own = encoding.getSequenceIds().map((sequence) => sequence !== null && sequence !== undefined)
-    if (own.includes(true))
-      return { before: ids.slice(0, own.indexOf(true)), after: ids.slice(own.lastIndexOf(true) + 1) }
-    if (probe === '') return { before: ids, after: [] }
-  }
-  throw new EmbedCoreError('ERR_EMBEDCORE_INTERNAL', 'unreachable')
 }
 
 /**

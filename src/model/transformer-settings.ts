@@ -73,7 +73,10 @@ function modelMaxLength(tokenizerConfig: Fields | null): number | null {
 const HARMLESS = new Set([
   'attn_implementation',
   'cache_dir',
+  'device_map',
   'dtype',
+  'local_files_only',
+  'low_cpu_mem_usage',
   'model_max_length',
   'output_attentions',
   'output_hidden_states',
@@ -98,7 +101,7 @@ function refuseOtherBehaviour(settings: Fields): void {
   }
   for (const what of ['config', 'model', 'tokenizer'] as const) {
     for (const fields of argumentsOf(settings, what)) {
-      const key = fields.keys.find((name) => !HARMLESS.has(name))
+      const key = fields.keys.find((name) => !HARMLESS.has(name) && fields.has(name))
       if (key !== undefined) refuse(`${what} argument ${show(key)}`, fields.raw(key))
     }
   }
@@ -108,7 +111,7 @@ function refuseOtherBehaviour(settings: Fields): void {
   ] as const) {
     if (settings.text(key, usual) !== usual) refuse(key, settings.raw(key))
   }
-  for (const key of ['query_expansion', 'query_length', 'document_length'])
+  for (const key of ['query_expansion', 'query_length', 'document_length', 'tokenizer_name_or_path'])
     if (settings.has(key)) refuse(key, settings.raw(key))
   refuseOtherModality(settings, refuse)
 }

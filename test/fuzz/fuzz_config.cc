@@ -7,7 +7,8 @@
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace embedcore;
   return run_parser({Code::kInvalidFile, Code::kInvalidConfig, Code::kUnsupportedModel}, [&] {
-    const ModelConfig model = parse_model_config(Json::parse(as_text(data, size), "config.json"));
+    const ModelConfig model =
+        parse_model_config(Json::parse(as_text(data, size), "config.json", Json::Duplicates::kLastCounts));
     auto product = [](const char* what, int64_t a, int64_t b) {
       int64_t result = 0;
       if (a < 0 || b < 0 || __builtin_mul_overflow(a, b, &result) || result > int64_t{1} << 40)

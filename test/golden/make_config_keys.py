@@ -15,13 +15,31 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from common import HERE, write_json
 
-MODEL_TYPES = ["bert", "camembert", "distilbert", "llama", "mistral", "modernbert", "mpnet", "qwen2", "qwen3", "roberta",
-               "xlm-roberta"]
+MODEL_TYPES = [
+    "bert",
+    "camembert",
+    "distilbert",
+    "llama",
+    "mistral",
+    "modernbert",
+    "mpnet",
+    "qwen2",
+    "qwen3",
+    "roberta",
+    "xlm-roberta",
+]
 SHARED = ["transformers.modeling_rope_utils", "transformers.masking_utils"]
 READS = [r"\bconfig\.([a-z]\w+)", r"getattr\((?:self\.)?config, \"([a-z]\w+)\"", r"kwargs\.(?:pop|get)\(\"([a-z]\w+)\""]
 # What these patterns find beside configuration fields: methods, and names in error messages and comments.
-NOT_FIELDS = {"allow_is_causal_skip", "default_theta", "get_text_config", "is_heterogeneous", "json",
-              "standardize_rope_params", "validate_rope"}
+NOT_FIELDS = {
+    "allow_is_causal_skip",
+    "default_theta",
+    "get_text_config",
+    "is_heterogeneous",
+    "json",
+    "standardize_rope_params",
+    "validate_rope",
+}
 
 
 def found(source):
@@ -35,7 +53,9 @@ def source_of(name):
 def keys_of(model_type):
     config = CONFIG_MAPPING[model_type]
     names = {field.name for field in dataclasses.fields(config)} | set(config.attribute_map)
-    names |= found(inspect.getsource(config)) | found(source_of(config.__module__.replace("configuration_", "modeling_")))
+    names |= found(inspect.getsource(config)) | found(
+        source_of(config.__module__.replace("configuration_", "modeling_"))
+    )
     names |= {name for name, value in vars(config).items() if isinstance(value, property)}
     return names
 

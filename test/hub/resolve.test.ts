@@ -189,6 +189,12 @@ describe('a download', () => {
       { 'config.json': '{}', 'tokenizer.json': '{}', 'pytorch_model.bin': 'x', 'training_args.bin': 'x' },
       /^Expected model\.safetensors .* but found pytorch_model\.bin, which/,
     ],
+    [
+      'an adapter',
+      { ...SENTENCE_MODEL, 'adapter_config.json': '{"peft_type":"LORA"}', 'adapter_model.safetensors': 'x' },
+      /adapter_config\.json .*merge_and_unload/,
+    ],
+    ['an adapter alone', { 'adapter_config.json': '{}', 'adapter_model.safetensors': 'x' }, /merge_and_unload/],
     ['no config', { 'README.md': '# data' }, /^Expected config\.json or modules\.json .* but found none$/],
     [
       'a module with other weights only',

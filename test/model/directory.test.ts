@@ -4,7 +4,7 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { readModelDirectory } from '../../src/model/directory.js'
-import { list, read, refused, safetensors, stack, type Files, root } from '../support/model-files.js'
+import { list, read, refused, safetensors, stack, scratch, type Files } from '../support/model-files.js'
 
 const MODELS = '../shared/models'
 const present = existsSync(MODELS)
@@ -107,9 +107,10 @@ describe('layouts', () => {
     expect(await plain({ model_type: 'qwen2', architectures: ['Qwen2ForCausalLM'] })).toMatchObject({
       pooling: { modes: ['lasttoken'] },
     })
-    expect(await plain({ model_type: 'qwen2', architectures: ['Qwen2ForCausalLM'], is_causal: false })).toMatchObject({
-      pooling: { modes: ['mean'] },
-    })
+    for (const is_causal of [false, null, 0])
+      expect(await plain({ model_type: 'qwen2', architectures: ['Qwen2ForCausalLM'], is_causal })).toMatchObject({
+        pooling: { modes: ['mean'] },
+      })
     expect(
       await plain(
         { model_type: 'bert' },
@@ -119,9 +120,11 @@ describe('layouts', () => {
   })
 
   test('nothing there', async () => {
-    await expect(readModelDirectory(join(root, 'absent'))).rejects.toMatchObject({ code: 'ERR_EMBEDCORE_NOT_FOUND' })
-    await writeFile(join(root, 'file'), '')
-    await expect(readModelDirectory(join(root, 'file'))).rejects.toMatchObject({ code: 'ERR_EMBEDCORE_NOT_FOUND' })
+    await expect(readModelDirectory(join(scratch(), 'absent'))).rejects.toMatchObject({
+      code: 'ERR_EMBEDCORE_NOT_FOUND',
+    })
+    await writeFile(join(scratch(), 'file'), '')
+    await expect(readModelDirectory(join(scratch(), 'file'))).rejects.toMatchObject({ code: 'ERR_EMBEDCORE_NOT_FOUND' })
     await refused({}, 'ERR_EMBEDCORE_NOT_FOUND', 'modules.json')
     await refused(
       { 'config.json': { model_type: 'bert' }, 'pytorch_model.bin': '' },
@@ -149,30 +152,31 @@ describe('modules', () => {
     })
 
   test('pooling keys, old and new', async () => {
-    const modes = async (config: object) => (await read(stack([], { '1_Pooling/config.json': config }))).pooling!.modes
+    const modes = async (config: object) =>
+      (await read(stack([], { '1_Pooling/config.json': { word_embedding_dimension: 8, ...config } }))).pooling!.modes
     expect(
       await modes({ pooling_mode_lasttoken: true, pooling_mode_cls_token: true, pooling_mode_mean_tokens: false }),
     ).toEqual(['cls', 'lasttoken'])
     expect(await modes({ pooling_mode_cls_token: false })).toEqual(['mean'])
     expect(await modes({ pooling_mode: 'weightedmean', pooling_mode_cls_token: true })).toEqual(['weightedmean'])
     await refused(
-      stack([], { '1_Pooling/config.json': { pooling_mode: 'median' } }),
+      stack([], { '1_Pooling/config.json': { embedding_dimension: 8, pooling_mode: 'median' } }),
       'ERR_EMBEDCORE_INVALID_CONFIG',
       '"median"',
       '1_Pooling',
     )
     await refused(
-      stack([], { '1_Pooling/config.json': { pooling_mode: [] } }),
+      stack([], { '1_Pooling/config.json': { embedding_dimension: 8, pooling_mode: [] } }),
       'ERR_EMBEDCORE_INVALID_CONFIG',
       'pooling_mode',
     )
     await refused(
-      stack([], { '1_Pooling/config.json': { pooling_mode_mean_tokens: 'yes' } }),
+      stack([], { '1_Pooling/config.json': { embedding_dimension: 8, pooling_mode_mean_tokens: 'yes' } }),
       'ERR_EMBEDCORE_INVALID_CONFIG',
       '"yes"',
     )
     await refused(
-      stack([], { '1_Pooling/config.json': { pooling_mode_new_tokens: true } }),
+      stack([], { '1_Pooling/config.json': { embedding_dimension: 8, pooling_mode_new_tokens: true } }),
       'ERR_EMBEDCORE_INVALID_CONFIG',
       'pooling_mode_new_tokens',
     )
@@ -261,17 +265,7 @@ describe('modules', () => {
   })
 
   test('what is not supported is named, never skipped', async () => {
-    for (const name of [
-      'CNN',
-      'LSTM',
-      'BoW',
-      'WordWeights',
-      'Router',
-      'Asym',
-      'Pooling',
-      'Transformer',
-      'custom_code.Normalize',
-    ])
+    for (const name of ['CNN', 'LSTM', 'BoW', 'WordWeights', 'Router', 'Asym', 'Transformer', 'custom_code.Normalize'])
       await refused(stack([['2', name]]), 'ERR_EMBEDCORE_UNSUPPORTED_MODULE', name)
     for (const name of ['WordEmbeddings', 'CLIPModel', 'Router', 'custom_st.Transformer', 'Pooling'])
       await refused(
@@ -351,6 +345,11 @@ describe('settings of the transformer', () => {
       stack([], { 'sentence_bert_config.json': { query_length: 32 } }),
       'ERR_EMBEDCORE_UNSUPPORTED_MODULE',
       'query_length',
+    )
+    await refused(
+      stack([], { 'sentence_bert_config.json': { tokenizer_name_or_path: 'another' } }),
+      'ERR_EMBEDCORE_UNSUPPORTED_MODULE',
+      'tokenizer_name_or_path',
     )
     await refused(
       stack([], { 'sentence_bert_config.json': { config_args: { is_causal: false } } }),

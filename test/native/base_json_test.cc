@@ -154,6 +154,22 @@ TEST(Json, RefusesDuplicateKeys) {
   EXPECT_NO_THROW(parse(R"({"a":{"a":1},"b":{"a":1}})"));
 }
 
+TEST(Json, TheLastOfEqualKeysCountsWhereTheCallerSaysSo) {
+  auto parse = [](const std::string& text) { return Json::parse(text, "test", Json::Duplicates::kLastCounts); };
+  const Json few = parse(R"({"a": 1, "b": {"c": 2, "c": 3}, "a": [4], "a": {"d": 5}, "\u0062": 6})");
+  EXPECT_EQ(few.as_object().size(), 2u);
+  EXPECT_EQ(few.find("a")->get_int("d", 0), 5);
+  EXPECT_EQ(few.get_int("b", 0), 6);
+  EXPECT_EQ(few.find("a")->find("d")->path(), "test: \"a.d\"");
+  std::string many = "{";
+  for (int round = 0; round < 3; ++round)
+    for (int i = 0; i < 100; ++i) many += "\"k" + std::to_string(i) + "\": " + std::to_string(1000 * round + i) + ", ";
+  const Json all = parse(many + "\"k42\": -1}");
+  EXPECT_EQ(all.as_object().size(), 100u);
+  EXPECT_EQ(all.get_int("k41", 0), 2041);
+  EXPECT_EQ(all.get_int("k42", 0), -1);
+}
+
 TEST(Json, NestingStopsAtSixtyFour) {
   auto nested = [](int depth) {
     return std::string(static_cast<size_t>(depth), '[') + std::string(static_cast<size_t>(depth), ']');

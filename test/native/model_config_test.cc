@@ -16,7 +16,8 @@ std::string with(const std::string& members, const std::string& object) {
 }
 
 const std::string kSizes =
-    R"("hidden_size": 32, "vocab_size": 100, "max_position_embeddings": 64, "num_attention_heads": 4, "intermediate_size": 48, "num_hidden_layers": 3)";
+    R"("hidden_size": 32, "vocab_size": 100, "max_position_embeddings": 64, "num_attention_heads": 4,
+        "intermediate_size": 48, "num_hidden_layers": 3)";
 std::string config_of(const std::string& type, const std::string& more = "") {
   // Their default of 8 or 32 is no divisor of the heads above.
   const bool needs_kv = more.find("num_key_value_heads") == std::string::npos;
@@ -78,7 +79,8 @@ TEST(Config, RobertaCountsPositionsFromThePadding) {
 
 TEST(Config, DistilbertHasItsOwnFields) {
   const ModelConfig model = parse(
-      R"({"model_type": "distilbert", "dim": 24, "vocab_size": 10, "max_position_embeddings": 16, "n_heads": 3, "hidden_dim": 40, "n_layers": 2, "activation": "relu"})");
+      R"({"model_type": "distilbert", "dim": 24, "vocab_size": 10, "max_position_embeddings": 16, "n_heads": 3,
+          "hidden_dim": 40, "n_layers": 2, "activation": "relu"})");
   EXPECT_EQ(model.hidden, 24);
   EXPECT_EQ(model.layers.size(), 2u);
   EXPECT_EQ(model.layers[0].head_dim, 8);
@@ -99,8 +101,10 @@ TEST(Config, MpnetHasRelativePositions) {
 
 TEST(Config, ModernbertTurnsLocalAndGlobal) {
   const ModelConfig model = parse(with(
-      R"("model_type": "modernbert", "hidden_size": 32, "vocab_size": 9, "num_attention_heads": 4, "intermediate_size": 8, "num_hidden_layers": 7)",
-      R"({"local_attention": 20, "global_attn_every_n_layers": 3, "local_rope_theta": 100.0, "global_rope_theta": 900.0, "norm_eps": 1e-6})"));
+      R"("model_type": "modernbert", "hidden_size": 32, "vocab_size": 9, "num_attention_heads": 4,
+          "intermediate_size": 8, "num_hidden_layers": 7)",
+      R"({"local_attention": 20, "global_attn_every_n_layers": 3, "local_rope_theta": 100.0,
+          "global_rope_theta": 900.0, "norm_eps": 1e-6})"));
   ASSERT_EQ(model.layers.size(), 7u);
   for (size_t i = 0; i < 7; ++i) {
     const bool global = i % 3 == 0;
@@ -120,10 +124,12 @@ TEST(Config, ModernbertTurnsLocalAndGlobal) {
 }
 
 TEST(Config, ModernbertReadsTheNewerFields) {
-  const ModelConfig model = parse(config_of(
-      "modernbert",
-      R"("layer_types": ["sliding_attention", "full_attention", "sliding_attention"], "local_attention": 6, "rope_parameters": {
-      "full_attention": {"rope_type": "default", "rope_theta": 5000.0}, "sliding_attention": {"rope_type": "default", "rope_theta": 50.0}})"));
+  const ModelConfig model = parse(
+      config_of("modernbert",
+                R"("layer_types": ["sliding_attention", "full_attention", "sliding_attention"], "local_attention": 6,
+          "rope_parameters": {
+      "full_attention": {"rope_type": "default", "rope_theta": 5000.0},
+      "sliding_attention": {"rope_type": "default", "rope_theta": 50.0}})"));
   EXPECT_EQ(model.layers[0].window, 3);
   EXPECT_EQ(model.layers[1].window, 0);
   EXPECT_EQ(model.layers[0].rope.theta, 50);
@@ -166,11 +172,10 @@ TEST(Config, SlidingWindows) {
   EXPECT_EQ(windows(config_of("qwen2", R"("sliding_window": 9, "use_sliding_window": false)")), (List{0, 0, 0}));
   EXPECT_EQ(windows(config_of("qwen2", R"("sliding_window": 9, "use_sliding_window": true, "max_window_layers": 2)")),
             (List{0, 0, 9}));
-  EXPECT_EQ(
-      windows(config_of(
-          "qwen3",
-          R"("sliding_window": 9, "use_sliding_window": true, "layer_types": ["sliding_attention", "full_attention", "sliding_attention"])")),
-      (List{9, 0, 9}));
+  EXPECT_EQ(windows(config_of("qwen3",
+                              R"("sliding_window": 9, "use_sliding_window": true, "layer_types": ["sliding_attention",
+              "full_attention", "sliding_attention"])")),
+            (List{9, 0, 9}));
   expect_error(Code::kInvalidConfig, {"local_attention", "-8"},
                [] { parse(config_of("modernbert", R"("local_attention": -8)")); });
   expect_error(Code::kInvalidConfig, {"local_attention", "1"},
@@ -184,7 +189,8 @@ TEST(Config, SlidingWindows) {
   expect_error(Code::kUnsupportedModel, {"chunked_attention"}, [] {
     parse(config_of(
         "qwen3",
-        R"("sliding_window": 9, "use_sliding_window": true, "layer_types": ["chunked_attention", "full_attention", "full_attention"])"));
+        R"("sliding_window": 9, "use_sliding_window": true, "layer_types": ["chunked_attention", "full_attention",
+            "full_attention"])"));
   });
 }
 
@@ -197,7 +203,8 @@ TEST(Config, RopeScalings) {
   EXPECT_EQ(linear.scaling, RopeScaling::kLinear);
   EXPECT_EQ(linear.factor, 2.5);
   const RopeSpec llama = rope(
-      R"("rope_scaling": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 2.0, "high_freq_factor": 3.0, "original_max_position_embeddings": 128})");
+      R"("rope_scaling": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 2.0, "high_freq_factor": 3.0,
+          "original_max_position_embeddings": 128})");
   EXPECT_EQ(llama.scaling, RopeScaling::kLlama3);
   EXPECT_EQ(llama.low_frequency_factor, 2);
   EXPECT_EQ(llama.high_frequency_factor, 3);
@@ -281,7 +288,8 @@ TEST(Config, RefusesWhatIsMissingOrImpossible) {
   expect_error(Code::kUnsupportedModel, {"is_decoder"}, [] { parse(config_of("bert", R"("is_decoder": true)")); });
   expect_error(Code::kInvalidConfig, {"num_attention_heads"}, [] {
     parse(
-        R"({"model_type": "bert", "hidden_size": 30, "vocab_size": 9, "max_position_embeddings": 9, "num_attention_heads": 4, "intermediate_size": 8, "num_hidden_layers": 1})");
+        R"({"model_type": "bert", "hidden_size": 30, "vocab_size": 9, "max_position_embeddings": 9,
+            "num_attention_heads": 4, "intermediate_size": 8, "num_hidden_layers": 1})");
   });
 }
 

@@ -102,7 +102,8 @@ TEST(ConfigKeys, RopeFieldsInTheOrderOfTheReference) {
   EXPECT_EQ(rope(R"("rope_theta": 50.0, "rope_parameters": {"rope_type": "default"})").theta, 50);
   EXPECT_EQ(rope(R"("rope_theta": 50.0, "rope_parameters": {"rope_theta": 60.0})").theta, 60);
   const RopeSpec both = rope(
-      R"("rope_scaling": {"type": "linear", "factor": 3.0}, "rope_parameters": {"rope_type": "default", "rope_theta": 9.0})");
+      R"("rope_scaling": {"type": "linear", "factor": 3.0},
+      "rope_parameters": {"rope_type": "default", "rope_theta": 9.0})");
   EXPECT_EQ(both.scaling, RopeScaling::kLinear);
   EXPECT_EQ(both.theta, 10000);
   EXPECT_EQ(rope(R"("rope_scaling": {}, "rope_parameters": {"rope_theta": 9.0})").theta, 9);

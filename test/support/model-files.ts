@@ -1,11 +1,13 @@
-/** Model directories made of a few lines, and what reading them must refuse. */
+/** Model directories for tests, written file by file; what is read from them, and how they are refused. */
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, expect } from 'vitest'
 import { readModelDirectory } from '../../src/model/directory.js'
 
-export let root: string
+let root: string
+/** A directory that ends with the tests of the file. */
+export const scratch = (): string => root
 beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), 'embedcore-directory-'))
 })
@@ -37,10 +39,10 @@ export const refused = async (files: Files, code: string, ...parts: string[]) =>
 export const OLD = 'sentence_transformers.models.'
 export const list = (...entries: [path: string, type: string][]) =>
   entries.map(([path, type], idx) => ({ idx, name: String(idx), path, type: type.includes('.') ? type : OLD + type }))
-/** A transformer directory with the given modules behind its pooling. */
-export function stack(behind: [string, string][] = [], files: Files = {}): Files {
+/** A transformer directory with the given modules after its pooling. */
+export function stack(after: [string, string][] = [], files: Files = {}): Files {
   return {
-    'modules.json': list(['', 'Transformer'], ['1_Pooling', 'Pooling'], ...behind),
+    'modules.json': list(['', 'Transformer'], ['1_Pooling', 'Pooling'], ...after),
     'config.json': { model_type: 'bert' },
     'model.safetensors': '',
     '1_Pooling/config.json': { word_embedding_dimension: 8, pooling_mode_mean_tokens: true },

@@ -28,11 +28,11 @@ class Sources {
     const Json* object = with(key);
     return object ? object->get_double(key, fallback) : fallback;
   }
-  double required(const Json& config, const char* key, double low) const {
+  double required(const Json& config, const char* key, int low) const {
     const Json* object = with(key);
     const double value = object ? object->get_double(key, std::nan("")) : std::nan("");
     if (!(value >= low))
-      refuse_field(object ? *object : config, key, "a number of " + std::to_string(low) + " or more (rope)");
+      refuse_field(object ? *object : config, key, "a number of " + std::to_string(low) + " or more for its rope");
     return value;
   }
 
