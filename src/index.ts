@@ -17,8 +17,8 @@ import type {
 } from './types.js'
 import { quantizationRanges, similarity } from './vectors.js'
 
-/** The model that comes with the package: static English vectors of 256 dimensions, no download. */
-const DEFAULT_MODEL = fileURLToPath(new URL('../models/embedcore-static-en', import.meta.url))
+/** The model in the package: static vectors of 256 dimensions for English, Chinese, Spanish and French, no download. */
+const DEFAULT_MODEL = fileURLToPath(new URL('../models/embedcore-static-multilingual', import.meta.url))
 
 let defaultModel: Promise<Model> | null = null
 
