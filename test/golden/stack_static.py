@@ -10,9 +10,8 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Normalize
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 
-# The class that lets sentence-transformers open int8 rows; it lies in the directory, as in the package's own default
-# model.
-INT8_CLASS = HERE.parents[1] / "models" / "embedcore-static-en" / "static_embedding_int8.py"
+# The class that lets sentence-transformers open int8 rows, copied into the directory as in the built-in model.
+INT8_CLASS = HERE.parents[1] / "scripts" / "default-model" / "static_embedding_int8.py"
 # A static model cuts nothing, so its texts may be long, and a text may have no token at all.
 STATIC_TEXTS = [*TEXTS, "   ", "the quick captain counts boxes " * 30]
 
