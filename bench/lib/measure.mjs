@@ -143,8 +143,8 @@ async function time(entries, context) {
 }
 
 /**
- * context: { specs, model, texts, cells, threads, rounds, seconds, meter, installed, turns, say, progress }. Returns one
- * entry a peer, in order.
+ * context: { specs, model, texts, cells, threads, rounds, seconds, meter, installed, turns, say, progress }.
+ * Returns one entry a peer, in order.
  */
 export async function measure(context) {
   const entries = []

@@ -124,6 +124,16 @@ export const LONG = {
   pooling: 'lasttoken',
 }
 
+/** MiniLM's width in one layer: many vectors in little time, for what happens to them after the encoder. */
+export const SHALLOW = {
+  title: 'BERT shape of 1 layer of 384, random weights',
+  tokenizer: 'bert',
+  shape: { ...MODELS['minilm-shape'].shape, num_hidden_layers: 1 },
+  maxTokens: 256,
+  dtype: 'F32',
+  pooling: 'mean',
+}
+
 /**
  * Least cosine to the float32 reference for a peer to be ranked, by the precision of its arithmetic; a model's
  * `agreement` may ask more.
