@@ -111,6 +111,19 @@ function elementwiseTable(r) {
   return `${title}\n${table(['op', 'dtype', 'width', 'cycles', 'us'], rows)}`
 }
 
+function similarityTable(r) {
+  const of = r.cases.filter((c) => c.kernel === 'similarity')
+  if (of.length === 0) return null
+  const threads = unique(of.map((c) => c.threads))
+  const rows = unique(of.map((c) => c.kind)).map((kind) => {
+    const mine = threads.map((count) => of.find((c) => c.kind === kind && c.threads === count))
+    return [kind, ...mine.flatMap((c) => [cell(c, r), c.clean > 0 ? number(c.seconds * 1e3, 1) : '-'])]
+  })
+  const { rows: count, width } = of[0]
+  const title = `similarity, ${number(count)} x ${number(count)} x ${width}: GFLOP/s and share of the peak, ms a call`
+  return `${title}\n${table(['kind', ...threads.flatMap((one) => [threadsText(one), 'ms'])], rows)}`
+}
+
 export function reportKernels(r) {
   const dtypes = unique(r.cases.map((c) => c.dtype))
   const threads = unique(r.cases.filter((c) => c.kernel === 'linear').map((c) => c.threads)).sort((a, b) => b - a)
@@ -119,6 +132,7 @@ export function reportKernels(r) {
     ...dtypes.flatMap((dtype) => threads.map((count) => linearTable(r, dtype, count))),
     ...dtypes.map((dtype) => attentionTable(r, dtype)),
     elementwiseTable(r),
+    similarityTable(r),
   ]
   return parts.filter(Boolean).join('\n\n') + '\n'
 }
