@@ -115,13 +115,20 @@ function similarityTable(r) {
   const of = r.cases.filter((c) => c.kernel === 'similarity')
   if (of.length === 0) return null
   const threads = unique(of.map((c) => c.threads))
-  const rows = unique(of.map((c) => c.kind)).map((kind) => {
-    const mine = threads.map((count) => of.find((c) => c.kind === kind && c.threads === count))
-    return [kind, ...mine.flatMap((c) => [cell(c, r), c.clean > 0 ? number(c.seconds * 1e3, 1) : '-'])]
-  })
-  const { rows: count, width } = of[0]
-  const title = `similarity, ${number(count)} x ${number(count)} x ${width}: GFLOP/s and share of the peak, ms a call`
-  return `${title}\n${table(['kind', ...threads.flatMap((one) => [threadsText(one), 'ms'])], rows)}`
+  const rows = of
+    .filter((c) => c.threads === threads[0])
+    .map((c) => {
+      const same = threads.map((count) =>
+        of.find((o) => o.threads === count && o.kind === c.kind && o.rowsA === c.rowsA && o.rowsB === c.rowsB),
+      )
+      return [
+        `${number(c.rowsA)} x ${number(c.rowsB)} x ${c.width}`,
+        c.kind,
+        ...same.flatMap((o) => [cell(o, r), o.clean > 0 ? number(o.seconds * 1e3, 2) : '-']),
+      ]
+    })
+  const head = ['rows x rows x width', 'kind', ...threads.flatMap((count) => [threadsText(count), 'ms'])]
+  return `similarity, float32: GFLOP/s and share of the peak, ms a call\n${table(head, rows)}`
 }
 
 export function reportKernels(r) {

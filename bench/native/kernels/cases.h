@@ -20,7 +20,6 @@ inline DType activation_dtype(DType dtype) { return dtype == DType::kF32 ? DType
 void linear_cases(const Context& context);
 void attention_cases(const Context& context);
 void elementwise_cases(const Context& context);  // norm, gate, activations
-void similarity_cases(const Context& context);
 
 // One thread, and all where there are more.
 inline std::vector<bool> thread_choices(const Context& context) {

@@ -1,7 +1,7 @@
 // Times the kernels of the CPU backend one by one, in turn with what the machine can do: prints a line of JSON for each
 // case. bench/kernels.mjs builds, runs and reads it.
 //
-//   kernels THREADS [REPEATS [SECONDS [GROUPS]]]      GROUPS: of linear,attention,elementwise,similarity; default all
+//   kernels THREADS [REPEATS [SECONDS [GROUPS]]]      GROUPS: of linear,attention,elementwise (default all)
 //
 // EMBEDCORE_CPU_ISA chooses the instruction set, as everywhere.
 #include <cstdlib>
@@ -22,7 +22,6 @@ void run_all(int threads, const embedcore::bench::Settings& settings, const char
   if (std::strstr(groups, "linear")) bench::linear_cases(context);
   if (std::strstr(groups, "attention")) bench::attention_cases(context);
   if (std::strstr(groups, "elementwise")) bench::elementwise_cases(context);
-  if (std::strstr(groups, "similarity")) bench::similarity_cases(context);
 }
 
 }  // namespace
@@ -37,7 +36,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   try {
-    run_all(threads, settings, argc > 4 ? argv[4] : "linear,attention,elementwise,similarity");
+    run_all(threads, settings, argc > 4 ? argv[4] : "linear,attention,elementwise");
   } catch (const std::exception& error) {
     std::fprintf(stderr, "kernels: %s\n", error.what());
     return 1;
