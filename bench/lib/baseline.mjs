@@ -13,8 +13,7 @@ const SCHEMA = 1
 /** How much of a ratio may be lost before it counts; README.md says where the numbers come from. */
 const TOLERANCE = { throughput: 0.2, latency: 0.3, memory: 0.15 }
 /**
- * A ratio that is below the tolerated one by less than this many of its own standard errors is not known to be below
- * it.
+ * A ratio counts as below the tolerated one only when it is by more than this many of its standard errors.
  */
 const ERRORS = 2
 

@@ -32,7 +32,7 @@ function tokenizerSource(kind) {
   }
 }
 
-/** Real files pad and truncate to 128 by themselves; here every peer gets the whole text and pads as its code does. */
+/** Real files set padding and truncation to 128; here every peer gets the whole text and pads as its code does. */
 function copyTokenizer(from, to) {
   writeFileSync(
     join(to, 'tokenizer.json'),
@@ -67,7 +67,7 @@ const weightsKey = (directory) => {
 /**
  * Returns { directory, folder, layout, config, made }: the model itself; the cache folder with its ONNX and GGUF files;
  * the folder in transformers.js' layout; and whether the tokenizer was made on the spot.
- * tokenizerFrom: folder whose tokenizer a generated model gets instead of the one of its own kind.
+ * tokenizerFrom: folder whose tokenizer a generated model gets instead of the one of its kind.
  */
 export function prepareModel(name, sourceOverride, say, spec = MODELS[name], tokenizerFrom = undefined) {
   const folder = modelCache(name)

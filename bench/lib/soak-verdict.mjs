@@ -5,7 +5,7 @@ import { median, slope } from './stats.mjs'
 const LEAST_SAMPLES = 30
 /** The warm-up: until then the allocator's arenas, one a thread, still grow. README.md has figures. */
 const WARM_CALLS = 5000
-/** Growth of a floor that is no leak; of resident memory it comes from the allocator, as README.md explains. */
+/** Tolerated growth of a floor. That of resident memory comes from the allocator, as README.md explains. */
 const TOLERATED = {
   rss: (typical) => Math.max(4 * 2 ** 20, 0.02 * typical),
   external: () => 2 ** 20,

@@ -142,12 +142,12 @@ export const AGREEMENT = { float32: 0.9999, bfloat16: 0.99, int8: 0.95 }
 
 const SORTED = {
   maxBatch: 64,
-  why: 'a careful user sorts and takes smaller batches: 256 long texts at once need 4 GB and are slower',
+  why: 'a careful user sorts and takes smaller batches: 256 long texts together need 4 GB and are slower',
 }
 const ONE_BY_ONE = { maxBatch: 64, why: 'takes one text at a time: a larger batch would measure the same again' }
 
 /**
- * runner: file in peers/. precision: which measured peak is its limit, and which agreement is asked of it. ours: a row
+ * runner: file in peers/. precision: which measured peak is its limit, and which agreement it must reach. ours: a row
  * of the package, to which the others of the same precision are compared. families: models it can run. needs: files
  * made by models/*.py. python: only with `--python`. maxBatch: larger batches are not measured, for the reason in
  * `why`.

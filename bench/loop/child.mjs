@@ -1,5 +1,5 @@
 /**
- * One case of `npm run bench:loop` in a process of its own. Argument: JSON of { name, directory, texts, runs, options,
+ * Runs one case of `npm run bench:loop`. Argument: JSON of { name, directory, texts, runs, options,
  * clients, seconds }. Prints one line of JSON.
  */
 import { readFileSync } from 'node:fs'
