@@ -2,10 +2,9 @@
  * How long the event loop of this thread stands still: a timer of one millisecond sets itself again at each tick, and
  * the delay is the time between two ticks less that millisecond.
  *
- * Not monitorEventLoopDelay: its histogram has buckets of a resolution of a millisecond at best, and a stop that begins
- * or ends outside two of its ticks is not in it. Here a tick comes before the work and one after it, and every gap is
- * kept. The floor is what an idle loop shows: some tenths of a millisecond, since libuv rounds timers up to whole
- * milliseconds. The control measures it.
+ * Not monitorEventLoopDelay: its histogram keeps no single delay, so it cannot tell for how long the thread had no core
+ * during the longest one. The floor is what an idle loop shows, some tenths of a millisecond on a quiet machine, since
+ * libuv counts timers in whole milliseconds; the control measures it.
  */
 import { closeSync, openSync, readSync } from 'node:fs'
 
