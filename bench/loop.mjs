@@ -47,9 +47,8 @@ function runChild(argument) {
   return new Promise((resolve) => {
     execFile(process.execPath, args, { maxBuffer: 1 << 26 }, (error, stdout, stderr) => {
       if (!error) return resolve(JSON.parse(stdout))
-      const lines = stderr.trim().split('\n')
-      const reason = lines.find((line) => /Error\b.*:/.test(line)) ?? lines.at(-1)
-      resolve({ failed: `its process ended (${error.signal ?? `exit code ${error.code}`}) ${reason}`.trim() })
+      const reason = stderr.trim().split('\n').at(-1)
+      resolve({ failed: `its process ended (${error.signal ?? `exit code ${error.code}`}): ${reason}` })
     })
   })
 }

@@ -135,8 +135,10 @@ export const CASES = {
         let underWay = 0
         worker.on('message', () => ++underWay === 2 && resolve())
         worker.on('error', reject)
+        worker.on('exit', () => reject(new Error('the worker ended before it was terminated')))
       })
       await sleep(WARM_MS)
+      if (worker.threadId === -1) throw new Error('the worker ended before it was terminated')
       return { worker }
     },
     task: (_context, { worker }) => worker.terminate(),

@@ -40,11 +40,17 @@ async function measureClients({ embedCore, directory, options, sets }, { runs, c
   return out
 }
 
-const given = JSON.parse(process.argv[2])
-const { sets } = JSON.parse(readFileSync(given.texts, 'utf8'))
-const context = { embedCore: await importPackage(), directory: given.directory, options: given.options, sets }
-const result =
-  given.name === 'clients'
-    ? await measureClients(context, given)
-    : await measureCase(CASES[given.name], context, given.runs)
-process.stdout.write(JSON.stringify(result) + '\n', () => process.exit(0))
+async function measure(given) {
+  const { sets } = JSON.parse(readFileSync(given.texts, 'utf8'))
+  const context = { embedCore: await importPackage(), directory: given.directory, options: given.options, sets }
+  return given.name === 'clients' ? measureClients(context, given) : measureCase(CASES[given.name], context, given.runs)
+}
+
+try {
+  const result = await measure(JSON.parse(process.argv[2]))
+  process.stdout.write(JSON.stringify(result) + '\n', () => process.exit(0))
+} catch (error) {
+  // One line, for the table of the parent.
+  process.stderr.write(`${error.code ? `${error.code}: ` : ''}${error.message.replaceAll('\n', ' ')}\n`)
+  process.exit(1)
+}
