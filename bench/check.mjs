@@ -5,24 +5,24 @@
  */
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
-import { baselineFile, baselineOf, compare, incomparable, metricName, sentence } from './lib/baseline.mjs'
+import { dirname, join, relative } from 'node:path'
+import { baselineFile, baselineOf, compare, incomparable, metricName, ratiosOf, sentence } from './lib/baseline.mjs'
 import { UsageError, listOf, parseOptions, positive } from './lib/options.mjs'
-import { BASELINES, BENCH, CACHE } from './lib/paths.mjs'
-import { MODELS, PEERS } from './lib/specs.mjs'
+import { BASELINES, BENCH, CACHE, ROOT } from './lib/paths.mjs'
+import { MODELS, PEERS, defaultModel } from './lib/specs.mjs'
 import { table } from './lib/table.mjs'
 
 const OPTIONS = {
-  result: { type: 'string', value: 'FILE', help: 'compare this result of npm run bench instead of measuring' },
+  result: { type: 'string', value: 'FILE', help: 'compare this result of npm run bench and measure nothing' },
   baseline: { type: 'string', value: 'FILE', help: 'default bench/baselines/<device>-<model>.json' },
   write: { type: 'boolean', default: false, help: 'write the baseline from --result instead of comparing with it' },
-  model: { type: 'string', value: 'NAME', default: 'minilm', help: Object.keys(MODELS).join(' | ') },
-  'model-path': { type: 'string', value: 'DIR', help: 'as of npm run bench' },
+  model: { type: 'string', value: 'NAME', default: defaultModel(), help: Object.keys(MODELS).join(' | ') },
+  'model-path': { type: 'string', value: 'DIR', help: 'folder with the weights of --model minilm' },
   peers: {
     type: 'string',
     value: 'A,B',
     default: 'embedcore,embedcore-bf16,embedcore-int8,transformers.js,transformers.js-q8,llama.cpp-q8_0',
-    help: 'who is measured',
+    help: 'the rows that are measured',
   },
   rounds: { type: 'string', value: 'N', default: '3', help: 'rounds a measurement' },
   seconds: { type: 'string', value: 'S', default: '0.3', help: 'least length of a measurement' },
@@ -38,7 +38,7 @@ function readJson(name, path) {
   }
 }
 
-/** A short bench in a process of its own; its tables go to stderr, its result comes back. */
+/** Runs a short bench in another process; its tables go to stderr. Returns its result. */
 function measure(options, rounds) {
   const file = join(CACHE, 'check.json')
   const args = [
@@ -59,17 +59,31 @@ function measure(options, rounds) {
   if (options['model-path']) args.push('--model-path', options['model-path'])
   rmSync(file, { force: true })
   const { status } = spawnSync(process.execPath, args, { stdio: ['ignore', process.stderr, 'inherit'] })
-  // With a result, what went wrong is in it.
+  // A result names its own failures.
   if (!existsSync(file)) throw new Incomparable(`the bench itself failed (exit code ${status})`)
   return readJson('result', file)
 }
 
 function loadBaseline(options, result) {
   const path = options.baseline ?? baselineFile(result)
-  if (options.baseline || existsSync(path)) return readJson('baseline', path)
+  return options.baseline || existsSync(path) ? readJson('baseline', path) : null
+}
+
+/** Where there is nothing to compare with, the measured ratios are the answer, and how they become a baseline. */
+function withoutBaseline(result) {
+  const rows = ratiosOf(result)
+  if (rows.length > 0)
+    process.stdout.write(
+      table(
+        ['ours over', 'of', 'now'],
+        rows.map((r) => [`${r.ours} over ${r.peer}`, metricName(r.metric), `${r.now.toFixed(2)}x`]),
+      ) + '\n',
+    )
   const known = existsSync(BASELINES) ? readdirSync(BASELINES).filter((name) => name.endsWith('.json')) : []
   throw new Incomparable(
-    `no baseline for this machine (${path}); there ${known.length ? `are ${known.join(', ')}` : 'are none'}. Write one: npm run bench, then node bench/check.mjs --write --result FILE`,
+    `no baseline for this machine and model (${relative(ROOT, baselineFile(result))}); ` +
+      `there ${known.length ? `are ${known.join(', ')}` : 'are none'}. ` +
+      'Write one: npm run bench, then node bench/check.mjs --write --result FILE',
   )
 }
 
@@ -80,7 +94,8 @@ function write(options) {
   const lost = result.peers.filter((p) => p.ours && p.status !== 'ranked')
   if (lost.length > 0)
     throw new Incomparable(
-      `${lost.map((p) => p.id).join(', ')} was not measured in the result: leave it out with --peers, or it would not be watched`,
+      `${lost.map((p) => p.id).join(', ')} was not measured in the result: leave it out with --peers, ` +
+        'or later checks would not notice it',
     )
   if (Object.keys(baseline.versions).length === 0)
     throw new Incomparable('the result has no ratios of ours to a peer: it cannot be a baseline')
@@ -125,12 +140,15 @@ function main() {
     options.peers,
     PEERS.map((p) => p.id),
   )
+  if (options['model-path'] && !process.argv.some((argument) => /^--model(=|$)/.test(argument)))
+    options.model = 'minilm'
   const rounds = positive('rounds', options.rounds)
   let result = options.result ? readJson('result', options.result) : measure(options, rounds)
   const baseline = loadBaseline(options, result)
+  if (!baseline) return withoutBaseline(result)
   let rows = judge(baseline, result)
   if (!options.result && rows.some((r) => r.backwards)) {
-    // A short run on a busy machine may err: only what a second, longer one says too counts.
+    // A short run on a busy machine may err: only a loss that a second, longer run confirms counts.
     process.stderr.write('bench:check: something looks slower; measuring again, twice as long\n')
     const key = (r) => [r.ours, r.peer, r.metric].join()
     const suspects = new Set(rows.filter((r) => r.backwards).map(key))
@@ -142,7 +160,8 @@ function main() {
   for (const row of backwards) process.stdout.write(`bench:check: ${sentence(row)}\n`)
   if (backwards.length === 0)
     process.stdout.write(
-      `bench:check: ${rows.length} ratios held against ${baseline.commit?.slice(0, 9) ?? baseline.version} of ${baseline.date.slice(0, 10)}\n`,
+      `bench:check: ${rows.length} ratios held against ` +
+        `${baseline.commit?.slice(0, 9) ?? baseline.version} of ${baseline.date.slice(0, 10)}\n`,
     )
   process.exitCode = backwards.length > 0 ? 1 : 0
 }

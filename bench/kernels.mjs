@@ -5,8 +5,9 @@
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { describeCommit, describeMachine, physicalCores } from './lib/machine.mjs'
+import { describeCommit, describeMachine } from './lib/machine.mjs'
 import { UsageError, listOf, parseOptions, positive } from './lib/options.mjs'
+import { availableCores } from './lib/package.mjs'
 import { ROOT } from './lib/paths.mjs'
 import { reportKernels } from './lib/report-kernels.mjs'
 import { median } from './lib/stats.mjs'
@@ -22,7 +23,7 @@ const OPTIONS = {
     help: 'samples of a case, of all cases of a shape and their limits in turn; the median counts',
   },
   seconds: { type: 'string', value: 'S', default: '0.004', help: 'least length of a sample; a call is never cut' },
-  threads: { type: 'string', value: 'N', help: 'beside one thread (default the physical cores)' },
+  threads: { type: 'string', value: 'N', help: 'beside one thread (default the available cores)' },
   out: { type: 'string', value: 'FILE', help: 'write all figures as JSON' },
   json: { type: 'boolean', default: false, help: 'print the JSON instead of tables' },
 }
@@ -86,7 +87,7 @@ function limitsOf(references, threads) {
 
 const say = (text) => process.stderr.write(`bench:kernels: ${text}\n`)
 
-function main() {
+async function main() {
   const options = parseOptions(
     process.argv.slice(2),
     OPTIONS,
@@ -95,10 +96,11 @@ function main() {
   const groups = listOf('groups', options.groups, GROUPS)
   const repeats = positive('repeats', options.repeats)
   const seconds = positive('seconds', options.seconds, { integer: false, least: 0.0001 })
-  const threads = options.threads ? positive('threads', options.threads) : physicalCores()
+  const cores = await availableCores()
+  const threads = options.threads ? positive('threads', options.threads) : cores
   say('building (about a minute the first time)')
   const binary = build()
-  const machine = describeMachine(threads)
+  const machine = describeMachine(cores, threads)
   say('measuring')
   const lines = run(binary, [threads, repeats, seconds, groups.join(',')].map(String), ['ignore', 'pipe', 'inherit'])
     .trim()
@@ -132,9 +134,7 @@ function main() {
   process.stdout.write(options.json ? JSON.stringify(result) + '\n' : reportKernels(result))
 }
 
-try {
-  main()
-} catch (error) {
+main().catch((error) => {
   process.stderr.write(`bench:kernels: ${error instanceof UsageError ? error.message : error.stack}\n`)
   process.exitCode = error instanceof UsageError ? 2 : 1
-}
+})

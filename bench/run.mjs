@@ -5,25 +5,26 @@
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { describeCommit, describeMachine, peakMeter, physicalCores } from './lib/machine.mjs'
+import { describeCommit, describeMachine, peakMeter } from './lib/machine.mjs'
 import { measure } from './lib/measure.mjs'
 import { prepareModel } from './lib/models.mjs'
 import { UsageError, listOf, parseOptions, positive } from './lib/options.mjs'
 import { OWN_CELLS, measureOwn } from './lib/own.mjs'
+import { availableCores } from './lib/package.mjs'
 import { RESULTS, ROOT } from './lib/paths.mjs'
 import { report } from './lib/report.mjs'
 import { buildResult } from './lib/result.mjs'
-import { installPeers } from './lib/setup.mjs'
-import { MODELS, PEERS } from './lib/specs.mjs'
+import { INSTALL_ADVICE, peersInstalled } from './lib/setup.mjs'
+import { MODELS, PEERS, defaultModel } from './lib/specs.mjs'
 import { chart } from './lib/svg.mjs'
 import { prepareTexts } from './lib/texts.mjs'
 
 const OPTIONS = {
-  model: { type: 'string', value: 'NAME', default: 'minilm', help: Object.keys(MODELS).join(' | ') },
+  model: { type: 'string', value: 'NAME', default: defaultModel(), help: Object.keys(MODELS).join(' | ') },
   'model-path': {
     type: 'string',
     value: 'DIR',
-    help: 'where the weights of --model minilm lie (default ../shared/models/all-MiniLM-L6-v2)',
+    help: 'folder with the weights of --model minilm (default ../shared/models/all-MiniLM-L6-v2)',
   },
   peers: {
     type: 'string',
@@ -43,8 +44,13 @@ const OPTIONS = {
     help: `cells of our rows alone: ${OWN_CELLS.join(', ')}, or none (default as the model says)`,
   },
   rounds: { type: 'string', value: 'N', default: '5', help: 'rounds a measurement' },
-  seconds: { type: 'string', value: 'S', default: '0.5', help: 'least length of a measurement; a batch is never cut' },
-  threads: { type: 'string', value: 'N', help: 'threads of every peer (default the physical cores)' },
+  seconds: {
+    type: 'string',
+    value: 'S',
+    default: '0.5',
+    help: 'least length of a measurement; a batch always runs to its end',
+  },
+  threads: { type: 'string', value: 'N', help: 'threads of every peer (default the available cores)' },
   seed: { type: 'string', value: 'N', default: '1', help: 'of the texts' },
   out: {
     type: 'string',
@@ -96,6 +102,8 @@ async function main() {
     OPTIONS,
     'node bench/run.mjs [options]   measures embedcore against its peers',
   )
+  if (options['model-path'] && !process.argv.some((argument) => /^--model(=|$)/.test(argument)))
+    options.model = 'minilm'
   if (!MODELS[options.model])
     throw new UsageError(`--model is one of ${Object.keys(MODELS).join(', ')}, not "${options.model}"`)
   if (options['model-path'] && !existsSync(join(options['model-path'], 'model.safetensors')))
@@ -105,7 +113,8 @@ async function main() {
     progress('')
     process.stderr.write(text + '\n')
   }
-  const threads = options.threads ? positive('threads', options.threads) : physicalCores()
+  const cores = await availableCores()
+  const threads = options.threads ? positive('threads', options.threads) : cores
   const cells = chosenCells(options)
   const own = chosenOwn(options)
   const specs = chosenPeers(options)
@@ -114,15 +123,14 @@ async function main() {
   const seed = positive('seed', options.seed)
   const date = new Date()
 
-  installPeers(say)
-  const machine = describeMachine(threads)
+  const machine = describeMachine(cores, threads)
   const commit = describeCommit()
   progress('measuring what the machine can do')
   const meter = peakMeter(threads)
   const peak = meter.best?.()
   const model = prepareModel(options.model, options['model-path'], say)
   model.packageVersion = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')).version
-  const texts = await prepareTexts(model.layout, MODELS[options.model].tokenizer, seed)
+  const texts = await prepareTexts(model, seed)
   const context = {
     specs,
     model,
@@ -134,10 +142,13 @@ async function main() {
     rounds,
     seconds,
     meter,
+    installed: peersInstalled(),
     turns: new Map(),
     say,
     progress,
   }
+  if (!context.installed && specs.some((s) => !s.ours && !s.python))
+    say(`bench: the npm peers are not installed and are left out; ${INSTALL_ADVICE}`)
   const entries = await measure(context)
   const ownCells = await measureOwn(entries, context)
   const result = buildResult({ entries, own: ownCells, context, machine, commit, peak, date })
@@ -150,7 +161,7 @@ async function main() {
   writeFileSync(picture, chart(result))
   process.stdout.write(options.json ? JSON.stringify(result) + '\n' : report(result))
   say(`bench: wrote ${out} and ${picture}`)
-  // A bench in which the package itself did not take part must not look like a success to a script.
+  // A script must not take a bench without the package itself for a success.
   if (specs.some((s) => s.ours) && !result.peers.some((p) => p.ours && p.status === 'ranked')) {
     say('bench: embedcore itself was not measured (see "not ranked")')
     process.exitCode = 1

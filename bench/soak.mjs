@@ -1,47 +1,42 @@
 /**
- * `node bench/soak.mjs`: does memory stay flat? Minutes of calls of random lengths, batch sizes and options, several at
- * once, some called off, a model loaded and disposed of now and then; resident memory is sampled between them, after a
- * garbage collection with nothing under way. Exit codes: 0 flat, 1 growing or a call failed, 2 wrong use or too short
- * to tell.
+ * `npm run bench:soak`: does memory stay flat? Minutes of calls of random lengths, batch sizes and options, several in
+ * parallel, some aborted. Now and then the model is replaced by a newly loaded copy, and the old one is disposed or
+ * dropped without dispose. Memory is sampled between the calls, after a garbage collection with nothing under way.
+ * Exit codes: 0 flat; 1 growing, a call failed, or no load took memory; 2 wrong use or too short to tell.
  */
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
-import { pathToFileURL } from 'node:url'
+import { existsSync, readFileSync } from 'node:fs'
+import { basename, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
+import { prepareModel } from './lib/models.mjs'
 import { UsageError, parseOptions, positive } from './lib/options.mjs'
-import { PACKAGE_ENTRY, SHARED } from './lib/paths.mjs'
+import { importPackage } from './lib/package.mjs'
 import { random } from './lib/random.mjs'
 import { randomCall } from './lib/soak-calls.mjs'
-import { median, slope } from './lib/stats.mjs'
+import { SoakModels } from './lib/soak-models.mjs'
+import { verdict } from './lib/soak-verdict.mjs'
+import { defaultModel } from './lib/specs.mjs'
 
 const OPTIONS = {
-  minutes: { type: 'string', value: 'N', default: '10', help: 'how long' },
+  minutes: { type: 'string', value: 'N', default: '20', help: 'length of the run' },
   'model-path': {
     type: 'string',
     value: 'DIR',
-    default: join(SHARED, 'models', 'all-MiniLM-L6-v2'),
-    help: 'the model',
+    help: 'the model (default ../shared/models/all-MiniLM-L6-v2, else its shape is generated)',
   },
-  threads: { type: 'string', value: 'N', help: 'default: as the package chooses' },
+  threads: { type: 'string', value: 'N', help: 'worker threads (default as the package chooses)' },
   seed: { type: 'string', value: 'N', default: '1', help: 'of lengths, sizes and options' },
   json: { type: 'boolean', default: false, help: 'print one JSON object with all samples instead of lines' },
 }
 
 /** Calls run for this long between two samples. */
 const SLICE_MS = 2000
-const MOST_AT_ONCE = 4
-/** A second model is loaded, used and disposed of in every so many slices. */
+const MOST_IN_PARALLEL = 4
+/** The model is replaced after every so many slices. */
 const RELOAD_EVERY = 10
-/** Fewer samples in a third do not show its floor. */
-const LEAST_SAMPLES = 30
-/**
- * So many calls must have come in the first third: the allocator's arenas, one a thread, still grow until then.
- * README.md has figures.
- */
-const WARM_CALLS = 1000
-/** Growth of the floor that the allocators' own habits explain: README.md says where it comes from. */
-const tolerated = (rssBytes) => Math.max(4 * 2 ** 20, 0.02 * rssBytes)
+/** After a collection: finalisers and the threads that free weights come to their end. */
+const SETTLE_MS = 20
 
 setFlagsFromString('--expose-gc')
 const collect = runInNewContext('gc')
@@ -79,15 +74,24 @@ async function call(model, next, counts) {
   }
 }
 
-/** Calls in 1 to MOST_AT_ONCE lanes until the time is up and all have ended. */
+/** Calls in 1 to MOST_IN_PARALLEL lanes until the time is up and all have ended. */
 async function slice(model, next, counts) {
   const end = performance.now() + SLICE_MS
-  const lanes = 1 + Math.floor(next() * MOST_AT_ONCE)
+  const lanes = 1 + Math.floor(next() * MOST_IN_PARALLEL)
   await Promise.all(
     Array.from({ length: lanes }, async () => {
       while (performance.now() < end) await call(model, next, counts)
     }),
   )
+}
+
+/** Threads of this process; null where the system does not tell. */
+function countThreads() {
+  try {
+    return Number(/^Threads:\s*(\d+)/m.exec(readFileSync('/proc/self/status', 'utf8'))[1])
+  } catch {
+    return null
+  }
 }
 
 async function sample(start) {
@@ -96,98 +100,101 @@ async function sample(start) {
     collect()
     await new Promise((done) => setImmediate(done))
   }
+  await sleep(SETTLE_MS)
   const { rss, heapUsed, external } = process.memoryUsage()
-  return { minutes: (performance.now() - start) / 60000, rss, heapUsed, external }
+  return { minutes: (performance.now() - start) / 60000, rss, heapUsed, external, threads: countThreads() }
+}
+
+/** Ends a handle: disposes it, or drops it for the garbage collector. */
+async function end(handle, models, dispose, counts) {
+  if (dispose) await handle.dispose()
+  else models.drop(handle)
+  counts[dispose ? 'disposed' : 'dropped']++
 }
 
 /**
- * Flat when the floor of the last third is not above that of the middle third. The floor and not a fitted line:
- * resident memory swings by some 30 MB as the allocator keeps and returns pages, and what was returned was no leak; a
- * leak lifts the floor.
+ * Replaces the model by a newly loaded copy, and opens another handle on the old one. The four ways of ending the two
+ * old handles, each disposed or dropped, come up in turn. Returns the new { model, directory }.
  */
-function verdict(samples, minutes) {
-  const third = (k) => samples.filter((s) => s.minutes >= (minutes * k) / 3 && s.minutes < (minutes * (k + 1)) / 3)
-  const [first, middle, last] = [third(0), third(1), third(2)]
-  if (Math.min(middle.length, last.length) < LEAST_SAMPLES)
-    return {
-      flat: null,
-      reason: `${Math.min(middle.length, last.length)} samples in a third do not show its floor (asked ${LEAST_SAMPLES}): run longer`,
-    }
-  const before = first.at(-1)?.calls ?? 0
-  if (before < WARM_CALLS)
-    return {
-      flat: null,
-      reason: `${before} calls in the first third do not warm up the allocator (asked ${WARM_CALLS}): run longer, or on a less busy machine`,
-    }
-  const floor = (list) => Math.min(...list.map((s) => s.rss))
-  const grown = floor(last) - floor(middle)
-  const most = tolerated(median(last.map((s) => s.rss)))
-  const perMinute = slope(
-    [...middle, ...last].map((s) => s.minutes),
-    [...middle, ...last].map((s) => s.rss),
-  )
-  return {
-    flat: grown <= most,
-    floorsMb: [first, middle, last].map((list) => floor(list) / 1e6),
-    grownMb: grown / 1e6,
-    toleratedMb: most / 1e6,
-    slopeMbPerHour: (perMinute * 60) / 1e6,
-  }
+async function reload(models, old, next, counts) {
+  const { real, ...fresh } = await models.loadNew()
+  if (real) counts.realLoads++
+  const shared = await models.loadShared(old.directory)
+  await Promise.all([fresh.model, shared, old.model].map((model) => call(model, next, counts)))
+  const turn = counts.loads++
+  counts.sharedHandles++
+  await end(old.model, models, turn % 2 === 0, counts)
+  await end(shared, models, turn % 4 < 2, counts)
+  models.remove(old.directory)
+  return fresh
 }
 
 const mb = (bytes) => (bytes / 1e6).toFixed(1)
 
-async function main() {
-  const options = parseOptions(
-    process.argv.slice(2),
-    OPTIONS,
-    'node bench/soak.mjs [options]   random calls for minutes; does memory stay flat?',
+function progress({ minutes, rss, external, threads }, counts, models) {
+  return (
+    `${Math.floor(minutes)} min: ${counts.calls} calls (${counts.aborted} aborted), ${counts.tokens} tokens, ` +
+    `${counts.realLoads} of ${counts.loads} loads real, ${counts.disposed} disposed, ` +
+    `${models.collected} of ${counts.dropped} dropped collected; ` +
+    `rss ${mb(rss)} MB, external ${mb(external)} MB, ${threads ?? '?'} threads`
   )
+}
+
+function summaryLines({ flat, reason, floors, grown, tolerated, slopeMbPerHour }) {
+  const state = flat === null ? 'cannot tell' : flat ? 'flat' : 'GROWING'
+  const line = (name, unit, show) =>
+    floors[name] &&
+    `soak: lowest ${unit} of each third: ${floors[name].map(show).join(', ')}; ` +
+      `from the first to the last ${show(grown[name])}, tolerated ${show(tolerated[name])}`
+  return [
+    line('rss', 'resident memory (MB)', mb),
+    line('external', 'external memory (MB)', mb),
+    line('threads', 'number of threads', String),
+    slopeMbPerHour !== null && `soak: fitted line of resident memory: ${slopeMbPerHour.toFixed(0)} MB/h`,
+    `soak: ${state}${reason ? `: ${reason}` : ''}`,
+  ].filter(Boolean)
+}
+
+async function main() {
+  const intro = 'node bench/soak.mjs [options]   random calls and reloads for minutes; does memory stay flat?'
+  const options = parseOptions(process.argv.slice(2), OPTIONS, intro)
   const minutes = positive('minutes', options.minutes, { integer: false })
   const threads = options.threads === undefined ? {} : { threads: positive('threads', options.threads) }
-  const directory = options['model-path']
-  if (!existsSync(directory)) throw new UsageError(`--model-path: there is no ${directory}`)
-  if (!existsSync(PACKAGE_ENTRY))
-    throw new UsageError('the package is not built (dist/index.js is missing): run npm run build')
-  const { embedCore } = await import(pathToFileURL(PACKAGE_ENTRY).href)
+  const seed = positive('seed', options.seed)
+  if (options['model-path'] && !existsSync(join(options['model-path'], 'config.json')))
+    throw new UsageError(`--model-path: no config.json in ${options['model-path']}`)
   const say = (line) => options.json || process.stdout.write(line + '\n')
-  const next = random(positive('seed', options.seed))
-  const model = await embedCore.load(directory, threads)
+  const embedCore = await importPackage()
+  const source = options['model-path'] ?? prepareModel(defaultModel(), undefined, say).directory
+  const next = random(seed)
+  const models = new SoakModels(embedCore, source, threads)
+  process.on('exit', () => models.close())
+  const counts = { calls: 0, texts: 0, tokens: 0, aborted: 0, loads: 0, realLoads: 0 }
+  Object.assign(counts, { sharedHandles: 0, disposed: 0, dropped: 0 })
+  let current = await models.loadNew()
+  const { threads: workers, isa } = current.model.info
+  say(`soak: ${minutes} minutes on ${basename(source)}, ${workers} threads, ${isa}, seed ${seed}`)
   const start = performance.now()
   const samples = []
-  const counts = { calls: 0, texts: 0, tokens: 0, aborted: 0, reloads: 0 }
-  say(
-    `soak: ${minutes} minutes on ${model.info.name}, ${model.info.threads} threads, ${model.info.isa}, seed ${options.seed}`,
-  )
   for (let lastLine = 0; performance.now() - start < minutes * 60000;) {
-    await slice(model, next, counts)
-    if (samples.length % RELOAD_EVERY === RELOAD_EVERY - 1) {
-      const other = await embedCore.load(directory, threads)
-      await call(other, next, counts)
-      await other.dispose()
-      counts.reloads++
-    }
+    await slice(current.model, next, counts)
+    if (samples.length % RELOAD_EVERY === RELOAD_EVERY - 1) current = await reload(models, current, next, counts)
     const now = { ...(await sample(start)), calls: counts.calls }
     samples.push(now)
     if (Math.floor(now.minutes) > lastLine) {
       lastLine = Math.floor(now.minutes)
-      say(
-        `${lastLine} min: ${counts.calls} calls (${counts.aborted} called off), ${counts.reloads} reloads, ${counts.tokens} tokens; rss ${mb(now.rss)} MB, heap ${mb(now.heapUsed)}, external ${mb(now.external)}`,
-      )
+      say(progress(now, counts, models))
     }
   }
-  await model.dispose()
-  const judged = verdict(samples, minutes)
-  if (options.json)
-    process.stdout.write(JSON.stringify({ minutes, seed: Number(options.seed), ...counts, ...judged, samples }) + '\n')
-  if (judged.flat === null) say(`soak: cannot tell: ${judged.reason}`)
-  else {
-    const { flat, floorsMb, slopeMbPerHour, grownMb, toleratedMb } = judged
-    say(
-      `soak: ${flat ? 'flat' : 'GROWING'}: lowest resident memory of each third ${floorsMb.map((floor) => floor.toFixed(1)).join(', ')} MB (${grownMb.toFixed(1)} MB from the second to the last, tolerated ${toleratedMb.toFixed(1)}; fitted line ${slopeMbPerHour.toFixed(0)} MB/h), ${counts.calls} calls, ${counts.tokens} tokens`,
-    )
-  }
-  process.exitCode = judged.flat === null ? 2 : judged.flat ? 0 : 1
+  await current.model.dispose()
+  const judged = verdict(samples)
+  // A soak whose loads only give new handles on the same weights does not test what it claims to test.
+  const unreal = counts.loads > 0 && counts.realLoads === 0
+  const result = { minutes, seed, ...counts, collected: models.collected, ...judged }
+  if (options.json) process.stdout.write(JSON.stringify({ ...result, samples }) + '\n')
+  for (const line of summaryLines(judged)) say(line)
+  if (unreal) say('soak: no load took memory: the reloads gave handles on weights that were already loaded')
+  process.exitCode = unreal || judged.flat === false ? 1 : judged.flat === null ? 2 : 0
 }
 
 main().catch((error) => {

@@ -13,8 +13,7 @@ const SCHEMA = 1
 /** How much of a ratio may be lost before it counts; README.md says where the numbers come from. */
 const TOLERANCE = { throughput: 0.2, latency: 0.3, memory: 0.15 }
 /**
- * A ratio that is below the tolerated one by less than this many of its own standard errors is not known to be below
- * it.
+ * A ratio counts as below the tolerated one only when it is by more than this many of its standard errors.
  */
 const ERRORS = 2
 
@@ -70,7 +69,10 @@ export function incomparable(baseline, result) {
     if (known && peer.status !== 'ranked')
       return `${peer.id}, which the baseline knows, was not measured this time: ${peer.status}: ${peer.reason}`
     if (known && !peer.ours && peer.version !== baseline.versions[peer.id])
-      return `the baseline was measured against ${peer.id} ${baseline.versions[peer.id]}, the result against ${peer.version}`
+      return (
+        `the baseline was measured against ${peer.id} ${baseline.versions[peer.id]}, ` +
+        `the result against ${peer.version}`
+      )
   }
   return null
 }
@@ -101,6 +103,17 @@ const METRICS = { latency: 'ten-token query, p50', memory: 'peak memory' }
 
 export const metricName = (metric) => METRICS[metric] ?? `throughput, ${metric.replace('/', ' texts, batch ')}`
 
+/** Every ratio of a result: { ours, peer, metric, now }. */
+export const ratiosOf = (result) =>
+  Object.entries(result.ratios).flatMap(([ours, peers]) =>
+    Object.entries(peers).flatMap(([peer, metrics]) =>
+      Object.entries(metrics).map(([metric, { median: now }]) => ({ ours, peer, metric, now })),
+    ),
+  )
+
 export function sentence({ ours, peer, metric, then, now, change, tolerance }) {
-  return `${ours} against ${peer} went backwards (${metricName(metric)}): ${then.toFixed(2)}x in the baseline, ${now.toFixed(2)}x now, ${(100 * change).toFixed(0)} %, tolerated ${(-100 * tolerance).toFixed(0)} %`
+  return (
+    `${ours} against ${peer} went backwards (${metricName(metric)}): ${then.toFixed(2)}x in the baseline, ` +
+    `${now.toFixed(2)}x now, ${(100 * change).toFixed(0)} %, tolerated ${(-100 * tolerance).toFixed(0)} %`
+  )
 }

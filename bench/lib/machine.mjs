@@ -24,18 +24,8 @@ function tryRun(command, args, options) {
   }
 }
 
-/** Physical cores this process may use: two hardware threads of a core share its arithmetic. */
-export function physicalCores() {
-  const blocks = cpuinfo().split('\n\n')
-  const cores = new Set(
-    blocks
-      .map((b) => `${/^physical id\s*: (\d+)/m.exec(b)?.[1]}/${/^core id\s*: (\d+)/m.exec(b)?.[1]}`)
-      .filter((c) => !c.includes('undefined')),
-  )
-  return Math.max(1, Math.min(cores.size || os.availableParallelism(), os.availableParallelism()))
-}
-
-export function describeMachine(threads) {
+/** cores: as of availableCores(); threads: how many the bench uses. */
+export function describeMachine(cores, threads) {
   const info = cpuinfo()
   const field = (name) => new RegExp(`^${name}\\s*: (.*)$`, 'm').exec(info)?.[1] ?? null
   const flags = new Set((field('flags') ?? '').split(' '))
@@ -53,7 +43,7 @@ export function describeMachine(threads) {
     device: `${slug}${generation}-${threads}t`,
     family: field('cpu family'),
     modelNumber: field('model'),
-    physicalCores: physicalCores(),
+    physicalCores: cores,
     logicalCores: os.cpus().length,
     isa: ISA.filter((flag) => flags.has(flag)),
     virtualised: flags.has('hypervisor'),

@@ -9,6 +9,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { prepareFiles } from './models.mjs'
 import { SETTLE_MS, startPeer } from './peer.mjs'
+import { INSTALL_ADVICE } from './setup.mjs'
 import { AGREEMENT, MODELS, cellName } from './specs.mjs'
 import { cosine } from './stats.mjs'
 
@@ -19,6 +20,7 @@ async function start(spec, context) {
     return skipped(
       `set up for ${spec.families.join(' and ')} models, and this one is ${context.model.config.model_type}`,
     )
+  if (!spec.ours && !spec.python && !context.installed) return skipped(`not installed: ${INSTALL_ADVICE}`)
   if (spec.needs) {
     const reason = (context.reasons[spec.needs] ??= { value: prepareFiles(spec.needs, context.model, context.say) })
       .value
@@ -54,7 +56,7 @@ async function agree(entries, context) {
   }
   const alive = entries.filter((e) => e.vectors)
   const reference = chooseReference(alive)
-  const asked = { ...AGREEMENT, ...MODELS[context.modelName].agreement }
+  const required = { ...AGREEMENT, ...MODELS[context.modelName].agreement }
   const ours = alive.find((e) => e.spec.ours && e.spec.precision === 'float32')
   const expected = context.texts.sets.check.tokens
   for (const entry of alive) {
@@ -63,13 +65,15 @@ async function agree(entries, context) {
     entry.agreement = {
       reference: reference.spec.id,
       leastCosine: least,
-      asked: asked[entry.spec.precision],
+      required: required[entry.spec.precision],
       textsTokenisedDifferently: differ,
     }
     if (entry.spec.ours && ours) entry.agreement.leastCosineToOurFloat32 = leastCosine(entry.vectors, ours.vectors)
     // `!(>=)` and not `<`: NaN vectors disagree too.
-    if (!(least >= entry.agreement.asked))
-      drop(entry, 'disagrees', `cosine ${least.toFixed(5)} to ${reference.spec.id}, asked ${entry.agreement.asked}`)
+    if (!(least >= entry.agreement.required)) {
+      const { required, reference } = entry.agreement
+      drop(entry, 'disagrees', `cosine ${least.toFixed(5)} to ${reference}, required ${required}`)
+    }
   }
 }
 
@@ -97,7 +101,7 @@ async function inTurn(entries, round, label, context, task) {
 }
 
 async function peakNow(context) {
-  context.progress('what the machine can do')
+  context.progress('peak of the machine')
   await sleep(SETTLE_MS)
   return context.meter.inTurn?.() ?? null
 }
@@ -139,8 +143,8 @@ async function time(entries, context) {
 }
 
 /**
- * context: { specs, model, texts, cells, threads, rounds, seconds, meter, turns, say, progress }. Returns one entry a
- * peer, in order.
+ * context: { specs, model, texts, cells, threads, rounds, seconds, meter, installed, turns, say, progress }.
+ * Returns one entry a peer, in order.
  */
 export async function measure(context) {
   const entries = []

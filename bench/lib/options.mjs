@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util'
 
 export class UsageError extends Error {}
 
-/** spec: { name: { type: 'string'|'boolean', default?, value: 'N', help } }. Prints help and exits when asked. */
+/** spec: { name: { type: 'string'|'boolean', default?, value: 'N', help } }. With --help it prints them and exits. */
 export function parseOptions(argv, spec, intro) {
   const options = { help: { type: 'boolean', help: 'print this' }, ...spec }
   const known = Object.fromEntries(Object.entries(options).map(([name, o]) => [name, { type: o.type }]))
@@ -14,10 +14,10 @@ export function parseOptions(argv, spec, intro) {
     throw new UsageError(`${error.message.split('. ')[0]}; --help lists the options`)
   }
   if (values.help) {
-    const lines = Object.entries(options).map(
-      ([name, o]) =>
-        `  ${`--${name}${o.value ? ` ${o.value}` : ''}`.padEnd(26)}${o.help}${o.default === undefined ? '' : ` (default ${o.default})`}`,
-    )
+    const lines = Object.entries(options).map(([name, o]) => {
+      const usage = `--${name}${o.value ? ` ${o.value}` : ''}`
+      return `  ${usage.padEnd(26)}${o.help}${o.default === undefined ? '' : ` (default ${o.default})`}`
+    })
     process.stdout.write(`${intro}\n\n${lines.join('\n')}\n`)
     process.exit(0)
   }

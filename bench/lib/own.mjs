@@ -1,10 +1,10 @@
 /**
- * Cells that only our rows run, after the peers are gone, each in processes of its own:
+ * Cells that only our rows run, after the peers have ended, each in fresh processes:
  *
- *   threads  one thread against all, turn about within a round
- *   long     one text of about 4,000 tokens against a batch of four such
+ *   threads  one thread against all, in alternation within a round
+ *   long     one text of about 4,000 tokens against a batch of four such texts
  *   load     a ten-token call on an idle model, and while long calls keep all its threads busy
- *   start    load to first vector in a fresh process; transformers.js too
+ *   start    load to first vector in a fresh process, also of transformers.js
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { prepareModel } from './models.mjs'
@@ -16,12 +16,12 @@ import { prepareLongTexts } from './texts.mjs'
 export const OWN_CELLS = ['threads', 'long', 'load', 'start']
 
 const STARTS = 5
-/** Long calls under way at any time, and their texts: more than all workers can take at once. */
+/** Long calls under way at any time, and the texts of each: more than all workers can take together. */
 const BUSY = { lanes: 2, batch: 256 }
-/** A round under load is longer than others: its calls are slower, and their 99th percentile is asked for. */
+/** A round under load is longer than others: its calls are slower, and a 99th percentile needs many. */
 const BUSY_SECONDS_FACTOR = 3
-/** Tokens that the engine carries through the layers at a time (kGroupTokens in native/engine/engine.cc). */
-const GROUP_TOKENS = 256
+/** The yardstick of the bound on a call under load: a call of two uniform texts, 256 tokens, on one thread. */
+const YARDSTICK = { set: 'uniform', batch: 2 }
 
 const rate = ({ tokens, seconds }) => tokens / seconds
 const percentiles = (samples) => ({
@@ -41,8 +41,8 @@ async function withPeers(starters, task) {
 }
 
 /**
- * Tokens a second of two choices, turn about, each first in every other round; `share` is that of the first over the
- * second.
+ * Tokens a second of two choices in alternation, each first in every other round; `share` is the rate of the first over
+ * that of the second.
  */
 async function duel(context, choices) {
   const rounds = choices.map(() => [])
@@ -77,7 +77,7 @@ async function threads(spec, context) {
 
 async function long(spec, context) {
   const model = {
-    ...prepareModel(LONG.name, undefined, context.say, LONG),
+    ...prepareModel(LONG.name, undefined, context.say, LONG, context.model.layout),
     packageVersion: context.model.packageVersion,
   }
   const start = () => startPeer(spec, { ...context, model, texts: { path: prepareLongTexts(context.texts) } })
@@ -88,8 +88,22 @@ async function long(spec, context) {
   })
 }
 
+/** Milliseconds of one layer of the yardstick, measured in a process with one thread. */
+async function layerOfYardstick(spec, context) {
+  return withPeers([() => startPeer(spec, { ...context, threads: 1 })], async (peer) => {
+    const rounds = []
+    await peer.send('warm', YARDSTICK)
+    for (let round = 0; round < context.rounds; round++) {
+      await sleep(SETTLE_MS)
+      const { texts, seconds } = await peer.send('round', { ...YARDSTICK, seconds: context.seconds })
+      rounds.push((1000 * seconds * YARDSTICK.batch) / texts)
+    }
+    return median(rounds) / context.model.config.num_hidden_layers
+  })
+}
+
 async function load(spec, context) {
-  const layers = context.model.config.num_hidden_layers
+  const layerMs = await layerOfYardstick(spec, context)
   return withPeers([() => startPeer(spec, context)], async (peer) => {
     const idle = []
     const busy = []
@@ -104,15 +118,13 @@ async function load(spec, context) {
       busy.push(...samples)
       background.push(backgroundTokensPerSecond)
     }
-    // A thread carries a group by itself: it gets its share of the threads' rate.
-    const groupMs = (1000 * GROUP_TOKENS * context.threads) / median(background)
     const [idleMs, busyMs] = [percentiles(idle), percentiles(busy)]
     return {
       idleMs,
       busyMs,
       backgroundTokensPerSecond: summary(background),
-      layerMs: groupMs / layers,
-      p99OverBound: busyMs.p99 / (4 * idleMs.p50 + groupMs / layers),
+      layerMs,
+      p99OverBound: busyMs.p99 / (4 * idleMs.p50 + layerMs),
     }
   })
 }

@@ -1,16 +1,13 @@
 /** Prints a result of kernels.mjs as tables. */
 import { median } from './stats.mjs'
-import { number, percent, table } from './table.mjs'
+import { describeBuild, number, percent, table } from './table.mjs'
 
 const unit = (dtype) => (dtype === 'int8' ? 'GOP/s' : 'GFLOP/s')
 const unique = (values) => [...new Set(values)]
 const threadsText = (count) => `${count} thread${count === 1 ? '' : 's'}`
 
 function header(r) {
-  const out = [
-    `kernels of ${r.backend}, embedcore ${r.version} (${r.commit?.slice(0, 9) ?? 'no commit'}${r.dirty ? ', changed since' : ''}), ${r.date.slice(0, 10)}`,
-    `${r.machine.cpu} (${r.machine.device})`,
-  ]
+  const out = [`kernels of ${r.backend}, ${describeBuild(r)}`, `${r.machine.cpu} (${r.machine.device})`]
   const clocks = r.references
     .filter((one) => one.kernel === 'clock' && one.clean > 0)
     .map((one) => one.cycles / one.seconds / 1e9)
@@ -27,11 +24,13 @@ function header(r) {
     out.push(`note: the machine was busy before the start (load ${r.machine.loadAverageBefore.toFixed(2)})`)
   const { all, clean, repeated } = r.samples
   out.push(
-    `medians of ${r.settings.repeats} samples, all cases of a shape and their limits in turn; ${number(repeated)} samples in which a thread lost its core were repeated`,
+    `medians of ${r.settings.repeats} samples, all cases of a shape and their limits in turn; ` +
+      `${number(repeated)} samples in which a thread lost its core were repeated`,
   )
   if (clean < all)
     out.push(
-      `note: ${number(all - clean)} of ${number(all)} samples stayed disturbed and were left out; "?" marks figures of less than half of the samples, "-" none`,
+      `note: ${number(all - clean)} of ${number(all)} samples stayed disturbed and were left out; ` +
+        '"?" marks figures of less than half of the samples, "-" stands where there are none',
     )
   return out.join('\n')
 }
@@ -65,7 +64,9 @@ function linearTable(r, dtype, threads) {
     small.length &&
       `M <= 8: median ${percent(median(small))} of the read bandwidth, least ${percent(Math.min(...small))}`,
   ].filter(Boolean)
-  return `linear, ${dtype}, ${threadsText(threads)}: ${unit(dtype)} and share of the peak, r: of the read bandwidth\n${table(['in x out', ...counts.map((m) => `M ${m}`)], rows)}\n  ${summary.join('; ')}`
+  const shares = 'share of the peak, r: of the read bandwidth'
+  const title = `linear, ${dtype}, ${threadsText(threads)}: ${unit(dtype)} and ${shares}`
+  return `${title}\n${table(['in x out', ...counts.map((m) => `M ${m}`)], rows)}\n  ${summary.join('; ')}`
 }
 
 function attentionTable(r, dtype) {
@@ -84,7 +85,8 @@ function attentionTable(r, dtype) {
         ...same.flatMap((o) => [cell(o, r), o.clean > 0 ? number(o.seconds * 1e6) : '-']),
       ]
     })
-  return `attention, ${dtype}: GFLOP/s and share of the peak, microseconds a call\n${table(['heads', 'texts x tokens', ...threads.flatMap((count) => [threadsText(count), 'us'])], rows)}`
+  const head = ['heads', 'texts x tokens', ...threads.flatMap((count) => [threadsText(count), 'us'])]
+  return `attention, ${dtype}: GFLOP/s and share of the peak, microseconds a call\n${table(head, rows)}`
 }
 
 function elementwiseTable(r) {
@@ -105,19 +107,28 @@ function elementwiseTable(r) {
         us >= -Infinity ? number(us, 1) : '-',
       ]
     })
-  return `by element, 256 rows, 1 thread; activations: what they add to a linear layer\n${table(['op', 'dtype', 'width', 'cycles', 'us'], rows)}`
+  const title = 'by element, 256 rows, 1 thread; activations: what they add to a linear layer'
+  return `${title}\n${table(['op', 'dtype', 'width', 'cycles', 'us'], rows)}`
 }
 
 function similarityTable(r) {
   const of = r.cases.filter((c) => c.kernel === 'similarity')
   if (of.length === 0) return null
-  const columns = of.filter((c) => c.kind === of[0].kind)
-  const rows = unique(of.map((c) => c.kind)).map((kind) => [
-    kind,
-    ...of.filter((c) => c.kind === kind).map((c) => cell(c, r)),
-  ])
-  const names = columns.map((c) => `${c.rowsA} x ${c.rowsB}, ${threadsText(c.threads)}`)
-  return `similarity of width ${of[0].width}, float32: GFLOP/s and share of the peak\n${table(['kind', ...names], rows)}`
+  const threads = unique(of.map((c) => c.threads))
+  const rows = of
+    .filter((c) => c.threads === threads[0])
+    .map((c) => {
+      const same = threads.map((count) =>
+        of.find((o) => o.threads === count && o.kind === c.kind && o.rowsA === c.rowsA && o.rowsB === c.rowsB),
+      )
+      return [
+        `${number(c.rowsA)} x ${number(c.rowsB)} x ${c.width}`,
+        c.kind,
+        ...same.flatMap((o) => [cell(o, r), o.clean > 0 ? number(o.seconds * 1e3, 2) : '-']),
+      ]
+    })
+  const head = ['rows x rows x width', 'kind', ...threads.flatMap((count) => [threadsText(count), 'ms'])]
+  return `similarity, float32: GFLOP/s and share of the peak, ms a call\n${table(head, rows)}`
 }
 
 export function reportKernels(r) {

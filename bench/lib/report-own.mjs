@@ -29,7 +29,7 @@ const TABLES = {
   },
   load: {
     title: () => 'ten-token query, idle and under load, ms',
-    head: ['row', 'idle p50', 'p99', 'loaded p50', 'p99', 'calls', 'layer of a group', 'p99 of bound', 'load tokens/s'],
+    head: ['row', 'idle p50', 'p99', 'loaded p50', 'p99', 'calls', 'layer of 256', 'p99 of bound', 'load tokens/s'],
     row: (c) => [
       number(c.idleMs.p50, 2),
       number(c.idleMs.p99, 2),

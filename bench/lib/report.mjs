@@ -1,23 +1,24 @@
 /** Prints a result as tables for people. */
 import { ownTables } from './report-own.mjs'
-import { number, percent, table, times } from './table.mjs'
+import { describeBuild, number, percent, table, times } from './table.mjs'
 
 const mebibytes = (bytes) => number(bytes / 2 ** 20)
 
 function header(r) {
   const m = r.machine
   const out = [
-    `embedcore ${r.version} (${r.commit?.slice(0, 9) ?? 'no commit'}${r.dirty ? ', changed since' : ''}), ${r.model.title}, ${r.date.slice(0, 10)}`,
-    `${m.cpu} (${m.device}), ${m.physicalCores} cores${m.virtualised ? ', virtual' : ''}, ${number(m.memoryBytes / 2 ** 30)} GiB, Node ${m.node}, ${r.settings.threads} threads for everyone`,
+    `${describeBuild(r)}, ${r.model.title}`,
+    `${m.cpu} (${m.device}), ${m.physicalCores} cores${m.virtualised ? ', virtual' : ''}, ` +
+      `${number(m.memoryBytes / 2 ** 30)} GiB, Node ${m.node}, ${r.settings.threads} threads for everyone`,
   ]
   if (r.peak) {
-    const rate = (p, unit) =>
-      r.peak[p]
-        ? `${number(r.peak[p].median ?? r.peak[p].gops)} ${unit} ${p} (best ${number(r.peak[p].gops)}, ${r.peak[p].instructions})`
-        : `no ${p}`
-    out.push(
-      `peak in turn, median: ${rate('float32', 'GFLOP/s')}, ${rate('bfloat16', 'GFLOP/s')}, ${rate('int8', 'GOP/s')}; read at best ${number(r.peak.read_gb_s)} GB/s`,
-    )
+    const rate = (p, unit) => {
+      if (!r.peak[p]) return `no ${p}`
+      const { median, gops, instructions } = r.peak[p]
+      return `${number(median ?? gops)} ${unit} ${p} (best ${number(gops)}, ${instructions})`
+    }
+    const rates = [rate('float32', 'GFLOP/s'), rate('bfloat16', 'GFLOP/s'), rate('int8', 'GOP/s')].join(', ')
+    out.push(`peak in turn, median: ${rates}; read at best ${number(r.peak.read_gb_s)} GB/s`)
     out.push(
       `operations: ${Object.entries(r.model.flopsPerToken)
         .map(([set, flops]) => `${number(flops / 1e6, 1)} MFLOP a token of ${set} texts`)
@@ -27,9 +28,10 @@ function header(r) {
   if (m.loadAverageBefore > 0.3)
     out.push(`note: the machine was busy before the start (load ${m.loadAverageBefore.toFixed(2)}): expect spread`)
   const sets = [...new Set(r.settings.cells.map((cell) => cell.set))].map((name) => [name, r.texts.sets[name]])
-  out.push(
-    `texts: ${r.texts.source}, seed ${r.texts.seed}; ${sets.map(([name, s]) => `${name}: ${s.texts} of ${s.shortest} to ${s.longest} tokens, mean ${number(s.tokens / s.texts)}`).join('; ')}`,
+  const sizes = sets.map(
+    ([name, s]) => `${name}: ${s.texts} of ${s.shortest} to ${s.longest} tokens, mean ${number(s.tokens / s.texts)}`,
   )
+  out.push(`texts: ${r.texts.source}, seed ${r.texts.seed}; ${sizes.join('; ')}`)
   out.push(`measured: ${r.settings.rounds} rounds of ${r.settings.seconds} s or one batch, peers in turn`)
   return out.join('\n')
 }
@@ -85,7 +87,7 @@ function queryTable(r) {
   return `ten-token query, memory, start\n${table(head, rows)}`
 }
 
-/** Our rows beside our own float32: what fewer bits gain and what they cost. */
+/** Our rows beside our float32: what fewer bits gain and what they cost. */
 function precisionTable(r, cells) {
   const float32 = r.peers.find((p) => p.ours && p.precision === 'float32')
   const rows = r.peers
@@ -96,7 +98,8 @@ function precisionTable(r, cells) {
       ...[...cells, 'latency', 'memory'].map((metric) => times(r.ratios[p.id][float32.id][metric].median)),
     ])
   if (rows.length === 0) return null
-  return `our rows against our float32: least cosine, times as fast, times less memory\n${table(['row', 'cosine', ...cells, 'query', 'memory'], rows)}`
+  const title = 'our rows against our float32: least cosine, times as fast, times less memory'
+  return `${title}\n${table(['row', 'cosine', ...cells, 'query', 'memory'], rows)}`
 }
 
 export function report(r) {

@@ -1,7 +1,4 @@
-/**
- * Turns what was measured into the result that is printed, drawn, written and compared: plain data, described in
- * README.md.
- */
+/** Turns the measurements into the result that is printed, drawn, written and compared: plain data, see README.md. */
 import { flopsPerToken, linearFlops } from './flops.mjs'
 import { PRECISIONS, peaksOfCells, wholePeak } from './machine.mjs'
 import { MODELS, cellName } from './specs.mjs'
@@ -65,7 +62,7 @@ const comparable = (ours, peer) =>
   peer.ours ? peer.precision === 'float32' && ours.precision !== 'float32' : peer.precision === ours.precision
 
 /**
- * How many times better ours is than a peer, by cell, in query latency (p50) and in peak memory; each round by itself.
+ * How many times better ours is than a peer, by cell, in query latency (p50) and in peak memory, within each round.
  */
 function ratio(ours, peer) {
   const out = {}

@@ -1,27 +1,26 @@
-/**
- * Installs what the bench needs beyond the package, once, and says so: the peers from npm, Python packages that write
- * their files.
- */
+/** The bench's own dependencies: the peers from npm, and the Python packages that write their files. */
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { BENCH, CACHE } from './paths.mjs'
 
-export function installPeers(say) {
+export const INSTALL_ADVICE = 'npm run bench:install installs them'
+
+/** The peers' npm packages are installed, in the versions of the lock file. */
+export function peersInstalled() {
   const installed = join(BENCH, 'node_modules', '.package-lock.json')
   const lock = join(BENCH, 'package-lock.json')
-  if (existsSync(installed) && statSync(installed).mtimeMs >= statSync(lock).mtimeMs - 1000) return
-  say('bench: installing the peers into bench/node_modules (npm ci, about 1.3 GB, once)')
+  return existsSync(installed) && statSync(installed).mtimeMs >= statSync(lock).mtimeMs - 1000
+}
+
+export function installPeers() {
   // The install scripts of both would fetch GPU parts; the CPU binaries are in the packages themselves.
   const env = { ...process.env, ONNXRUNTIME_NODE_INSTALL: 'skip', NODE_LLAMA_CPP_SKIP_DOWNLOAD: 'true' }
-  const { status, error } = spawnSync('npm', ['ci', '--no-audit', '--no-fund'], {
-    cwd: BENCH,
-    env,
-    stdio: ['ignore', process.stderr, 'inherit'],
-  })
+  const { status, error } = spawnSync('npm', ['ci', '--no-audit', '--no-fund'], { cwd: BENCH, env, stdio: 'inherit' })
   if (status !== 0)
     throw new Error(
-      `npm ci in bench/ failed (${error?.message ?? `exit code ${status}`}): the peers cannot be measured without it`,
+      `npm ci in bench/ failed (${error?.message ?? `exit code ${status}`}): ` +
+        'npm run bench leaves out the peers and measures embedcore alone',
     )
 }
 
@@ -33,8 +32,8 @@ function run(command, args) {
 
 /**
  * The Python that has the packages of requirements.txt: the one EMBEDCORE_BENCH_PYTHON names, else a virtual
- * environment under .cache/, made here when it is missing or older than its requirements. Throws a reason when there is
- * none to be had.
+ * environment under .cache/, made here when it is missing or older than its requirements. Throws an error that says
+ * why where there is neither.
  */
 export function preparePython(say) {
   if (process.env.EMBEDCORE_BENCH_PYTHON) return process.env.EMBEDCORE_BENCH_PYTHON

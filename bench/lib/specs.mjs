@@ -2,10 +2,25 @@
  * What is measured: models, peers, and the table of cells. To add a dtype of ours or a peer, add a line here (and a
  * runner under peers/ if it is a new library).
  */
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { CACHE, SHARED } from './paths.mjs'
 
 const grid = (sets, batches) => sets.flatMap((set) => batches.map((batch) => ({ set, batch })))
+
+const BERT = {
+  model_type: 'bert',
+  vocab_size: 30522,
+  max_position_embeddings: 512,
+  type_vocab_size: 2,
+  hidden_act: 'gelu',
+  layer_norm_eps: 1e-12,
+  pad_token_id: 0,
+  position_embedding_type: 'absolute',
+}
+
+/** Mean pooling of random weights gives different texts a cosine of up to 0.99, so less than usual is a fault. */
+const RANDOM_AGREEMENT = { bfloat16: 0.999, int8: 0.995 }
 
 /**
  * `cells` are bounded by what peers that pad need: transformers.js takes 4 GB for MiniLM at batch 256 already. `own`
@@ -21,29 +36,28 @@ export const MODELS = {
     own: ['threads', 'long', 'load', 'start'],
     threadsCell: { set: 'mixed', batch: 32 },
   },
+  'minilm-shape': {
+    title: 'all-MiniLM-L6-v2 shape, random weights',
+    tokenizer: 'made',
+    shape: { ...BERT, hidden_size: 384, num_hidden_layers: 6, num_attention_heads: 12, intermediate_size: 1536 },
+    maxTokens: 256,
+    dtype: 'F32',
+    pooling: 'mean',
+    cells: grid(['mixed', 'uniform'], [1, 32, 256]),
+    own: ['threads', 'long', 'load', 'start'],
+    threadsCell: { set: 'mixed', batch: 32 },
+    agreement: RANDOM_AGREEMENT,
+  },
   'bert-base': {
     title: 'BERT-base shape, random weights',
     tokenizer: 'bert',
-    shape: {
-      model_type: 'bert',
-      hidden_size: 768,
-      num_hidden_layers: 12,
-      num_attention_heads: 12,
-      intermediate_size: 3072,
-      vocab_size: 30522,
-      max_position_embeddings: 512,
-      type_vocab_size: 2,
-      hidden_act: 'gelu',
-      layer_norm_eps: 1e-12,
-      pad_token_id: 0,
-      position_embedding_type: 'absolute',
-    },
+    shape: { ...BERT, hidden_size: 768, num_hidden_layers: 12, num_attention_heads: 12, intermediate_size: 3072 },
     dtype: 'F32',
     pooling: 'mean',
     cells: grid(['mixed', 'uniform'], [32]),
     own: ['threads', 'start'],
     threadsCell: { set: 'mixed', batch: 32 },
-    agreement: { bfloat16: 0.999, int8: 0.995 }, // mean pooling of random weights: different texts are up to 0.99 alike
+    agreement: RANDOM_AGREEMENT,
   },
   'qwen2-0.5b': {
     title: 'Qwen2.5-0.5B shape, random weights',
@@ -110,6 +124,16 @@ export const LONG = {
   pooling: 'lasttoken',
 }
 
+/** MiniLM's width in one layer: many vectors in little time, for what happens to them after the encoder. */
+export const SHALLOW = {
+  title: 'BERT shape of 1 layer of 384, random weights',
+  tokenizer: 'bert',
+  shape: { ...MODELS['minilm-shape'].shape, num_hidden_layers: 1 },
+  maxTokens: 256,
+  dtype: 'F32',
+  pooling: 'mean',
+}
+
 /**
  * Least cosine to the float32 reference for a peer to be ranked, by the precision of its arithmetic; a model's
  * `agreement` may ask more.
@@ -118,12 +142,12 @@ export const AGREEMENT = { float32: 0.9999, bfloat16: 0.99, int8: 0.95 }
 
 const SORTED = {
   maxBatch: 64,
-  why: 'a careful user sorts and takes smaller batches: 256 long texts at once need 4 GB and are slower',
+  why: 'a careful user sorts and takes smaller batches: 256 long texts together need 4 GB and are slower',
 }
 const ONE_BY_ONE = { maxBatch: 64, why: 'takes one text at a time: a larger batch would measure the same again' }
 
 /**
- * runner: file in peers/. precision: which measured peak is its limit, and which agreement is asked of it. ours: a row
+ * runner: file in peers/. precision: which measured peak is its limit, and which agreement it must reach. ours: a row
  * of the package, to which the others of the same precision are compared. families: models it can run. needs: files
  * made by models/*.py. python: only with `--python`. maxBatch: larger batches are not measured, for the reason in
  * `why`.
@@ -234,3 +258,7 @@ export const PEERS = [
 
 export const modelCache = (name) => join(CACHE, 'models', name)
 export const cellName = ({ set, batch }) => `${set}/${batch}`
+
+/** The model of a bench that names none: MiniLM where its weights are, else its shape with generated ones. */
+export const defaultModel = () =>
+  existsSync(join(MODELS.minilm.source, 'model.safetensors')) ? 'minilm' : 'minilm-shape'

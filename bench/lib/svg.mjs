@@ -8,6 +8,10 @@ const STEP = 23
 const TITLE = 34
 const COLOURS = { ours: '#1f6f5c', float32: '#8fa3b5', bfloat16: '#b39ac0', int8: '#d0a06b' }
 
+const STYLE =
+  '.title{font-size:13px;font-weight:bold}.grid{stroke:#dddddd}.tick{fill:#666666;font-size:10px}' +
+  '.whisker{stroke:#222222;stroke-width:1.5}'
+
 const escape = (text) =>
   String(text).replace(/[&<>"]/g, (c) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' })[c])
 const text = (x, y, content, attributes = '') => `<text x="${x}" y="${y}" ${attributes}>${escape(content)}</text>`
@@ -35,12 +39,15 @@ function panel(r, cell, top) {
     const y = top + TITLE + i * STEP
     const { tokensPerSecond: t, shareOfLimit } = p.cells[cell]
     const middle = y + BAR / 2
+    const width = Math.max(1, t.median * scale)
+    const colour = p.ours ? COLOURS.ours : COLOURS[p.precision]
+    const [from, to] = [LEFT + t.min * scale, LEFT + t.max * scale]
     parts.push(
       text(LEFT - 8, y + 12, p.id, `text-anchor="end"${p.ours ? ' font-weight="bold"' : ''}`),
-      `<rect x="${LEFT}" y="${y}" width="${Math.max(1, t.median * scale)}" height="${BAR}" fill="${p.ours ? COLOURS.ours : COLOURS[p.precision]}"/>`,
-      `<line x1="${LEFT + t.min * scale}" y1="${middle}" x2="${LEFT + t.max * scale}" y2="${middle}" class="whisker"/>`,
+      `<rect x="${LEFT}" y="${y}" width="${width}" height="${BAR}" fill="${colour}"/>`,
+      `<line x1="${from}" y1="${middle}" x2="${to}" y2="${middle}" class="whisker"/>`,
       text(
-        LEFT + t.max * scale + 6,
+        to + 6,
         y + 12,
         Math.round(t.median).toLocaleString('en-US') +
           (shareOfLimit ? `  (${(100 * shareOfLimit).toFixed(0)} % of limit)` : ''),
@@ -60,18 +67,28 @@ export function chart(r) {
     y = bottom
     return svg
   })
-  const legend = ['float32', 'bfloat16', 'int8'].map(
-    (p, i) =>
-      `<rect x="${LEFT + i * 110}" y="${y + 4}" width="12" height="12" fill="${COLOURS[p]}"/>${text(LEFT + 18 + i * 110, y + 14, p)}`,
-  )
-  legend.push(
-    `<rect x="${LEFT + 330}" y="${y + 4}" width="12" height="12" fill="${COLOURS.ours}"/>${text(LEFT + 348, y + 14, 'embedcore')}`,
-  )
-  return `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${y + 28}" viewBox="0 0 ${WIDTH} ${y + 28}" font-family="sans-serif" font-size="12">
-<style>.title{font-size:13px;font-weight:bold}.grid{stroke:#dddddd}.tick{fill:#666666;font-size:10px}.whisker{stroke:#222222;stroke-width:1.5}</style>
+  const key = (offset, colour, name) =>
+    `<rect x="${LEFT + offset}" y="${y + 4}" width="12" height="12" fill="${colour}"/>` +
+    text(LEFT + offset + 18, y + 14, name)
+  const legend = [
+    ...['float32', 'bfloat16', 'int8'].map((p, i) => key(i * 110, COLOURS[p], p)),
+    key(330, COLOURS.ours, 'embedcore'),
+  ]
+  const height = y + 28
+  const title = `${r.model.title}: encoding on ${r.machine.cpu}, ${r.settings.threads} threads`
+  const subtitle =
+    `embedcore ${r.version}, ${r.date.slice(0, 10)}, median of ${r.settings.rounds} interleaved rounds, ` +
+    'whiskers slowest to fastest; longer is better'
+  const svg = [
+    'xmlns="http://www.w3.org/2000/svg"',
+    `width="${WIDTH}" height="${height}" viewBox="0 0 ${WIDTH} ${height}"`,
+    'font-family="sans-serif" font-size="12"',
+  ]
+  return `<svg ${svg.join(' ')}>
+<style>${STYLE}</style>
 <rect width="100%" height="100%" fill="white"/>
-${text(16, 24, `${r.model.title}: encoding on ${r.machine.cpu}, ${r.settings.threads} threads`, 'font-size="16" font-weight="bold"')}
-${text(16, 44, `embedcore ${r.version}, ${r.date.slice(0, 10)}, median of ${r.settings.rounds} interleaved rounds, whiskers slowest to fastest; longer is better`, 'fill="#444444"')}
+${text(16, 24, title, 'font-size="16" font-weight="bold"')}
+${text(16, 44, subtitle, 'fill="#444444"')}
 ${panels.join('\n')}
 ${legend.join('\n')}
 </svg>

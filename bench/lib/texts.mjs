@@ -1,33 +1,27 @@
 /**
- * The texts every peer encodes: made once per tokenizer and seed, written to a file, the same for all.
+ * The texts that every peer encodes: made once per tokenizer and seed, written to a file, the same for all.
  *
  *   mixed    512 texts of 5 to 250 tokens, mean about 35, log-normal: many short titles, few long descriptions
  *   uniform  256 texts of 128 tokens
  *   query     64 texts of 10 tokens
  *   check     16 of the mixed ones from the shortest to the longest, whose vectors are compared
  *
- * Tokens include the special ones. Sentences are real English where ../shared/data is, else made of a list of words.
+ * Tokens include the special ones. Sentences are real English where ../shared/data is, else random ones of common
+ * words.
  */
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { Tokenizer } from 'tokenizers'
 import { CACHE, SHARED } from './paths.mjs'
 import { normal, random, shuffle } from './random.mjs'
+import { WORDS } from './words.mjs'
 
 const VERSION = 1
 const MIXED = { texts: 512, least: 5, most: 250, mean: 35, deviation: 0.8, deal: 256 }
 const UNIFORM = { texts: 256, tokens: 128 }
 const QUERY = { texts: 64, tokens: 10 }
 const CHECK = 16
-
-const WORDS = (
-  'the a of and with for from in on to is are new small large light heavy soft hard clean fast slow simple modern classic red blue green black white silver ' +
-  'cotton leather wooden steel plastic glass paper digital wireless portable waterproof kitchen garden office travel outdoor children winter summer camera ' +
-  'phone cable battery charger speaker keyboard printer monitor screen lamp table chair desk shelf bag shirt jacket shoes watch bottle cup knife pan oven ' +
-  'water music sound picture video game book story school house street city river mountain people woman man child dog cat bird horse train plane car bike ' +
-  'makes gives takes holds keeps shows plays runs opens closes works helps fits comes goes looks feels stays includes supports protects connects replaces ' +
-  'easily quickly safely together always often every many several high low long short wide narrow strong quality design size colour price weight length'
-).split(' ')
 
 /** Sentences of plain ASCII, so that no tokenizer's handling of rare letters decides anything. */
 function realSentences() {
@@ -51,16 +45,16 @@ function madeSentences(next) {
 }
 
 /** A text of exactly or nearly `target` tokens: sentences one after another, cut at a word. */
-function textOf(target, exact, sentences, next, count) {
+async function textOf(target, exact, sentences, next, count) {
   for (;;) {
     let words = []
-    while (count(words.join(' ')) < target)
-      words = words.concat(sentences[Math.floor(next() * sentences.length)].split(' '))
-    while (words.length > 1 && count(words.join(' ')) > target) words.pop()
+    const counted = () => count(words.join(' '))
+    while ((await counted()) < target) words = words.concat(sentences[Math.floor(next() * sentences.length)].split(' '))
+    while (words.length > 1 && (await counted()) > target) words.pop()
     // The last words may have left a gap; a word of one token fills it.
-    for (let tries = 0; exact && tries < 8 && count(words.join(' ')) < target; tries++) words.push('the')
-    const text = words.join(' ')
-    if (exact ? count(text) === target : count(text) >= MIXED.least) return text
+    for (let tries = 0; exact && tries < 8 && (await counted()) < target; tries++) words.push('the')
+    const length = await counted()
+    if (exact ? length === target : length >= MIXED.least) return words.join(' ')
   }
 }
 
@@ -79,17 +73,17 @@ function mixedTargets(next) {
   return hands.flatMap((hand) => shuffle(hand, next))
 }
 
-function make(count, seed) {
+async function make(count, seed, real) {
   const next = random(seed)
-  const real = realSentences()
   const sentences = real ?? madeSentences(next)
-  const set = (targets, exact) => {
-    const texts = targets.map((target) => textOf(target, exact, sentences, next, count))
-    return { texts, tokens: texts.map(count) }
+  const set = async (targets, exact) => {
+    const texts = []
+    for (const target of targets) texts.push(await textOf(target, exact, sentences, next, count))
+    return { texts, tokens: await Promise.all(texts.map(count)) }
   }
-  const mixed = set(mixedTargets(next), false)
-  const uniform = set(Array(UNIFORM.texts).fill(UNIFORM.tokens), true)
-  const query = set(Array(QUERY.texts).fill(QUERY.tokens), true)
+  const mixed = await set(mixedTargets(next), false)
+  const uniform = await set(Array(UNIFORM.texts).fill(UNIFORM.tokens), true)
+  const query = await set(Array(QUERY.texts).fill(QUERY.tokens), true)
   const byLength = mixed.texts.map((_, i) => i).sort((a, b) => mixed.tokens[a] - mixed.tokens[b])
   const chosen = Array.from(
     { length: CHECK },
@@ -127,18 +121,23 @@ export function prepareLongTexts(texts) {
   return path
 }
 
-/** layout: folder with tokenizer.json. Returns { path, sha256, source, seed, sets }. */
-export async function prepareTexts(layout, kind, seed) {
-  const source = existsSync(join(SHARED, 'data', 'stsb')) ? 'real' : 'made'
-  const path = join(CACHE, 'texts', `${kind}-${source}-seed${seed}-v${VERSION}.json`)
+const digest = (content) => createHash('sha256').update(content).digest('hex')
+
+/**
+ * model: as of prepareModel. Returns { path, sha256, source, seed, sets }. A tokenizer made on the spot gets generated
+ * texts: its vocabulary does not hold the words of real ones.
+ */
+export async function prepareTexts({ layout, made }, seed) {
+  const real = made ? null : realSentences()
+  const tokenizerFile = readFileSync(join(layout, 'tokenizer.json'), 'utf8')
+  const name = `${digest(tokenizerFile).slice(0, 8)}-${real ? 'real' : 'made'}-seed${seed}-v${VERSION}`
+  const path = join(CACHE, 'texts', `${name}.json`)
   if (!existsSync(path)) {
-    const { AutoTokenizer, env } = await import('@huggingface/transformers')
-    env.allowRemoteModels = false
-    env.localModelPath = dirname(layout)
-    const tokenizer = await AutoTokenizer.from_pretrained(layout.slice(dirname(layout).length + 1))
+    const tokenizer = Tokenizer.fromString(tokenizerFile)
+    const count = async (text) => (await tokenizer.encode(text)).getLength()
     mkdirSync(dirname(path), { recursive: true })
-    writeFileSync(path, JSON.stringify(make((text) => tokenizer.encode(text).length, seed)))
+    writeFileSync(path, JSON.stringify(await make(count, seed, real)))
   }
   const content = readFileSync(path)
-  return { path, sha256: createHash('sha256').update(content).digest('hex'), ...JSON.parse(content) }
+  return { path, sha256: digest(content), ...JSON.parse(content) }
 }

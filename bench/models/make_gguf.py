@@ -2,9 +2,11 @@
 
     python make_gguf.py MODEL_DIR OUT_DIR
 
-Makes model-f32.gguf (bf16 for weights that are bfloat16 in the file: model-bf16.gguf) and model-q8_0.gguf. Metadata and tensor
-names are those that llama.cpp reads for the architectures `bert` and `qwen2`. Pooling comes from 1_Pooling/config.json.
+Writes model-f32.gguf (model-bf16.gguf where the weights of the file are bfloat16) and model-q8_0.gguf. Metadata and
+tensor names are those that llama.cpp reads for the architectures `bert` and `qwen2`. Pooling comes from
+1_Pooling/config.json.
 """
+
 import json
 import os
 import sys
@@ -20,14 +22,22 @@ BERT_TENSORS = {
     "intermediate.dense": "ffn_up", "output.dense": "ffn_down", "output.LayerNorm": "layer_output_norm",
 }
 BERT_TOP = {
-    "embeddings.word_embeddings.weight": "token_embd.weight", "embeddings.token_type_embeddings.weight": "token_types.weight",
-    "embeddings.position_embeddings.weight": "position_embd.weight", "embeddings.LayerNorm.weight": "token_embd_norm.weight",
+    "embeddings.word_embeddings.weight": "token_embd.weight",
+    "embeddings.token_type_embeddings.weight": "token_types.weight",
+    "embeddings.position_embeddings.weight": "position_embd.weight",
+    "embeddings.LayerNorm.weight": "token_embd_norm.weight",
     "embeddings.LayerNorm.bias": "token_embd_norm.bias",
 }
 QWEN2_TENSORS = {
-    "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v", "self_attn.o_proj": "attn_output",
-    "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down",
-    "input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm",
+    "self_attn.q_proj": "attn_q",
+    "self_attn.k_proj": "attn_k",
+    "self_attn.v_proj": "attn_v",
+    "self_attn.o_proj": "attn_output",
+    "mlp.gate_proj": "ffn_gate",
+    "mlp.up_proj": "ffn_up",
+    "mlp.down_proj": "ffn_down",
+    "input_layernorm": "attn_norm",
+    "post_attention_layernorm": "ffn_norm",
 }
 QWEN2_TOP = {"embed_tokens.weight": "token_embd.weight", "norm.weight": "output_norm.weight"}
 # llama.cpp leaves these as they are when it quantises: they are added, not multiplied.
@@ -40,7 +50,10 @@ def read_json(*parts):
 
 
 def gguf_name(name, layers, top):
-    """The GGUF name of a safetensors name, or None for tensors that take no part in encoding (pooler, position_ids, lm_head)."""
+    """The GGUF name of a safetensors name, or None for tensors that encoding does not use.
+
+    These are pooler, position_ids and lm_head.
+    """
     name = name.removeprefix("bert.").removeprefix("model.")
     if name in top:
         return top[name]
@@ -93,8 +106,14 @@ def add_bert(writer, directory, config):
     writer.add_token_list([t if t in special else t[2:] if t.startswith("##") else "\u2581" + t for t in tokens])
     writer.add_token_types([gguf.TokenType.CONTROL if t in special else gguf.TokenType.NORMAL for t in tokens])
     writer.add_token_type_count(config["type_vocab_size"])
-    for add, token in ((writer.add_bos_token_id, "[CLS]"), (writer.add_eos_token_id, "[SEP]"), (writer.add_sep_token_id, "[SEP]"),
-                       (writer.add_unk_token_id, "[UNK]"), (writer.add_pad_token_id, "[PAD]"), (writer.add_mask_token_id, "[MASK]")):
+    for add, token in (
+        (writer.add_bos_token_id, "[CLS]"),
+        (writer.add_eos_token_id, "[SEP]"),
+        (writer.add_sep_token_id, "[SEP]"),
+        (writer.add_unk_token_id, "[UNK]"),
+        (writer.add_pad_token_id, "[PAD]"),
+        (writer.add_mask_token_id, "[MASK]"),
+    ):
         add(vocabulary[token])
 
 
@@ -108,7 +127,14 @@ def add_qwen2(writer, directory, config):
     vocabulary.update({text: entry["id"] for text, entry in added.items()})
     names = {index: text for text, index in vocabulary.items()}
     tokens = [names.get(i, f"[unused{i}]") for i in range(config["vocab_size"])]
-    kinds = [gguf.TokenType.UNUSED if i not in names else gguf.TokenType.CONTROL if tokens[i] in added else gguf.TokenType.NORMAL for i in range(len(tokens))]
+    kinds = [
+        (
+            gguf.TokenType.UNUSED
+            if i not in names
+            else gguf.TokenType.CONTROL if tokens[i] in added else gguf.TokenType.NORMAL
+        )
+        for i in range(len(tokens))
+    ]
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("qwen2")
     writer.add_token_list(tokens)
@@ -139,7 +165,13 @@ def write(directory, out, kind):
     writer.add_feed_forward_length(config["intermediate_size"])
     writer.add_head_count(config["num_attention_heads"])
     writer.add_pooling_type(pooling_type(directory))
-    writer.add_file_type({"f32": gguf.LlamaFileType.ALL_F32, "bf16": gguf.LlamaFileType.MOSTLY_BF16, "q8_0": gguf.LlamaFileType.MOSTLY_Q8_0}[kind])
+    writer.add_file_type(
+        {
+            "f32": gguf.LlamaFileType.ALL_F32,
+            "bf16": gguf.LlamaFileType.MOSTLY_BF16,
+            "q8_0": gguf.LlamaFileType.MOSTLY_Q8_0,
+        }[kind]
+    )
     add(writer, directory, config)
     for name, value, _ in tensors(directory, layers, top):
         matrix = value.ndim == 2 and name not in NEVER_QUANTISED

@@ -41,7 +41,10 @@ class Graph:
         return name
 
     def linear(self, x, weights, prefix, name):
-        """x W^T + b with W stored [out, in], as a MatMul and an Add: the pattern that the optimiser and the quantiser look for."""
+        """x W^T + b with W stored [out, in], as a MatMul and an Add.
+
+        This is the pattern that the optimiser and the quantiser look for.
+        """
         w = self.constant(prefix + ".weight", weights[prefix + ".weight"].T)
         b = self.constant(prefix + ".bias", weights[prefix + ".bias"])
         return self.op("Add", [b, self.op("MatMul", [x, w], name + "/product")], name)
@@ -53,19 +56,36 @@ class Graph:
 
     def gelu(self, x, name):
         g = self.op("Div", [x, self.constant("sqrt2", np.float32(math.sqrt(2.0)))], name + "/scaled")
-        g = self.op("Add", [self.op("Erf", [g], name + "/erf"), self.constant("one", np.float32(1))], name + "/plus_one")
+        g = self.op(
+            "Add", [self.op("Erf", [g], name + "/erf"), self.constant("one", np.float32(1))], name + "/plus_one"
+        )
         return self.op("Mul", [self.op("Mul", [x, g], name + "/gated"), self.constant("half", np.float32(0.5))], name)
 
 
 def embeddings(g, weights, epsilon):
     p = "embeddings."
     words = g.op("Gather", [g.constant(p + "word", weights[p + "word_embeddings.weight"]), "input_ids"], "embed/word")
-    types = g.op("Gather", [g.constant(p + "type", weights[p + "token_type_embeddings.weight"]), "token_type_ids"], "embed/type")
+    types = g.op(
+        "Gather", [g.constant(p + "type", weights[p + "token_type_embeddings.weight"]), "token_type_ids"], "embed/type"
+    )
     positions = weights[p + "position_embeddings.weight"]
-    length = g.op("Gather", [g.op("Shape", ["input_ids"], "embed/shape"), g.constant("index_1", np.int64(1))], "embed/length", axis=0)
+    length = g.op(
+        "Gather",
+        [g.op("Shape", ["input_ids"], "embed/shape"), g.constant("index_1", np.int64(1))],
+        "embed/length",
+        axis=0,
+    )
     end = g.op("Unsqueeze", [length, g.constant("axis_0", np.array([0], np.int64))], "embed/end")
-    ids = g.op("Slice", [g.constant("position_ids", np.arange(len(positions), dtype=np.int64)[None]), g.constant("start", np.array([0], np.int64)),
-                         end, g.constant("axis_1", np.array([1], np.int64))], "embed/position_ids")
+    ids = g.op(
+        "Slice",
+        [
+            g.constant("position_ids", np.arange(len(positions), dtype=np.int64)[None]),
+            g.constant("start", np.array([0], np.int64)),
+            end,
+            g.constant("axis_1", np.array([1], np.int64)),
+        ],
+        "embed/position_ids",
+    )
     places = g.op("Gather", [g.constant(p + "position", positions), ids], "embed/position")
     total = g.op("Add", [g.op("Add", [words, types], "embed/word_type"), places], "embed/sum")
     return g.norm(total, weights, p + "LayerNorm", "embed/out", epsilon)
@@ -90,12 +110,18 @@ def layer(g, x, bias, weights, config, index):
         return g.op("Transpose", [g.op("Reshape", [y, split], f"{n}/{which}/split")], f"{n}/{which}/heads", perm=perm)
 
     q, k, v = heads_of("query", [0, 2, 1, 3]), heads_of("key", [0, 2, 3, 1]), heads_of("value", [0, 2, 1, 3])
-    scores = g.op("Div", [g.op("MatMul", [q, k], f"{n}/qk"), g.constant("sqrt_head", np.float32(math.sqrt(hidden // heads)))], f"{n}/scores")
+    scores = g.op(
+        "Div",
+        [g.op("MatMul", [q, k], f"{n}/qk"), g.constant("sqrt_head", np.float32(math.sqrt(hidden // heads)))],
+        f"{n}/scores",
+    )
     weight = g.op("Softmax", [g.op("Add", [scores, bias], f"{n}/masked")], f"{n}/softmax", axis=-1)
     joined = g.op("Transpose", [g.op("MatMul", [weight, v], f"{n}/context")], f"{n}/context/rows", perm=[0, 2, 1, 3])
     joined = g.op("Reshape", [joined, g.constant("join_heads", np.array([0, 0, hidden], np.int64))], f"{n}/joined")
     out = g.linear(joined, weights, p + "attention.output.dense", f"{n}/attention")
-    x = g.norm(g.op("Add", [out, x], f"{n}/residual1"), weights, p + "attention.output.LayerNorm", f"{n}/norm1", epsilon)
+    x = g.norm(
+        g.op("Add", [out, x], f"{n}/residual1"), weights, p + "attention.output.LayerNorm", f"{n}/norm1", epsilon
+    )
     up = g.gelu(g.linear(x, weights, p + "intermediate.dense", f"{n}/up"), f"{n}/gelu")
     down = g.linear(up, weights, p + "output.dense", f"{n}/down")
     name = "last_hidden_state" if index == config["num_hidden_layers"] - 1 else f"{n}/norm2"
@@ -106,14 +132,24 @@ def build(directory):
     with open(os.path.join(directory, "config.json"), encoding="utf-8") as file:
         config = json.load(file)
     if config["model_type"] != "bert" or config["hidden_act"] != "gelu":
-        raise SystemExit(f"make_onnx.py builds BERT graphs with exact gelu, not {config['model_type']} / {config.get('hidden_act')}")
-    weights = {name.removeprefix("bert."): value for name, value in load_file(os.path.join(directory, "model.safetensors")).items()}
+        raise SystemExit(
+            f"make_onnx.py builds BERT graphs with exact gelu, not {config['model_type']} / {config.get('hidden_act')}"
+        )
+    weights = {
+        name.removeprefix("bert."): value
+        for name, value in load_file(os.path.join(directory, "model.safetensors")).items()
+    }
     g = Graph()
     x, bias = embeddings(g, weights, config["layer_norm_eps"]), mask(g)
     for index in range(config["num_hidden_layers"]):
         x = layer(g, x, bias, weights, config, index)
-    inputs = [helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "sequence"]) for name in ("input_ids", "attention_mask", "token_type_ids")]
-    output = helper.make_tensor_value_info("last_hidden_state", TensorProto.FLOAT, ["batch", "sequence", config["hidden_size"]])
+    inputs = [
+        helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "sequence"])
+        for name in ("input_ids", "attention_mask", "token_type_ids")
+    ]
+    output = helper.make_tensor_value_info(
+        "last_hidden_state", TensorProto.FLOAT, ["batch", "sequence", config["hidden_size"]]
+    )
     graph = helper.make_graph(g.nodes, "bert", inputs, [output], list(g.constants.values()))
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8)
     onnx.checker.check_model(model)
@@ -129,10 +165,19 @@ def fuse(source, target, config):
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.optimized_model_filepath = target
     onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
-    model = optimizer.optimize_model(target, model_type="bert", num_heads=config["num_attention_heads"], hidden_size=config["hidden_size"], opt_level=0)
+    model = optimizer.optimize_model(
+        target,
+        model_type="bert",
+        num_heads=config["num_attention_heads"],
+        hidden_size=config["hidden_size"],
+        opt_level=0,
+    )
     counts = model.get_fused_operator_statistics()
     if counts["Attention"] != config["num_hidden_layers"]:
-        raise SystemExit(f"onnxruntime fused {counts['Attention']} of {config['num_hidden_layers']} attentions: the graph no longer has the pattern it looks for")
+        raise SystemExit(
+            f"onnxruntime fused {counts['Attention']} of {config['num_hidden_layers']} attentions: "
+            "the graph no longer has the pattern it looks for"
+        )
     model.save_model_to_file(target)
     print("fused:", {k: v for k, v in counts.items() if v})
 
@@ -158,7 +203,9 @@ def compare(files):
     feed = {"input_ids": ids, "attention_mask": attention, "token_type_ids": np.zeros_like(ids)}
     reference = None
     for file, least in files:
-        hidden = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"]).run(["last_hidden_state"], feed)[0]
+        hidden = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"]).run(
+            ["last_hidden_state"], feed
+        )[0]
         pooled = (hidden * attention[..., None]).sum(1) / attention.sum(1, keepdims=True)
         pooled /= np.linalg.norm(pooled, axis=1, keepdims=True)
         reference = pooled if reference is None else reference
@@ -171,13 +218,23 @@ def compare(files):
 def main():
     source, out = sys.argv[1:3]
     os.makedirs(out, exist_ok=True)
-    path = {name: os.path.join(out, name + ".onnx") for name in ("model", "model_quantized", "model_fused", "model_fused_int8")}
+    path = {
+        name: os.path.join(out, name + ".onnx")
+        for name in ("model", "model_quantized", "model_fused", "model_fused_int8")
+    }
     model, config = build(source)
     onnx.save(model, path["model"])
     fuse(path["model"], path["model_fused"], config)
     quantise(path["model"], path["model_quantized"])
     quantise(path["model_fused"], path["model_fused_int8"])
-    compare([(path["model"], 1 - 1e-6), (path["model_fused"], 0.99999), (path["model_quantized"], 0.95), (path["model_fused_int8"], 0.95)])
+    compare(
+        [
+            (path["model"], 1 - 1e-6),
+            (path["model_fused"], 0.99999),
+            (path["model_quantized"], 0.95),
+            (path["model_fused_int8"], 0.95),
+        ]
+    )
 
 
 if __name__ == "__main__":

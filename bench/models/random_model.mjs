@@ -57,7 +57,11 @@ const ARCHITECTURE = { bert: 'BertModel', qwen2: 'Qwen2Model' }
 export function makeRandomModel(directory, spec, seed) {
   const json = (name, value) => writeFileSync(join(directory, name), JSON.stringify(value, null, 2) + '\n')
   mkdirSync(join(directory, '1_Pooling'), { recursive: true })
-  json('config.json', { architectures: [ARCHITECTURE[spec.shape.model_type]], torch_dtype: spec.dtype === 'F32' ? 'float32' : 'bfloat16', ...spec.shape })
+  json('config.json', {
+    architectures: [ARCHITECTURE[spec.shape.model_type]],
+    torch_dtype: spec.dtype === 'F32' ? 'float32' : 'bfloat16',
+    ...spec.shape,
+  })
   json('modules.json', [
     { idx: 0, name: '0', path: '', type: 'sentence_transformers.models.Transformer' },
     { idx: 1, name: '1', path: '1_Pooling', type: 'sentence_transformers.models.Pooling' },
@@ -73,5 +77,10 @@ export function makeRandomModel(directory, spec, seed) {
     pooling_mode_weightedmean_tokens: false,
     pooling_mode_lasttoken: spec.pooling === 'lasttoken',
   })
-  writeRandom(join(directory, 'model.safetensors'), spec.shape.model_type === 'bert' ? bertTensors(spec.shape) : qwen2Tensors(spec.shape), spec.dtype, seed)
+  writeRandom(
+    join(directory, 'model.safetensors'),
+    spec.shape.model_type === 'bert' ? bertTensors(spec.shape) : qwen2Tensors(spec.shape),
+    spec.dtype,
+    seed,
+  )
 }

@@ -1,13 +1,9 @@
 /** embedcore itself, as a user calls it: strings in, vectors out, from the built package. */
-import { existsSync } from 'node:fs'
-import { pathToFileURL } from 'node:url'
-import { PACKAGE_ENTRY } from '../lib/paths.mjs'
+import { importPackage } from '../lib/package.mjs'
 import { serve } from './protocol.mjs'
 
 serve(async ({ model, threads, dtype }) => {
-  if (!existsSync(PACKAGE_ENTRY))
-    throw new Error('the package is not built (dist/index.js is missing): run npm run build')
-  const { embedCore } = await import(pathToFileURL(PACKAGE_ENTRY).href)
+  const embedCore = await importPackage()
   const importedAt = performance.now()
   const handle = await embedCore.load(model.directory, { threads, dtype })
   return {

@@ -33,13 +33,23 @@ class Child:
         torch.set_num_threads(options["threads"])
         torch.set_num_interop_threads(1)
         self.model = sentence_transformers.SentenceTransformer(
-            options["model"]["directory"], device="cpu", local_files_only=True, model_kwargs={"dtype": getattr(torch, options["dtype"])})
+            options["model"]["directory"],
+            device="cpu",
+            local_files_only=True,
+            model_kwargs={"dtype": getattr(torch, options["dtype"])},
+        )
         loaded = time.perf_counter()
         self.run(self.sets["query"]["texts"][:1])
-        return {"version": sentence_transformers.__version__, "loadMs": (loaded - start) * 1e3, "firstVectorMs": (time.perf_counter() - start) * 1e3}
+        return {
+            "version": sentence_transformers.__version__,
+            "loadMs": (loaded - start) * 1e3,
+            "firstVectorMs": (time.perf_counter() - start) * 1e3,
+        }
 
     def run(self, texts):
-        return self.model.encode(texts, batch_size=len(texts), normalize_embeddings=True, show_progress_bar=False, convert_to_numpy=True)
+        return self.model.encode(
+            texts, batch_size=len(texts), normalize_embeddings=True, show_progress_bar=False, convert_to_numpy=True
+        )
 
     def vectors(self, command):
         texts = self.sets[command["set"]]["texts"]

@@ -17,11 +17,17 @@ transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
 
 MODELS = Path(sys.argv[1]) if len(sys.argv) > 1 else HERE.parents[2] / "shared" / "models"
-VERSIONS = {"sentence_transformers": sentence_transformers.__version__, "transformers": transformers.__version__, "torch": torch.__version__}
+VERSIONS = {
+    "sentence_transformers": sentence_transformers.__version__,
+    "transformers": transformers.__version__,
+    "torch": torch.__version__,
+}
 
 PARAGRAPH = (
-    "The harbour opened at six. Three lorries were already waiting by the gate, their drivers drinking coffee from paper cups and "
-    "arguing about football. Inside, the crane operator checked her list: forty-two containers of ceramics from Valencia, nineteen of "
+    "The harbour opened at six. Three lorries were already waiting by the gate, "
+    "their drivers drinking coffee from paper cups and "
+    "arguing about football. Inside, the crane operator checked her list: "
+    "forty-two containers of ceramics from Valencia, nineteen of "
     "machine parts, and one small crate marked fragile that nobody remembered ordering. She signed for it anyway. "
 )
 PARAGRAPH_ZH = "清晨六点，港口开门了。三辆卡车已经在门口等候，司机们一边喝着咖啡，一边谈论昨晚的足球比赛。吊车操作员核对了清单：四十二箱来自景德镇的瓷器，十九箱机器零件，还有一个标着“易碎”的小木箱，没有人记得是谁订的。"
@@ -62,11 +68,15 @@ def utf16(text: str, offset: int) -> int:
 
 
 def load(name: str) -> SentenceTransformer:
-    return SentenceTransformer(str(MODELS / name), device="cpu", model_kwargs={"dtype": torch.float32, "attn_implementation": "eager"})
+    return SentenceTransformer(
+        str(MODELS / name), device="cpu", model_kwargs={"dtype": torch.float32, "attn_implementation": "eager"}
+    )
 
 
 def encode(model, texts: list[str], **kwargs) -> torch.Tensor:
-    return model.encode(texts, batch_size=1, convert_to_tensor=True, normalize_embeddings=True, show_progress_bar=False, **kwargs)
+    return model.encode(
+        texts, batch_size=1, convert_to_tensor=True, normalize_embeddings=True, show_progress_bar=False, **kwargs
+    )
 
 
 def ids_of(model, text: str, prompt: str | None = None) -> list[int]:
@@ -120,10 +130,20 @@ def bge(directory: Path) -> None:
     golden, tensors = sentences(model)
     queries = [TEXTS[i] for i in (0, 3, 11, 13, 25)]
     prompt = model.prompts["query"]
-    golden["queries"] = {"prompt_name": "query", "prompt": prompt, "texts": queries, "ids": [ids_of(model, text, prompt) for text in queries]}
+    golden["queries"] = {
+        "prompt_name": "query",
+        "prompt": prompt,
+        "texts": queries,
+        "ids": [ids_of(model, text, prompt) for text in queries],
+    }
     tensors["queries"] = encode(model, queries, prompt_name="query")
-    assert torch.equal(tensors["queries"], model.encode_query(queries, batch_size=1, convert_to_tensor=True, normalize_embeddings=True))
-    assert torch.equal(encode(model, queries), model.encode_document(queries, batch_size=1, convert_to_tensor=True, normalize_embeddings=True))
+    assert torch.equal(
+        tensors["queries"], model.encode_query(queries, batch_size=1, convert_to_tensor=True, normalize_embeddings=True)
+    )
+    assert torch.equal(
+        encode(model, queries),
+        model.encode_document(queries, batch_size=1, convert_to_tensor=True, normalize_embeddings=True),
+    )
     write_json(directory / "bge-small-zh-v1.5.json", golden, None)
     write_tensors(directory / "bge-small-zh-v1.5.safetensors", tensors)
 
@@ -132,7 +152,10 @@ def stories(directory: Path) -> None:
     name = "stories260K-qwen2"
     model = AutoModel.from_pretrained(MODELS / name, dtype=torch.float32, attn_implementation="eager").eval()
     random = generator(name)
-    cases = [{"name": f"len{n}", "ids": [1] + torch.randint(3, 512, (n - 1,), generator=random).tolist()} for n in (1, 2, 9, 33, 150)]
+    cases = [
+        {"name": f"len{n}", "ids": [1] + torch.randint(3, 512, (n - 1,), generator=random).tolist()}
+        for n in (1, 2, 9, 33, 150)
+    ]
     tensors = {}
     for case in cases:
         with torch.no_grad():

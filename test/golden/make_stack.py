@@ -1,7 +1,8 @@
-"""Writes stack/<name>/: tiny whole sentence-transformers directories, saved by sentence-transformers, with the embeddings it gives.
+"""Write stack/<name>/: tiny directories saved by sentence-transformers, with the embeddings that it gives.
 
 python test/golden/make_stack.py. The layout of the results is described in README.md beside this file.
 """
+
 import json
 import shutil
 import tempfile
@@ -23,7 +24,11 @@ PROMPT_CASES = [
     {"name": "prompt-name", "method": "encode", "options": {"prompt_name": "topic"}},
     {"name": "prompt-text", "method": "encode", "options": {"prompt": "a small "}},
     {"name": "empty-prompt", "method": "encode", "options": {"prompt": ""}},
-    {"name": "long-prompt", "method": "encode", "options": {"prompt": "the quick brown fox jumps over the lazy dog and the old captain " * 2}},
+    {
+        "name": "long-prompt",
+        "method": "encode",
+        "options": {"prompt": "the quick brown fox jumps over the lazy dog and the old captain " * 2},
+    },
     {"name": "query", "method": "encode_query", "options": {}},
     {"name": "document", "method": "encode_document", "options": {}},
     {"name": "shorter", "method": "encode", "options": {}, "max_seq_length": 5},
@@ -32,22 +37,52 @@ PROMPT_CASES = [
 
 
 def rewrite_as_old_format(directory: Path) -> None:
-    """As sentence-transformers 2 wrote it: old type names, boolean pooling keys, max_seq_length in sentence_bert_config.json, Dense as it was."""
+    """The layout of sentence-transformers 2.
+
+    Old type names, boolean pooling keys, max_seq_length in sentence_bert_config.json, the old Dense.
+    """
     modules = json.loads((directory / "modules.json").read_text())
     for module in modules:
         module["type"] = "sentence_transformers.models." + module["type"].rsplit(".", 1)[1]
     write_json(directory / "modules.json", modules, 2)
     write_json(directory / "sentence_bert_config.json", {"max_seq_length": 12, "do_lower_case": False}, 2)
-    write_json(directory / "config_sentence_transformers.json", {"__version__": {"sentence_transformers": "2.0.0", "transformers": "4.6.1", "pytorch": "1.8.1"}}, 2)
-    write_json(directory / "1_Pooling" / "config.json", {
-        "word_embedding_dimension": HIDDEN, "pooling_mode_cls_token": True, "pooling_mode_mean_tokens": True, "pooling_mode_max_tokens": False,
-        "pooling_mode_mean_sqrt_len_tokens": False}, 2)
-    write_json(directory / "2_Dense" / "config.json", {
-        "in_features": 2 * HIDDEN, "out_features": 8, "bias": True, "activation_function": "torch.nn.modules.activation.Tanh"}, 2)
+    write_json(
+        directory / "config_sentence_transformers.json",
+        {"__version__": {"sentence_transformers": "2.0.0", "transformers": "4.6.1", "pytorch": "1.8.1"}},
+        2,
+    )
+    write_json(
+        directory / "1_Pooling" / "config.json",
+        {
+            "word_embedding_dimension": HIDDEN,
+            "pooling_mode_cls_token": True,
+            "pooling_mode_mean_tokens": True,
+            "pooling_mode_max_tokens": False,
+            "pooling_mode_mean_sqrt_len_tokens": False,
+        },
+        2,
+    )
+    write_json(
+        directory / "2_Dense" / "config.json",
+        {
+            "in_features": 2 * HIDDEN,
+            "out_features": 8,
+            "bias": True,
+            "activation_function": "torch.nn.modules.activation.Tanh",
+        },
+        2,
+    )
     shutil.rmtree(directory / "3_Normalize", ignore_errors=True)
     tokenizer = json.loads((directory / "tokenizer.json").read_text())
     tokenizer["truncation"] = {"direction": "Right", "max_length": 10, "strategy": "LongestFirst", "stride": 0}
-    tokenizer["padding"] = {"strategy": {"Fixed": 16}, "direction": "Right", "pad_to_multiple_of": None, "pad_id": 0, "pad_type_id": 0, "pad_token": "[PAD]"}
+    tokenizer["padding"] = {
+        "strategy": {"Fixed": 16},
+        "direction": "Right",
+        "pad_to_multiple_of": None,
+        "pad_id": 0,
+        "pad_type_id": 0,
+        "pad_token": "[PAD]",
+    }
     write_json(directory / "tokenizer.json", tokenizer, None)
     # Weight names of the first BERT files.
     tensors = {"bert." + k.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta"): v
@@ -62,37 +97,108 @@ def make_bert_stacks(bert: Path) -> None:
     def dense(inputs, outputs, **kwargs):
         return Dense(inputs, outputs, **kwargs)
 
-    write_golden(save("cls-dense-tanh", [transformer(bert), pooling("cls"), dense(HIDDEN, 12, activation_function=nn.Tanh())], "dot"))
-    write_golden(save("max-dense-identity", [transformer(bert), pooling("max"), dense(HIDDEN, 8, bias=False, activation_function=nn.Identity())], "manhattan"))
+    write_golden(
+        save(
+            "cls-dense-tanh",
+            [transformer(bert), pooling("cls"), dense(HIDDEN, 12, activation_function=nn.Tanh())],
+            "dot",
+        )
+    )
+    write_golden(
+        save(
+            "max-dense-identity",
+            [transformer(bert), pooling("max"), dense(HIDDEN, 8, bias=False, activation_function=nn.Identity())],
+            "manhattan",
+        )
+    )
     write_golden(save("mean-normalize", [transformer(bert), pooling("mean"), Normalize()]))
-    write_golden(save("mean-sqrt-len-layernorm", [transformer(bert), pooling("mean_sqrt_len_tokens"), LayerNorm(HIDDEN)], "euclidean"))
-    write_golden(save("weightedmean-dense-residual", [
-        transformer(bert), pooling("weightedmean"), dense(HIDDEN, HIDDEN, activation_function=nn.GELU(), use_residual=True),
-        dense(HIDDEN, 10, activation_function=nn.Sigmoid(), use_residual=True), Normalize()]))
+    write_golden(
+        save(
+            "mean-sqrt-len-layernorm",
+            [transformer(bert), pooling("mean_sqrt_len_tokens"), LayerNorm(HIDDEN)],
+            "euclidean",
+        )
+    )
+    write_golden(
+        save(
+            "weightedmean-dense-residual",
+            [
+                transformer(bert),
+                pooling("weightedmean"),
+                dense(HIDDEN, HIDDEN, activation_function=nn.GELU(), use_residual=True),
+                dense(HIDDEN, 10, activation_function=nn.Sigmoid(), use_residual=True),
+                Normalize(),
+            ],
+        )
+    )
     write_golden(save("lasttoken", [transformer(bert), pooling("lasttoken")]))
     write_golden(save("list-mean-max", [transformer(bert), pooling(["mean", "max"])]))
-    check_weighted_layers(write_golden(save("weighted-layers", [
-        transformer(bert, output_hidden_states=True), WeightedLayerPooling(HIDDEN, num_hidden_layers=2, layer_start=1), pooling("mean")])), bert)
-    write_golden(save("prompts", [transformer(bert), pooling("mean"), Normalize()], prompts=PROMPTS, default_prompt_name="topic"), PROMPT_CASES)
-    write_golden(save("prompts-excluded", [transformer(bert), pooling(ALL_MODES, include_prompt=False)], prompts=PROMPTS), PROMPT_CASES)
+    check_weighted_layers(
+        write_golden(
+            save(
+                "weighted-layers",
+                [
+                    transformer(bert, output_hidden_states=True),
+                    WeightedLayerPooling(HIDDEN, num_hidden_layers=2, layer_start=1),
+                    pooling("mean"),
+                ],
+            )
+        ),
+        bert,
+    )
+    write_golden(
+        save(
+            "prompts", [transformer(bert), pooling("mean"), Normalize()], prompts=PROMPTS, default_prompt_name="topic"
+        ),
+        PROMPT_CASES,
+    )
+    write_golden(
+        save("prompts-excluded", [transformer(bert), pooling(ALL_MODES, include_prompt=False)], prompts=PROMPTS),
+        PROMPT_CASES,
+    )
 
-    old = save("old-format", [transformer(bert), pooling(["cls", "mean"]), dense(2 * HIDDEN, 8, activation_function=nn.Tanh()), Normalize()])
+    old = save(
+        "old-format",
+        [transformer(bert), pooling(["cls", "mean"]), dense(2 * HIDDEN, 8, activation_function=nn.Tanh()), Normalize()],
+    )
     rewrite_as_old_format(old)
     assert open_stack(old).max_seq_length == 12
     write_golden(old)
 
-    write_golden(save("relu-silu", [
-        transformer(bert), pooling("mean"), dense(HIDDEN, 12, activation_function=nn.ReLU()), dense(12, 9, bias=False, activation_function=nn.SiLU())]))
+    write_golden(
+        save(
+            "relu-silu",
+            [
+                transformer(bert),
+                pooling("mean"),
+                dense(HIDDEN, 12, activation_function=nn.ReLU()),
+                dense(12, 9, bias=False, activation_function=nn.SiLU()),
+            ],
+        )
+    )
     directory = save("truncate-dim", [transformer(bert), pooling("mean")], truncate_dim=6)
     write_golden(directory)
 
     old = save("old-poolings", [transformer(bert), pooling(ALL_MODES)])
-    write_json(old / "1_Pooling" / "config.json", {
-        "word_embedding_dimension": HIDDEN, "pooling_mode_cls_token": True, "pooling_mode_mean_tokens": True, "pooling_mode_max_tokens": True,
-        "pooling_mode_mean_sqrt_len_tokens": True, "pooling_mode_weightedmean_tokens": True, "pooling_mode_lasttoken": True, "include_prompt": True}, 2)
+    write_json(
+        old / "1_Pooling" / "config.json",
+        {
+            "word_embedding_dimension": HIDDEN,
+            "pooling_mode_cls_token": True,
+            "pooling_mode_mean_tokens": True,
+            "pooling_mode_max_tokens": True,
+            "pooling_mode_mean_sqrt_len_tokens": True,
+            "pooling_mode_weightedmean_tokens": True,
+            "pooling_mode_lasttoken": True,
+            "include_prompt": True,
+        },
+        2,
+    )
     write_golden(old)
 
-    refused = save("refused-cnn", [transformer(bert), CNN(HIDDEN, out_channels=4, kernel_sizes=[1, 3]), Pooling(8, "mean")])
+    refused = save(
+        "refused-cnn", [transformer(bert), CNN(HIDDEN, out_channels=4, kernel_sizes=[1, 3]), Pooling(8, "mean")]
+    )
     assert "CNN" in (refused / "modules.json").read_text()
 
 
@@ -105,7 +211,14 @@ def check_weighted_layers(tensors: dict, bert: Path) -> None:
 def make_decoder_stack(qwen2: Path) -> None:
     directory = save("decoder", [transformer(qwen2), Pooling(HIDDEN, "lasttoken"), Normalize()],
                      prompts={"query": "Instruct: find the phone\nQuery:", "document": ""})
-    tensors = write_golden(directory, [case for case in PROMPT_CASES if case["name"] in ("query", "document", "prompt-text", "shorter", "shorter-query")])
+    tensors = write_golden(
+        directory,
+        [
+            case
+            for case in PROMPT_CASES
+            if case["name"] in ("query", "document", "prompt-text", "shorter", "shorter-query")
+        ],
+    )
     golden = json.loads((directory / "golden.json").read_text())
     end = max(max(ids) for ids in golden["cases"][0]["ids"])
     assert all(ids[-1] == end for ids in golden["cases"][0]["ids"]), "the end token must survive truncation"
@@ -113,7 +226,10 @@ def make_decoder_stack(qwen2: Path) -> None:
 
 
 def make_bare_directories(bert: Path, qwen2: Path) -> None:
-    """Plain Hugging Face directories: sentence-transformers pools an encoder by its mean, a causal language model by its last token."""
+    """Plain Hugging Face directories.
+
+    sentence-transformers pools an encoder by its mean, a causal language model by its last token.
+    """
     shutil.copytree(bert, STACKS / "bare-bert")
     write_golden(STACKS / "bare-bert")
     directory = STACKS / "bare-qwen2"

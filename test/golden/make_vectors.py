@@ -12,12 +12,20 @@ from sentence_transformers.util import quantize_embeddings
 
 ROWS, WIDTH = 48, 20  # a width that leaves the last byte of bits half empty
 PRECISIONS = ["int8", "uint8", "binary", "ubinary"]
-SIMILARITIES = {"cosine": util.cos_sim, "dot": util.dot_score, "euclidean": util.euclidean_sim, "manhattan": util.manhattan_sim}
+SIMILARITIES = {
+    "cosine": util.cos_sim,
+    "dot": util.dot_score,
+    "euclidean": util.euclidean_sim,
+    "manhattan": util.manhattan_sim,
+}
 STACK = "mean-normalize"
 
 
 def rows_to_quantise() -> np.ndarray:
-    """Random, with what rounding turns on: values on a step and the next float to each side, zeros of both signs, a dimension without a range."""
+    """Random values, and the edges of rounding.
+
+    Values on a step, the next float on each side, zeros of both signs, a dimension without a range.
+    """
     rows = torch.randn((ROWS, WIDTH), generator=generator("vectors")).numpy()
     rows[:, 3] = 0.25
     low, high = rows[:, 5].min(), rows[:, 5].max()
@@ -30,7 +38,10 @@ def rows_to_quantise() -> np.ndarray:
 
 
 def given_ranges(rows: np.ndarray) -> np.ndarray:
-    """Narrower than the rows, so that some fall outside; one dimension has no range, and rows lie below, on and far above it."""
+    """Narrower than the rows, so that some fall outside.
+
+    One dimension has no range; rows have values below, on and far above it.
+    """
     ranges = np.vstack([np.quantile(rows, 0.1, axis=0), np.quantile(rows, 0.9, axis=0)]).astype(np.float32)
     ranges[:, 11] = 0.0
     return ranges
@@ -54,7 +65,9 @@ def main() -> None:
 
     model = open_stack(STACKS / STACK)
     for precision in PRECISIONS:
-        tensors[f"encoded.{precision}"] = model.encode(TEXTS, batch_size=1, precision=precision, show_progress_bar=False)
+        tensors[f"encoded.{precision}"] = model.encode(
+            TEXTS, batch_size=1, precision=precision, show_progress_bar=False
+        )
 
     directory = fresh_directory(HERE / "vectors")
     write_json(directory / "golden.json", {"versions": VERSIONS, "stack": STACK, "texts": TEXTS})

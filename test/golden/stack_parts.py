@@ -1,4 +1,5 @@
-"""The parts the tiny sentence-transformers directories are built from: tiny tokenizers, tiny encoders, texts, the golden writer."""
+"""Parts of the tiny sentence-transformers directories: tiny tokenizers, tiny encoders, texts, the golden writer."""
+
 import re
 from collections import Counter
 from pathlib import Path
@@ -37,20 +38,28 @@ TEXTS = [
     "  a small   cup\tand two boxes  ",
     "Café, the OLD captain!",
     "unknown 世界 😀 words",
-    "What is the best phone case for a long journey over the harbour wall, and which customer returned the two machine parts on Tuesday? Represent the document for retrieval!",
+    "What is the best phone case for a long journey over the harbour wall, "
+    "and which customer returned the two machine parts on Tuesday? Represent the document for retrieval!",
 ]
 
 
 def wordpiece() -> Tokenizer:
-    """As BERT's: lowercase, strip accents, [CLS] a [SEP]. The vocabulary is made by hand: the library's trainer breaks ties at random."""
+    """A tokenizer like BERT's: lowercase, strip accents, [CLS] a [SEP].
+
+    The vocabulary is made by hand: the library's trainer breaks ties at random.
+    """
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     words = Counter(re.findall(r"[a-z]+", " ".join(CORPUS).lower()))
     letters = sorted(set("".join(words)))
     # The rarer words are left to pieces: their first two letters, then letter by letter or by a frequent ending.
     whole = sorted(words, key=lambda word: (-words[word], word))[:40]
-    pieces = sorted({word[:2] for word in words} - set(whole)) + ["##" + ending for ending in ("ed", "er", "es", "ing", "on", "ure")]
+    pieces = sorted({word[:2] for word in words} - set(whole)) + [
+        "##" + ending for ending in ("ed", "er", "es", "ing", "on", "ure")
+    ]
     vocab = [*special, *".,?;:!-", *letters, *("##" + letter for letter in letters), *whole, *pieces][:VOCAB]
-    tokenizer = Tokenizer(models.WordPiece({token: i for i, token in enumerate(vocab)}, unk_token="[UNK]", max_input_chars_per_word=100))
+    tokenizer = Tokenizer(
+        models.WordPiece({token: i for i, token in enumerate(vocab)}, unk_token="[UNK]", max_input_chars_per_word=100)
+    )
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.add_special_tokens(special)
@@ -65,11 +74,15 @@ def byte_bpe() -> Tokenizer:
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.NFC()
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    trainer = trainers.BpeTrainer(vocab_size=256 + 64, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=256 + 64, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+    )
     tokenizer.train_from_iterator(CORPUS, trainer)
     tokenizer.add_special_tokens([AddedToken("<|endoftext|>", special=True)])
     end = tokenizer.token_to_id("<|endoftext|>")
-    tokenizer.post_processor = processors.TemplateProcessing(single="$A <|endoftext|>", pair="$A $B <|endoftext|>", special_tokens=[("<|endoftext|>", end)])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="$A <|endoftext|>", pair="$A $B <|endoftext|>", special_tokens=[("<|endoftext|>", end)]
+    )
     tokenizer.decoder = decoders.ByteLevel()
     return tokenizer
 
@@ -78,8 +91,14 @@ def bert_directory(path: Path) -> Path:
     """A Hugging Face directory: tiny BERT with a WordPiece tokenizer."""
     fresh_directory(path)
     tokenizer = wordpiece()
-    config = BertConfig(vocab_size=tokenizer.get_vocab_size(), hidden_size=HIDDEN, num_hidden_layers=2, num_attention_heads=2,
-                        intermediate_size=24, max_position_embeddings=POSITIONS)
+    config = BertConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        hidden_size=HIDDEN,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=24,
+        max_position_embeddings=POSITIONS,
+    )
     model = AutoModel.from_config(config)
     randomise(model, generator("stack bert"))
     model.save_pretrained(path)
@@ -95,15 +114,33 @@ def qwen2_directory(path: Path) -> Path:
     fresh_directory(path)
     tokenizer = byte_bpe()
     end = tokenizer.token_to_id("<|endoftext|>")
-    config = Qwen2Config(vocab_size=tokenizer.get_vocab_size(), hidden_size=HIDDEN, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1,
-                         intermediate_size=24, max_position_embeddings=POSITIONS, bos_token_id=None, eos_token_id=end, pad_token_id=None)
+    config = Qwen2Config(
+        vocab_size=tokenizer.get_vocab_size(),
+        hidden_size=HIDDEN,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        intermediate_size=24,
+        max_position_embeddings=POSITIONS,
+        bos_token_id=None,
+        eos_token_id=end,
+        pad_token_id=None,
+    )
     model = AutoModel.from_config(config)
     randomise(model, generator("stack qwen2"))
     model.save_pretrained(path)
     tokenizer.save(str(path / "tokenizer.json"))
-    write_json(path / "tokenizer_config.json", {
-        "tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": MAX_LENGTH, "eos_token": "<|endoftext|>", "pad_token": "<|endoftext|>",
-        "padding_side": "left", "clean_up_tokenization_spaces": False})
+    write_json(
+        path / "tokenizer_config.json",
+        {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "model_max_length": MAX_LENGTH,
+            "eos_token": "<|endoftext|>",
+            "pad_token": "<|endoftext|>",
+            "padding_side": "left",
+            "clean_up_tokenization_spaces": False,
+        },
+    )
     return path
 
 
@@ -138,15 +175,21 @@ COMMON_CASES = [
 ]
 
 
-def write_golden(directory: Path, more_cases: list[dict] = [], texts: list[str] = TEXTS, model: SentenceTransformer | None = None) -> dict[str, torch.Tensor]:
-    """golden.json and golden.safetensors from the directory as it lies on disk (or a model made of it), one text at a time."""
+def write_golden(
+    directory: Path, more_cases: list[dict] = [], texts: list[str] = TEXTS, model: SentenceTransformer | None = None
+) -> dict[str, torch.Tensor]:
+    """Write golden.json and golden.safetensors from the directory (or a model made of it), one text at a time."""
     whole = model or open_stack(directory)
     cases, tensors = [], {}
     limit = finite(whole.max_seq_length)
     assert limit is None or len(whole.tokenizer(texts[-1])["input_ids"]) > limit, "one text must be cut"
     for case in COMMON_CASES + more_cases:
         options = case["options"]
-        name = options.get("prompt_name") or {"encode_query": "query", "encode_document": "document"}.get(case["method"]) if "prompt" not in options else None
+        name = (
+            options.get("prompt_name") or {"encode_query": "query", "encode_document": "document"}.get(case["method"])
+            if "prompt" not in options
+            else None
+        )
         prompt = whole._resolve_prompt(options.get("prompt"), name)
         model = whole
         if "max_seq_length" in case:  # opened anew: sentence-transformers remembers a prompt's length, cut or not
@@ -158,9 +201,19 @@ def write_golden(directory: Path, more_cases: list[dict] = [], texts: list[str] 
         tensors[case["name"]] = embeddings
         cases.append(case | {"prompt": prompt or "", "ids": [ids_of(model, text, prompt) for text in texts]})
     tensors["similarity"] = whole.similarity(tensors["default"], tensors["default"])
-    write_json(directory / "golden.json", {
-        "versions": VERSIONS, "modules": [type(module).__name__ for module in whole], "max_seq_length": finite(whole.max_seq_length),
-        "dimensions": whole.get_embedding_dimension(), "similarity_fn_name": whole.similarity_fn_name, "texts": texts, "cases": cases}, None)
+    write_json(
+        directory / "golden.json",
+        {
+            "versions": VERSIONS,
+            "modules": [type(module).__name__ for module in whole],
+            "max_seq_length": finite(whole.max_seq_length),
+            "dimensions": whole.get_embedding_dimension(),
+            "similarity_fn_name": whole.similarity_fn_name,
+            "texts": texts,
+            "cases": cases,
+        },
+        None,
+    )
     write_tensors(directory / "golden.safetensors", tensors)
     return tensors
 

@@ -1,0 +1,9 @@
+/** `npm run bench:install`: the npm packages that embedcore is measured against, into bench/node_modules (1.3 GB). */
+import { installPeers } from './lib/setup.mjs'
+
+try {
+  installPeers()
+} catch (error) {
+  process.stderr.write(`bench:install: ${error.message}\n`)
+  process.exitCode = 1
+}
