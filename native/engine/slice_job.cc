@@ -35,14 +35,15 @@ bool SliceJob::ended(WorkUnit&) noexcept {
   return under_way_ == 0 && !has_work();
 }
 
+// A worker and who cancels may both see the job leave; the first one calls back.
 void SliceJob::left() noexcept {
   std::shared_ptr<const Error> error;
+  Completion done;
   if (const auto pool = pool_.lock()) {
     auto lock = pool->lock();
     error = error_;
+    done.swap(done_);
   }
-  const Completion done = std::move(done_);
-  done_ = nullptr;
   if (done) done(error);
 }
 
@@ -66,6 +67,7 @@ void SliceJob::cancel(std::shared_ptr<const Error> error) noexcept {
 void SliceJob::cancel_and_wait(std::shared_ptr<const Error> error) noexcept {
   cancel(std::move(error));
   if (const auto pool = pool_.lock()) pool->remove(*this);
+  left();
 }
 
 }  // namespace embedcore

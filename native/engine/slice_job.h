@@ -38,9 +38,9 @@ class SliceJob final : public PoolClient, public std::enable_shared_from_this<Sl
   const int64_t slices_;
   const int workers_;
   const Run run_;
-  Completion done_;  // called by left()
 
   // Guarded by the pool's lock.
+  Completion done_;  // called by left(), once
   int64_t next_ = 0, under_way_ = 0;
   std::shared_ptr<const Error> error_;
 };

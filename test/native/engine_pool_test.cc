@@ -251,6 +251,7 @@ TEST(SliceJob, AFailureEndsIt) {
       [&](int64_t slice, Stream&) {
         ++runs;
         if (slice == 3) fail(Code::kNonFinite, "slice 3");
+        std::this_thread::sleep_for(std::chrono::microseconds(100));
       },
       endings.completion());
   EXPECT_STREQ(endings.wait_for(1)[0]->what(), "slice 3");
