@@ -62,10 +62,7 @@ async function load(pathOrHubId: string, given: ResolvedLoad): Promise<Model> {
   opening.tokenizer.catch(() => undefined) // Looked at in `open`, which may never be reached.
   if (given.dtype !== 'auto') return open(opening, given.dtype, null)
   if (description.kind === 'static') return open(opening, 'float32', { measured: [], remembered: false })
-  const key = await choiceKey(
-    { version: packageVersion(), isa, threads: opening.threads },
-    description,
-  )
+  const key = await choiceKey({ version: packageVersion(), isa, threads: opening.threads }, description)
   // Without this caller's signal, because others may wait for the same measurement, and with room in the queue for its
   // texts.
   const measuring: Opening = {

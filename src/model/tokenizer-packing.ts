@@ -96,11 +96,7 @@ export class PackedEncodings {
     // text.)
     const prompt = cut.side === 'left' ? Math.max(before.length, promptLength - omitted) : promptLength
     this.promptTokens[index] = promptLength === 0 ? 0 : Math.min(prompt, total)
-    this.countUnknown(
-      index,
-      start + Math.max(before.length, this.promptTokens[index]!),
-      this.length - after.length,
-    )
+    this.countUnknown(index, start + Math.max(before.length, this.promptTokens[index]!), this.length - after.length)
   }
 
   /** Writes tokens [from, to) of an encoding to `place` and after. */

@@ -43,7 +43,9 @@ describe('loads under way', () => {
 
     const ranges = new Float32Array(2 * model.info.dimension).fill(1, model.info.dimension)
     await Promise.all([
-      embedCore.similarity(Float32Array.of(1, 2), Float32Array.of(1, 2), { dimension: 2 }).then(() => order.push('similarity')),
+      embedCore
+        .similarity(Float32Array.of(1, 2), Float32Array.of(1, 2), { dimension: 2 })
+        .then(() => order.push('similarity')),
       model.encode(['a', 'b'], { precision: 'int8', ranges }).then(() => order.push('int8')),
       model.encode(['a', 'b'], { precision: 'ubinary' }).then(() => order.push('ubinary')),
       embedCore.quantizationRanges(new Float32Array(8), { dimension: 2 }).then(() => order.push('ranges')),

@@ -33,7 +33,10 @@ async function listsPerTurn(method: 'getIds' | 'getOffsets', work: () => Promise
 const sum = (numbers: readonly number[]) => numbers.reduce((a, b) => a + b, 0)
 
 const one = ['many words '.repeat(50_000)]
-const many = Array.from({ length: 4000 }, (_, i) => `a text that has some twenty words and a number in it ${'so '.repeat(14)}${i}`)
+const many = Array.from(
+  { length: 4000 },
+  (_, i) => `a text that has some twenty words and a number in it ${'so '.repeat(14)}${i}`,
+)
 
 test.each([
   ['one text of 100,000 tokens', one],
@@ -76,7 +79,9 @@ test.each(['left', 'right'] as const)('a cut from the %s reads the part that is 
   const whole = await model.tokenize(words.join(' '))
   const cut = await model.tokenize(words.join(' '), { maxTokens: 6000, truncate })
   expect(cut.ids).toEqual(truncate === 'right' ? whole.ids.slice(0, 6000) : whole.ids.slice(-6000))
-  expect(cut.charOffsets).toEqual(truncate === 'right' ? whole.charOffsets.slice(0, 12_000) : whole.charOffsets.slice(-12_000))
+  expect(cut.charOffsets).toEqual(
+    truncate === 'right' ? whole.charOffsets.slice(0, 12_000) : whole.charOffsets.slice(-12_000),
+  )
   expect(cut.omittedTokens[0]).toBe(whole.ids.length - 6000)
 })
 

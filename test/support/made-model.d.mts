@@ -1,4 +1,1 @@
-export function makeModel(
-  directory: string,
-  options?: { layers?: number; seed?: number; maxTokens?: number },
-): string
+export function makeModel(directory: string, options?: { layers?: number; seed?: number; maxTokens?: number }): string
