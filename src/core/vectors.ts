@@ -71,8 +71,8 @@ export async function similarity(
   const metric = given.metric ?? defaults.metric
   if (given.signal?.aborted === true) throw abortError(given.signal)
   if (data.length > 0) {
-    const own = await copied(left.data)
-    const other = right.data === left.data ? own : await copied(right.data)
+    const own = await copied(left.data, given.signal)
+    const other = right.data === left.data ? own : await copied(right.data, given.signal)
     await settled((done) => native().similarity(own, other, known, metric, data, done), given.signal)
   }
   return withMethods({ data, shape: [rowsA, rowsB] as const }, { row: rowsOf(data, rowsA, rowsB) })
@@ -199,24 +199,28 @@ function countRows({ data, width }: Rows, dimension: number, name: string): numb
 /** Numbers copied per turn of the event loop, about a millisecond's worth. */
 const COPIED_PER_TURN = 1 << 20
 
-/** A copy that nobody else can change while other threads read it. Large ones are made over several turns. */
-async function copied(data: Float32Array): Promise<Float32Array> {
+/**
+ * A copy that nobody else can change while other threads read it. Large ones are made over several turns.
+ * @throws ERR_EMBEDCORE_ABORTED; ERR_EMBEDCORE_INVALID_OPTION when the vectors are transferred between two turns.
+ */
+async function copied(data: Float32Array, signal?: AbortSignal): Promise<Float32Array> {
   const copy = allocate(data.length)
   for (let start = 0; start < copy.length; start += COPIED_PER_TURN) {
     if (start > 0) await setImmediate()
-    const part = data.subarray(start, start + COPIED_PER_TURN)
-    if (part.length === 0)
+    if (signal?.aborted === true) throw abortError(signal)
+    if (data.length !== copy.length)
       throw new EmbedCoreError(
         'ERR_EMBEDCORE_INVALID_OPTION',
         'Expected vectors to stay in place but they were transferred',
       )
-    copy.set(part, start)
+    copy.set(data.subarray(start, start + COPIED_PER_TURN), start)
   }
   return copy
 }
 
 /** Awaits a native call. The error is made again after the await, so that its stack is the caller's. */
 async function settled(start: (done: RawDone) => RawTask, signal?: AbortSignal): Promise<void> {
+  if (signal?.aborted === true) throw abortError(signal)
   let abort = (): void => undefined
   const failure = await new Promise<Error | null>((resolve) => {
     const task = start(resolve)
