@@ -1,9 +1,13 @@
 /** dispose() and the garbage collector end a model off the event loop: orders and mechanisms, no times. */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import path from 'node:path'
+import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, expect, test, vi } from 'vitest'
 import { load } from '../../src/index.js'
 import { native } from '../../src/core/native.js'
 import { GOLDEN } from '../support/golden.js'
+import { makeModel } from '../support/made-model.mjs'
 
 const STACK = path.join(GOLDEN, 'stack/mean-normalize')
 const texts = Array.from({ length: 3000 }, (_, i) => `the quick brown fox and a small cup ${i}`)
@@ -64,6 +68,29 @@ test('calls under way are rejected, of any kind, and before the memory is free',
   await Promise.all([...calls, rest])
   expect(order.filter((entry) => entry.endsWith('ERR_EMBEDCORE_DISPOSED'))).toHaveLength(4)
   expect(order).toHaveLength(5)
+})
+
+test('the event loop turns while a worker is still inside a layer of the model', async () => {
+  vi.stubEnv('EMBEDCORE_CPU_ISA', 'reference') // Its layers take long.
+  const folder = mkdtempSync(path.join(tmpdir(), 'embedcore-dispose-'))
+  try {
+    const model = await load(makeModel(folder, { layers: 2 }), { threads: 1 })
+    const call = expect(model.encode('the red fox '.repeat(30))).rejects.toMatchObject(disposed)
+    await sleep(20) // The only worker begins the text's first layer.
+    let turns = 0
+    let freed = false
+    const disposing = model.dispose().then(() => (freed = true))
+    while (!freed) {
+      await setImmediate()
+      turns++
+    }
+    await disposing
+    await call
+    expect(turns).toBeGreaterThan(20)
+  } finally {
+    vi.unstubAllEnvs()
+    rmSync(folder, { recursive: true })
+  }
 })
 
 test('a second dispose(), and one of many at once, does nothing more', async () => {

@@ -1,6 +1,5 @@
-/** similarity as work of its own: abortable, on all threads, the same for any cut, on copies of what callers hold. */
+/** similarity as work of its own: abortable, the same for any cut, on copies of what callers hold. */
 import { setImmediate } from 'node:timers/promises'
-import { readdirSync, readFileSync } from 'node:fs'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { similarity, type SimilarityOptions } from '../../src/index.js'
 import { native } from '../../src/core/native.js'
@@ -10,6 +9,7 @@ const DIMENSION = 64
 const METRICS = ['cosine', 'dot', 'euclidean', 'manhattan'] as const
 const vectors = (rows: number, seed = 1) =>
   Float32Array.from({ length: rows * DIMENSION }, (_, i) => Math.sin(seed + i * 0.7) + 0.1 * Math.cos(i * seed))
+const many = [vectors(64_000), vectors(24_000, 2)] as const
 const compare = (a: Float32Array, b: Float32Array, options: SimilarityOptions = {}) =>
   similarity(a, b, { dimension: DIMENSION, ...options })
 afterEach(() => vi.restoreAllMocks())
@@ -49,7 +49,7 @@ describe('a signal', () => {
     })
     // 8,000 x 3,000 vectors of 512 numbers: some fifty slices.
     const given = { dimension: 512, metric, signal: stop.signal }
-    const failure = (await compare(vectors(64_000), vectors(24_000, 2), given).catch(
+    const failure = (await compare(...many, given).catch(
       (error: unknown) => error,
     )) as Error
     expect(failure).toMatchObject({ name: 'AbortError', code: 'ERR_EMBEDCORE_ABORTED' })
@@ -153,20 +153,4 @@ describe('the caller', () => {
     })
     expect((await compare(vectors(2), vectors(2))).shape).toEqual([2, 2])
   })
-})
-
-test.runIf(process.platform === 'linux')('all workers take part', async () => {
-  const ticks = () =>
-    new Map(
-      readdirSync('/proc/self/task').map((task) => {
-        const fields = readFileSync(`/proc/self/task/${task}/stat`, 'utf8').split(') ')[1]!.split(' ')
-        return [task, Number(fields[11]) + Number(fields[12])] as const
-      }),
-    )
-  await compare(vectors(2), vectors(2)) // Starts the workers.
-  const before = ticks()
-  await compare(vectors(8000), vectors(8000, 2), { metric: 'manhattan' })
-  const main = String(process.pid)
-  const busy = [...ticks()].filter(([task, used]) => task !== main && used - (before.get(task) ?? used) >= 5)
-  expect(busy.length).toBeGreaterThanOrEqual(Math.min(2, native().cpu().cores))
 })

@@ -242,6 +242,24 @@ TEST(SliceJob, RunsEverySliceOnceAndEnds) {
   for (const auto& count : runs) EXPECT_EQ(count, 1);
 }
 
+TEST(SliceJob, SeveralWorkersAreInsideAtOnce) {
+  const auto pool = WorkerPool::shared();
+  pool->grow(3);
+  Endings endings;
+  Gate all_inside;
+  std::atomic<int> inside{0};
+  // Every slice waits for the two others: fewer workers than slices would never end.
+  const auto job = SliceJob::start(
+      pool, 3,
+      [&](int64_t, Stream&) {
+        if (++inside == 3) all_inside.open();
+        all_inside.pass();
+      },
+      endings.completion());
+  EXPECT_EQ(endings.wait_for(1)[0], nullptr);
+  EXPECT_EQ(inside, 3);
+}
+
 TEST(SliceJob, AFailureEndsIt) {
   const auto pool = WorkerPool::shared();
   Endings endings;
