@@ -49,9 +49,7 @@ describe('a signal', () => {
     })
     // 8,000 x 3,000 vectors of 512 numbers: some fifty slices.
     const given = { dimension: 512, metric, signal: stop.signal }
-    const failure = (await compare(...many, given).catch(
-      (error: unknown) => error,
-    )) as Error
+    const failure = (await compare(...many, given).catch((error: unknown) => error)) as Error
     expect(failure).toMatchObject({ name: 'AbortError', code: 'ERR_EMBEDCORE_ABORTED' })
     expect(failure.stack).toContain('similarity.test.ts')
     const empty = () => {
