@@ -43,7 +43,7 @@ const server = createServer(async (request, response) => {
     response.end(Buffer.from(data.buffer, data.byteOffset, data.byteLength))
   } catch (error) {
     if (gone.signal.aborted) return
-    const status = error instanceof BadRequest ? 400 : ((error instanceof EmbedCoreError && STATUS[error.code]) || 500)
+    const status = error instanceof BadRequest ? 400 : (error instanceof EmbedCoreError && STATUS[error.code]) || 500
     if (status === 500) console.error(error)
     if (status === 503) response.setHeader('retry-after', '1')
     response.writeHead(status, { 'content-type': 'application/json' })
