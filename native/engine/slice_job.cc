@@ -35,7 +35,7 @@ bool SliceJob::ended(WorkUnit&) noexcept {
   return under_way_ == 0 && !has_work();
 }
 
-// A worker and who cancels may both see the job leave; the first one calls back.
+// A worker and a cancelling thread may both see the job leave; the first one calls back.
 void SliceJob::left() noexcept {
   std::shared_ptr<const Error> error;
   Completion done;
@@ -58,7 +58,7 @@ void SliceJob::cancel(std::shared_ptr<const Error> error) noexcept {
     error_ = std::move(error);
     pool->work_added(false);
   }
-  // Nobody is inside who would let it leave.
+  // No worker is inside that would let it leave.
   if (!leaves) return;
   pool->remove(*this);
   left();
