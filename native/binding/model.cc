@@ -9,7 +9,7 @@ namespace embedcore {
 
 namespace {
 
-// An engine on its way to a handle. If it never arrives it is let go like any other.
+// An engine that is passed to a handle. If it never gets there, it is released like any other.
 struct Opened {
   explicit Opened(std::shared_ptr<Engine> opened) : engine(std::move(opened)) {}
   ~Opened() {
@@ -41,7 +41,7 @@ Napi::Value ModelHandle::load(const Napi::CallbackInfo& info) {
     const ModelSource source = to_source(options);
     const EngineOptions engine{static_cast<int>(get_int(options, "threads")), get_int(options, "maxBatchTokens"),
                                get_int(options, "maxQueueTokens")};
-    // Chosen here: JavaScript may change the environment variable while another thread would read it.
+    // Chosen on this thread, because JavaScript may change the environment variable while another thread reads it.
     const Backend& backend = chosen_backend();
     Environment& environment = Environment::of(env);
     const auto call = environment.begin_call(env, info[1].As<Napi::Function>(), options);
