@@ -1,8 +1,8 @@
 /**
  * The path of one call's texts: cut into pieces that grow, each tokenised and handed to the native queue while the one
  * before it computes. A few pieces are under way at a time, so that a call of a million texts neither fills the queue
- * nor holds all its ids at once. For token output all texts are tokenised first: the number of rows must be known before
- * the first is computed, since workers write into the result itself.
+ * nor holds all its ids at the same time. For token output all texts are tokenised first: the number of rows must be
+ * known before the first is computed, since workers write into the result itself.
  */
 import type { RawBatch, RawCall, RawModel, RawPlan } from '../core/binding.js'
 import { abortError } from '../core/abort.js'

@@ -1,6 +1,6 @@
 /**
- * One JSON object a text: `{"index","text","embedding","tokens","omitted","unknown"}`, or for token output ids, pieces, places
- * and vectors.
+ * One JSON object a text: `{"index","text","embedding","tokens","omitted","unknown"}`, or for token output ids, pieces,
+ * places and vectors.
  */
 import { EmbedCoreError } from '../../core/errors.js'
 import type { Precision } from '../../core/names.js'
