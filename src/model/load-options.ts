@@ -25,8 +25,8 @@ export interface LoadOptions extends HubOptions {
   /** Worker threads, 1 to 1024. Default: the physical cores this process may use (cgroup limits honoured). */
   threads?: number
   /**
-   * Tokens that are computed together at most; one longer text is computed alone. Default 4096. The CPU computes about 256
-   * tokens at a time, since their activations fit a core's cache, so that larger limits make no difference there.
+   * Tokens that are computed together at most; one longer text is computed alone. Default 4096. The CPU computes about
+   * 256 tokens at a time, since their activations fit a core's cache, so that larger limits make no difference there.
    */
   maxBatchTokens?: number
   /**

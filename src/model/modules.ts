@@ -78,7 +78,7 @@ export async function refuseAdapter(directory: string): Promise<void> {
   throw new EmbedCoreError(
     'ERR_EMBEDCORE_UNSUPPORTED_MODEL',
     `Expected a model without an adapter but found ${adapter.file} (${show(kind)} of ${show(base)}): adapters are ` +
-      'not supported. Merge it in Python with peft (model.merge_and_unload(), then save_pretrained) and load the result',
+      'not supported. Merge it in Python with peft (model.merge_and_unload(), then save_pretrained) and load that',
   )
 }
 
