@@ -1,4 +1,4 @@
-// The RawCall of src/binding.ts: one encode call.
+// The RawCall of src/core/binding.ts: one encode call.
 #pragma once
 
 #include <napi.h>

@@ -1,4 +1,4 @@
-// The RawModel and RawPlan of src/binding.ts.
+// The RawModel and RawPlan of src/core/binding.ts.
 #pragma once
 
 #include <napi.h>

@@ -94,7 +94,8 @@ const Backend& default_cpu_backend() {
     }
     std::string names;
     for (const CpuIsa& entry : cpu_isas()) names += std::string(entry.name) + ", ";
-    fail(Code::kInvalidOption, "EMBEDCORE_CPU_ISA=%s is unknown; expected one of %sreference", forced, names.c_str());
+    fail(Code::kInvalidOption, "EMBEDCORE_CPU_ISA=%s is unknown; expected one of %sreference, reference-device", forced,
+         names.c_str());
   }
   for (const CpuIsa& entry : cpu_isas())
     if (entry.table) return *entry.table;

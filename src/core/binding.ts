@@ -141,8 +141,8 @@ export interface RawAddon {
   load(options: RawLoadOptions, done: (error: Error | null, model?: RawModel) => void): RawTask
   // The following read and write the arrays on other threads: nobody may change one before `done`.
   /**
-   * ranges: [2, dimension] minimum then maximum, for int8/uint8. out: rows*dimension bytes, or rows*ceil(dimension/8) for
-   * binary.
+   * ranges: [2, dimension] minimum then maximum, for int8/uint8. out: rows*dimension bytes, or rows*ceil(dimension/8)
+   * for binary.
    */
   quantize(
     data: Float32Array,

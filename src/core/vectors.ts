@@ -46,7 +46,7 @@ export interface Similarities {
  * that the process may use. The vectors are copied first, so later changes to them have no effect.
  * @throws ERR_EMBEDCORE_SHAPE_MISMATCH when the vectors have different lengths; ERR_EMBEDCORE_INVALID_OPTION when they
  *   are not float32 vectors; ERR_EMBEDCORE_UNKNOWN_OPTION; ERR_EMBEDCORE_ABORTED;
- *   ERR_EMBEDCORE_OUT_OF_MEMORY.
+ *   ERR_EMBEDCORE_OUT_OF_MEMORY; ERR_EMBEDCORE_THREAD_LIMIT where the system starts no threads.
  * @example
  * const [query, documents] = await Promise.all([model.encodeQuery('cats'), model.encodeDocument(texts)])
  * const scores = (await similarity(query, documents)).row(0)

@@ -145,8 +145,8 @@ async function describeBareDirectory(root: string): Promise<ModelDescription> {
   if (config === null) {
     throw new EmbedCoreError(
       'ERR_EMBEDCORE_NOT_FOUND',
-      `Expected modules.json (sentence-transformers) or config.json (Hugging Face) in ${root} but found neither, so it ` +
-        'is not a model directory',
+      `Expected modules.json (sentence-transformers) or config.json (Hugging Face) in ${root} but found neither, so ` +
+        'it is not a model directory',
     )
   }
   await requireWeights(root, WEIGHT_FILES)

@@ -28,7 +28,7 @@ export interface ModelInfo {
   readonly dtype: Dtype
   /** What `dtype: 'auto'` was decided by; null when the caller chose or left it at the default. */
   readonly dtypeChoice: DtypeChoice | null
-  /** Bytes the weights take in memory: matrices of products in `dtype`, embedding tables in float32. */
+  /** Bytes the weights take in memory: matrices of products in `dtype`, embedding tables in the file's dtype. */
   readonly weightBytes: number
   readonly pooling: readonly PoolingMode[]
   /** Whether vectors are normalised unless a call says otherwise. */

@@ -24,10 +24,14 @@ export interface LoadOptions extends HubOptions {
   dtype?: Dtype | 'auto'
   /** Worker threads, 1 to 1024. Default: the physical cores this process may use (cgroup limits honoured). */
   threads?: number
-  /** Tokens per piece of work and the size of the activation arena. Default 4096. */
+  /**
+   * Tokens that are computed together at most; one longer text is computed alone. Default 4096. The CPU computes about
+   * 256 tokens at a time, since their activations fit a core's cache, so that larger limits make no difference there.
+   */
   maxBatchTokens?: number
   /**
-   * Tokens that may wait in the queue before calls are rejected with ERR_EMBEDCORE_QUEUE_FULL. Default 16 Mi tokens.
+   * Tokens that may wait before new calls are rejected with ERR_EMBEDCORE_QUEUE_FULL. Default 16 Mi tokens. A call that
+   * comes alone is never refused, and a call that was admitted does not fail later.
    */
   maxQueueTokens?: number
   /** Tokens a text is cut to, special ones included. Default: the model's own `max_seq_length`. */

@@ -232,7 +232,9 @@ export class Model implements AsyncDisposable, Disposable {
     this.plans.clear()
   }
 
-  /** `fallback`: the prompt by name when the call names none. `warn` sees the unknown tokens of a call that succeeds. */
+  /**
+   * `fallback`: the prompt by name when the call names none. `warn` sees the unknown tokens of a call that succeeds.
+   */
   private async run(
     texts: unknown,
     options: EncodeOptions | undefined,

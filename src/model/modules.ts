@@ -77,8 +77,8 @@ export async function refuseAdapter(directory: string): Promise<void> {
   const kind = adapter.raw('peft_type')
   throw new EmbedCoreError(
     'ERR_EMBEDCORE_UNSUPPORTED_MODEL',
-    `Expected a model without an adapter but found ${adapter.file} (${show(kind)} of ${show(base)}): adapters are not ` +
-      'supported. Merge it in Python with peft (model.merge_and_unload(), then save_pretrained) and load the result',
+    `Expected a model without an adapter but found ${adapter.file} (${show(kind)} of ${show(base)}): adapters are ` +
+      'not supported. Merge it in Python with peft (model.merge_and_unload(), then save_pretrained) and load that',
   )
 }
 

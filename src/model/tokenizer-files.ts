@@ -206,8 +206,8 @@ function warnOfReplacement(json: Fields): void {
   if (type === undefined || type === 'BertNormalizer') return
   process.emitWarning(
     `The normalizer ${show(type)} in ${json.file} is replaced by the one of BERT, as transformers 5 does for a BERT ` +
-      'tokenizer. If the model was trained with the one in the file, set "tokenizer_class" in tokenizer_config.json to ' +
-      '"PreTrainedTokenizerFast".',
+      'tokenizer. If the model was trained with the one in the file, set "tokenizer_class" in tokenizer_config.json ' +
+      'to "PreTrainedTokenizerFast".',
     { code: 'EMBEDCORE_NORMALIZER_REPLACED' },
   )
 }

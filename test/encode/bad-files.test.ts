@@ -126,7 +126,9 @@ describe('weights', () => {
     await setWord(60, [NaN])
     await refused('ERR_EMBEDCORE_NON_FINITE', /word_embeddings.*nan at element 960/)
   })
-  it('that overflow fail the calls they reach and no others', async () => {
+  // The reference computes in float64, where these sums are finite.
+  const exact = process.env.EMBEDCORE_CPU_ISA?.startsWith('reference') === true
+  it.skipIf(exact)('that overflow fail the calls they reach and no others', async () => {
     const clean = await embedCore.load(path.join(GOLDEN, 'stack/mean-normalize'))
     const word = (await clean.encode('phone', { output: 'token' })).text(0).ids[1]!
     await setWord(word, [3e38, 3e38]) // Their sum is infinite, and so is the mean that LayerNorm subtracts.
@@ -147,7 +149,7 @@ describe('weights', () => {
     }
     await Promise.all([model.dispose(), clean.dispose()])
   })
-  it('that overflow leave int8 nothing to be smoothed by, but load', async () => {
+  it.skipIf(exact)('that overflow leave int8 nothing to be smoothed by, but load', async () => {
     const clean = await embedCore.load(path.join(GOLDEN, 'stack/mean-normalize'))
     // All words but those of one text, so that the texts on which inputs are measured at load are sure to meet some.
     const { ids } = (await clean.encode('The fox', { output: 'token' })).text(0)

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 export const GOLDEN = path.join(ROOT, 'test/golden')
 /** Real models lie beside the checkout, where they lie at all. */
-export const REAL_MODELS = path.join(ROOT, '../shared/models')
+export const REAL_MODELS = process.env.EMBEDCORE_TEST_MODELS ?? path.join(ROOT, '../shared/models')
 
 export interface Tensor<A = Float32Array> {
   shape: readonly number[]
