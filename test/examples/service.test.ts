@@ -1,4 +1,4 @@
-/** examples/service, which both READMEs quote, against clients that send nonsense, too much, or leave. */
+/** examples/service, which both READMEs quote, with clients that send invalid or too large bodies, or disconnect. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
