@@ -6,9 +6,9 @@
 
 namespace embedcore::test {
 
-// While it is set on a thread, that thread gets none.
+// While it is set on a thread, allocations of that thread fail.
 inline thread_local bool refuse_memory = false;
 
-inline std::atomic<int> aligned_blocks{0};  // taken and not yet given back
+inline std::atomic<int> aligned_blocks{0};  // allocated and not yet freed
 
 }  // namespace embedcore::test

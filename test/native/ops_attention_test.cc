@@ -15,7 +15,7 @@ EMBEDCORE_EVERY_BACKEND(AttentionTest);
 
 constexpr DType kDTypes[] = {DType::kF32, DType::kBF16};
 
-// The longest texts show in float32 what they can show; in bfloat16 they would only take their time again.
+// The longest texts are run in float32 only, because in bfloat16 they would take as long and test nothing more.
 bool is_run(const AttentionCase& c, DType dtype) { return dtype == DType::kF32 || c.lengths[0] < 4000; }
 
 std::string name_of(const AttentionCase& c, DType dtype) { return name_of(c) + ", " + dtype_name(dtype); }
@@ -32,8 +32,8 @@ double longest_head(const Rows& qkv, int64_t first_head, int64_t heads, int64_t 
   return most;
 }
 
-// For each query the root of the sum of the squares of its keys' shares, a column a head: 1 where one key takes all, 1
-// / sqrt(n) where n take the same.
+// For each query the root of the sum of the squares of its keys' weights, one column per head: 1 if one key has all the
+// weight, 1 / sqrt(n) if n have the same.
 Rows spreads(const Inputs& inputs, const Rows& prepared) {
   const AttentionCase& c = inputs.spec;
   Rows spread(prepared.rows(), c.heads);
@@ -64,7 +64,7 @@ Rows spreads(const Inputs& inputs, const Rows& prepared) {
   return spread;
 }
 
-// What the reference gives and, for bfloat16, how its weights spread; made once for all backends.
+// The reference's result and, for bfloat16, the spread of its weights; computed once for all backends.
 struct Wanted {
   Wanted(const Inputs& inputs, DType dtype)
       : result(inputs.run(reference_backend(), dtype)),

@@ -1,5 +1,4 @@
-// What ops/linear.h promises of int8 alone, on every backend: levels and integer sums without the least error, and its
-// limits.
+// The guarantees of ops/linear.h for int8 only, on every backend: exact levels and integer sums, and limits.
 #include "linear_inputs.h"
 
 namespace embedcore::test {
@@ -85,7 +84,7 @@ TEST_P(LinearInt8Test, MoreInputsThanASumHoldsAreRefused) {
   }
 }
 
-// Rows of W, or of x, without a range say nothing: the bias is left.
+// Rows of W or x without a range contribute nothing, so only the bias remains.
 TEST_P(LinearInt8Test, ZerosLeaveTheBias) {
   const LinearCase c{9, 70, 37};
   LinearInputs inputs(c);
@@ -108,7 +107,7 @@ TEST_P(LinearInt8Test, ZerosLeaveTheBias) {
   }
 }
 
-// A row whose ends lie further apart than the greatest float has no step: it must not pass for one that has.
+// A row whose range exceeds the greatest float has no step, and this must be noticed.
 TEST_P(LinearInt8Test, ARangeBeyondFloat32GivesNaN) {
   const LinearCase c{5, 40, 19};
   LinearInputs inputs(c);

@@ -1,4 +1,4 @@
-// What operations do when there is no memory: they say so, leave no exception and work again later.
+// Operations without memory: they report it, throw nothing, and work again later.
 #include <cstdlib>
 #include <new>
 #include <thread>
@@ -41,7 +41,7 @@ namespace {
 
 class MemoryTest : public OpTest {
  protected:
-  // On a thread of its own, whose scratch is still empty.
+  // On a new thread, whose scratch memory is still empty.
   template <typename Body>
   static void with_fresh_thread(Body&& body) {
     std::thread(body).join();
@@ -76,8 +76,8 @@ TEST_P(MemoryTest, LinearSaysSoAndRecovers) {
   });
 }
 
-// Whatever an operation needs of memory in the other dtypes: with none of it, it says so or does without; with it, it
-// is right.
+// Memory of operations in the other dtypes: without memory they report it or succeed without it; with memory, the
+// result is right.
 TEST_P(MemoryTest, LinearOfFewerBitsSaysSoOrDoesWithout) {
   for (const DType dtype : {DType::kBF16, DType::kI8}) {
     for (const DType rows : {DType::kF32, DType::kBF16}) {
