@@ -50,7 +50,7 @@ ModelSource with_head() {
     source.head.push_back({.kind = HeadModule::Kind::kDense,
                            .directory = source.directory + module,
                            .in = 16,
-                           .out = module[1] == '2' ? 16 : 12,
+                           .out = module[1] == '2' ? 16 : 10,
                            .residual = true,
                            .activation = Activation::kGelu});
   source.head.push_back({});
