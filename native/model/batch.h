@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -20,6 +21,13 @@ struct Batch {
   const int32_t* prefix = nullptr;   // [texts]: leading tokens of a prefix mask
   int64_t texts = 0, tokens = 0;
   int64_t longest = 0;  // tokens of the longest text
+
+  // Holds what operations read until the stream has been waited for; null on a host, where they have run when they
+  // return.
+  std::vector<std::shared_ptr<const void>>* kept = nullptr;
+  void keep(std::shared_ptr<const void> object) const {
+    if (kept && object) kept->push_back(std::move(object));
+  }
 };
 
 // Packs texts on the host into one block: ids, indices, offsets, skip, prefix. Its memory is kept for the next batch.
@@ -46,6 +54,7 @@ class BatchBuilder {
 
   std::vector<int32_t> ids_, indices_, offsets_{0}, skip_, prefix_;
   std::vector<int32_t> block_;  // what is uploaded, in one piece
+  std::vector<std::shared_ptr<const void>> kept_;
   int64_t longest_ = 0;
 };
 

@@ -165,16 +165,17 @@ void TransformerEncoder::place(Layout& layout, const EncodePlan& plan, int64_t, 
   for (size_t i = 0; i < plan.forward.layers.size(); ++i) place_inside(layout, placed, i, tokens);
 }
 
-void TransformerEncoder::embed(const Batch& batch, Stream& stream, const View& hidden) const {
-  EmbedTable tables[kMostEmbedTables];
-  for (size_t i = 0; i < tables_.size(); ++i) {
+void TransformerEncoder::embed(const std::vector<Table>& tables, const Batch& batch, Stream& stream,
+                               const View& hidden) const {
+  EmbedTable list[kMostEmbedTables];
+  for (size_t i = 0; i < tables.size(); ++i) {
     const TableSpec::Index index = config_.input.tables[i].index;
-    tables[i] = {.rows = tables_[i].data(), .dtype = tables_[i].dtype()};
-    if (index == TableSpec::Index::kToken) tables[i].ids = batch.ids;
-    if (index == TableSpec::Index::kPosition) tables[i].ids = batch.indices;
+    list[i] = {.rows = tables[i].data(), .dtype = tables[i].dtype()};
+    if (index == TableSpec::Index::kToken) list[i].ids = batch.ids;
+    if (index == TableSpec::Index::kPosition) list[i].ids = batch.indices;
   }
-  check_status(device_->backend().embed(stream, {.tables = tables,
-                                                 .count = static_cast<int32_t>(tables_.size()),
+  check_status(device_->backend().embed(stream, {.tables = list,
+                                                 .count = static_cast<int32_t>(tables.size()),
                                                  .tokens = batch.tokens,
                                                  .width = config_.hidden,
                                                  .y = hidden.floats(),
@@ -219,6 +220,9 @@ void TransformerEncoder::run_layer(size_t layer, const ForwardPlan::Layer& atten
                                    const Batch& batch, Stream& stream, const LayerActivations& at) const {
   const auto rope = ropes_[layer] ? ropes_[layer]->at_least(batch.longest) : nullptr;
   const auto bias = relative_bias_ ? relative_bias_->at_least(std::max<int64_t>(batch.longest - 1, 0)) : nullptr;
+  // Another batch may grow the tables meanwhile.
+  batch.keep(rope);
+  batch.keep(bias);
   const LayerCall call{.backend = device_->backend(),
                        .stream = stream,
                        .batch = batch,
@@ -235,7 +239,7 @@ View TransformerEncoder::forward(Layout& layout, const EncodePlan& encode_plan, 
                                  const BetweenLayers& between_layers) const {
   const ForwardPlan& plan = encode_plan.forward;
   const Placed placed = place_outside(layout, plan, batch.tokens);
-  embed(batch, stream, placed.hidden);
+  embed(tables_, batch, stream, placed.hidden);
   fuse_state(plan, 0, batch.tokens, stream, placed);
   for (size_t i = 0; i < plan.layers.size(); ++i) {
     if (!between_layers()) return {};
@@ -275,6 +279,9 @@ std::vector<LayerInputScales> TransformerEncoder::measure_inputs(const TensorRea
   Layout uploading = layout;
   const Batch batch = builder.upload(uploading, *this, stream);
 
+  std::vector<Table> tables;
+  for (size_t i = 0; i < tables_.size(); ++i)
+    tables.push_back(reader.while_loading(tables_[i], config_.input.tables[i].name));
   std::vector<LayerInputScales> inputs(config_.layers.size());
   std::vector<float> rows(static_cast<size_t>(tokens * hidden));  // on the host
   const auto add = [&](InputScales& scales, const View& view) {
@@ -286,8 +293,9 @@ std::vector<LayerInputScales> TransformerEncoder::measure_inputs(const TensorRea
   for (size_t i = 0; i < config_.layers.size(); ++i) {
     layout.rewind(0);
     const LayerActivations at = place(layout, i, residual);
-    if (i == 0) embed(batch, stream, at.input);
-    run_layer(i, attention[i], read_layer(reader, DType::kF32, config_, i), batch, stream, at);
+    if (i == 0) embed(tables, batch, stream, at.input);
+    const LayerWeights weights = read_layer(reader, DType::kF32, config_, i);
+    run_layer(i, attention[i], weights, batch, stream, at);
     stream.wait();
     reader.release_pages();
     add(inputs[i].qkv, at.attention_input);

@@ -56,7 +56,7 @@ class TransformerEncoder final : public TokenEncoder {
 
   DType activation_dtype() const { return dtype_ == DType::kF32 ? DType::kF32 : DType::kBF16; }
   std::vector<ForwardPlan::Layer> attention_plan(const std::vector<Mask>& masks) const;
-  void embed(const Batch& batch, Stream& stream, const View& hidden) const;
+  void embed(const std::vector<Table>& tables, const Batch& batch, Stream& stream, const View& hidden) const;
   void norm(const NormWeights& weights, int64_t tokens, Stream& stream, const View& hidden) const;
   void run_layer(size_t layer, const ForwardPlan::Layer& attention, const LayerWeights& weights, const Batch& batch,
                  Stream& stream, const LayerActivations& at) const;

@@ -148,6 +148,14 @@ Table TensorReader::table(const std::string& name, int64_t rows, int64_t columns
   return table_of(view, kAsTheyAre);
 }
 
+Table TensorReader::while_loading(const Table& table, const std::string& name) const {
+  Table own = table;
+  if (!table.files_) return own;
+  own.data_ = find(name).data;
+  own.files_ = reading_;
+  return own;
+}
+
 NormWeights TensorReader::norm(const std::string& name, int64_t size, bool bias) const {
   NormWeights norm;
   norm.weight = vector(name + ".weight", size);

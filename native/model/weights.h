@@ -73,6 +73,8 @@ class TensorReader {
   Table table(const std::string& name, int64_t rows, int64_t columns) const;
   // As it is in the file, of one of `dtypes`, else converted to float32.
   Table table_of(const TensorView& view, std::span<const DType> dtypes) const;
+  // The same table in the reader's own mapping: for a pass while loading, whose pages go with release_pages().
+  Table while_loading(const Table& table, const std::string& name) const;
   NormWeights norm(const std::string& name, int64_t size, bool bias) const;
   // The matrices of `names` stacked along their outputs, which add up to `out`; bias from "<name>.bias". dtype: of the
   // arithmetic. inputs, where given: what the matrix is to be smoothed for.
