@@ -73,7 +73,8 @@ class CallQueue {
   void forget(std::vector<std::shared_ptr<Call>>::iterator call) noexcept;
 
   const int64_t most_batch_tokens_, workers_, most_waiting_tokens_;
-  // With waiting texts, in the order in which they came to wait. (An empty deque takes memory, also where one is moved.)
+  // With waiting texts, in the order in which they came to wait. (An empty deque takes memory, also where one is
+  // moved.)
   std::vector<std::shared_ptr<Call>> calls_;
   int64_t waiting_tokens_ = 0;
   int64_t short_calls_ = 0;

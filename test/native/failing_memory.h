@@ -14,7 +14,7 @@ namespace embedcore::test {
 // take.
 inline thread_local bool refuse_memory = false;
 
-inline std::atomic<int> aligned_blocks{0};  // over-aligned, taken and not yet given back
+inline std::atomic<int> aligned_blocks{0};   // over-aligned, taken and not yet given back
 inline std::atomic<int64_t> live_blocks{0};  // of every kind
 
 enum class Whose { kThisThread, kOtherThreads, kAllThreads };

@@ -5,10 +5,12 @@
 #include <dlfcn.h>
 #include <execinfo.h>
 #include <fcntl.h>
+#include <link.h>
 #include <pthread.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstdint>
@@ -34,24 +36,46 @@ Control* control() {
   return mapped;
 }
 
-bool inside(const void* address, const char* library) {
-  Dl_info info;
-  return ::dladdr(address, &info) != 0 && info.dli_fname && std::strstr(info.dli_fname, library);
-}
+// Where a library is in memory; looked for until it is loaded. It stays loaded.
+class Library {
+ public:
+  constexpr explicit Library(const char* name) : name_(name) {}
+  bool holds(const void* address) {
+    const auto at = reinterpret_cast<uintptr_t>(address);
+    if (end_ == 0) ::dl_iterate_phdr(find, this);
+    return at >= begin_ && at < end_;
+  }
+
+ private:
+  static int find(dl_phdr_info* info, size_t, void* data) {
+    auto& self = *static_cast<Library*>(data);
+    if (!std::strstr(info->dlpi_name, self.name_)) return 0;
+    uintptr_t begin = UINTPTR_MAX, end = 0;
+    for (int i = 0; i < info->dlpi_phnum; ++i) {
+      const auto& part = info->dlpi_phdr[i];
+      if (part.p_type != PT_LOAD) continue;
+      begin = std::min<uintptr_t>(begin, info->dlpi_addr + part.p_vaddr);
+      end = std::max<uintptr_t>(end, info->dlpi_addr + part.p_vaddr + part.p_memsz);
+    }
+    self.begin_ = begin;
+    self.end_ = end;
+    return 1;
+  }
+  const char* const name_;
+  std::atomic<uintptr_t> begin_{0}, end_{0};
+};
+constinit Library addon("embedcore.node"), standard("libstdc++");
 
 // Whether the addon called, directly or through libstdc++.
 bool from_addon(const void* caller) {
-  if (inside(caller, "embedcore.node")) return true;
-  if (!inside(caller, "libstdc++")) return false;
+  if (addon.holds(caller)) return true;
+  if (!standard.holds(caller)) return false;
   void* frames[24];
   const int count = ::backtrace(frames, 24);
   int i = 0;
   while (i < count && frames[i] != caller) ++i;
-  for (; i < count; ++i) {
-    if (inside(frames[i], "libstdc++")) continue;
-    return inside(frames[i], "embedcore.node");
-  }
-  return false;
+  while (i < count && standard.holds(frames[i])) ++i;
+  return i < count && addon.holds(frames[i]);
 }
 
 bool fails(std::atomic<int64_t>& left, const void* caller) {
@@ -87,9 +111,7 @@ void* operator new(std::size_t size) { return or_throw(allocate(size, CALLER)); 
 void* operator new[](std::size_t size) { return or_throw(allocate(size, CALLER)); }
 void* operator new(std::size_t size, const std::nothrow_t&) noexcept { return allocate(size, CALLER); }
 void* operator new[](std::size_t size, const std::nothrow_t&) noexcept { return allocate(size, CALLER); }
-void* operator new(std::size_t size, std::align_val_t alignment) {
-  return or_throw(allocate(size, alignment, CALLER));
-}
+void* operator new(std::size_t size, std::align_val_t alignment) { return or_throw(allocate(size, alignment, CALLER)); }
 void* operator new(std::size_t size, std::align_val_t alignment, const std::nothrow_t&) noexcept {
   return allocate(size, alignment, CALLER);
 }
