@@ -1,9 +1,13 @@
 #include "engine/registry.h"
 
+#include <dirent.h>
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <chrono>
-#include <filesystem>
+#include <cstdlib>
 #include <mutex>
+#include <string_view>
 
 #include "engine/memory.h"
 
@@ -25,15 +29,36 @@ struct DirectoryState {
   bool operator==(const DirectoryState&) const = default;
 };
 
+struct CloseDirectory {
+  void operator()(DIR* open) const { ::closedir(open); }
+};
+struct Free {
+  void operator()(char* text) const { std::free(text); }
+};
+
+int64_t changed_at(const struct stat& status) {
+#ifdef __APPLE__
+  const timespec& changed = status.st_mtimespec;
+#else
+  const timespec& changed = status.st_mtim;
+#endif
+  return int64_t{changed.tv_sec} * 1'000'000'000 + changed.tv_nsec;
+}
+
+// Not with std::filesystem, whose iterators end the process where memory is short. What cannot be read here is refused
+// with its reason by the load.
 DirectoryState state_of(const std::string& directory) {
   DirectoryState state;
-  std::error_code ignored;
-  const auto real = std::filesystem::weakly_canonical(directory, ignored);
-  state.path = ignored ? directory : real.string();
-  for (const auto& entry : std::filesystem::directory_iterator(directory, ignored)) {
-    const std::string name = entry.path().filename().string();
+  const std::unique_ptr<char, Free> real(::realpath(directory.c_str(), nullptr));
+  state.path = real ? real.get() : directory;
+  const std::unique_ptr<DIR, CloseDirectory> open(::opendir(directory.c_str()));
+  if (!open) return state;
+  while (const dirent* entry = ::readdir(open.get())) {
+    const std::string_view name = entry->d_name;
     if (!name.ends_with(".safetensors") && !name.ends_with(".json")) continue;
-    state.files.push_back({name, entry.file_size(ignored), entry.last_write_time(ignored).time_since_epoch().count()});
+    struct stat status;
+    if (::fstatat(::dirfd(open.get()), entry->d_name, &status, 0) != 0) continue;
+    state.files.push_back({std::string(name), static_cast<uintmax_t>(status.st_size), changed_at(status)});
   }
   std::sort(state.files.begin(), state.files.end());
   return state;

@@ -146,7 +146,13 @@ class TextRun {
     if (this.failure !== null) return
     const raw = this.toRaw(first, batch)
     // Reported after an await, and so in the caller's async context (AsyncLocalStorage), not in the addon's callback.
-    const computed = new Promise<Error | null>((resolve) => this.rawCall!.submit(raw, firstRow, resolve))
+    const computed = new Promise<unknown>((resolve) => {
+      try {
+        this.rawCall!.submit(raw, firstRow, resolve)
+      } catch (error) {
+        resolve(error)
+      }
+    })
     const piece = computed.then((error) => {
       this.underWay.delete(piece)
       if (error) this.fail(toEmbedCoreError(error))
