@@ -1,6 +1,8 @@
 // Which backend a load or a comparison uses.
 #pragma once
 
+#include <string>
+
 #include "ops/backend.h"
 
 namespace embedcore {
@@ -8,7 +10,9 @@ namespace embedcore {
 // The best of the CPU, or the one that EMBEDCORE_CPU_ISA names: an instruction set, "reference", or "reference-device".
 // Reads the environment variable, so only on JavaScript's thread. Throws Error where the name is unknown or cannot run.
 const Backend& chosen_backend();
-// The same where it works in host memory, else the reference: for vectors that JavaScript holds.
+// The one that has the name which chosen_backend() gave earlier. Throws Error where there is none.
+const Backend& named_backend(const std::string& name);
+// chosen_backend() where it works in host memory, else the reference: for vectors that JavaScript holds.
 const Backend& host_backend();
 
 }  // namespace embedcore

@@ -42,7 +42,8 @@ Napi::Value ModelHandle::load(const Napi::CallbackInfo& info) {
     const EngineOptions engine{static_cast<int>(get_int(options, "threads")), get_int(options, "maxBatchTokens"),
                                get_int(options, "maxQueueTokens")};
     // Chosen here: JavaScript may change the environment variable while another thread would read it.
-    const Backend& backend = chosen_backend();
+    const Backend& backend =
+        options.Has("isa") ? named_backend(options.Get("isa").ToString().Utf8Value()) : chosen_backend();
     Environment& environment = Environment::of(env);
     const auto cancelled = std::make_shared<std::atomic<bool>>(false);
     const Napi::Object task = to_task(env, [cancelled] { *cancelled = true; });

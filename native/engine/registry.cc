@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <condition_variable>
 #include <cstdlib>
 #include <mutex>
 #include <string_view>
@@ -84,10 +85,40 @@ struct Slot {
   explicit Slot(ModelKey model_key) : key(std::move(model_key)) {}
   const ModelKey key;
 
-  std::timed_mutex loading;
-  // Guarded by loading.
+  std::mutex mutex;
+  std::condition_variable loaded;
+  // Guarded by mutex; `model` and `engines` are changed only by the thread that has set `loading`.
+  bool loading = false;
   std::weak_ptr<const Model> model;
   std::vector<std::pair<EngineOptions, std::weak_ptr<Engine>>> engines;
+};
+
+// One load of a slot at a time. Who waits asks now and then whether to go on.
+class LoadTurn {
+ public:
+  LoadTurn(Slot& slot, const KeepLoading& keep_loading) : slot_(slot) {
+    std::unique_lock lock(slot_.mutex);
+    while (slot_.loading) {
+      slot_.loaded.wait_for(lock, std::chrono::milliseconds(20));
+      if (!slot_.loading || !keep_loading) continue;
+      lock.unlock();
+      keep_loading();
+      lock.lock();
+    }
+    slot_.loading = true;
+  }
+  ~LoadTurn() {
+    {
+      std::lock_guard lock(slot_.mutex);
+      slot_.loading = false;
+    }
+    slot_.loaded.notify_one();
+  }
+  LoadTurn(const LoadTurn&) = delete;
+  LoadTurn& operator=(const LoadTurn&) = delete;
+
+ private:
+  Slot& slot_;
 };
 
 std::shared_ptr<Slot> slot_of(ModelKey key) {
@@ -111,9 +142,7 @@ std::shared_ptr<Engine> open_engine(const ModelSource& source, const Backend& ba
   // What makes no difference must not make a second engine.
   if (backend.batch_tokens > 0) options.max_batch_tokens = std::min(options.max_batch_tokens, backend.batch_tokens);
   const auto slot = slot_of(key_of(source, backend));
-  std::unique_lock lock(slot->loading, std::defer_lock);
-  while (!lock.try_lock_for(std::chrono::milliseconds(20)))
-    if (keep_loading) keep_loading();
+  const LoadTurn turn(*slot, keep_loading);
 
   std::erase_if(slot->engines, [](const auto& entry) { return entry.second.expired(); });
   for (const auto& [has, held] : slot->engines)

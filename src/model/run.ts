@@ -10,7 +10,8 @@ import { EmbedCoreError, toEmbedCoreError, withOwnStack } from '../core/errors.j
 import { allocate } from '../core/memory.js'
 import { reason } from '../core/show.js'
 import type { ResolvedEncode } from './encode-options.js'
-import type { TextTokenizer, TokenizedBatch } from './tokenizer.js'
+import type { TextTokenizer } from './tokenizer.js'
+import type { TokenizedBatch } from './tokenizer-packing.js'
 
 /**
  * The first piece is small, so that computing starts at once; later ones are larger, so that their number does not
