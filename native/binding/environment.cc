@@ -12,12 +12,12 @@ namespace {
 
 void arrive(napi_env env, napi_value, void*, void* data) {
   const std::unique_ptr<Settlement> settlement(static_cast<Settlement*>(data));
-  if (!env) return;  // the environment is going away
+  if (!env) return;  // the environment is being destroyed
   Napi::HandleScope handles(env);
   try {
     Environment::of(env).finish_call(Napi::Env(env), *settlement);
   } catch (const Napi::Error& error) {
-    // A callback threw: that is the program's uncaught exception, not ours to swallow.
+    // A callback threw: this is an uncaught exception of the program and must not be swallowed.
     napi_fatal_exception(env, error.Value());
   } catch (...) {
     napi_fatal_exception(env, to_napi(env, *current_error()).Value());
@@ -79,8 +79,8 @@ Environment::~Environment() {
   clean_up(this);
 }
 
-// Before the environment's memory goes: no thread may still read or write it, or call into it. Running calls end at
-// their next layer, loads at their next tensor, comparisons at their next slice.
+// Runs before the environment's memory is freed, so that no thread can still use it. Running calls end at their next
+// layer, loads at their next tensor, comparisons at their next slice.
 void Environment::clean_up(void* data) {
   auto* self = static_cast<Environment*>(data);
   if (self->closed_) return;

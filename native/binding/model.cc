@@ -9,7 +9,7 @@ namespace embedcore {
 
 namespace {
 
-// An engine on its way to a handle. If it never arrives it is let go like any other.
+// An engine that is passed to a handle. If it never gets there, it is released like any other.
 struct Opened {
   explicit Opened(std::shared_ptr<Engine> opened) : engine(std::move(opened)) {}
   ~Opened() {

@@ -12,7 +12,7 @@ namespace embedcore {
 
 namespace {
 
-// Sizes of slices: some milliseconds of one core each, so that an abort takes effect soon and all cores have some.
+// Sizes of slices. Each takes one core some milliseconds, so that an abort takes effect soon and all cores get slices.
 constexpr int64_t kSliceRowsA = 2048, kSliceRowsB = 256, kSliceFloats = int64_t{1} << 20;
 
 struct Floats {
@@ -45,7 +45,7 @@ Element* to_out(Napi::Value value, int64_t bytes) {
 
 int64_t slices_of(int64_t count, int64_t slice) { return (count + slice - 1) / slice; }
 
-// Begins a call that keeps these arrays, and runs it in slices.
+// Starts a call that keeps these arrays, and runs it in slices.
 Napi::Value start(Napi::Env env, Napi::Value done, std::initializer_list<Napi::Value> arrays, int64_t slices,
                   SliceJob::Run run) {
   Environment& environment = Environment::of(env);

@@ -1,5 +1,5 @@
-// A model on a device. One thread launches batches and keeps as many under way as the backend wants: while one
-// computes, the next is packed and uploaded. Results come back through host memory.
+// A model on a device. One thread launches batches and keeps as many in flight as the backend wants: while one is
+// computed, the next is packed and uploaded. Results are copied to host memory.
 #include <condition_variable>
 #include <cstring>
 #include <system_error>
@@ -12,13 +12,13 @@ namespace embedcore {
 
 namespace {
 
-// A batch under way, with the stream and the memory that it uses until it is done.
+// A batch in flight, with the stream and the memory that it uses until it is done.
 struct Flight {
   explicit Flight(DevicePointer device) : stream(std::move(device)) {}
   OpenStream stream;
   Workspace workspace;
   BatchWork work;
-  std::vector<float> rows;  // what comes back
+  std::vector<float> rows;  // the results
   int64_t stride = 0;
 };
 
@@ -128,7 +128,7 @@ class DeviceExecutor final : public Executor {
     flight.work.clear();
   }
 
-  // What was launched still uses the flight's memory.
+  // Launched operations still use the flight's memory.
   void end_failed(Flight& flight) noexcept {
     const auto error = current_error();
     backend_.wait(flight.stream);

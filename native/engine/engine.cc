@@ -54,7 +54,7 @@ void Engine::cancel(Call& call, std::shared_ptr<const Error> error) noexcept {
 
 namespace {
 
-// The thread that frees: started when something is let go, gone when nothing is left.
+// The thread that frees models: started when one is released, ended when none is left.
 struct Freeing {
   std::mutex mutex;
   // Guarded by mutex.
@@ -97,7 +97,7 @@ void let_go(std::shared_ptr<void> object, std::function<void()> freed) noexcept 
     shared.running = true;
     return;
   } catch (...) {
-    // No memory or no thread: what is queued is freed here.
+    // Without memory or a thread, the queue is freed here.
   }
   if (object) {
     object.reset();

@@ -1,5 +1,5 @@
-// A model on the workers of the process. A batch is whole texts, about batch_tokens of them; one worker carries it
-// through all layers, its activations in that core's cache, and meets no other worker on the way.
+// A model on the workers of the process. A batch is some whole texts, with about batch_tokens tokens. One worker
+// carries it through all layers with its activations in that core's cache, without synchronising with other workers.
 #include <new>
 
 #include "engine/executor.h"
@@ -9,7 +9,7 @@ namespace embedcore {
 
 namespace {
 
-// A lone text of ten tokens is served by a few cores; more only wait for each other.
+// A single text of ten tokens uses a few cores; more would only wait for each other.
 int64_t most_helpers(int64_t tokens) { return 3 + tokens / 16; }
 
 class ModelClient final : public PoolClient {
@@ -37,7 +37,7 @@ class ModelClient final : public PoolClient {
     BatchWork& work = unit.work;
     const int64_t tokens = work.batch.tokens();
     const bool helped = level == 0 && options_.threads > 1;
-    // A batch of short calls is not held up by shorter ones: they would overtake it.
+    // A batch of short calls is not interrupted by other short calls, which would overtake it.
     const bool gives_way = level == 0 && !work.is_short;
     try {
       if (helped) worker.want_help(std::min<int64_t>(most_helpers(tokens), options_.threads - 1));

@@ -16,7 +16,7 @@ namespace embedcore {
 
 namespace {
 
-// A file by name, size and time: a changed file makes another model.
+// Identifies a file by name, size and time, so that a changed file gives another model.
 struct FileState {
   std::string name;
   uintmax_t size = 0;
@@ -65,7 +65,7 @@ DirectoryState state_of(const std::string& directory) {
   return state;
 }
 
-// What makes a model: equal keys share their weights.
+// Identifies a model: loads with equal keys share their weights.
 struct ModelKey {
   const Backend* backend = nullptr;
   ModelSource source;
@@ -139,7 +139,7 @@ std::shared_ptr<Slot> slot_of(ModelKey key) {
 std::shared_ptr<Engine> open_engine(const ModelSource& source, const Backend& backend, const EngineOptions& given,
                                     const KeepLoading& keep_loading) {
   EngineOptions options = given;
-  // What makes no difference must not make a second engine.
+  // Options without effect must not lead to a second engine.
   if (backend.batch_tokens > 0) options.max_batch_tokens = std::min(options.max_batch_tokens, backend.batch_tokens);
   const auto slot = slot_of(key_of(source, backend));
   const LoadTurn turn(*slot, keep_loading);
@@ -153,7 +153,7 @@ std::shared_ptr<Engine> open_engine(const ModelSource& source, const Backend& ba
     slot->model = model = Model::load(source, OpenDevice::open(backend), keep_loading);
     give_back_freed_memory();
   }
-  // The engine keeps the slot, and so the slot is found for as long as one of its engines lives.
+  // The engine keeps the slot, so the slot is found for as long as one of its engines exists.
   auto* engine = new Engine(model, options);
   const std::shared_ptr<Engine> shared(engine, [slot](Engine* owned) { delete owned; });
   slot->engines.emplace_back(options, shared);

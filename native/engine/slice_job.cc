@@ -58,7 +58,7 @@ void SliceJob::cancel(std::shared_ptr<const Error> error) noexcept {
     error_ = std::move(error);
     pool->work_added(false);
   }
-  // Nobody is inside who would let it leave.
+  // No worker is inside that would let it leave.
   if (!leaves) return;
   pool->remove(*this);
   left(*pool);

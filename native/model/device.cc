@@ -27,7 +27,7 @@ OpenDevice::~OpenDevice() { backend_.close_device(handle_); }
 std::shared_ptr<void> OpenDevice::allocate(size_t bytes) const {
   void* memory = backend_.allocate(handle_, bytes);
   if (!memory) fail(Code::kOutOfMemory, "no memory for %zu bytes on %s", bytes, backend_.name);
-  // The deleter runs as well where the control block cannot be allocated.
+  // The deleter also runs if the control block cannot be allocated.
   return std::shared_ptr<void>(
       memory, [release = backend_.release, handle = handle_](void* to_free) { release(handle, to_free); });
 }

@@ -51,7 +51,7 @@ std::shared_ptr<const TransformerEncoder> TransformerEncoder::load(const std::st
   if (dtype == DType::kI8) inputs = encoder->measure_inputs(reader);
   for (size_t i = 0; i < config.layers.size(); ++i) {
     encoder->layers_.push_back(read_layer(reader, dtype, config, i, inputs.empty() ? nullptr : &inputs[i]));
-    // This layer is packed: at most one layer is in memory twice.
+    // This layer is packed, so its pages can be released: at most one layer is in memory twice.
     reader.release_pages();
     encoder->weight_bytes_ += encoder->layers_.back().bytes();
   }
@@ -97,9 +97,8 @@ std::vector<ForwardPlan::Layer> TransformerEncoder::attention_plan(const std::ve
     const LayerSpec& spec = config_.layers[i];
     ForwardPlan::Layer layer{spec.mask, spec.window};
     if (!masks.empty()) layer.mask = masks.size() == 1 ? masks[0] : masks[i];
-    // The window keeps its number when the mask changes kind, though the two kinds count it differently
-    // (ops/attention.h): as transformers does with config.is_causal = False, and as ModernBERT's own causal variant
-    // has it.
+    // The window keeps its number when the kind of mask changes, although the two kinds count it differently
+    // (ops/attention.h). transformers does so with config.is_causal = False and in its causal variant of ModernBERT.
     plan.push_back(layer);
   }
   return plan;
@@ -250,7 +249,7 @@ View TransformerEncoder::forward(Layout& layout, const EncodePlan& encode_plan, 
   return plan.only_last ? placed.hidden : placed.fused;
 }
 
-// In float32, layer by layer: no more than one layer's float32 weights are in memory.
+// Runs in float32, layer by layer, so that only one layer's float32 weights are in memory.
 std::vector<LayerInputScales> TransformerEncoder::measure_inputs(const TensorReader& reader) const {
   const CalibrationTexts texts(config_.vocab, max_tokens());
   BatchBuilder builder;

@@ -30,7 +30,7 @@ constexpr size_t kSpace = size_t{16} << 30;  // reserved addresses, not memory
 constexpr size_t kAlignment = 4096;
 constexpr int kPoison = 0xff;  // NaN in every float type
 
-// The device's memory. Closed but while an operation runs.
+// The device's memory. It is accessible only while an operation runs.
 class AddressSpace {
  public:
   AddressSpace() {
@@ -74,7 +74,7 @@ class AddressSpace {
     return at >= base_ && at < base_ + kSpace;
   }
 
-  // Runs with the memory open, one at a time.
+  // Runs a function with the memory accessible, one at a time.
   template <typename Body>
   Status with_open(Body&& body) {
     std::lock_guard lock(mutex_);
@@ -104,7 +104,7 @@ AddressSpace& space() {
 
 // --- streams ---
 
-// What was launched and has not run. A failure is reported by wait().
+// Operations that were launched and have not run yet. A failure is reported by wait().
 struct Queue {
   std::vector<std::function<Status(Stream&)>> operations;
 };

@@ -1,6 +1,6 @@
 /**
- * Coded errors: every failure a caller can meet is an `EmbedCoreError` with a stable `code` and the value in its
- * sentence.
+ * Coded errors: every failure of a public call is an `EmbedCoreError` with a stable `code` and the wrong value in its
+ * message.
  */
 
 export const ERROR_CODES = [
@@ -32,7 +32,7 @@ export const ERROR_CODES = [
 
 export type ErrorCode = (typeof ERROR_CODES)[number]
 
-/** The one error class of the package. `cause` holds the error beneath it, if any. */
+/** The one error class of the package. `cause` is the underlying error, if there is one. */
 export class EmbedCoreError extends Error {
   readonly code: ErrorCode
 
@@ -44,8 +44,8 @@ export class EmbedCoreError extends Error {
 }
 
 /**
- * Turns whatever the native addon or a library threw into an `EmbedCoreError`.
- * Native errors carry the `code` already; they are made again here so that their stack is the caller's.
+ * Turns whatever the native addon or a library threw into an `EmbedCoreError`. Native errors already have the `code`; a
+ * new error is created so that its stack is the caller's.
  */
 export function toEmbedCoreError(error: unknown, fallback: ErrorCode = 'ERR_EMBEDCORE_INTERNAL'): EmbedCoreError {
   if (error instanceof EmbedCoreError) return error
@@ -62,8 +62,8 @@ export function toEmbedCoreError(error: unknown, fallback: ErrorCode = 'ERR_EMBE
 }
 
 /**
- * The same error once more, with a stack that leads to the caller who awaits it: the first one may be shared by several
- * callers, or have been made before anybody waited.
+ * A copy of the error whose stack leads to the caller who awaits it. The original may be shared by several callers, or
+ * may have been created before anybody waited.
  */
 export function withOwnStack(error: unknown): EmbedCoreError {
   const { code, message, cause } = toEmbedCoreError(error)
