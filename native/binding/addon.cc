@@ -1,4 +1,5 @@
 // The addon's exports: RawAddon of src/core/binding.ts.
+#include <dlfcn.h>
 #include <napi.h>
 
 #include "binding/backends.h"
@@ -39,8 +40,18 @@ Napi::Value cpu(const Napi::CallbackInfo& info) {
   });
 }
 
+// Node unloads an addon with the last worker_thread that loaded it, while our threads may still run its code: those that
+// free models, and workers on their way out. Once loaded, it stays.
+void stay_loaded() {
+  static const char here = 0;
+  Dl_info library;
+  if (!dladdr(&here, &library) || !dlopen(library.dli_fname, RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE))
+    fail(Code::kNativeLoad, "the addon cannot be kept in memory once it is loaded");
+}
+
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   return guarded(env, [&] {
+    stay_loaded();
     auto* environment = new Environment(env);
     env.SetInstanceData<Environment>(environment);
     environment->model_class = Napi::Persistent(ModelHandle::define(env));

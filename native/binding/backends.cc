@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "base/error.h"
 #include "cpu/dispatch.h"
 #include "reference/backend.h"
 #include "reference/device_backend.h"
@@ -14,6 +15,14 @@ const Backend& chosen_backend() {
   if (forced && std::strcmp(forced, "reference") == 0) return reference_backend();
   if (forced && std::strcmp(forced, "reference-device") == 0) return reference_device_backend();
   return default_cpu_backend();
+}
+
+const Backend& named_backend(const std::string& name) {
+  for (const Backend* backend : {&reference_backend(), &reference_device_backend()})
+    if (name == backend->name) return *backend;
+  for (const CpuIsa& isa : cpu_isas())
+    if (isa.table && name == isa.table->name) return *isa.table;
+  fail(Code::kInvalidOption, "there is no backend \"%s\"", name.c_str());
 }
 
 const Backend& host_backend() {

@@ -1,6 +1,8 @@
 // Selects the backend of a load or a comparison.
 #pragma once
 
+#include <string>
+
 #include "ops/backend.h"
 
 namespace embedcore {
@@ -9,7 +11,9 @@ namespace embedcore {
 // "reference-device". Reads the environment variable, so it is called only on JavaScript's thread. Throws Error if the
 // name is unknown or cannot run.
 const Backend& chosen_backend();
-// The same if it works in host memory, else the reference: for vectors in JavaScript's memory.
+// The one that has the name which chosen_backend() gave earlier. Throws Error where there is none.
+const Backend& named_backend(const std::string& name);
+// chosen_backend() where it works in host memory, else the reference: for vectors that JavaScript holds.
 const Backend& host_backend();
 
 }  // namespace embedcore

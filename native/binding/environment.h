@@ -66,12 +66,13 @@ class OpenCall {
   ~OpenCall();
   OpenCall(const OpenCall&) = delete;
   OpenCall& operator=(const OpenCall&) = delete;
-  // Called once, from any thread.
+  // From any thread; the first one counts.
   void settle(std::shared_ptr<const Error> error, MakeResult result = {}) noexcept;
 
  private:
   const std::shared_ptr<ReturnPath> path_;
-  std::unique_ptr<Settlement> settlement_;
+  std::atomic<bool> settled_{false};
+  std::unique_ptr<Settlement> settlement_;  // of who has set settled_
 };
 
 class Environment {
@@ -84,9 +85,9 @@ class Environment {
   std::shared_ptr<OpenCall> begin_call(Napi::Env env, Napi::Function done, Napi::Object kept);
   void finish_call(Napi::Env env, const Settlement& settlement);
 
-  // Runs a load on a separate thread; returns a flag that ends it early when set. Throws Error(kThreadLimit).
-  std::shared_ptr<std::atomic<bool>> start_load(std::shared_ptr<OpenCall> call,
-                                                std::function<MakeResult(const KeepLoading&)> load);
+  // Runs a load on a thread of its own; `cancelled` ends it early when set. Throws Error(kThreadLimit), std::bad_alloc.
+  void start_load(std::shared_ptr<OpenCall> call, std::shared_ptr<std::atomic<bool>> cancelled,
+                  std::function<MakeResult(const KeepLoading&)> load);
   // Runs work in slices on the workers. Throws Error(kThreadLimit).
   std::shared_ptr<SliceJob> start_slices(std::shared_ptr<OpenCall> call, int64_t slices, SliceJob::Run run);
 
@@ -100,7 +101,8 @@ class Environment {
 
  private:
   struct Load {
-    std::shared_ptr<std::atomic<bool>> cancelled = std::make_shared<std::atomic<bool>>(false);
+    explicit Load(std::shared_ptr<std::atomic<bool>> flag) : cancelled(std::move(flag)) {}
+    const std::shared_ptr<std::atomic<bool>> cancelled;
     std::atomic<bool> ended{false};
     std::thread thread;
   };

@@ -51,20 +51,21 @@ Napi::Value start(Napi::Env env, Napi::Value done, std::initializer_list<Napi::V
   Environment& environment = Environment::of(env);
   Napi::Array kept = Napi::Array::New(env);
   for (const Napi::Value& array : arrays) kept.Set(kept.Length(), array);
+  // Made first: once slices run, nothing may fail here, since a call that ends lets go of the arrays.
+  const auto job = std::make_shared<std::weak_ptr<SliceJob>>();
+  const Napi::Object task = to_task(env, [job] {
+    if (const auto running = job->lock()) running->cancel(shared_error(Code::kAborted, "the call was aborted"));
+  });
   const auto call = environment.begin_call(env, done.As<Napi::Function>(), kept);
   try {
-    if (slices == 0) {
+    if (slices == 0)
       call->settle(nullptr);
-      return to_task(env, [] {});
-    }
-    const std::weak_ptr<SliceJob> job = environment.start_slices(call, slices, std::move(run));
-    return to_task(env, [job] {
-      if (const auto running = job.lock()) running->cancel(shared_error(Code::kAborted, "the call was aborted"));
-    });
+    else
+      *job = environment.start_slices(call, slices, std::move(run));
   } catch (...) {
     call->settle(current_error());
-    return to_task(env, [] {});
   }
+  return task;
 }
 
 }  // namespace

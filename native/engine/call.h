@@ -53,8 +53,8 @@ class Call {
 
   // Registers a piece; a call that has failed completes it immediately and returns false. Throws std::bad_alloc.
   bool open(const std::shared_ptr<Piece>& piece);
-  // Forgets a piece that could not be queued; its completion is not called.
-  void withdraw(const Piece& piece) noexcept;
+  // Forgets a piece that could not be queued, whose completion is then not called; false where fail() has called it.
+  bool withdraw(const Piece& piece) noexcept;
   // Copies `count` finished rows to row `first` unless the call has failed.
   void write(int64_t first, const float* rows, int64_t stride, int64_t count);
   // `texts` of the piece are delivered; completes the piece with its last.

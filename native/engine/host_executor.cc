@@ -24,10 +24,12 @@ class ModelClient final : public PoolClient {
   int most_workers() const noexcept override { return options_.threads; }
 
   bool take(WorkUnit& unit, bool only_short) noexcept override {
-    std::shared_ptr<Call> failed;
-    const bool taken = queue_.take(unit.work, only_short, failed);
-    if (failed) failed->fail(shared_error(Code::kOutOfMemory, "no memory for a batch of texts"));
-    return taken;
+    for (;;) {
+      std::shared_ptr<Call> failed;
+      if (queue_.take(unit.work, only_short, failed)) return true;
+      if (!failed) return false;
+      failed->fail(shared_error(Code::kOutOfMemory, "no memory for a batch of texts"));
+    }
   }
 
   void run(Worker& worker, int level) noexcept override {
@@ -71,7 +73,7 @@ class HostExecutor final : public Executor {
   }
 
   ~HostExecutor() override {
-    std::deque<std::shared_ptr<Call>> left;
+    std::vector<std::shared_ptr<Call>> left;
     {
       auto lock = pool_->lock();
       left = client_->queue().remove_all();

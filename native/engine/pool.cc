@@ -149,7 +149,7 @@ void WorkerPool::finish(Worker& self, int level, std::unique_lock<std::mutex>& l
   if (limited && work_waiting_ && idle_ > 0) wake_.notify_one();
   if (!leaving) return;
   lock.unlock();
-  leaving->left();
+  leaving->left(*this);
   leaving.reset();
   lock.lock();
 }

@@ -76,8 +76,9 @@ class PoolClient {
 
   // Without the lock, on a worker. level: which of the worker's units.
   virtual void run(Worker& worker, int level) noexcept = 0;
-  // Called on a worker, without the lock, after the client has left the pool because its work was done.
-  virtual void left() noexcept {}
+  // Called after the client has left the pool of itself, without the lock, on a worker. Nobody waits for it to return
+  // but the pool's destructor.
+  virtual void left(WorkerPool&) noexcept {}
 
   // Units that may run at the same time.
   virtual int most_workers() const noexcept = 0;

@@ -41,7 +41,7 @@ void CallQueue::add(const std::shared_ptr<Call>& call, const std::shared_ptr<Pie
   waiting_tokens_ += tokens;
 }
 
-void CallQueue::forget(std::deque<std::shared_ptr<Call>>::iterator found) noexcept {
+void CallQueue::forget(std::vector<std::shared_ptr<Call>>::iterator found) noexcept {
   Call& call = **found;
   for (const auto& piece : call.waiting_)
     waiting_tokens_ -= piece->tokens() - piece->offsets[static_cast<size_t>(piece->next_text)];
@@ -56,10 +56,10 @@ void CallQueue::remove(const Call& call) noexcept {
   if (found != calls_.end()) forget(found);
 }
 
-std::deque<std::shared_ptr<Call>> CallQueue::remove_all() noexcept {
+std::vector<std::shared_ptr<Call>> CallQueue::remove_all() noexcept {
   for (const auto& call : calls_) call->waiting_.clear();
   waiting_tokens_ = short_calls_ = 0;
-  std::deque<std::shared_ptr<Call>> all;
+  std::vector<std::shared_ptr<Call>> all;
   all.swap(calls_);
   return all;
 }

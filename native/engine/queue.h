@@ -13,7 +13,6 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <vector>
 
@@ -56,8 +55,8 @@ class CallQueue {
   void add(const std::shared_ptr<Call>& call, const std::shared_ptr<Piece>& piece);
   // Removes the waiting texts of a call.
   void remove(const Call& call) noexcept;
-  // Removes and returns all calls with waiting texts.
-  std::deque<std::shared_ptr<Call>> remove_all() noexcept;
+  // All calls with waiting texts, which are forgotten.
+  std::vector<std::shared_ptr<Call>> remove_all() noexcept;
 
   // Fills `work` with the next batch; false if none waits (with only_short: none of short calls). If there is no memory
   // even for the first text, its call is removed and returned in `failed`, and the result is false.
@@ -73,10 +72,12 @@ class CallQueue {
   // Adds texts of the call until the budget is used up. Returns whether all its waiting texts fitted.
   bool add_texts(BatchWork& work, const std::shared_ptr<Call>& call, int64_t budget);
   void drop_if_served(const std::shared_ptr<Call>& call) noexcept;
-  void forget(std::deque<std::shared_ptr<Call>>::iterator call) noexcept;
+  void forget(std::vector<std::shared_ptr<Call>>::iterator call) noexcept;
 
   const int64_t most_batch_tokens_, workers_, most_waiting_tokens_;
-  std::deque<std::shared_ptr<Call>> calls_;  // with waiting texts, in the order in which they came to wait
+  // With waiting texts, in the order in which they came to wait. (An empty deque takes memory, also where one is
+  // moved.)
+  std::vector<std::shared_ptr<Call>> calls_;
   int64_t waiting_tokens_ = 0;
   int64_t short_calls_ = 0;
   uint64_t calls_admitted_ = 0, batches_taken_ = 0;

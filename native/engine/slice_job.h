@@ -28,7 +28,7 @@ class SliceJob final : public PoolClient, public std::enable_shared_from_this<Sl
   bool take(WorkUnit& unit, bool only_short) noexcept override;
   bool ended(WorkUnit& unit) noexcept override;
   void run(Worker& worker, int level) noexcept override;
-  void left() noexcept override;
+  void left(WorkerPool& pool) noexcept override;
   int most_workers() const noexcept override { return workers_; }
 
  private:

@@ -14,12 +14,12 @@ std::shared_ptr<const OpenDevice> OpenDevice::open(const Backend& backend, int32
   char message[256] = "";
   Device* handle = backend.open_device(index, message, sizeof message);
   if (!handle) fail(Code::kOutOfMemory, "cannot open device %d of %s: %s", index, backend.name, message);
-  try {
-    return std::shared_ptr<const OpenDevice>(new OpenDevice(backend, handle));
-  } catch (const std::bad_alloc&) {
+  std::unique_ptr<const OpenDevice> opened(new (std::nothrow) OpenDevice(backend, handle));
+  if (!opened) {
     backend.close_device(handle);
-    throw;
+    throw std::bad_alloc();
   }
+  return std::shared_ptr<const OpenDevice>(std::move(opened));
 }
 
 OpenDevice::~OpenDevice() { backend_.close_device(handle_); }

@@ -109,10 +109,18 @@ struct Queue {
   std::vector<std::function<Status(Stream&)>> operations;
 };
 
+// Throws std::bad_alloc.
 Status enqueue(Stream& stream, std::function<Status(Stream&)> operation) {
+  static_cast<Queue*>(stream.queue)->operations.push_back(std::move(operation));
+  return kOk;
+}
+
+Status enqueue_copy(Stream& stream, void* to, const void* from, size_t bytes) {
   try {
-    static_cast<Queue*>(stream.queue)->operations.push_back(std::move(operation));
-    return kOk;
+    return enqueue(stream, [=](Stream&) {
+      std::memcpy(to, from, bytes);
+      return kOk;
+    });
   } catch (const std::bad_alloc&) {
     return kOutOfMemory;
   }
@@ -148,19 +156,13 @@ Status upload(Stream& stream, void* to, const void* from, size_t bytes) {
   if (bytes == 0) return kOk;
   if (!space().contains(to)) return refuse(stream, "the target of an upload");
   if (space().contains(from)) return refuse(stream, "the source of an upload is device memory, so it");
-  return enqueue(stream, [=](Stream&) {
-    std::memcpy(to, from, bytes);
-    return kOk;
-  });
+  return enqueue_copy(stream, to, from, bytes);
 }
 
 Status download(Stream& stream, void* to, const void* from, size_t bytes) {
   if (bytes == 0) return kOk;
   if (!space().contains(from)) return refuse(stream, "the source of a download");
-  return enqueue(stream, [=](Stream&) {
-    std::memcpy(to, from, bytes);
-    return kOk;
-  });
+  return enqueue_copy(stream, to, from, bytes);
 }
 
 // --- operations ---

@@ -54,7 +54,9 @@ export interface RawLoadOptions {
   layerWeights: RawLayerWeights | null
   /** What matrix products are computed in; static models have float32 only. */
   dtype: Dtype
-  /** Worker threads. */
+  /** The backend, as `cpu().isa` named it earlier; absent = the one that it would name now. */
+  isa?: string
+  /** Static only: model2vec's `normalize` flag is expressed as a trailing normalize module instead. */
   threads: number
   /** Tokens of a batch; determines the size of the activation memory. */
   maxBatchTokens: number

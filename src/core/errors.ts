@@ -70,10 +70,12 @@ export function withOwnStack(error: unknown): EmbedCoreError {
   return new EmbedCoreError(code, message, { cause: cause ?? error })
 }
 
-/** V8 reports a typed array that it cannot allocate, or a string that is too long, as a bare RangeError. */
+/**
+ * V8 reports a typed array that it cannot allocate, or a string that is too long, as a bare RangeError; node-addon-api,
+ * memory that it cannot have for itself, as an Error of this message.
+ */
 function isOutOfMemory(error: unknown): boolean {
-  return (
-    error instanceof RangeError &&
-    /allocation failed|Invalid (typed )?array length|Invalid string length/i.test(error.message)
-  )
+  if (error instanceof RangeError)
+    return /allocation failed|Invalid (typed )?array length|Invalid string length/i.test(error.message)
+  return error instanceof Error && error.message === 'std::bad_alloc'
 }

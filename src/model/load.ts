@@ -34,7 +34,9 @@ function isSystemError(error: unknown): boolean {
 }
 
 async function load(pathOrHubId: string, given: ResolvedLoad): Promise<Model> {
-  const addon = native() // First, because nothing works without it, and its error says what to do.
+  const addon = native() // First: without it nothing below is of use, and its error says what to do.
+  // What the environment says at the time of the call holds; the program may change it while files are read.
+  const { isa, cores } = addon.cpu()
   const directory = await resolveModel(pathOrHubId, {
     revision: given.revision,
     ...(given.cacheDir === null ? {} : { cacheDir: given.cacheDir }),
@@ -49,7 +51,8 @@ async function load(pathOrHubId: string, given: ResolvedLoad): Promise<Model> {
     name: pathOrHubId,
     given,
     description,
-    threads: given.threads ?? addon.cpu().cores,
+    isa,
+    threads: given.threads ?? cores,
     tokenizer: TextTokenizer.load(description.directory, {
       kind: description.kind,
       lowerCase: description.lowerCase,
@@ -59,10 +62,7 @@ async function load(pathOrHubId: string, given: ResolvedLoad): Promise<Model> {
   opening.tokenizer.catch(() => undefined) // Its error is handled in `open`, which may never be reached.
   if (given.dtype !== 'auto') return open(opening, given.dtype, null)
   if (description.kind === 'static') return open(opening, 'float32', { measured: [], remembered: false })
-  const key = await choiceKey(
-    { version: packageVersion(), isa: addon.cpu().isa, threads: opening.threads },
-    description,
-  )
+  const key = await choiceKey({ version: packageVersion(), isa, threads: opening.threads }, description)
   // Without this caller's signal, because others may wait for the same measurement, and with room in the queue for its
   // texts.
   const measuring: Opening = {
@@ -96,12 +96,13 @@ interface Opening {
   name: string
   given: ResolvedLoad
   description: ModelDescription
+  isa: string
   threads: number
   tokenizer: Promise<TextTokenizer>
 }
 
 async function open(
-  { name, given, description, threads, tokenizer }: Opening,
+  { name, given, description, isa, threads, tokenizer }: Opening,
   dtype: Dtype,
   dtypeChoice: DtypeChoice | null,
 ): Promise<Model> {
@@ -112,6 +113,7 @@ async function open(
       modules: description.modules,
       layerWeights: description.layerWeights,
       dtype,
+      isa,
       threads,
       maxBatchTokens: given.maxBatchTokens,
       maxQueueTokens: given.maxQueueTokens,

@@ -223,7 +223,11 @@ export class Model implements AsyncDisposable, Disposable {
     const raw = this.parts?.raw
     this.parts = null
     this.plans.clear()
-    if (raw !== undefined) await new Promise<void>((resolve) => raw.dispose(() => resolve()))
+    try {
+      if (raw !== undefined) await new Promise<void>((resolve) => raw.dispose(() => resolve()))
+    } catch (error) {
+      throw toEmbedCoreError(error) // no memory to tell when the model is freed
+    }
   }
 
   private release(): void {

@@ -10,7 +10,8 @@ import { EmbedCoreError, toEmbedCoreError, withOwnStack } from '../core/errors.j
 import { allocate } from '../core/memory.js'
 import { reason } from '../core/show.js'
 import type { ResolvedEncode } from './encode-options.js'
-import type { TextTokenizer, TokenizedBatch } from './tokenizer.js'
+import type { TextTokenizer } from './tokenizer.js'
+import type { TokenizedBatch } from './tokenizer-packing.js'
 
 /**
  * The first piece is small, so that computing starts early; later ones are larger, so that the cost per piece does not
@@ -146,9 +147,14 @@ class TextRun {
     while (this.underWay.size >= PIECES_UNDER_WAY) await Promise.race(this.underWay)
     if (this.failure !== null) return
     const raw = this.toRaw(first, batch)
-    // Reported after an await, so that it runs in the caller's async context (AsyncLocalStorage) and not in the addon's
-    // callback.
-    const computed = new Promise<Error | null>((resolve) => this.rawCall!.submit(raw, firstRow, resolve))
+    // Reported after an await, and so in the caller's async context (AsyncLocalStorage), not in the addon's callback.
+    const computed = new Promise<unknown>((resolve) => {
+      try {
+        this.rawCall!.submit(raw, firstRow, resolve)
+      } catch (error) {
+        resolve(error)
+      }
+    })
     const piece = computed.then((error) => {
       this.underWay.delete(piece)
       if (error) this.fail(toEmbedCoreError(error))

@@ -7,10 +7,10 @@ import type { Encoding } from 'tokenizers'
 import { abortError } from '../core/abort.js'
 import { EmbedCoreError } from '../core/errors.js'
 import type { ModelKind, Side } from '../core/names.js'
-import { clip, reason, show } from '../core/show.js'
-import { codePointMap, writeOffsets } from './offsets.js'
+import { reason, show } from '../core/show.js'
 import { type SpecialsAround, specialsAround } from './specials.js'
 import { type LoadedTokenizer, loadTokenizer } from './tokenizer-files.js'
+import { type Cut, PackedEncodings, type TokenizedBatch } from './tokenizer-packing.js'
 import type { UnknownTokens } from './unknown-tokens.js'
 
 export interface TokenizerOptions {
@@ -41,18 +41,6 @@ export interface TokenizeRequest {
   unknown?: UnknownTokens
 }
 
-export interface TokenizedBatch {
-  ids: Int32Array
-  /** [texts + 1]: text i is ids[offsets[i]..offsets[i + 1]). */
-  offsets: Int32Array
-  /** Leading tokens of each text that belong to special tokens and prompt; 0 without a prompt. */
-  promptTokens: Int32Array
-  /** Tokens cut from each text. */
-  omitted: Int32Array
-  /** [tokens, 2] UTF-16 units in the text as given; special and prompt tokens have 0, 0. */
-  charOffsets: Int32Array | null
-}
-
 /**
  * A large call is tokenised in pieces, so that the event loop and other calls get their turn and memory stays bounded.
  */
@@ -60,12 +48,6 @@ const PIECE_TEXTS = 4096
 const PIECE_UNITS = 1 << 19
 /** The number of cached prompts is limited, because a caller may use a different prompt in every call. */
 const REMEMBERED_PROMPTS = 64
-
-interface Cut {
-  keep: number | null
-  side: Side | false
-  maxTokens: number | null
-}
 
 export class TextTokenizer {
   /** The vocabulary without added tokens. */
@@ -105,7 +87,7 @@ export class TextTokenizer {
     const cut = this.cut(request, specials)
     const prompt = request.prompt?.toWellFormed() ?? ''
     const promptLength = prompt === '' ? 0 : await this.promptLength(prompt, specials, cut)
-    const output = new Output(
+    const output = new PackedEncodings(
       clean.length,
       specials ? this.before : [],
       specials ? this.after : [],
@@ -123,7 +105,8 @@ export class TextTokenizer {
       // Tokenising the next piece while this one is read is not faster, because the library uses all cores for one
       // piece.
       const encodings = await this.run(inputs, specials)
-      for (let i = 0; i < encodings.length; i++) output.add(start + i, inputs[i]!, encodings[i]!)
+      for (let i = 0; i < encodings.length; i++)
+        await output.add(start + i, inputs[i]!, encodings[i]!, request.signal ?? null)
       start += inputs.length
     }
     return output.finish()
@@ -177,7 +160,7 @@ export class TextTokenizer {
     const key = `${specials} ${cut.maxTokens} ${prompt}`
     const known = this.promptLengths.get(key)
     if (known !== undefined) return known
-    const output = new Output(
+    const output = new PackedEncodings(
       1,
       specials ? this.before : [],
       specials ? this.after : [],
@@ -187,7 +170,7 @@ export class TextTokenizer {
       false,
     )
     const [encoding] = await this.run([prompt], specials)
-    output.add(0, prompt, encoding!)
+    await output.add(0, prompt, encoding!, null)
     const { ids } = output.finish()
     const length = ids.length > 0 && this.loaded.specialIds.has(ids.at(-1)!) ? ids.length - 1 : ids.length
     if (this.promptLengths.size >= REMEMBERED_PROMPTS) this.promptLengths.clear()
@@ -225,108 +208,4 @@ function cleanTexts(texts: readonly string[]): string[] {
     clean[i] = text.toWellFormed()
   }
   return clean
-}
-
-/** Packs encodings into typed arrays that grow, one pass over each encoding's ids. */
-class Output {
-  private ids: Int32Array
-  private chars: Int32Array | null
-  private readonly offsets: Int32Array
-  private readonly promptTokens: Int32Array
-  private readonly omitted: Int32Array
-  private length = 0
-
-  constructor(
-    count: number,
-    private readonly before: readonly number[],
-    private readonly after: readonly number[],
-    private readonly promptUnits: number,
-    private readonly promptLength: number,
-    private readonly cut: Cut,
-    wantOffsets: boolean,
-    private readonly firstIndex = 0,
-    private readonly unknownId: number | null = null,
-    private readonly unknown?: UnknownTokens,
-  ) {
-    this.offsets = new Int32Array(count + 1)
-    this.promptTokens = new Int32Array(count)
-    this.omitted = new Int32Array(count)
-    this.ids = new Int32Array(Math.max(16, count * 16))
-    this.chars = wantOffsets ? new Int32Array(2 * this.ids.length) : null
-  }
-
-  add(index: number, input: string, encoding: Encoding): void {
-    const { before, after, cut, promptLength } = this
-    const given = encoding.getIds()
-    const own = given.length - before.length - after.length
-    const kept = cut.keep === null ? own : Math.min(own, cut.keep)
-    const omitted = own - kept
-    if (omitted > 0 && cut.side === false) {
-      throw new EmbedCoreError(
-        'ERR_EMBEDCORE_TEXT_TOO_LONG',
-        `Expected at most ${cut.maxTokens} tokens for text ${this.firstIndex + index} (truncate is false) ` +
-          `but received ${given.length}: ${show(clip(input, 40))}`,
-      )
-    }
-    const first = before.length + (cut.side === 'left' ? omitted : 0)
-    const start = this.length
-    const total = before.length + kept + after.length
-    this.reserve(total)
-    const { ids } = this
-    let at = start
-    for (let i = 0; i < before.length; i++) ids[at++] = given[i]!
-    for (let i = first; i < first + kept; i++) ids[at++] = given[i]!
-    for (let i = 0; i < after.length; i++) ids[at++] = after[i]!
-    this.length = at
-    if (this.chars !== null) {
-      this.chars.fill(0, 2 * start, 2 * at)
-      writeOffsets(
-        encoding.getOffsets(),
-        first,
-        first + kept,
-        codePointMap(input),
-        this.promptUnits,
-        this.chars,
-        start + before.length,
-      )
-    }
-    this.offsets[index + 1] = at
-    this.omitted[index] = omitted
-    // If the left end is cut, the prompt is cut first. (The reference counts as if the prompt were still there, and so
-    // leaves out text.)
-    const prompt = cut.side === 'left' ? Math.max(before.length, promptLength - omitted) : promptLength
-    this.promptTokens[index] = promptLength === 0 ? 0 : Math.min(prompt, total)
-    this.countUnknown(index, start + Math.max(before.length, this.promptTokens[index]!), at - after.length)
-  }
-
-  /** Counts in the text's own tokens that are kept: ids[from .. to). */
-  private countUnknown(index: number, from: number, to: number): void {
-    if (this.unknown === undefined || this.unknownId === null) return
-    let count = 0
-    for (let i = from; i < to; i++) if (this.ids[i] === this.unknownId) count++
-    if (count > 0) this.unknown.add(this.firstIndex + index, count, count === to - from)
-  }
-
-  finish(): TokenizedBatch {
-    const { offsets, promptTokens, omitted } = this
-    return {
-      ids: this.ids.slice(0, this.length),
-      offsets,
-      promptTokens,
-      omitted,
-      charOffsets: this.chars?.slice(0, 2 * this.length) ?? null,
-    }
-  }
-
-  private reserve(more: number): void {
-    const needed = this.length + more
-    if (needed <= this.ids.length) return
-    const size = Math.max(needed, 2 * this.ids.length)
-    const { ids, chars } = this
-    this.ids = new Int32Array(size)
-    this.ids.set(ids.subarray(0, this.length))
-    if (chars === null) return
-    this.chars = new Int32Array(2 * size)
-    this.chars.set(chars.subarray(0, 2 * this.length))
-  }
 }

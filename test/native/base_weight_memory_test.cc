@@ -12,7 +12,7 @@
 #include <utility>
 #include <vector>
 
-#include "no_memory.h"
+#include "failing_memory.h"
 
 namespace embedcore {
 namespace {

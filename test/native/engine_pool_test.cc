@@ -281,6 +281,20 @@ TEST(SliceJob, CancelBeginsNoMoreSlices) {
   EXPECT_EQ(endings.count(), 1u);
 }
 
+// The pool ends on the thread that lets go of it, however late its workers leave a job.
+TEST(SliceJob, NoWorkerIsTheLastToHoldThePool) {
+  for (int round = 0; round < 500; ++round) {
+    auto pool = WorkerPool::shared();
+    std::atomic<bool> done{false};
+    const auto job = SliceJob::start(
+        pool, 1, [](int64_t, Stream&) {}, [&](auto) { done = true; });
+    job->cancel_and_wait(shared_error(Code::kAborted, "aborted"));
+    EXPECT_EQ(pool.use_count(), 1);
+    pool.reset();
+    EXPECT_TRUE(done);
+  }
+}
+
 TEST(SliceJob, CancelAndWaitLeavesNobodyInside) {
   const auto pool = WorkerPool::shared();
   for (int round = 0; round < 100; ++round) {

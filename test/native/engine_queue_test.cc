@@ -260,7 +260,7 @@ TEST(CallQueue, FailedCallsAreNotTaken) {
 TEST(CallQueue, RemoveAllGivesTheCallsBack) {
   Fixture f;
   const auto a = f.add({100}), b = f.add({1});
-  EXPECT_EQ(f.queue.remove_all(), (std::deque<std::shared_ptr<Call>>{a, b}));
+  EXPECT_EQ(f.queue.remove_all(), (std::vector<std::shared_ptr<Call>>{a, b}));
   EXPECT_TRUE(f.queue.empty());
   EXPECT_EQ(f.queue.waiting_tokens(), 0);
   EXPECT_EQ(f.queue.short_calls(), 0);

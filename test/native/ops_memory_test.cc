@@ -1,40 +1,11 @@
 // Operations without memory: they report it, throw nothing, and work again later.
-#include <cstdlib>
-#include <new>
 #include <thread>
 
-#include "no_memory.h"
+#include "failing_memory.h"
 #include "op_cases.h"
 #include "op_support.h"
 #include "ops/linear.h"
 #include "packed_weights.h"
-
-namespace {
-
-void* aligned(std::size_t size, std::align_val_t alignment) noexcept {
-  if (embedcore::test::refuse_memory) return nullptr;
-  const auto step = static_cast<std::size_t>(alignment);
-  void* memory = std::aligned_alloc(step, (size + step - 1) / step * step);
-  if (memory) ++embedcore::test::aligned_blocks;
-  return memory;
-}
-
-void give_back(void* memory) noexcept {
-  if (memory) --embedcore::test::aligned_blocks;
-  std::free(memory);
-}
-
-}  // namespace
-
-void* operator new(std::size_t size, std::align_val_t alignment, const std::nothrow_t&) noexcept {
-  return aligned(size, alignment);
-}
-void* operator new(std::size_t size, std::align_val_t alignment) {
-  if (void* memory = aligned(size, alignment)) return memory;
-  throw std::bad_alloc();
-}
-void operator delete(void* memory, std::align_val_t) noexcept { give_back(memory); }
-void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { give_back(memory); }
 
 namespace embedcore::test {
 namespace {

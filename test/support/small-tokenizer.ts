@@ -3,7 +3,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll } from 'vitest'
-import { TextTokenizer, type TokenizedBatch } from '../../src/model/tokenizer.js'
+import { TextTokenizer } from '../../src/model/tokenizer.js'
+import type { TokenizedBatch } from '../../src/model/tokenizer-packing.js'
 
 let root: string
 beforeAll(async () => {

@@ -1,0 +1,122 @@
+// What memory is left after models were used and let go, in a process of its own:
+//   node --expose-gc memory.mjs WAY PACKAGE EXTERNAL
+// PACKAGE: the built package. EXTERNAL: external.c beside this file, built as an addon. Prints one line of JSON, bytes
+// all: how far resident memory (rss) and what V8 knows of memory outside its heap (external) are above the start.
+import { cpSync, mkdtempSync, rmSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import { makeModel } from '../../support/made-model.mjs'
+
+const [way, packageFile, externalFile] = process.argv.slice(2)
+const { load } = await import(pathToFileURL(packageFile).href)
+const { externalBytes } = createRequire(import.meta.url)(externalFile)
+const SMALL = fileURLToPath(new URL('../../golden/stack/cls-dense-tanh', import.meta.url))
+const ALLOWED = 16e6
+
+const used = () => ({ rss: process.memoryUsage.rss(), external: externalBytes() })
+const above = (start) => {
+  const now = used()
+  return { rss: now.rss - start.rss, external: now.external - start.external }
+}
+
+/** Collects until memory is near the start again; dropped models are freed by another thread some time later. */
+async function collected(start) {
+  let over
+  for (let round = 0; round < 40; round++) {
+    globalThis.gc()
+    await sleep(25)
+    over = above(start)
+    if (over.rss < ALLOWED && over.external < ALLOWED) break
+  }
+  return over
+}
+
+const folder = mkdtempSync(join(tmpdir(), 'embedcore-memory-'))
+const large = makeModel(join(folder, 'large'))
+
+/** In a function of its own: nothing holds the handle afterwards. */
+async function useOnce(number, dispose) {
+  const directory = join(folder, `copy-${number}`)
+  cpSync(large, directory, { recursive: true })
+  const model = await load(directory)
+  await model.encode(`text ${number}`)
+  if (dispose) await model.dispose()
+  rmSync(directory, { recursive: true })
+}
+
+const WAYS = {
+  /** 50 handles of as many models, half of them disposed. */
+  async handles(start) {
+    let held = 0
+    for (let i = 0; i < 50; i++) {
+      await useOnce(i, i % 2 === 0)
+      held = Math.max(held, above(start).external)
+    }
+    return { held, ...(await collected(start)) }
+  },
+
+  /** Handles on the same files. */
+  async shared(start) {
+    const handles = await Promise.all([1, 2, 3, 4, 5].map((threads) => load(large, { threads })))
+    const held = above(start).external
+    const { weightBytes } = handles[0].info
+    await handles.pop().dispose()
+    const afterOne = above(start).external
+    await Promise.all(handles.map((model) => model.dispose()))
+    return { weightBytes, held, afterOne, ...above(start) }
+  },
+
+  /** A small model stays; the large one that was loaded before it goes. */
+  async pinned(start) {
+    const first = await load(large)
+    const small = await load(SMALL)
+    await Promise.all([first.encode('a'), small.encode('a')])
+    const held = above(start).rss
+    await first.dispose()
+    const over = await collected(start)
+    return { held, rows: (await small.encode('still there')).shape[0], ...over }
+  },
+
+  /** What dispose() has freed when it resolves: no collection, no waiting. */
+  async disposed(start) {
+    const model = await load(large)
+    const calls = Promise.allSettled(Array.from({ length: 8 }, (_, i) => model.encode(`a text ${i}`)))
+    const held = above(start)
+    await model.dispose()
+    const over = above(start)
+    return { held: held.rss, heldExternal: held.external, calls: (await calls).length, ...over }
+  },
+
+  /** Loads that their signal ends, some before they have read anything, some later. */
+  async aborted(start) {
+    const codes = []
+    for (let i = 0; i < 20; i++) {
+      const stop = new AbortController()
+      const loading = load(large, { signal: stop.signal }).then(
+        () => codes.push('loaded'),
+        (error) => codes.push(error.code),
+      )
+      await sleep(i % 5)
+      stop.abort()
+      await loading
+    }
+    return { codes, ...(await collected(start)) }
+  },
+}
+
+/** Everything that stays for good is there before the first measurement: threads, code, the caches of V8. */
+for (let i = 0; i < 3; i++) {
+  const [model, small] = await Promise.all([load(large), load(SMALL)])
+  await Promise.all([model.encode('a'), small.encode('a')])
+  await model.dispose()
+  await small.dispose()
+}
+globalThis.gc()
+await sleep(50)
+globalThis.gc()
+const result = await WAYS[way](used())
+rmSync(folder, { recursive: true })
+console.log(JSON.stringify(result))

@@ -1,0 +1,1 @@
+export function makeModel(directory: string, options?: { layers?: number; seed?: number; maxTokens?: number }): string
