@@ -40,8 +40,8 @@ Napi::Value cpu(const Napi::CallbackInfo& info) {
   });
 }
 
-// Node unloads an addon with the last worker_thread that loaded it, while our threads may still run its code: those that
-// free models, and workers on their way out. Once loaded, it stays.
+// Node unloads an addon with the last worker_thread that loaded it, while our threads may still run its code: those
+// that free models, and workers on their way out. Once loaded, it stays.
 void stay_loaded() {
   static const char here = 0;
   Dl_info library;

@@ -1,6 +1,6 @@
 /**
- * From the library's encodings to packed arrays, ready for the native side. Reading an encoding makes a JavaScript array
- * of its ids, and one per token for its offsets; so many tokens are read over several turns of the event loop.
+ * From the library's encodings to packed arrays, ready for the native side. Reading an encoding makes a JavaScript
+ * array of its ids, and one per token for its offsets; so many tokens are read over several turns of the event loop.
  */
 import { setImmediate } from 'node:timers/promises'
 import type { Encoding } from 'tokenizers'
