@@ -14,7 +14,7 @@ afterEach(() => vi.restoreAllMocks())
 /** The lengths of the lists that the tokenizer library made in each turn of the event loop while `work` ran. */
 async function listsPerTurn(method: 'getIds' | 'getOffsets', work: () => Promise<unknown>): Promise<number[]> {
   const turns: number[] = [0]
-   
+
   const original = Encoding.prototype[method] as () => unknown[]
   vi.spyOn(Encoding.prototype, method).mockImplementation(function (this: Encoding) {
     const list = original.call(this)
@@ -88,7 +88,7 @@ test.each(['left', 'right'] as const)('a cut from the %s reads the part that is 
 test('a call is aborted between two turns', async () => {
   const stop = new AbortController()
   let lists = 0
-   
+
   const original = Encoding.prototype.getOffsets
   vi.spyOn(Encoding.prototype, 'getOffsets').mockImplementation(function (this: Encoding) {
     if (++lists === 3) stop.abort()
