@@ -1,12 +1,12 @@
 import { defineConfig } from 'vitest/config'
 import base from './vitest.config'
 
-// Golden models and the public face once more, on a backend whose memory only its own operations may touch
-// (native/reference/device_backend.h): what a GPU is to the rest of the package.
+// The golden models and the public API again, on a backend whose memory only its operations may access
+// (native/reference/device_backend.h), as on a GPU.
 export default defineConfig({
   test: {
     ...base.test,
-    // Real models are left out: the reference is not made fast.
+    // Real models are left out, because the reference is slow.
     env: { EMBEDCORE_CPU_ISA: 'reference-device', EMBEDCORE_TEST_MODELS: 'none' },
     include: [
       'test/api/**/*.test.ts',

@@ -73,8 +73,8 @@ std::string quote(std::string_view text, size_t limit) { return "\"" + printable
 
 namespace {
 
-// Made while the library is loaded, for when there is no memory for an error. Never destroyed: threads may fail while
-// the process ends.
+// Created while the library is loaded, for use when there is no memory for an error. Never destroyed: threads may fail
+// while the process ends.
 const auto& kNoMemory =
     *new std::shared_ptr<const Error>(std::make_shared<const Error>(Code::kOutOfMemory, "out of memory"));
 

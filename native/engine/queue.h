@@ -1,8 +1,8 @@
 // The waiting calls of one model, and the choice of texts for the next batch. It has no threads and no lock: the owner
 // holds a lock around every function.
 //
-// Scheduling. The call that has been served the fewest tokens goes next, so that a short call does not wait behind a
-// long one; every fourth batch goes to the oldest call instead, so that a stream of short calls cannot starve it. Calls
+// Scheduling. The call that has been served the fewest tokens goes next, so that a short call does not wait for a long
+// one; every fourth batch goes to the oldest call instead, so that a stream of short calls cannot starve it. Calls
 // whose plans are equal share a batch, in the order of their arrival; short calls share batches only with each other,
 // because together with texts of a long call they would wait for all of those. A text that does not fit ends the batch:
 // a later call never overtakes an earlier one of its kind.

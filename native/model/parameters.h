@@ -1,5 +1,5 @@
-// The parameters of a model as training sees them: one float32 block with named views. Values, gradients and both
-// moments of an optimiser are four of the same type, so that an update, a norm or a checkpoint is one loop.
+// The parameters of a model for training: one float32 block with named views. Values, gradients and both moments of an
+// optimiser have this same type, so that an update, a norm or a checkpoint is one loop.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +22,7 @@ struct Parameter {
   int64_t elements() const;
 };
 
-// Which parameters there are, in the order of the forward pass. Shared by all blocks of a model.
+// The list of parameters, in the order of the forward pass. Shared by all blocks of a model.
 class ParameterList {
  public:
   static std::shared_ptr<const ParameterList> of(const ModelConfig& config);

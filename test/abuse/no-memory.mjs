@@ -1,5 +1,5 @@
-// Memory fails inside the addon, at one allocation after the other: every call ends with ERR_EMBEDCORE_OUT_OF_MEMORY or
-// well, nothing is left uncaught or waiting, and the next call works.
+// Allocations fail inside the addon, one after the other: every call succeeds or ends with ERR_EMBEDCORE_OUT_OF_MEMORY,
+// no error is uncaught, no promise keeps waiting, and the next call works.
 import assert from 'node:assert/strict'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
@@ -28,7 +28,7 @@ async function inWorker(script) {
   assert.equal(await ended, 0)
 }
 
-/** What is done while an allocation fails; each returns nothing and throws nothing. */
+/** The operations during which an allocation fails; each returns nothing and does not throw. */
 const operations = {
   async loads() {
     const model = await embedCore.load(STACKS[2], { threads: 2 }).catch(collect)
@@ -72,7 +72,7 @@ const operations = {
         ({ code, message }) => parentPort.postMessage({ code, message }),
       )`)
   },
-  // The environment ends while a load, calls and a comparison are under way.
+  // The environment ends while a load, calls and a comparison are running.
   async leaves() {
     await inWorker(`
       const end = ({ code, message } = {}) => {

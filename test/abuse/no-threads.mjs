@@ -1,5 +1,6 @@
-// The system refuses threads: a load, an encoding, a comparison and a disposal end with ERR_EMBEDCORE_THREAD_LIMIT or
-// well, at whichever thread it begins; they work again when threads are to be had; the process ends.
+// The system refuses threads: a load, an encoding, a comparison and a disposal succeed or end with
+// ERR_EMBEDCORE_THREAD_LIMIT, whichever thread is refused; they work again when threads are available; and the process
+// ends.
 import assert from 'node:assert/strict'
 import { embedCore } from '../../dist/index.js'
 import { failEach, reasonNotTo, runChildren } from './support/faults.mjs'

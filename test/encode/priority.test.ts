@@ -1,4 +1,4 @@
-/** Workers run five levels below the process, whatever the process was started at (Linux). */
+/** Workers run five nice levels below the process, at any priority of the process (Linux). */
 import { execFileSync } from 'node:child_process'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'

@@ -1,4 +1,4 @@
-/** Reading the tokens of large texts leaves turns of the event loop to others. Counts, no times. */
+/** Reading the tokens of large texts leaves turns of the event loop to other work. Counts are compared, no times. */
 import { setImmediate } from 'node:timers/promises'
 import { Encoding } from 'tokenizers'
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'

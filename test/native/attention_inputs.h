@@ -45,7 +45,7 @@ struct Inputs {
     }
   }
 
-  // The same texts with q and k that need no more norm or rotation.
+  // The same texts with q and k that are already normalised and rotated.
   Inputs with_prepared(const Rows& prepared) const {
     Inputs other = *this;
     other.qkv = Rows(prepared);

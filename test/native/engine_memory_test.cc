@@ -51,7 +51,7 @@ class Ends {
   int ended_ = 0, succeeded_ = 0, unexpected_ = 0;  // guarded by mutex_
 };
 
-// Runs body(); false where it was refused for want of memory.
+// Runs body(); false if it was refused because there was no memory.
 template <typename Body>
 bool runs(Body&& body) {
   try {
@@ -64,7 +64,7 @@ bool runs(Body&& body) {
   return false;
 }
 
-// A call of two pieces, and where its rows go.
+// A call of two pieces, and the memory of its rows.
 struct TestCall {
   TestCall(const Model& model, const PlanOptions& options) {
     const auto plan = std::make_shared<const EncodePlan>(model.plan(options));
@@ -186,7 +186,7 @@ TEST_P(EngineMemory, Engines) {
   });
 }
 
-// Calls that wait when their engine goes end without memory.
+// Calls that wait when their engine is destroyed end without allocating.
 TEST_P(EngineMemory, EnginesThatGo) {
   const auto model = load("models/bert");
   TestCall warm(*model, {});
@@ -245,7 +245,7 @@ TEST_P(EngineMemory, OpenedAndLetGo) {
 
 // Slices that need memory, as those of ranges() do.
 TEST(SliceMemory, StartedAndRun) {
-  WorkerPool::shared();  // makes what is made once
+  WorkerPool::shared();  // creates everything that is created once
   for (const Whose whose : {Whose::kThisThread, Whose::kAllThreads}) {
     for_each_allocation("a comparison", [&](int64_t n) {
       const int64_t before = live_blocks;

@@ -101,7 +101,7 @@ TEST(Registry, AChangedFileIsAnotherModel) {
   EXPECT_NE(open_engine(source, default_cpu_backend(), {}), before);
 }
 
-// Many threads at once: one load, one engine.
+// Many threads in parallel: one load, one engine.
 TEST(Registry, LoadsAtTheSameTimeShareOne) {
   std::vector<std::shared_ptr<Engine>> engines(8);
   std::vector<std::thread> threads;

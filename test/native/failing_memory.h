@@ -10,23 +10,23 @@
 
 namespace embedcore::test {
 
-// While it is set on a thread, that thread gets no over-aligned memory, the kind that weights and the backends' scratch
-// take.
+// While it is set on a thread, over-aligned allocations of that thread fail; weights and the backends' scratch use this
+// kind.
 inline thread_local bool refuse_memory = false;
 
-inline std::atomic<int> aligned_blocks{0};   // over-aligned, taken and not yet given back
+inline std::atomic<int> aligned_blocks{0};   // over-aligned, allocated and not yet freed
 inline std::atomic<int64_t> live_blocks{0};  // of every kind
 
 enum class Whose { kThisThread, kOtherThreads, kAllThreads };
 
-// While it lives, the Nth allocation of these threads fails, once. One at a time.
+// While it exists, the Nth allocation of these threads fails once. Only one may exist at a time.
 class MemoryFailure {
  public:
   MemoryFailure(Whose whose, int64_t n);
   ~MemoryFailure();
   MemoryFailure(const MemoryFailure&) = delete;
   MemoryFailure& operator=(const MemoryFailure&) = delete;
-  // Whether there were so many.
+  // Whether there were that many allocations.
   static bool happened();
 };
 

@@ -1,5 +1,5 @@
-// Models behind a device boundary (reference/device_backend.h): the same bits as the reference in host memory, with
-// batches under way two at a time; and the boundary itself.
+// Models behind a device boundary (reference/device_backend.h): the same bits as the reference in host memory, with two
+// batches in flight; and the boundary itself.
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -60,7 +60,7 @@ TEST(DeviceModel, GivesTheBitsOfTheReferenceInHostMemory) {
   }
 }
 
-// While one batch is under way the next is launched; tables that grow meanwhile stay for those who read them.
+// The next batch is launched while one is in flight; tables that grow meanwhile stay valid for batches that read them.
 TEST(DeviceModel, ManyCallsAtOnce) {
   for (const char* name : {"mpnet", "llama", "roberta"}) {
     const auto engine = engine_of(kModels + name, reference_device_backend(), DType::kF32);

@@ -1,5 +1,5 @@
-// model/activations.h and model/layer.h: a layer gives the same bits whatever is kept of it, and what is kept is what
-// a backward pass needs.
+// model/activations.h and model/layer.h: a layer gives the same bits whichever activations are kept, and the kept ones
+// are those that a backward pass needs.
 #include "model/layer.h"
 
 #include <gtest/gtest.h>
@@ -124,13 +124,13 @@ TEST_P(LayerTest, GivesTheSameBitsWhateverIsKept) {
     Layer layer(backend(), spec);
     const std::vector<float> wanted = layer.run(Keep::kNothing);
     EXPECT_EQ(layer.run(Keep::kInputs), wanted);
-    // Kept activations are activated by an operation of their own, in the same arithmetic.
+    // With kept activations, the activation function is a separate operation, with the same arithmetic.
     const std::vector<float> kept = layer.run(Keep::kAll);
     for (size_t i = 0; i < wanted.size(); ++i) ASSERT_NEAR(kept[i], wanted[i], 4 * kUnit * (1 + std::abs(wanted[i])));
   });
 }
 
-// Every field has memory of its own and holds what its comment says.
+// Every field has separate memory and the contents that its comment describes.
 TEST_P(LayerTest, KeepsWhatABackwardPassNeeds) {
   with_specs([&](const LayerSpec& spec) {
     Layer layer(backend(), spec);
@@ -167,7 +167,7 @@ TEST_P(LayerTest, KeepsWhatABackwardPassNeeds) {
   });
 }
 
-// Of inference nothing is kept: one residual stream, and the feed-forward a block of rows at a time.
+// Inference keeps nothing: one residual stream, and the feed-forward one block of rows at a time.
 TEST(LayerActivations, KeepingNothingSharesMemory) {
   with_specs([&](const LayerSpec& spec) {
     Layer layer(reference_backend(), spec);

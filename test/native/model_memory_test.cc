@@ -1,5 +1,5 @@
 // Loading and planning with memory that fails at every allocation in turn: each attempt ends with a model or with
-// kOutOfMemory, and gives back what it took.
+// kOutOfMemory, and frees all its memory.
 #include <gtest/gtest.h>
 
 #include <functional>
@@ -16,9 +16,9 @@ namespace {
 
 const std::string kGolden = std::string(EMBEDCORE_ROOT) + "/test/golden/";
 
-// body() must free what it makes.
+// body() must free what it allocates.
 void expect_survives(const char* operation, const std::function<void()>& body) {
-  body();  // what is made once in a process
+  body();  // creates everything that is created once in a process
   for_each_allocation(operation, [&](int64_t n) {
     const int64_t before = live_blocks;
     bool failed = false;

@@ -53,7 +53,7 @@ inline std::string backend_name(const testing::TestParamInfo<const Backend*>& in
 #define EMBEDCORE_EVERY_BACKEND(suite) \
   INSTANTIATE_TEST_SUITE_P(Every, suite, testing::ValuesIn(fast_backends()), backend_name)
 
-// All rows in order, in a shuffled order, or by four threads at once.
+// All rows in order, in a shuffled order, or by four threads in parallel.
 enum class Order { kAscending, kShuffled, kThreads };
 
 struct TestStream : Stream {

@@ -197,8 +197,8 @@ TEST_P(AttentionTest, AgreesWithReference) {
         expect_lse(inputs, got, wanted.result, dtype);
         continue;
       }
-      // The scores are of q and k as the backend left them: those of the reference but for a rounding here and there,
-      // which is no error of the rest.
+      // The scores are of q and k as the backend left them. They differ from those of the reference by some roundings,
+      // which do not count as errors of the rest.
       expect_prepared_bfloat16(inputs, got.qkv, wanted.result.qkv);
       const bool same = same_values(got.qkv, wanted.result.qkv);
       const Result again = same ? wanted.result : inputs.with_prepared(got.qkv).run(reference_backend(), dtype);

@@ -10,9 +10,9 @@ EMBEDCORE_EVERY_BACKEND(LinearInt8Test);
 constexpr DType kF32 = DType::kF32, kI8 = DType::kI8;
 constexpr LinearTypes kTypes{kI8, kF32, kF32};
 
-// Every step a power of two: a row of x spans 255 of its steps, a row of W has 127 of its own at one place. Then y is
-// the integer sum rounded to float32 once, whatever it is multiplied with first, so all backends give the same numbers.
-// Values lie on levels, between them and halfway.
+// Every step is a power of two: a row of x spans 255 steps, and the largest value of a row of W is 127 steps. Then y is
+// the integer sum rounded to float32 once, for any order of the factors, so all backends give the same numbers. Values
+// are on levels, between them and halfway.
 TEST_P(LinearInt8Test, IntegerSumsAreExact) {
   for (LinearCase c : linear_cases()) {
     c.activation = Activation::kIdentity;

@@ -11,8 +11,8 @@
 namespace embedcore::test {
 namespace {
 
-// Between 1 and 2 bfloat16 counts in 1/128: 1 + 1/256 lies halfway and goes down to even, 1 + 3/256 halfway and up to
-// even 1 + 2/128, 1 + 1/250 up.
+// Between 1 and 2 bfloat16 has steps of 1/128: 1 + 1/256 is halfway and rounds down to even, 1 + 3/256 is halfway and
+// rounds up to the even 1 + 2/128, 1 + 1/250 rounds up.
 TEST(Reference, LinearInBfloat16RoundsBothFactors) {
   const Floats weight = {1 + 1 / 256.0f, 1, 0, /**/ 1 + 3 / 256.0f, -1, 2}, bias = {1 / 256.0f, 0},
                x = {1 + 3 / 256.0f, 1 + 1 / 256.0f, 1 + 1 / 250.0f}, residual = {1, 1};

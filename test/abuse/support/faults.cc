@@ -1,7 +1,8 @@
-// Preloaded by the scripts beside it (Linux): makes pthread_create and operator new fail for callers inside the addon.
+// Preloaded by the scripts of test/abuse (Linux): makes pthread_create and operator new fail for callers inside the
+// addon.
 //
-// EMBEDCORE_FAULTS names a file of two 64-bit numbers, which the script writes while it runs: after so many threads, or
-// allocations, one fails; 0 = none does. A call that libstdc++ makes for the addon counts as the addon's.
+// EMBEDCORE_FAULTS names a file of two 64-bit numbers, which the script writes while it runs: the number of threads and
+// of allocations until one fails; 0 = none fails. A call that libstdc++ makes for the addon counts as the addon's.
 #include <dlfcn.h>
 #include <execinfo.h>
 #include <fcntl.h>
@@ -79,7 +80,7 @@ bool from_addon(const void* caller) {
 }
 
 bool fails(std::atomic<int64_t>& left, const void* caller) {
-  thread_local bool looking = false;  // what looks at the stack may take memory itself
+  thread_local bool looking = false;  // reading the stack may allocate memory too
   if (left.load(std::memory_order_relaxed) <= 0 || looking) return false;
   looking = true;
   const bool ours = from_addon(caller);

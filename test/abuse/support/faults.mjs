@@ -9,14 +9,14 @@ import { fileURLToPath } from 'node:url'
 
 const SOURCE = fileURLToPath(new URL('faults.cc', import.meta.url))
 
-/** Why this process cannot run such a child; null = it can. */
+/** The reason why this process cannot run such a child; null = it can. */
 export function reasonNotTo() {
   if (process.platform !== 'linux') return 'only the Linux loader preloads the library that makes things fail'
   if (process.env.LD_PRELOAD) return 'another library is preloaded: a sanitizer has its own operator new'
   return null
 }
 
-/** Builds the library once and runs the script again with each list of arguments; every child must end well. */
+/** Builds the library once and runs the script again with each list of arguments; every child must succeed. */
 export function runChildren(script, argumentLists) {
   const directory = mkdtempSync(path.join(tmpdir(), 'embedcore-faults-'))
   try {
@@ -64,8 +64,8 @@ class Countdown {
 }
 
 /**
- * In the child: calls attempt() with the first, second, ... thread or allocation failing, until an attempt has fewer.
- * Returns the codes of its failures, counted. `step(n)` is the distance to the next n.
+ * In the child: calls attempt() while the first, second, ... thread or allocation fails, until an attempt has fewer of
+ * them. Returns the codes of its failures, counted. `step(n)` is the distance to the next n.
  */
 export async function failEach(what, expected, attempt, step = () => 1) {
   const countdown = new Countdown(what === 'threads' ? 0 : 8)
