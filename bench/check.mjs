@@ -1,7 +1,7 @@
 /**
- * `npm run bench:check`: fails when embedcore lost ground against its peers. Compares the ratios of a result (of a
- * short bench run here, or of --result) with those of baselines/. Exit codes: 0 held, 1 went backwards, 2 cannot be
- * compared.
+ * `npm run bench:check`: fails if embedcore has become slower relative to its peers. Compares the ratios of a result
+ * (of a short bench run here, or of --result) with those of baselines/. Exit codes: 0 no ratio is worse, 1 some are, 2
+ * they cannot be compared.
  */
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
@@ -59,7 +59,7 @@ function measure(options, rounds) {
   if (options['model-path']) args.push('--model-path', options['model-path'])
   rmSync(file, { force: true })
   const { status } = spawnSync(process.execPath, args, { stdio: ['ignore', process.stderr, 'inherit'] })
-  // A result names its own failures.
+  // The failures are part of the result.
   if (!existsSync(file)) throw new Incomparable(`the bench itself failed (exit code ${status})`)
   return readJson('result', file)
 }
@@ -69,7 +69,7 @@ function loadBaseline(options, result) {
   return options.baseline || existsSync(path) ? readJson('baseline', path) : null
 }
 
-/** Where there is nothing to compare with, the measured ratios are the answer, and how they become a baseline. */
+/** Without a baseline, prints the measured ratios and how to make a baseline of them. */
 function withoutBaseline(result) {
   const rows = ratiosOf(result)
   if (rows.length > 0)
@@ -148,7 +148,7 @@ function main() {
   if (!baseline) return withoutBaseline(result)
   let rows = judge(baseline, result)
   if (!options.result && rows.some((r) => r.backwards)) {
-    // A short run on a busy machine may err: only a loss that a second, longer run confirms counts.
+    // A short run on a busy machine may be wrong, so a loss counts only if a second, longer run confirms it.
     process.stderr.write('bench:check: something looks slower; measuring again, twice as long\n')
     const key = (r) => [r.ours, r.peer, r.metric].join()
     const suspects = new Set(rows.filter((r) => r.backwards).map(key))

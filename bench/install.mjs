@@ -1,4 +1,6 @@
-/** `npm run bench:install`: the npm packages that embedcore is measured against, into bench/node_modules (1.3 GB). */
+/**
+ * `npm run bench:install`: installs the npm packages that embedcore is compared with into bench/node_modules (1.3 GB).
+ */
 import { installPeers } from './lib/setup.mjs'
 
 try {

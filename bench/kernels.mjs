@@ -1,6 +1,6 @@
 /**
- * `npm run bench:kernels`: the kernels of the CPU backend one by one, in turn with what the machine can do. Builds
- * native/kernels with CMake into build-bench/, runs it, prints tables. README.md explains them.
+ * `npm run bench:kernels`: times the kernels of the CPU backend one by one, in turn with the limits of the machine.
+ * Builds native/kernels with CMake into build-bench/, runs it, prints tables. README.md explains them.
  */
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
@@ -57,7 +57,7 @@ function build() {
 
 const LIMITS = { peak: 'operations', read: 'bytes', clock: 'cycles' }
 
-/** Adds rates and shares to a case as it was measured: a share is of the limit measured in the same rounds. */
+/** Adds rates and shares to a measured case. A share refers to the limit measured in the same rounds. */
 function judged({ share, leastShare, mostShare, ...one }) {
   const out = one.operations && one.seconds ? { ...one, gops: one.operations / one.seconds / 1e9 } : one
   if (share === undefined) return out
@@ -65,7 +65,7 @@ function judged({ share, leastShare, mostShare, ...one }) {
   return { ...out, [one.cold ? 'shareOfRead' : 'shareOfPeak']: share, leastShare, mostShare }
 }
 
-/** What the machine could do, by number of threads: the median over the shapes, and the best sample seen. */
+/** The limits of the machine, by number of threads: the median over the shapes, and the best sample. */
 function limitsOf(references, threads) {
   const rates = (kernel, dtype) => {
     const of = references.filter(

@@ -1,7 +1,7 @@
 /**
- * `npm run bench:loop`: how long the event loop stands still while the package works, beside an idle control measured
- * in turn, and how evenly many clients with short queries are served. Each case runs in a fresh process. README.md
- * explains the columns. Exit codes: 0 measured; 1 a limit is exceeded or a case failed, only with --check; 2 wrong use.
+ * `npm run bench:loop`: for how long the package blocks the event loop, compared with an idle control measured in turn,
+ * and how evenly many clients with short queries are served. Each case runs in a fresh process. README.md explains the
+ * columns. Exit codes: 0 measured; 1 a limit is exceeded or a case failed, only with --check; 2 wrong use.
  */
 import { execFile } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'

@@ -1,7 +1,7 @@
 /**
- * `npm run bench`: embedcore and its peers on the same texts, threads and weights, each in its own process, in turn.
- * Order: machine peak, texts, vectors compared, then interleaved rounds, the peak in turn with them. README.md explains
- * each column.
+ * `npm run bench`: measures embedcore and its peers on the same texts, threads and weights, each in its own process, in
+ * turn. Order: peak of the machine, texts, comparison of vectors, then interleaved rounds, with the peak between them.
+ * README.md explains each column.
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -85,7 +85,7 @@ function chosenPeers(options) {
   return PEERS.filter((peer) => ids.includes(peer.id))
 }
 
-/** A line that rewrites itself on a terminal; elsewhere nothing, so that logs stay short. */
+/** A progress line on a terminal; elsewhere nothing, so that logs stay short. */
 function progressLine() {
   const terminal = process.stderr.isTTY
   const start = Date.now()
@@ -161,7 +161,7 @@ async function main() {
   writeFileSync(picture, chart(result))
   process.stdout.write(options.json ? JSON.stringify(result) + '\n' : report(result))
   say(`bench: wrote ${out} and ${picture}`)
-  // A script must not take a bench without the package itself for a success.
+  // A bench that could not measure the package must not count as a success.
   if (specs.some((s) => s.ours) && !result.peers.some((p) => p.ours && p.status === 'ranked')) {
     say('bench: embedcore itself was not measured (see "not ranked")')
     process.exitCode = 1

@@ -1,8 +1,9 @@
 /**
- * `npm run bench:soak`: does memory stay flat? Minutes of calls of random lengths, batch sizes and options, several in
- * parallel, some aborted. Now and then the model is replaced by a newly loaded copy, and the old one is disposed or
- * dropped without dispose. Memory is sampled between the calls, after a garbage collection with nothing under way.
- * Exit codes: 0 flat; 1 growing, a call failed, or no load took memory; 2 wrong use or too short to tell.
+ * `npm run bench:soak`: checks that memory stays flat. It makes calls of random lengths, batch sizes and options for
+ * some minutes, several in parallel, some aborted. From time to time the model is replaced by a newly loaded copy, and
+ * the old one is disposed or dropped without dispose. Memory is sampled between calls, after a garbage collection,
+ * while no call runs. Exit codes: 0 flat; 1 growing, a call failed, or no load took memory; 2 wrong use or too short to
+ * tell.
  */
 import { existsSync, readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
@@ -33,9 +34,9 @@ const OPTIONS = {
 /** Calls run for this long between two samples. */
 const SLICE_MS = 2000
 const MOST_IN_PARALLEL = 4
-/** The model is replaced after every so many slices. */
+/** Number of slices after which the model is replaced. */
 const RELOAD_EVERY = 10
-/** After a collection: finalisers and the threads that free weights come to their end. */
+/** Time after a collection for finalisers and the threads that free weights. */
 const SETTLE_MS = 20
 
 setFlagsFromString('--expose-gc')
@@ -85,7 +86,7 @@ async function slice(model, next, counts) {
   )
 }
 
-/** Threads of this process; null where the system does not tell. */
+/** Threads of this process; null if the system does not report them. */
 function countThreads() {
   try {
     return Number(/^Threads:\s*(\d+)/m.exec(readFileSync('/proc/self/status', 'utf8'))[1])
@@ -188,7 +189,7 @@ async function main() {
   }
   await current.model.dispose()
   const judged = verdict(samples)
-  // A soak whose loads only give new handles on the same weights does not test what it claims to test.
+  // A soak whose loads only give new handles on the same weights would not test loading.
   const unreal = counts.loads > 0 && counts.realLoads === 0
   const result = { minutes, seed, ...counts, collected: models.collected, ...judged }
   if (options.json) process.stdout.write(JSON.stringify({ ...result, samples }) + '\n')

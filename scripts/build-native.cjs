@@ -27,7 +27,7 @@ function build({ directory = buildDirectory, options = [] } = {}) {
   need('cmake')
   need('ninja')
   const nodeApi = resolve(require('node-api-headers').include_dir)
-  const addonApi = resolve(require('node-addon-api').include_dir) // It is given relative to the folder node was started in.
+  const addonApi = resolve(require('node-addon-api').include_dir) // The path is relative to the current folder.
   run('cmake', [
     '-S',
     root,
@@ -45,7 +45,7 @@ function build({ directory = buildDirectory, options = [] } = {}) {
 function install(directory = buildDirectory) {
   const target = join(root, 'build', 'Release')
   mkdirSync(target, { recursive: true })
-  // Renamed into place: a process that has the old addon mapped keeps its file.
+  // Renamed, so that a process that has the old addon mapped keeps its file.
   copyFileSync(join(directory, 'embedcore.node'), join(target, 'embedcore.node.new'))
   renameSync(join(target, 'embedcore.node.new'), join(target, 'embedcore.node'))
 }

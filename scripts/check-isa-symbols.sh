@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
-# Objects compiled for AVX2 or AVX-512 may define nothing outside their own namespace: the linker keeps one copy of an
-# inline function such as std::min, and were it theirs, an older processor would die of an illegal instruction on the
-# plain path.
-#   scripts/check-isa-symbols.sh [BUILD-DIRECTORY]     a CMake build that exists, or build-isa, which is made
+# Objects compiled for AVX2 or AVX-512 may define nothing outside their namespace. The linker keeps one copy of an
+# inline function such as std::min; if it kept theirs, an older processor would stop with an illegal instruction.
+# scripts/check-isa-symbols.sh [BUILD-DIRECTORY]     an existing CMake build, or build-isa, which is created
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 directory=${1:-$root/build-isa}
@@ -18,7 +17,8 @@ for isa in avx2 avx2vnni avx512 avx512vnni avx512bf16; do
   [[ -d $objects_of_isa ]] || continue
   while IFS= read -r object; do
     objects=$((objects + 1))
-    # Upper-case kinds and u, v, w are seen by the linker across objects; kBackend is the table itself.
+    # Symbols with upper-case kinds and u, v, w are visible to other objects; kBackend is the table of the instruction
+    # set.
     if symbols=$(nm -C --defined-only "$object" | grep -E '^[0-9a-f]+ [A-Zuvw] ' | grep -v "embedcore::cpu::$isa::"); then
       echo "check-isa-symbols: $isa defines in $(basename "$object"):" >&2
       echo "$symbols" >&2

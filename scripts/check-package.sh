@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What a user gets: packs the package with a prebuilt addon, installs the archive elsewhere without install scripts, and
-# uses it as ESM, CommonJS, from TypeScript and by its command. Nothing may be compiled on the way.
+# Checks the package as a user gets it: packs it with a prebuilt addon, installs the archive elsewhere without install
+# scripts, and uses it as ESM, as CommonJS, from TypeScript and by its command. Nothing may be compiled on the way.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
@@ -50,6 +50,6 @@ node esm.mjs
 node commonjs.cjs
 "$root/node_modules/.bin/tsc" --noEmit --strict --noUncheckedIndexedAccess --target es2022 --module nodenext --skipLibCheck false --typeRoots "$root/node_modules/@types" --types node types.ts && echo 'types'
 npx embedcore encode --json "a text" >/dev/null && echo 'command'
-# prebuildify empties build/, where this checkout's own addon lay.
+# prebuildify empties build/, so the addon of this checkout is built again.
 rm -rf "$root/prebuilds"
 node "$root/scripts/build-native.cjs" >"$scratch/build.log" || { cat "$scratch/build.log" >&2; exit 1; }

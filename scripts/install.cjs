@@ -1,4 +1,4 @@
-// npm's install step: nothing to do where a prebuilt or built addon loads, else a build.
+// The install step of npm: builds the addon unless a prebuilt or already built one loads.
 'use strict'
 const { join } = require('node:path')
 

@@ -1,33 +1,48 @@
-// What no linter knows of: each room of native/ uses only those above it (docs: DESIGN order), and no source grows past
-// its subject.
+// What no linter knows of: which folder of native/ may include which, and that no source grows past its subject.
 import { readFileSync } from 'node:fs'
 import { execFileSync } from 'node:child_process'
 
-const order = ['base', 'ops', 'reference', 'cpu', 'model', 'train', 'engine', 'binding']
-const longest = 550
+/** A folder may include its own files and those of these folders (docs/architecture.md). Others may not exist. */
+const mayInclude = {
+  base: [],
+  ops: ['base'],
+  reference: ['base', 'ops'],
+  cpu: ['base', 'ops'],
+  model: ['base', 'ops'],
+  engine: ['base', 'ops', 'model'],
+  binding: ['base', 'ops', 'reference', 'cpu', 'model', 'engine'],
+}
+const longest = 450
+const widest = 120
 const failures = []
 
 const files = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], { encoding: 'utf8' })
   .split('\n')
   .filter(Boolean)
 for (const file of files) {
-  if (!/^(src|native|cuda|bench|test|scripts)\/.*\.(ts|mjs|cjs|cc|h|py|sh)$/.test(file)) continue
+  if (!/^(src|native|cuda|bench|test|scripts)\/.*\.(ts|mjs|cjs|cc|h|cu|cuh|py|sh)$/.test(file)) continue
   let text
   try {
     text = readFileSync(file, 'utf8')
   } catch {
     continue // deleted in the working tree
   }
-  const lines = text.split('\n').length
-  if (lines > longest) failures.push(`${file}: ${lines} lines; split it by subject (at most ${longest})`)
-  const room = /^native\/(\w+)\//.exec(file)?.[1]
-  if (!room) continue
-  for (const [, included] of text.matchAll(/^#include "(\w+)\//gm)) {
-    if (order.indexOf(included) > order.indexOf(room))
-      failures.push(`${file} includes "${included}/", which lies below ${room}/`)
-    if (room === 'cpu' && included === 'reference') failures.push(`${file} includes the reference`)
+  const lines = text.split('\n')
+  if (lines.length > longest) failures.push(`${file}: ${lines.length} lines; split it by subject (at most ${longest})`)
+  if (/\.(ts|cc|h|cu|cuh)$/.test(file) && /^(src|native|cuda)\//.test(file))
+    lines.forEach((line, i) => {
+      if (line.length > widest) failures.push(`${file}:${i + 1}: ${line.length} columns (at most ${widest})`)
+    })
+  const folder = /^native\/(\w+)\//.exec(file)?.[1]
+  if (!folder) continue
+  if (!Object.hasOwn(mayInclude, folder)) {
+    failures.push(`${file}: the folder native/${folder} is not in the include map`)
+    continue
   }
-  if (room !== 'binding' && /#include <napi\.h>/.test(text)) failures.push(`${file} includes napi.h outside binding/`)
+  for (const [, included] of text.matchAll(/^#include "(\w+)\//gm))
+    if (included !== folder && !mayInclude[folder].includes(included))
+      failures.push(`${file} includes "${included}/", which native/${folder} may not`)
+  if (folder !== 'binding' && /#include <napi\.h>/.test(text)) failures.push(`${file} includes napi.h outside binding/`)
 }
 for (const failure of failures) console.error(failure)
 if (failures.length > 0) process.exit(1)

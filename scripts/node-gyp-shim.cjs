@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// What prebuildify runs in node-gyp's place: it asks for `rebuild`, gets the CMake build.
+// prebuildify runs this instead of node-gyp: its `rebuild` starts the CMake build.
 'use strict'
 require('node:child_process').execFileSync(
   process.execPath,

@@ -32,7 +32,7 @@ if (configured.status !== 0) {
 const built = run('cmake', ['--build', directory, '--', '--quiet'])
 if (built.status !== 0) stop('the build failed')
 
-// Only failures and the summary are printed; a filter that chooses no test at all is a mistake, not a success.
+// Only failures and the summary are printed; a filter that selects no test is an error.
 const tested = run(join(directory, 'embedcore_native_tests'), ['--gtest_brief=1', ...process.argv.slice(2)], true)
 process.stdout.write(tested.stdout)
 process.stderr.write(tested.stderr)

@@ -16,14 +16,13 @@ import { DEFAULT_MODEL } from './package-files.js'
 
 /**
  * Loads a model: the path of a directory (sentence-transformers, Hugging Face or model2vec layout), or an id of the
- * hub, whose files are kept in the cache that Python's libraries use too. Without a name: the model that comes with the
- * package.
+ * hub, whose files are kept in the cache that Python's libraries use too. Without an argument it is the built-in model.
  *
  * Models loaded from the same files with the same `dtype` share their weights.
- * @throws ERR_EMBEDCORE_NOT_FOUND, _HUB, _HUB_OFFLINE, _HUB_CHECKSUM when the files cannot be had; _INVALID_CONFIG,
- *   _INVALID_FILE, _MISSING_TENSOR, _SHAPE_MISMATCH, _TOKENIZER_MISMATCH when they are wrong; _UNSUPPORTED_MODEL,
- *   _UNSUPPORTED_MODULE with the name of what is not supported; _INVALID_OPTION, _UNKNOWN_OPTION; _ABORTED;
- *   _OUT_OF_MEMORY; _NATIVE_LOAD with advice when the addon does not load.
+ * @throws ERR_EMBEDCORE_NOT_FOUND, _HUB, _HUB_OFFLINE, _HUB_CHECKSUM when the files cannot be obtained;
+ *   _INVALID_CONFIG, _INVALID_FILE, _MISSING_TENSOR, _SHAPE_MISMATCH, _TOKENIZER_MISMATCH when they are wrong;
+ *   _UNSUPPORTED_MODEL, _UNSUPPORTED_MODULE with the name of what is not supported; _INVALID_OPTION, _UNKNOWN_OPTION;
+ *   _ABORTED; _OUT_OF_MEMORY; _NATIVE_LOAD with advice when the addon does not load.
  * @example
  * await using model = await load('sentence-transformers/all-MiniLM-L6-v2')
  * const { data, shape } = await model.encode(['one text', 'another'])
@@ -43,7 +42,7 @@ export function encode<P extends Precision = 'float32'>(
 ): Promise<SentenceEmbeddings<P>>
 export function encode(texts: string | readonly string[], options: TokenOptions): Promise<TokenEmbeddings>
 /**
- * `encode` of the model that comes with the package, which is loaded by the first call and kept. See `Model.encode`.
+ * `encode` of the built-in model, which is loaded by the first call and kept. See `Model.encode`.
  * @example
  * const { data, shape } = await encode(['one text', 'another'])
  */

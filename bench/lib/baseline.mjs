@@ -1,8 +1,7 @@
 /**
  * Baselines: the ratios of a result, kept in baselines/<device>-<model>.json, and the comparison of a later result with
- * them.
- * Only ratios are kept and compared, ours over a peer's in the same rounds: they do not move with the clock of the
- * machine.
+ * them. Only ratios are kept and compared, of our speed to a peer's in the same rounds, because they do not depend on
+ * the clock of the machine.
  */
 import { join } from 'node:path'
 import { BASELINES } from './paths.mjs'
@@ -12,9 +11,7 @@ const SCHEMA = 1
 
 /** How much of a ratio may be lost before it counts; README.md says where the numbers come from. */
 const TOLERANCE = { throughput: 0.2, latency: 0.3, memory: 0.15 }
-/**
- * A ratio counts as below the tolerated one only when it is by more than this many of its standard errors.
- */
+/** A ratio counts as below the tolerated one only if the difference is more than this many of its standard errors. */
 const ERRORS = 2
 
 export const baselineFile = (result) => join(BASELINES, `${result.machine.device}-${result.model.name}.json`)
@@ -87,7 +84,7 @@ export function compare(baseline, result) {
       for (const [metric, then] of Object.entries(metrics)) {
         const measured = result.ratios[ours]?.[peer]?.[metric]
         if (!measured) continue
-        // Peak memory is that of the largest batch: it says nothing where other batches ran.
+        // Peak memory depends on the largest batch, so it is not compared if other batches ran.
         if (metric === 'memory' && !sameCells(baseline.settings.cells, result.settings.cells)) continue
         const tolerance = baseline.tolerance[kindOf(metric)]
         const now = median(measured.rounds)

@@ -1,7 +1,7 @@
 /**
  * Operations of a forward pass that a matrix unit must do: linear layers and attention products, a multiply and an add
- * counted as two. Norms, activations, softmax, lookups and tokenising are left out: the share of the limit pays for
- * them.
+ * counted as two. Norms, activations, softmax, lookups and tokenising are not counted, so they lower the share of the
+ * limit.
  */
 
 /** Of one token in all linear layers. */

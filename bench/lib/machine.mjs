@@ -1,4 +1,4 @@
-/** Describes the machine and measures what it can do at most. */
+/** Describes the machine and measures its highest rates. */
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, readFileSync } from 'node:fs'
 import os from 'node:os'
@@ -35,7 +35,7 @@ export function describeMachine(cores, threads) {
     .replace(/\((r|tm)\)|\b(cpu|processor)\b|@.*$/g, ' ')
     .replace(/[^a-z0-9]+/g, '-')
     .replace(/^-+|-+$/g, '')
-  // Cloud machines often say no more than the brand: family and model tell the generation.
+  // Cloud machines often give only the brand; family and model identify the generation.
   const generation = field('cpu family') ? `-f${field('cpu family')}m${field('model')}` : ''
   return {
     cpu: model,
@@ -73,9 +73,9 @@ export function describeCommit() {
 }
 
 /**
- * Compiles native/peak.cc. Returns { best, inTurn } or { reason }: without it the bench runs, and shares are blank.
- * best(): the best of several runs, with the read bandwidth. inTurn(): one short run, to be taken in turn with what is
- * measured; null when it fails.
+ * Compiles native/peak.cc. Returns { best, inTurn }, or { reason } if that fails; then shares are blank. best(): the
+ * best of several runs, with the read bandwidth. inTurn(): one short run, to be made between the measurements; null if
+ * it fails.
  */
 export function peakMeter(threads) {
   const binary = join(CACHE, 'peak')
@@ -113,13 +113,14 @@ export function peakMeter(threads) {
 
 export const PRECISIONS = ['float32', 'bfloat16', 'int8']
 
-/** Operations a second that bound a precision. Without its instruction a precision is bounded by float32's rate. */
+/**
+ * The limit of a precision in operations per second. Without an instruction for it, the limit is the rate of float32.
+ */
 const peakOf = (peak, precision) => (peak[precision] ?? peak.float32).gops * 1e9
 
 /**
- * What bounded each cell: { cell: { precision: { median, min, max, rounds } } }, operations a second, from the peaks
- * measured in turn with it.
- * turns: Map of cell name to those peaks.
+ * The limits of each cell: { cell: { precision: { median, min, max, rounds } } }, operations per second, from the peaks
+ * measured in turn with it. turns: Map of cell name to those peaks.
  */
 export function peaksOfCells(turns) {
   return Object.fromEntries(

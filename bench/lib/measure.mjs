@@ -2,9 +2,9 @@
  * The measurement itself: starts the peers, compares their vectors, then times them in turn.
  *
  * One child per peer stays alive with its model loaded; only one works at a time. Rounds are outermost and peers
- * innermost, so the peers of one cell and round are timed within seconds of each other: a busy neighbour hits all of
- * them, and ratios are taken within a round. What the machine can do is measured before and after the peers of each
- * cell and round.
+ * innermost, so the peers of one cell and round are timed within seconds of each other: a busy moment of the machine
+ * affects all of them, and ratios are taken within a round. The limits of the machine are measured before and after the
+ * peers of each cell and round.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { prepareFiles } from './models.mjs'
@@ -34,15 +34,15 @@ async function start(spec, context) {
 }
 
 /**
- * The vectors that others must agree with: a float32 peer that is not ours, so that our own mistake cannot be the
- * measure.
+ * The vectors that others must agree with come from a float32 peer other than embedcore, so that a mistake of ours is
+ * found.
  */
 function chooseReference(entries) {
   const float32 = entries.filter((e) => e.spec.precision === 'float32')
   return float32.find((e) => !e.spec.ours) ?? float32[0] ?? entries[0]
 }
 
-/** Of the texts, row by row; vectors of different length have nothing in common. */
+/** Cosines of the texts, row by row; 0 for vectors of different lengths. */
 const leastCosine = (a, b) => Math.min(...a.map((row, i) => (row.length === b[i].length ? cosine(row, b[i]) : -1)))
 
 async function agree(entries, context) {
@@ -85,7 +85,7 @@ function drop(entry, status, reason) {
 
 const takes = (entry, cell) => cell.batch <= (entry.spec.maxBatch ?? Infinity)
 
-/** Runs `task` for every living peer, starting with another one each round; a peer that fails leaves the race. */
+/** Runs `task` for every living peer, starting with another one each round; a peer that fails is removed. */
 async function inTurn(entries, round, label, context, task) {
   const alive = entries.filter((e) => e.status === 'loaded')
   for (let i = 0; i < alive.length; i++) {
@@ -143,8 +143,8 @@ async function time(entries, context) {
 }
 
 /**
- * context: { specs, model, texts, cells, threads, rounds, seconds, meter, installed, turns, say, progress }.
- * Returns one entry a peer, in order.
+ * context: { specs, model, texts, cells, threads, rounds, seconds, meter, installed, turns, say, progress }. Returns
+ * one entry per peer, in order.
  */
 export async function measure(context) {
   const entries = []

@@ -18,8 +18,8 @@ const SEED = 20240501
 const readJson = (path) => JSON.parse(readFileSync(path, 'utf8'))
 
 /**
- * The folder with the tokenizer.json of a kind, null = made on the spot. `made` is always made, so that a model with it
- * is the same on every machine; `bert` is the real one where it is.
+ * The folder with the tokenizer.json of a kind, null = generated. `made` is always generated, so that a model with it
+ * is the same on every machine; `bert` is the real one if it is present.
  */
 function tokenizerSource(kind) {
   if (kind === 'made') return null
@@ -32,7 +32,7 @@ function tokenizerSource(kind) {
   }
 }
 
-/** Real files set padding and truncation to 128; here every peer gets the whole text and pads as its code does. */
+/** Real files set padding and truncation to 128; here every peer gets the whole text and uses its own padding. */
 function copyTokenizer(from, to) {
   writeFileSync(
     join(to, 'tokenizer.json'),
@@ -58,7 +58,10 @@ function once(folder, inputs, say, make) {
   writeFileSync(stampFile(folder), JSON.stringify({ key }))
 }
 
-/** Size and time stand for the content of weights: hashing gigabytes at each start would cost more than it guards. */
+/**
+ * Size and time are compared instead of the content of weights, because hashing gigabytes at each start would take too
+ * long.
+ */
 const weightsKey = (directory) => {
   const { size, mtimeMs } = statSync(join(directory, 'model.safetensors'))
   return [directory, size, mtimeMs]
@@ -66,8 +69,8 @@ const weightsKey = (directory) => {
 
 /**
  * Returns { directory, folder, layout, config, made }: the model itself; the cache folder with its ONNX and GGUF files;
- * the folder in transformers.js' layout; and whether the tokenizer was made on the spot.
- * tokenizerFrom: folder whose tokenizer a generated model gets instead of the one of its kind.
+ * the folder in transformers.js' layout; and whether the tokenizer was generated. tokenizerFrom: folder whose tokenizer
+ * a generated model gets instead of the one of its kind.
  */
 export function prepareModel(name, sourceOverride, say, spec = MODELS[name], tokenizerFrom = undefined) {
   const folder = modelCache(name)

@@ -1,4 +1,4 @@
-/** Command-line options of the bench's scripts: known names only, values checked, `--help` that teaches. */
+/** Command-line options of the bench's scripts: only known names, checked values, and `--help`. */
 import { parseArgs } from 'node:util'
 
 export class UsageError extends Error {}

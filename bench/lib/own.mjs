@@ -16,11 +16,11 @@ import { prepareLongTexts } from './texts.mjs'
 export const OWN_CELLS = ['threads', 'long', 'load', 'start']
 
 const STARTS = 5
-/** Long calls under way at any time, and the texts of each: more than all workers can take together. */
+/** Long calls that run at any time, and the texts of each: more than all workers can take together. */
 const BUSY = { lanes: 2, batch: 256 }
-/** A round under load is longer than others: its calls are slower, and a 99th percentile needs many. */
+/** A round under load is longer than others, because its calls are slower and a 99th percentile needs many of them. */
 const BUSY_SECONDS_FACTOR = 3
-/** The yardstick of the bound on a call under load: a call of two uniform texts, 256 tokens, on one thread. */
+/** The reference call for the limit of a call under load: a call of two uniform texts, 256 tokens, on one thread. */
 const YARDSTICK = { set: 'uniform', batch: 2 }
 
 const rate = ({ tokens, seconds }) => tokens / seconds
@@ -41,8 +41,8 @@ async function withPeers(starters, task) {
 }
 
 /**
- * Tokens a second of two choices in alternation, each first in every other round; `share` is the rate of the first over
- * that of the second.
+ * Tokens per second of two choices, which alternate and take turns in starting a round. `share` is the rate of the
+ * first divided by that of the second.
  */
 async function duel(context, choices) {
   const rounds = choices.map(() => [])
@@ -88,7 +88,7 @@ async function long(spec, context) {
   })
 }
 
-/** Milliseconds of one layer of the yardstick, measured in a process with one thread. */
+/** Milliseconds of one layer of the reference call, measured in a process with one thread. */
 async function layerOfYardstick(spec, context) {
   return withPeers([() => startPeer(spec, { ...context, threads: 1 })], async (peer) => {
     const rounds = []
@@ -129,7 +129,7 @@ async function load(spec, context) {
   })
 }
 
-/** Fresh processes, peers in turn. Returns one entry a peer. */
+/** Measures starts in fresh processes, peers in turn. Returns one entry per peer. */
 async function start(specs, context) {
   const times = specs.map(() => [])
   for (let i = 0; i < STARTS; i++) {

@@ -13,7 +13,7 @@ export async function importPackage() {
 
 /**
  * Physical cores this process may use, as the package itself counts them: its affinity mask, siblings of a core once,
- * and the quotas of its control groups. A bench that counted otherwise would give the peers another number of threads.
+ * and the quotas of its control groups. The peers get the same number of threads.
  */
 export async function availableCores() {
   const cpu = (await importPackage()).devices().find(({ device }) => device === 'cpu')

@@ -1,10 +1,10 @@
-/** Where the bench keeps things. Everything made on the spot lies under .cache/, which git ignores. */
+/** The folders of the bench. All generated files are under .cache/, which git ignores. */
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 export const BENCH = resolve(dirname(fileURLToPath(import.meta.url)), '..')
 export const ROOT = resolve(BENCH, '..')
-/** Optional folder beside the checkout with real models and texts. */
+/** Optional folder next to the checkout, with real models and texts. */
 export const SHARED = resolve(ROOT, '..', 'shared')
 export const CACHE = join(BENCH, '.cache')
 export const RESULTS = join(BENCH, 'results')

@@ -8,11 +8,11 @@ import { createInterface } from 'node:readline'
 import { BENCH } from './paths.mjs'
 import { preparePython } from './setup.mjs'
 
-/** Longer than any sensible command takes; a hung library must not hang the bench. */
+/** Longer than any command should take, so that a library that hangs does not stop the bench. */
 const COMMAND_SECONDS = 180
 
 /**
- * Thread pools of some libraries spin for a while after their last job: let them fall asleep before the next one is
+ * Thread pools of some libraries spin for a while after their last job. They must be asleep before the next peer is
  * timed.
  */
 export const SETTLE_MS = 60
@@ -62,7 +62,7 @@ export class Peer {
     })
   }
 
-  /** Asks the child to leave, and ends it if it does not. */
+  /** Tells the child to exit, and kills it if it does not. */
   stop() {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) return
     this.#child.stdin.end(JSON.stringify({ cmd: 'exit' }) + '\n')

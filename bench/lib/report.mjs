@@ -1,4 +1,4 @@
-/** Prints a result as tables for people. */
+/** Prints a result as tables. */
 import { ownTables } from './report-own.mjs'
 import { describeBuild, number, percent, table, times } from './table.mjs'
 
@@ -36,7 +36,7 @@ function header(r) {
   return out.join('\n')
 }
 
-/** How many times as good as this peer our row of the same precision is, and which row that is. */
+/** The ratio of our row of the same precision to this peer, and the name of our row. */
 function against(r, peer, metric) {
   if (peer.ours) return ['-', '-']
   const ours = Object.keys(r.ratios).find((id) => r.ratios[id][peer.id]?.[metric])
@@ -87,7 +87,7 @@ function queryTable(r) {
   return `ten-token query, memory, start\n${table(head, rows)}`
 }
 
-/** Our rows beside our float32: what fewer bits gain and what they cost. */
+/** Our rows compared with our float32 row: gain and cost of fewer bits. */
 function precisionTable(r, cells) {
   const float32 = r.peers.find((p) => p.ours && p.precision === 'float32')
   const rows = r.peers

@@ -55,15 +55,12 @@ function peerResult(entry, context, limits) {
 }
 
 /**
- * Like with like: a peer with our row of its precision; and our rows of fewer bits with our float32, which they must
- * repay.
+ * The pairs that are compared: a peer with our row of its precision, and our rows of fewer bits with our float32 row.
  */
 const comparable = (ours, peer) =>
   peer.ours ? peer.precision === 'float32' && ours.precision !== 'float32' : peer.precision === ours.precision
 
-/**
- * How many times better ours is than a peer, by cell, in query latency (p50) and in peak memory, within each round.
- */
+/** The ratios of our row to a peer by cell, in query latency (p50) and in peak memory, within each round. */
 function ratio(ours, peer) {
   const out = {}
   for (const [cell, { tokensPerSecond }] of Object.entries(ours.cells)) {

@@ -4,7 +4,7 @@ import { normal, random } from './random.mjs'
 
 const BYTES = { F32: 4, BF16: 2 }
 
-/** Rounds to nearest even, in place of the float32 bits. */
+/** Rounds to nearest even, in the float32 bits. */
 function toBfloat16(floats) {
   const bits = new Uint32Array(floats.buffer, floats.byteOffset, floats.length)
   const out = new Uint16Array(floats.length)

@@ -6,7 +6,7 @@ import { BENCH, CACHE } from './paths.mjs'
 
 export const INSTALL_ADVICE = 'npm run bench:install installs them'
 
-/** The peers' npm packages are installed, in the versions of the lock file. */
+/** Whether the npm packages of the peers are installed, in the versions of the lock file. */
 export function peersInstalled() {
   const installed = join(BENCH, 'node_modules', '.package-lock.json')
   const lock = join(BENCH, 'package-lock.json')
@@ -14,7 +14,7 @@ export function peersInstalled() {
 }
 
 export function installPeers() {
-  // The install scripts of both would fetch GPU parts; the CPU binaries are in the packages themselves.
+  // The install scripts of both would download GPU parts; the CPU binaries are in the packages.
   const env = { ...process.env, ONNXRUNTIME_NODE_INSTALL: 'skip', NODE_LLAMA_CPP_SKIP_DOWNLOAD: 'true' }
   const { status, error } = spawnSync('npm', ['ci', '--no-audit', '--no-fund'], { cwd: BENCH, env, stdio: 'inherit' })
   if (status !== 0)
@@ -32,8 +32,8 @@ function run(command, args) {
 
 /**
  * The Python that has the packages of requirements.txt: the one EMBEDCORE_BENCH_PYTHON names, else a virtual
- * environment under .cache/, made here when it is missing or older than its requirements. Throws an error that says
- * why where there is neither.
+ * environment under .cache/, created here if it is missing or older than its requirements. If there is neither, throws
+ * an error with the reason.
  */
 export function preparePython(say) {
   if (process.env.EMBEDCORE_BENCH_PYTHON) return process.env.EMBEDCORE_BENCH_PYTHON

@@ -1,6 +1,6 @@
 /**
- * Random calls of encode() for soak.mjs: lengths from nothing to far beyond the limit, batches from one to hundreds,
- * all options.
+ * Random calls of encode() for soak.mjs: lengths from 0 to far beyond the limit, batches from one to hundreds, all
+ * options.
  */
 
 const WORDS =
@@ -12,13 +12,13 @@ const MOST_WORDS = 3000
 const MOST_TEXTS = 300
 const LONGEST = 3000
 /**
- * Ranges for int8 and uint8 come from the call's own vectors: the package warns below as many, and refuses a single
- * one.
+ * Ranges for int8 and uint8 come from the call's own vectors. The package warns if there are fewer than this, and
+ * refuses a single one.
  */
 const TEXTS_FOR_RANGES = 100
 
 const pick = (next, values) => values[Math.floor(next() * values.length)]
-/** Log-uniform from 1 to most: as many between 1 and 10 as between 10 and 100. */
+/** Log-uniform from 1 to most: values between 1 and 10 are as frequent as those between 10 and 100. */
 const size = (next, most) => Math.floor(Math.exp(next() * Math.log(most + 1)))
 
 /** One option in a few calls, so that combinations of all sizes come up. */
@@ -34,7 +34,7 @@ const CHOICES = [
   (next) => ({ prompt: pick(next, ['', 'query: ', 'Represent this sentence for searching relevant passages: ']) }),
   (next) => ({ maxTokens: pick(next, [8, 100, 256]), truncate: pick(next, ['left', 'right']) }),
 ]
-/** How the vectors leave: one of these in a call. */
+/** The kind of output: one of these in each call. */
 const OUTPUTS = [
   {},
   {},

@@ -1,7 +1,7 @@
 /**
- * Loads for soak.mjs that really load. The package gives handles on the same files the same weights for as long as one
- * of them lives, so every load here is from a new copy of the model's directory. Copies and not hard links: links to
- * one file share its mapping.
+ * Loads for soak.mjs that read new weights. In the package, handles on the same files share weights for as long as one
+ * of them exists, so every load here is from a new copy of the model's directory. Hard links would not do, because
+ * links to one file share its mapping.
  */
 import { constants, cpSync, rmSync } from 'node:fs'
 import { join } from 'node:path'

@@ -1,9 +1,9 @@
 /** Did memory and threads stay flat? Judged by the lowest value of each third of the run after the warm-up. */
 import { median, slope } from './stats.mjs'
 
-/** Fewer samples in a third do not show its floor. */
+/** With fewer samples in a third, its lowest value is not reliable. */
 const LEAST_SAMPLES = 30
-/** The warm-up: until then the allocator's arenas, one a thread, still grow. README.md has figures. */
+/** The warm-up: until then the allocator's arenas, one per thread, still grow. README.md has figures. */
 const WARM_CALLS = 5000
 /** Tolerated growth of a floor. That of resident memory comes from the allocator, as README.md explains. */
 const TOLERATED = {
@@ -21,12 +21,13 @@ function thirds(samples) {
 }
 
 /**
- * samples: [{ minutes, calls, rss, external, threads }]; threads is null where the system does not tell.
- * Returns { flat, reason, floors, grown, tolerated, slopeMbPerHour }, the middle ones by name of the value. flat is null
- * where the run was too short to tell, and `reason` says why; the floors are then those of the whole run.
+ * samples: [{ minutes, calls, rss, external, threads }]; threads is null if the system does not report it. Returns {
+ * flat, reason, floors, grown, tolerated, slopeMbPerHour }, the middle ones by name of the value. flat is null if the
+ * run was too short, and `reason` says why; the floors are then those of the whole run.
  *
- * Flat when no floor of the last third is above that of the first by more than is tolerated. The floor and not a fitted
- * line: resident memory swings by tens of megabytes as the allocator keeps and returns pages; a leak lifts the floor.
+ * The run is flat if no floor of the last third is above that of the first by more than the tolerance. The floor is
+ * used instead of a fitted line, because resident memory varies by tens of megabytes as the allocator keeps and returns
+ * pages, while a leak raises the floor.
  */
 export function verdict(samples) {
   const warm = samples.filter((s) => s.calls >= WARM_CALLS)

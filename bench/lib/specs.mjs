@@ -1,6 +1,6 @@
 /**
- * What is measured: models, peers, and the table of cells. To add a dtype of ours or a peer, add a line here (and a
- * runner under peers/ if it is a new library).
+ * Models, peers and the table of cells. To add one of our dtypes or a peer, add a line here (and a runner under peers/
+ * if it is a new library).
  */
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
@@ -19,13 +19,15 @@ const BERT = {
   position_embedding_type: 'absolute',
 }
 
-/** Mean pooling of random weights gives different texts a cosine of up to 0.99, so less than usual is a fault. */
+/**
+ * Mean pooling of random weights gives different texts a cosine of up to 0.99, so a lower cosine than this is a fault.
+ */
 const RANDOM_AGREEMENT = { bfloat16: 0.999, int8: 0.995 }
 
 /**
- * `cells` are bounded by what peers that pad need: transformers.js takes 4 GB for MiniLM at batch 256 already. `own`
- * names the cells of lib/own.mjs that the model runs by default; `threadsCell` is what one thread and all are compared
- * on.
+ * `cells` are limited by the memory of peers that pad: transformers.js takes 4 GB for MiniLM at batch 256. `own` names
+ * the cells of lib/own.mjs that the model runs by default; `threadsCell` is the cell in which one thread and all
+ * threads are compared.
  */
 export const MODELS = {
   minilm: {
@@ -93,8 +95,7 @@ export const MODELS = {
 }
 
 /**
- * What long texts are measured on: small enough that 4,000 tokens take about a second, with attention a third of the
- * work, as there.
+ * The model for long texts. It is small enough that 4,000 tokens take about a second; attention is a third of the work.
  */
 export const LONG = {
   name: 'long',
@@ -124,7 +125,7 @@ export const LONG = {
   pooling: 'lasttoken',
 }
 
-/** MiniLM's width in one layer: many vectors in little time, for what happens to them after the encoder. */
+/** One layer with the width of MiniLM: it makes many vectors in little time, for measuring what follows the encoder. */
 export const SHALLOW = {
   title: 'BERT shape of 1 layer of 384, random weights',
   tokenizer: 'bert',
@@ -135,8 +136,8 @@ export const SHALLOW = {
 }
 
 /**
- * Least cosine to the float32 reference for a peer to be ranked, by the precision of its arithmetic; a model's
- * `agreement` may ask more.
+ * The lowest cosine to the float32 reference with which a peer is ranked, by the precision of its arithmetic; a model's
+ * `agreement` may require more.
  */
 export const AGREEMENT = { float32: 0.9999, bfloat16: 0.99, int8: 0.95 }
 
@@ -259,6 +260,6 @@ export const PEERS = [
 export const modelCache = (name) => join(CACHE, 'models', name)
 export const cellName = ({ set, batch }) => `${set}/${batch}`
 
-/** The model of a bench that names none: MiniLM where its weights are, else its shape with generated ones. */
+/** The default model: MiniLM if its weights are present, else its shape with generated weights. */
 export const defaultModel = () =>
   existsSync(join(MODELS.minilm.source, 'model.safetensors')) ? 'minilm' : 'minilm-shape'

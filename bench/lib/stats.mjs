@@ -19,7 +19,7 @@ export function summary(values) {
 
 /**
  * Standard error of the median, from the median absolute deviation: 1.4826 makes it the deviation of a normal sample,
- * 1.2533 / sqrt(n) is the error of a median of n. One wild round moves neither.
+ * 1.2533 / sqrt(n) is the error of a median of n. A single outlier changes neither.
  */
 export function medianError(values) {
   const m = median(values)

@@ -1,4 +1,4 @@
-/** Draws a result as horizontal bars, one panel a cell: bar = median, whisker = slowest and fastest round. */
+/** Draws a result as horizontal bars, one panel for each cell: bar = median, whisker = slowest and fastest round. */
 
 const WIDTH = 860
 const LEFT = 200

@@ -1,4 +1,4 @@
-/** Numbers and tables as people read them. */
+/** Formats numbers and tables. */
 
 export const number = (value, digits = 0) =>
   value.toLocaleString('en-US', { minimumFractionDigits: digits, maximumFractionDigits: digits })

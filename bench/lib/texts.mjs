@@ -6,7 +6,7 @@
  *   query     64 texts of 10 tokens
  *   check     16 of the mixed ones from the shortest to the longest, whose vectors are compared
  *
- * Tokens include the special ones. Sentences are real English where ../shared/data is, else random ones of common
+ * Tokens include the special ones. Sentences are real English if ../shared/data exists, else random ones of common
  * words.
  */
 import { createHash } from 'node:crypto'
@@ -23,7 +23,7 @@ const UNIFORM = { texts: 256, tokens: 128 }
 const QUERY = { texts: 64, tokens: 10 }
 const CHECK = 16
 
-/** Sentences of plain ASCII, so that no tokenizer's handling of rare letters decides anything. */
+/** Sentences of plain ASCII, so that the tokenizers' treatment of rare letters has no influence. */
 function realSentences() {
   const stsb = join(SHARED, 'data', 'stsb', 'stsb-en-train.csv')
   const packages = ['en-fr-short.tsv', 'en-fr-long.tsv'].map((name) => join(SHARED, 'data', 'ddtp', name))
@@ -62,12 +62,13 @@ function mixedTargets(next) {
   const gauss = normal(next)
   const median = Math.log(MIXED.mean) - MIXED.deviation ** 2 / 2
   const draw = () => Math.round(Math.exp(median + MIXED.deviation * gauss()))
-  // Every 32nd of many draws in order: the whole distribution, long tail included, whatever the seed.
+  // Every 32nd of many sorted draws, so that for any seed the lengths cover the whole distribution, including the long
+  // tail.
   const draws = Array.from({ length: MIXED.texts * 32 }, draw)
     .sort((a, b) => a - b)
     .filter((_, i) => i % 32 === 16)
   const targets = draws.map((n) => Math.min(MIXED.most, Math.max(MIXED.least, n)))
-  // Dealt out so that every run of `deal` texts has the same spread of lengths, then shuffled within it.
+  // Distributed so that every group of `deal` texts has the same spread of lengths, then shuffled within the group.
   const hands = Array.from({ length: MIXED.texts / MIXED.deal }, () => [])
   targets.forEach((target, i) => hands[i % hands.length].push(target))
   return hands.flatMap((hand) => shuffle(hand, next))
@@ -124,8 +125,8 @@ export function prepareLongTexts(texts) {
 const digest = (content) => createHash('sha256').update(content).digest('hex')
 
 /**
- * model: as of prepareModel. Returns { path, sha256, source, seed, sets }. A tokenizer made on the spot gets generated
- * texts: its vocabulary does not hold the words of real ones.
+ * model: as of prepareModel. Returns { path, sha256, source, seed, sets }. A generated tokenizer gets generated texts,
+ * because its vocabulary does not have the words of real ones.
  */
 export async function prepareTexts({ layout, made }, seed) {
   const real = made ? null : realSentences()

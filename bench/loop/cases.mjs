@@ -1,6 +1,6 @@
 /**
- * What is measured while the event loop should stay free. Each case: title; model, the key of one that loop.mjs
- * prepares; setup() once, prepare() before each run (not measured), task() measured, finish() after each run.
+ * The cases that must not block the event loop. Each has title; model, the key of one that loop.mjs prepares; setup()
+ * once, prepare() before each run (not measured), task() measured, finish() after each run.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
@@ -12,7 +12,7 @@ const WIDTH = 384
 const DISPOSED = 'ERR_EMBEDCORE_DISPOSED'
 /** Calls run this long before a model is disposed or a worker ended. */
 const WARM_MS = 200
-/** What happens shortly after a call belongs to it: finalisers, memory that is given back. */
+/** Work shortly after a call counts too: finalisers, and memory that is freed. */
 export const TAIL_MS = 50
 const ENCODE_SECONDS = 1
 
@@ -25,7 +25,7 @@ function randomVectors(rows) {
 
 const load = ({ embedCore, directory, options }, extra) => embedCore.load(directory, { ...options, ...extra })
 
-/** Texts of the uniform set, again and again, until they have `tokens`. */
+/** Texts of the uniform set, repeated until they have `tokens`. */
 function textsOf({ texts, tokens }, most) {
   const out = []
   for (let sum = 0; sum < most; sum += tokens[(out.length - 1) % texts.length])
@@ -61,7 +61,7 @@ export const CASES = {
   tokens: {
     title: `token output, ${TOKENS.toLocaleString('en-US')} tokens x ${WIDTH}, int8`,
     model: 'minilm',
-    // int8: results come fastest, and so do the copies that could stop the loop.
+    // In int8 results arrive fastest, and so do the copies that could block the loop.
     setup: async (context) => ({
       model: await load(context, { dtype: 'int8' }),
       texts: textsOf(context.sets.uniform, TOKENS),

@@ -1,12 +1,12 @@
 /**
- * Many clients, each with one short query after another: how even are the waiting times, and how many calls are
- * overtaken by many later ones?
+ * Many clients, each with one short query after another: measures how even the waiting times are, and how many calls
+ * are overtaken by many later ones.
  */
 import { quantile } from '../lib/stats.mjs'
 
 /**
  * Returns { calls, p50, p99, max, ratio, overtaken }; times in milliseconds, ratio = p99 / p50, overtaken = share of
- * the calls that more than `clients` later ones outran.
+ * the calls that more than `clients` later ones overtook.
  */
 export async function runClients(model, queries, clients, seconds) {
   const times = []

@@ -1,18 +1,18 @@
 /**
- * How long the event loop of this thread stands still: a timer of one millisecond sets itself again at each tick, and
- * the delay is the time between two ticks less that millisecond.
+ * Measures how long the event loop of this thread is blocked. A timer of one millisecond sets itself again at each
+ * tick; the delay is the time between two ticks minus that millisecond.
  *
- * Not monitorEventLoopDelay: its histogram keeps no single delay, so it cannot tell for how long the thread had no core
- * during the longest one. The floor is what an idle loop shows, some tenths of a millisecond on a quiet machine, since
- * libuv counts timers in whole milliseconds; the control measures it.
+ * monitorEventLoopDelay is not used, because its histogram does not keep single delays and so cannot tell for how long
+ * the thread had no core during the longest one. An idle loop has a delay of some tenths of a millisecond on a quiet
+ * machine, because libuv counts timers in whole milliseconds; the control measures it.
  */
 import { closeSync, openSync, readSync } from 'node:fs'
 
 const TICK_MS = 1
 
 /**
- * Nanoseconds that the main thread has waited for a core so far (Linux; elsewhere null): what another process or a
- * worker took from the loop, while a callback that runs too long takes it from itself.
+ * Nanoseconds that the main thread has waited for a core so far (Linux; elsewhere null). This time was taken by another
+ * process or a worker; the rest of a delay is a callback that runs too long.
  */
 function openWaitClock() {
   try {
@@ -55,7 +55,7 @@ export class LoopMeter {
     return new Promise((resolve) => (this.#onTick = resolve)).then(() => (this.#onTick = null))
   }
 
-  /** Resolves after the first tick: what follows it is measured. */
+  /** Resolves after the first tick; the time after it is measured. */
   async start() {
     this.#last = performance.now()
     this.#lastWait = this.#clock.read()

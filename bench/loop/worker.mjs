@@ -1,4 +1,4 @@
-/** The worker thread of the case `terminate`: keeps calls under way until it is ended. */
+/** The worker thread of the case `terminate`: keeps calls running until it is terminated. */
 import { parentPort, workerData } from 'node:worker_threads'
 import { importPackage } from '../lib/package.mjs'
 

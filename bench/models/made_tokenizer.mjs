@@ -1,6 +1,6 @@
 /**
- * Makes a WordPiece tokenizer of the size and form of BERT's, for machines that have no real one: the same ids for the
- * special tokens, ASCII characters, the words of lib/words.mjs, and seeded words of syllables up to the full size.
+ * Generates a WordPiece tokenizer with the size and form of BERT's, for machines without a real one: the same ids for
+ * the special tokens, ASCII characters, the words of lib/words.mjs, and seeded words of syllables up to the full size.
  */
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -1,6 +1,7 @@
 /**
- * Makes a sentence-transformers directory of a known shape with random weights: speed depends on the shape alone, and
- * the shapes are those of models too large to keep. Weights are normal with the usual deviation of 0.02; norms near 1.
+ * Generates a sentence-transformers directory of a known shape with random weights. Speed depends only on the shape,
+ * and real weights of these models are too large to keep. Weights are normal with the usual deviation of 0.02; norms
+ * near 1.
  */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'

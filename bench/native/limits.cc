@@ -1,7 +1,6 @@
-// Arithmetic: enough independent sums to hide the latency of a fused multiply-add, each the product of other operands,
-// as in a tile of a matrix product. Operands are normal numbers, other ones for each instruction: ones or zeros would
-// switch fewer transistors than a matrix product does, and a processor that is short of power then runs faster than it
-// ever could at work.
+// Arithmetic: enough independent sums to hide the latency of a fused multiply-add, with different operands for each, as
+// in a tile of a matrix product. Operands are normal numbers and differ for each instruction. Ones or zeros would
+// switch fewer transistors than a matrix product, so a processor limited by power would run faster than in real work.
 #include "limits.h"
 
 #include <cmath>
@@ -17,8 +16,8 @@
 namespace embedcore::bench {
 namespace {
 
-// Hides a value from the optimiser, so that no operand is a known constant, no product is taken out of the loop and no
-// sum is dropped.
+// Hides a value from the optimiser, so that no operand is a known constant, no product is moved out of the loop and no
+// sum is removed.
 template <class V>
 inline void opaque(V& v) {
 #if defined(__AVX512F__)
@@ -38,14 +37,14 @@ constexpr int kSums = 16, kOperands = 4;  // 24 of 32 registers
 constexpr int kSums = 10, kOperands = 2;  // 14 of 16 registers
 #endif
 
-// S: vector of sums, V: vector of operands, step(sum, a, b): the instruction.
-// The indices are packs, not loops: only then does the compiler keep each sum in its own register from the start.
+// S: vector of sums, V: vector of operands, step(sum, a, b): the instruction. The indices are parameter packs and not
+// loops, because only then does the compiler keep each sum in a register from the start.
 template <class S, class V, class Step, size_t... i, size_t... j>
 inline void register_loop(int64_t rounds, const V* numbers, Step step, std::index_sequence<i...>,
                           std::index_sequence<j...>) {
   S sums[] = {((void)i, S{})...};
   V a[] = {numbers[j]...}, b[] = {numbers[kOperands + j]...};
-  (opaque(sums[i]), ...);  // else equal sums are computed once
+  (opaque(sums[i]), ...);  // otherwise equal sums are computed once
   for (int64_t round = 0; round < rounds; ++round) {
     (opaque(a[j]), ...);
     (step(sums[i], a[i % kOperands], b[i / kOperands % kOperands]), ...);
@@ -78,7 +77,7 @@ const V* operands(Make make) {
   return made.numbers;
 }
 
-// Lanes as the compiler's own vectors: a * b + c becomes one fused instruction on every processor that has one.
+// Uses vector extensions of the compiler: a * b + c becomes one fused instruction on every processor that has one.
 template <int bytes>
 void float32_loop(int64_t rounds) {
   typedef float Lanes __attribute__((vector_size(bytes)));
@@ -101,7 +100,7 @@ constexpr const char* kFloatName = "128-bit";
 #if defined(__AVX512BF16__)
 void bfloat16_loop(int64_t rounds) {
   const auto* numbers = operands<__m512i, uint16_t>([](float x) {
-    uint32_t bits;  // cut, not rounded: any numbers will do
+    uint32_t bits;  // cut instead of rounded, because any numbers will do
     std::memcpy(&bits, &x, 4);
     return static_cast<uint16_t>(bits >> 16);
   });
@@ -149,7 +148,7 @@ const Loop kInt8Loop{"int8", "avx_vnni", 2.0 * kSums * 32, [](int64_t rounds) {
 const Loop kInt8Loop{"int8", "none", 0, nullptr};
 #endif
 
-// In four places at once, whose reads the processor begins early, each by itself.
+// Reads in four places in parallel, each of which the processor prefetches.
 void read_bytes(const void* data, size_t bytes) {
   typedef uint64_t Lane __attribute__((vector_size(64)));
   const auto* lanes = static_cast<const Lane*>(data);

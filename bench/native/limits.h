@@ -1,6 +1,5 @@
-// Loops that show what the machine can do: arithmetic on registers alone, and reading. limits.cc is compiled for the
-// very machine
-// (-march=native), whatever the code around it is compiled for. Nothing here is part of the package.
+// Loops that measure the limits of the machine: arithmetic on registers only, and reading. limits.cc is compiled for
+// this machine (-march=native), independently of the other code. Nothing here is part of the package.
 #pragma once
 
 #include <cstddef>
@@ -16,7 +15,7 @@ struct Loop {
 };
 
 extern const Loop kFloat32Loop, kBfloat16Loop, kInt8Loop;
-extern const Loop kFloat32Loop256;  // in registers of 256 bits where the processor has wider ones, else null
+extern const Loop kFloat32Loop256;  // in registers of 256 bits if the processor has wider ones, else null
 
 // Reads `bytes` from an address that is a multiple of 64; a multiple of 256 bytes.
 void read_bytes(const void* data, size_t bytes);

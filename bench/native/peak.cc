@@ -1,13 +1,13 @@
-// What this machine can do at most: prints one line of JSON.
+// Measures the highest rates of this machine and prints one line of JSON.
 //
 //   peak THREADS         the best of several short runs: what the machine has been seen to do
 //   peak THREADS turn    one run of each precision: what it does right now, for a bench that takes it in turn with what
 //   it measures
 //
-// The loops are those of limits.cc, on all threads at once. Arithmetic goes by the threads' own processor time, so that
-// another process on the same core does not count; null = the processor has no such instruction. Bandwidth: every
-// thread reads its own 256 MiB, by the clock on the wall, since waiting for memory is what it measures. Compiled on the
-// spot; nothing here is part of the package.
+// The loops are those of limits.cc, on all threads at once. Arithmetic is timed by the processor time of the threads,
+// so that another process on the same core does not count; null = the processor has no such instruction. For the
+// bandwidth every thread reads its own 256 MiB, timed by the wall clock, because it measures waiting for memory.
+// Nothing here is part of the package.
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
@@ -69,12 +69,12 @@ double best_rate(int threads, int runs, clockid_t clock, const std::function<dou
 double read_bandwidth(int threads) {
   constexpr size_t kBytes = size_t{256} << 20;
   std::vector<std::vector<uint64_t>> buffers(threads);
-  std::vector<std::thread> fill;  // each thread touches its own pages first, so that they lie on its node
+  std::vector<std::thread> fill;  // each thread touches its own pages first, so that they are on its node
   for (int t = 0; t < threads; ++t) fill.emplace_back([&, t] { buffers[t].assign(kBytes / 8, 1); });
   for (auto& thread : fill) thread.join();
   return best_rate(threads, kRuns, CLOCK_MONOTONIC, [&](int t) {
     const auto address = (reinterpret_cast<uintptr_t>(buffers[t].data()) + 63) & ~uintptr_t{63};
-    constexpr size_t kRead = kBytes - 256;  // the alignment above may cost a line
+    constexpr size_t kRead = kBytes - 256;  // the alignment above may use up a line
     read_bytes(reinterpret_cast<const void*>(address), kRead);
     return double(kRead);
   });

@@ -1,9 +1,9 @@
 /** Keeps a model busy with long calls while something else is measured in the same process. */
 
 /**
- * run(texts): a call. long: { texts, tokens } of one long call. lanes: so many are under way at any time; `task` starts
- * when each has made its first. Returns what the task gives, and the tokens a second of the long calls, from their
- * start to their end.
+ * run(texts): a call. long: { texts, tokens } of one long call. lanes: the number of long calls that run at any time;
+ * `task` starts when each lane has finished its first. Returns the result of the task, and the tokens per second of the
+ * long calls from their start to their end.
  */
 export async function whileBusy(run, long, lanes, task) {
   let stop = false

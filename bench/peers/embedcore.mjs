@@ -1,4 +1,4 @@
-/** embedcore itself, as a user calls it: strings in, vectors out, from the built package. */
+/** embedcore, called as by a user: from strings to vectors, with the built package. */
 import { importPackage } from '../lib/package.mjs'
 import { serve } from './protocol.mjs'
 

@@ -1,6 +1,6 @@
 /**
- * node-llama-cpp's embedding context. It evaluates one text at a time; its vectors are normalised here, as its users
- * do.
+ * node-llama-cpp's embedding context. It evaluates one text at a time; its vectors are normalised here, as users of the
+ * library have to do.
  */
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'

@@ -1,7 +1,7 @@
 /**
- * A bare onnxruntime-node session on the fused graph, texts sorted by length before they are cut into batches: what a
- * careful user gets. Tokenising and sorting are done beforehand and not timed; padding, the run, pooling and
- * normalising are.
+ * A bare onnxruntime-node session on the fused graph, with texts sorted by length before they are cut into batches, as
+ * a careful user would do. Tokenising and sorting are done before and not timed; padding, the run, pooling and
+ * normalising are timed.
  */
 import { basename, dirname, join } from 'node:path'
 import { createRequire } from 'node:module'

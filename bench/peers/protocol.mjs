@@ -45,7 +45,7 @@ function peakRss() {
   return Number(/^VmHWM:\s*(\d+) kB/m.exec(readFileSync('/proc/self/status', 'utf8'))[1]) * 1024
 }
 
-/** Batches of `size` texts in the given order: what a caller who does nothing special does. */
+/** Batches of `size` texts in the given order, as a simple caller makes them. */
 function plainItems(texts, size) {
   const items = []
   for (let at = 0; at < texts.length; at += size) {
@@ -88,7 +88,7 @@ class Child {
     return { vectors: rows, tokenCounts: (await this.#runner.tokenCounts?.(texts)) ?? null }
   }
 
-  /** Batches of a cell in a seeded order; a round goes on where the last one ended, so that all are met. */
+  /** Batches of a cell in a seeded order; a round continues where the last one ended, so that all are used. */
   #cell(set, batch) {
     const key = `${set}/${batch}`
     if (!this.#cells.has(key)) {
@@ -98,7 +98,7 @@ class Child {
         texts: order.length,
         tokens: order.reduce((sum, i) => sum + tokens[i], 0),
       }))
-      // A runner that sorts by length has batches that differ: where they are few, only a whole pass is a fair sample.
+      // The batches of a runner that sorts by length differ; if they are few, only a whole pass is a fair sample.
       const sizes = items.map((item) => item.tokens)
       const unit =
         this.#runner.items && items.length <= 16 && Math.max(...sizes) > 1.5 * Math.min(...sizes) ? items.length : 1
@@ -120,8 +120,8 @@ class Child {
     let texts = 0
     let elapsed
     delay.enable()
-    // Delays are counted from one tick to the next: one before the work and one after it, or a loop that stands still
-    // shows none.
+    // Delays are counted from one tick to the next: there must be one before the work and one after it, or a blocked
+    // loop shows none.
     await sleep(5)
     const start = performance.now()
     do {
@@ -153,7 +153,7 @@ class Child {
     return { samples }
   }
 
-  /** The same while long calls keep all threads busy. */
+  /** Latency while long calls keep all threads busy. */
   async load_latency({ seconds, lanes, batch }) {
     const { texts, tokens } = this.#sets.mixed
     const long = { texts: texts.slice(0, batch), tokens: tokens.slice(0, batch).reduce((a, b) => a + b, 0) }

@@ -121,7 +121,7 @@ def main():
                 if command["cmd"] not in ("load", "vectors", "warm", "round", "latency", "stats"):
                     raise ValueError(f"unknown command {command['cmd']}")
                 message = {"ok": getattr(child, command["cmd"])(command)}
-            except Exception as error:  # the parent reports it and goes on without this peer
+            except Exception as error:  # the parent reports it and continues without this peer
                 message = {"error": f"{type(error).__name__}: {error}"}
             answers.write(json.dumps(message) + "\n")
             answers.flush()

@@ -1,5 +1,5 @@
-// One word, two meanings: the vector of 苹果 ("apple") depends on its sentence. Token vectors of a Chinese BERT tell the
-// fruit from the company; a static vector could not.
+// One word, two meanings: the vector of 苹果 ("apple") depends on its sentence. The token vectors of a Chinese BERT
+// distinguish the fruit from the company; a static vector cannot.
 //
 //   node examples/polysemy/polysemy.mjs [MODEL]      a directory or hub id; default ../shared/models/bge-small-zh-v1.5,
 //   else BAAI/bge-small-zh-v1.5
@@ -21,7 +21,7 @@ const tokens = await model.encode(
   { output: 'token' },
 )
 
-/** Mean of the vectors of the tokens that lie inside the word, found by their offsets. */
+/** Mean of the vectors of the tokens inside the word, found by their offsets. */
 function wordVector(i) {
   const text = tokens.text(i)
   const start = USES[i][1].indexOf(WORD)

@@ -53,7 +53,7 @@ static_assert(in_order() && std::size(kKinds) == static_cast<size_t>(DType::kBoo
 
 const Kind& kind_of(DType dtype) { return kKinds[static_cast<size_t>(dtype)]; }
 
-// A float of one byte: sign, exponent, mantissa. Each kind names its own NaN.
+// A float of one byte: sign, exponent, mantissa. The encoding of NaN differs between the kinds.
 float small_float(uint8_t bits, int mantissa_bits, int bias) {
   const int mantissa = bits & ((1 << mantissa_bits) - 1);
   const int exponent = (bits & 0x7f) >> mantissa_bits;
@@ -131,7 +131,7 @@ uint16_t f32_to_f16(float value) {
     rest = mantissa & ((uint32_t{1} << shift) - 1);
     middle = uint32_t{1} << (shift - 1);
   }
-  // The carry of rounding up runs into the exponent, which is right: 65520 becomes infinity.
+  // A carry of rounding up goes into the exponent, as it should: 65520 becomes infinity.
   if (rest > middle || (rest == middle && middle != 0 && (half & 1))) ++half;
   return static_cast<uint16_t>(sign | half);
 }

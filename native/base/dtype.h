@@ -1,4 +1,4 @@
-// Element types of tensors as safetensors knows them, and conversions of scalars and of runs of them to float32.
+// Element types of safetensors, and conversions of scalars and of arrays to float32.
 #pragma once
 
 #include <bit>
@@ -17,7 +17,7 @@ enum class DType : int32_t {
   kF16,
   kBF16,
   kF8E4M3,      // no infinity; 0x7f and 0xff are NaN
-  kF8E5M2,      // as float16 cut short
+  kF8E5M2,      // the upper half of a float16
   kF8E8M0,      // a power of two, for scales
   kF8E4M3Fnuz,  // no infinity, no negative zero; 0x80 is NaN
   kF8E5M2Fnuz,
@@ -40,19 +40,19 @@ enum class DType : int32_t {
 size_t dtype_bits(DType dtype);
 // Bytes of one element; 0 for the kinds packed below a byte (kF4, kF6*).
 size_t dtype_size(DType dtype);
-// "float32", "bfloat16", "int8": as sentences and the public face say it.
+// "float32", "bfloat16", "int8": the name in messages and in the public API.
 const char* dtype_name(DType dtype);
-// "F32", "BF16", "I8": as safetensors writes it.
+// "F32", "BF16", "I8": the name in safetensors files.
 const char* safetensors_name(DType dtype);
 std::optional<DType> dtype_from_safetensors(std::string_view name);
 
-// to_float32 takes it: every float kind of whole bytes.
+// Whether to_float32 accepts it: every float kind of whole bytes.
 bool is_float_kind(DType dtype);
 
 inline float bf16_to_f32(uint16_t bits) { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
 // Rounds to nearest, ties to even; a NaN stays a NaN (made quiet).
 uint16_t f32_to_bf16(float value);
-// Exact: subnormals, infinities and NaN payloads included (a signalling NaN is made quiet).
+// Exact, including subnormals, infinities and NaN payloads (a signalling NaN is made quiet).
 float f16_to_f32(uint16_t bits);
 // Rounds to nearest, ties to even; beyond 65504 rounds to infinity, below 2^-24 to a subnormal or zero.
 uint16_t f32_to_f16(float value);

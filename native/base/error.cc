@@ -12,8 +12,8 @@ namespace {
 
 constexpr size_t kMaxMessage = 4096;
 
-// Control characters and ill-formed bytes as \x0a, a backslash before the characters of `escaped`, cut at a character's
-// end.
+// Writes control characters and ill-formed bytes as \x0a and puts a backslash before the characters of `escaped`; cuts
+// at the end of a character.
 std::string printable(std::string_view text, size_t limit, std::string_view escaped) {
   std::string out;
   size_t i = 0;
@@ -60,7 +60,7 @@ void fail(Code code, const char* format, ...) {
   }
   va_end(again);
   if (message.size() > kMaxMessage) {
-    // The middle goes, where the value that is too long stands; what the sentence says of it stays.
+    // The middle is cut, because the value that is too long is there; the rest of the sentence stays.
     size_t tail = message.size() - kMaxMessage / 2;
     while (tail < message.size() && (static_cast<unsigned char>(message[tail]) & 0xc0) == 0x80) ++tail;
     throw Error(code, printable(message, kMaxMessage / 2, "") +
@@ -73,8 +73,10 @@ std::string quote(std::string_view text, size_t limit) { return "\"" + printable
 
 namespace {
 
-// Made while the addon is loaded, for when there is no memory for an error.
-const std::shared_ptr<const Error> kNoMemory = std::make_shared<const Error>(Code::kOutOfMemory, "out of memory");
+// Created while the library is loaded, for use when there is no memory for an error. Never destroyed: threads may fail
+// while the process ends.
+const auto& kNoMemory =
+    *new std::shared_ptr<const Error>(std::make_shared<const Error>(Code::kOutOfMemory, "out of memory"));
 
 }  // namespace
 

@@ -50,15 +50,15 @@ class Error : public std::runtime_error {
   Code code;
 };
 
-// Throws Error with the formatted sentence. Whatever a file or a caller put into the values, the sentence is one line
-// of printable UTF-8 of a few KB at most; values that can be long or odd read better through quote().
+// Throws Error with the formatted sentence. The sentence is always one line of printable UTF-8 of a few KB at most,
+// whatever the values contain. Values that can be long or contain unusual characters should go through quote().
 [[noreturn, gnu::format(printf, 2, 3)]] void fail(Code code, const char* format, ...);
 
-// Text from outside made fit for a sentence: in double quotes, control characters and bytes that are not UTF-8 escaped,
-// cut to about `limit` bytes at a character's end.
+// Text from outside, formatted for a sentence: in double quotes, with control characters and bytes that are not UTF-8
+// escaped, cut to about `limit` bytes at the end of a character.
 std::string quote(std::string_view text, size_t limit = 80);
 
-// An Error to hand on to another thread, also where there is no memory for one.
+// An Error that can be passed to another thread; works also when there is no memory for one.
 std::shared_ptr<const Error> shared_error(Code code, const char* message) noexcept;
 // The exception that is being handled.
 std::shared_ptr<const Error> current_error() noexcept;

@@ -108,11 +108,11 @@ std::string Json::get_string(std::string_view key, const std::string& fallback) 
 std::string Json::path() const {
   std::string trail;
   const Container* container = home_;
-  // Only errors ask for a path, so it is searched for instead of being kept with every value.
+  // Only errors need a path, so it is searched for instead of being stored with every value.
   auto step = [&](auto&& is_wanted) {
     for (const auto& [name, value] : container->members)
       if (is_wanted(value)) {
-        // A member of an array is written [3], and needs no dot before it.
+        // An element of an array is written [3], without a dot before it.
         trail = name + (trail.empty() || trail.front() == '[' ? "" : ".") + trail;
         return;
       }

@@ -1,4 +1,4 @@
-// An immutable JSON document. The parser is strict RFC 8259 with one liberty, the tokens NaN, Infinity and -Infinity
+// An immutable JSON document. The parser is strict RFC 8259 with one extension, the tokens NaN, Infinity and -Infinity
 // that Python writes, and four limits: 64 levels of nesting, 4 Mi values, no duplicate keys (unless the caller lets the
 // last one count), and text that is UTF-8 (a lone surrogate escape is refused). Parse errors are Code::kInvalidFile
 // "<where>: line L column C: ..."; accessors of a value of the wrong type throw Code::kInvalidConfig with the path of
@@ -20,13 +20,13 @@ class Json {
   using Array = std::vector<Json>;
   using Object = std::vector<std::pair<std::string, Json>>;  // in the order of the file
 
-  // A key that one object has twice: refused, or as in Python's json the last one counts.
+  // A key that occurs twice in one object: either it is refused, or the last one counts as in Python's json.
   enum class Duplicates { kRefused, kLastCounts };
 
   // `where` names the text in errors, usually the file's path.
   static Json parse(std::string_view text, const std::string& where, Duplicates duplicates = Duplicates::kRefused);
 
-  // A value knows the container that holds it, so that it can tell its path; hence no copies.
+  // A value has a pointer to its container, from which its path is found; therefore values cannot be copied.
   Json(Json&&) noexcept;
   Json& operator=(Json&&) noexcept;
   ~Json();
@@ -34,7 +34,7 @@ class Json {
   bool is_null() const { return std::holds_alternative<std::monostate>(value_); }
   bool is_bool() const { return std::holds_alternative<bool>(value_); }
   bool is_number() const { return std::holds_alternative<Number>(value_); }
-  // Written without fraction or exponent, and within int64.
+  // A number without fraction or exponent that fits int64.
   bool is_integer() const;
   bool is_string() const { return std::holds_alternative<std::string>(value_); }
   bool is_array() const;
@@ -48,19 +48,19 @@ class Json {
   const Array& as_array() const;
   const Object& as_object() const;
 
-  // The member of an object; null where it is absent or this is no object.
+  // The member of an object; null if it is absent or this is not an object.
   const Json* find(std::string_view key) const;
 
-  // The member of an object, or `fallback` where it is absent or null. A member of another type, or a value that is no
+  // The member of an object, or `fallback` if it is absent or null. A member of another type, or a value that is not an
   // object, throws kInvalidConfig: config.json: "hidden_size" must be an integer, got "abc".
   bool get_bool(std::string_view key, bool fallback) const;
   int64_t get_int(std::string_view key, int64_t fallback) const;
   double get_double(std::string_view key, double fallback) const;
   std::string get_string(std::string_view key, const std::string& fallback) const;
 
-  // Where the value stands: config.json: "rope_scaling.factor". Of the whole document: config.json.
+  // The place of the value: config.json: "rope_scaling.factor". For the whole document: config.json.
   std::string path() const;
-  // The value in few words: "abc", 3.5, null, an array of 2, an object.
+  // A short description of the value: "abc", 3.5, null, an array of 2, an object.
   std::string describe() const;
 
  private:
@@ -79,7 +79,7 @@ class Json {
 
   std::variant<std::monostate, bool, Number, std::string, std::unique_ptr<Container>> value_;
   const Container* home_ = nullptr;
-  std::unique_ptr<Container> root_;  // of the outermost value: an empty home that keeps `where`
+  std::unique_ptr<Container> root_;  // of the outermost value: an empty container that keeps `where`
 };
 
 }  // namespace embedcore

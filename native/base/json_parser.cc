@@ -197,7 +197,7 @@ Json::Number JsonParser::number() {
   if (std::from_chars(first, last, number.value).ec != std::errc())
     refuse(start, "the number " + quote(text_.substr(start, at_ - start), 40) + " does not fit a double");
   if (literal) {
-    // Larger integers stay doubles, as nothing that reads them as integers could hold them.
+    // Larger integers stay doubles, because no reader of integers could hold them.
     number.literal = number.whole = std::from_chars(first, last, number.integer).ec == std::errc();
   } else if (std::trunc(number.value) == number.value && std::fabs(number.value) <= 0x1p53) {
     number.whole = true;

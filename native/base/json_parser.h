@@ -6,11 +6,12 @@
 
 namespace embedcore {
 
-// What an array or an object holds. Lives on the heap so that its address stays when the Json that owns it moves.
+// The contents of an array or an object. It is on the heap, so that its address stays the same when the Json that owns
+// it moves.
 struct Json::Container {
   const Container* parent = nullptr;
   bool is_object = false;
-  std::string where;             // of the document's outermost home only
+  std::string where;             // only for the document's outermost container
   Array items;                   // of an array
   Object members;                // of an object
   std::vector<uint32_t> by_key;  // members sorted by key; kept where there are more than kLinearKeys

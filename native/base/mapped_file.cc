@@ -26,7 +26,7 @@ struct Cache {
   std::map<Identity, std::weak_ptr<const MappedFile>> files;
 };
 
-// Never destroyed: engine threads may let go of a model while the process ends.
+// Never destroyed, because engine threads may release a model while the process ends.
 Cache& cache() {
   static Cache* const instance = new Cache;
   return *instance;
@@ -84,8 +84,8 @@ std::shared_ptr<const MappedFile> MappedFile::open(const std::string& path) {
   if (path.find('\0') != std::string::npos)
     fail(Code::kInvalidFile, "the path %s holds a zero byte", quote(path, 400).c_str());
   struct stat status;
-  // Looked at before it is opened, since opening a device can do things; and again after, since it may have been
-  // exchanged.
+  // Checked before it is opened, because opening a device can have effects; and again after, because it may have been
+  // replaced.
   if (::stat(path.c_str(), &status) != 0) fail_errno(path, "open", errno);
   require_regular(path, status);
   Descriptor descriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
@@ -102,10 +102,10 @@ std::shared_ptr<const MappedFile> MappedFile::open(const std::string& path) {
     Cache& from = cache();
     std::lock_guard guard(from.mutex);
     const auto entry = from.files.find(identity);
-    // Another thread may have mapped the file anew since the last owner let go.
+    // Another thread may have mapped the file again since the last owner released it.
     if (entry != from.files.end() && entry->second.expired()) from.files.erase(entry);
   };
-  // Before the lock, so that it ends after the lock where the file is mapped already or cannot be.
+  // Declared before the lock, so that it is destroyed after the lock if the file is already mapped or cannot be mapped.
   std::shared_ptr<MappedFile> file(new MappedFile, forget);
 
   Cache& shared = cache();

@@ -1,7 +1,7 @@
-// Tensors in safetensors files, read where they lie in the mapping. Every claim of a header (offsets, shapes, dtypes)
+// Tensors in safetensors files, read in place from the mapping. Every statement of a header (offsets, shapes, dtypes)
 // is checked against the file before a view is made, so a TensorView can be read without further checks. Errors name
-// file, tensor and value: kNotFound for absent files, kMissingTensor for a tensor that an index lists and its shard
-// lacks, else kInvalidFile.
+// file, tensor and value: kNotFound for absent files, kMissingTensor for a tensor that the index lists but its shard
+// does not have, otherwise kInvalidFile.
 #pragma once
 
 #include <cstddef>
@@ -23,7 +23,7 @@ struct TensorView {
   std::string name;
   DType dtype = DType::kF32;
   std::vector<int64_t> shape;
-  const std::byte* data = nullptr;  // not always aligned; never to be written
+  const std::byte* data = nullptr;  // not always aligned; read only
   size_t bytes = 0;
 
   int64_t elements() const;  // 1 for a scalar, whose shape is empty
@@ -54,7 +54,7 @@ class SafeTensors {
   std::unordered_map<std::string_view, size_t> by_name_;
 };
 
-// model.safetensors.index.json: the shard of each tensor. Shard names are plain names of files beside the index.
+// model.safetensors.index.json: the shard of each tensor. Shard names are plain names of files in the same directory.
 std::map<std::string, std::string> parse_shard_index(std::string_view text, const std::string& where);
 
 // The weights of a model's directory: model.safetensors, or the shards that model.safetensors.index.json lists.
@@ -64,10 +64,10 @@ class WeightFiles {
 
   const TensorView* find(std::string_view name) const;
   const std::vector<TensorView>& all() const { return tensors_; }
-  // The same tensors in mappings of their own (MappedFile::map_again).
+  // The same tensors in separate mappings (MappedFile::map_again).
   std::shared_ptr<const WeightFiles> map_again() const;
 
-  // Every file still has its bytes (base/mapped_file.h).
+  // Whether every file still has its bytes (base/mapped_file.h).
   bool intact() const;
   void release_pages() const;
 
@@ -76,8 +76,8 @@ class WeightFiles {
   void add(const TensorView& tensor, const SafeTensors& holder);
 
   std::vector<std::shared_ptr<const SafeTensors>> files_;
-  std::vector<std::shared_ptr<const MappedFile>> mappings_;  // one a file
-  std::vector<size_t> file_of_;                              // one a tensor
+  std::vector<std::shared_ptr<const MappedFile>> mappings_;  // one for each file
+  std::vector<size_t> file_of_;                              // one for each tensor
   std::vector<TensorView> tensors_;
   std::unordered_map<std::string_view, size_t> by_name_;
 };

@@ -1,7 +1,7 @@
 // Lets idle workers help a busy one with the tasks of a single operation.
 //
-// A leader calls run(); workers with nothing better to do call help() in a loop. Who runs a task never matters to its
-// result, so a helper may come late, leave early or never come: the leader does what is left.
+// A leader calls run(); workers without other work call help() in a loop. The result of a task does not depend on the
+// thread that runs it, so a helper may come late, leave early or never come: the leader does the rest.
 #pragma once
 
 #include <atomic>
@@ -19,7 +19,7 @@ class Team {
   // Takes part in the open run, if there is one; returns whether a task was done.
   bool help();
 
-  // A leader that expects helpers says so around its work; helpers stay while it is set.
+  // Set by a leader that expects helpers, for the time of its work; helpers stay while it is set.
   std::atomic<bool> wants_help{false};
   std::atomic<int> helpers{0};
 

@@ -1,4 +1,4 @@
-// WeightFiles: which files of a model's directory hold its weights. Declared in safetensors.h.
+// WeightFiles (declared in safetensors.h): finds the files of a model's directory that hold its weights.
 #include <sys/stat.h>
 
 #include <cerrno>
@@ -16,7 +16,7 @@ namespace {
 constexpr const char* kSingle = "model.safetensors";
 constexpr const char* kIndex = "model.safetensors.index.json";
 
-// Weights in formats that need other programs; the first that is there is named in the advice.
+// Weights in formats that other programs read; the first that exists is named in the advice.
 constexpr const char* kForeign[] = {"pytorch_model.bin", "pytorch_model.bin.index.json",
                                     "tf_model.h5",       "flax_model.msgpack",
                                     "model.onnx",        "onnx/model.onnx"};
@@ -25,7 +25,8 @@ std::string beside(const std::string& directory, const std::string& name) {
   return directory.ends_with('/') ? directory + name : directory + "/" + name;
 }
 
-// Present in any form: a dangling link or a directory of that name is an error to tell, not a reason to look elsewhere.
+// Whether the name exists in any form: a dangling link or a directory of that name is an error, not a reason to look
+// elsewhere.
 bool is_there(const std::string& path) {
   struct stat status;
   return ::lstat(path.c_str(), &status) == 0;
@@ -119,7 +120,7 @@ std::shared_ptr<const WeightFiles> WeightFiles::open(const std::string& director
     fail_without_weights(directory);
   }
   for (const auto& file : result->files_) result->mappings_.push_back(file->mapping());
-  // Made last: the keys are views of the names, which must not move any more.
+  // Built last, because the keys are views of the names, which must not move any more.
   for (size_t i = 0; i < result->tensors_.size(); ++i) result->by_name_.emplace(result->tensors_[i].name, i);
   return result;
 }

@@ -18,7 +18,7 @@ struct WeightChunk {
   explicit WeightChunk(size_t size)
       : bytes(size), data(static_cast<std::byte*>(::operator new (size, std::align_val_t{kPage}, std::nothrow))) {
 #if defined(__linux__)
-    if (data) madvise(data, bytes, MADV_HUGEPAGE);  // where this is refused the weights are only a little slower
+    if (data) madvise(data, bytes, MADV_HUGEPAGE);  // if this is refused, the weights are only a little slower
 #endif
   }
   ~WeightChunk() { ::operator delete (data, std::align_val_t{kPage}); }

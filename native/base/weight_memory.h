@@ -1,6 +1,6 @@
-// Memory for packed weights. The matrices of a model share chunks of 2 MB pages where the system has them: a small
-// model's weights are read from end to end for every batch, and with 4 KB pages a tenth of that time goes into address
-// translation.
+// Memory for packed weights. The matrices of a model share chunks of 2 MB pages if the system provides them. A small
+// model's weights are read from end to end for every batch, and with 4 KB pages address translation takes a tenth of
+// that time.
 #pragma once
 
 #include <cstddef>
@@ -14,8 +14,8 @@ struct WeightChunk;
 // Owns its part of a chunk; the chunk is freed with its last part.
 class WeightMemory {
  public:
-  // All out of line: what the sources of an instruction set include may leave no code behind that others could be
-  // linked to.
+  // All functions are out of line: a header that the sources of an instruction set include must not define code that
+  // other sources could be linked to.
   WeightMemory() noexcept;
   ~WeightMemory();
   WeightMemory(WeightMemory&&) noexcept;
@@ -28,8 +28,8 @@ class WeightMemory {
   std::byte* data_ = nullptr;
 };
 
-// Where the weights of one model are placed. Models never share a chunk, so that a small one cannot keep the memory of
-// a large one. Parts may outlive the arena. Safe from any thread.
+// Allocates the weights of one model. Models never share a chunk, so a small one cannot keep the memory of a large one
+// alive. Parts may outlive the arena. Safe from any thread.
 class WeightArena {
  public:
   // 64-byte aligned; data() is null when no memory is left.

@@ -1,4 +1,4 @@
-// The addon's exports: RawAddon of src/binding.ts.
+// The addon's exports: RawAddon of src/core/binding.ts.
 #include <dlfcn.h>
 #include <napi.h>
 

@@ -1,4 +1,4 @@
-// Which backend a load or a comparison uses.
+// Selects the backend of a load or a comparison.
 #pragma once
 
 #include <string>
@@ -7,8 +7,9 @@
 
 namespace embedcore {
 
-// The best of the CPU, or the one that EMBEDCORE_CPU_ISA names: an instruction set, "reference", or "reference-device".
-// Reads the environment variable, so only on JavaScript's thread. Throws Error where the name is unknown or cannot run.
+// The best one for the CPU, or the one that EMBEDCORE_CPU_ISA names: an instruction set, "reference", or
+// "reference-device". Reads the environment variable, so it is called only on JavaScript's thread. Throws Error if the
+// name is unknown or cannot run.
 const Backend& chosen_backend();
 // The one that has the name which chosen_backend() gave earlier. Throws Error where there is none.
 const Backend& named_backend(const std::string& name);

@@ -13,7 +13,7 @@ Napi::Function CallHandle::define(Napi::Env env) {
 CallHandle::~CallHandle() {
   if (environment_) environment_->calls.erase(this);
   if (model_) model_->calls.erase(this);
-  // Pieces under way hold this object, so none is; the memory of the rows goes with it all the same.
+  // Queued pieces hold this object, so none is left; the memory of the rows is released with it.
   if (call_) call_->fail(shared_error(Code::kAborted, "the call was dropped"));
 }
 
@@ -80,10 +80,10 @@ void CallHandle::submit(const Napi::CallbackInfo& info) {
                       static_cast<long long>(piece->first_row), static_cast<long long>(piece->first_row + rows),
                       static_cast<long long>(call_->rows()));
 
-    // Held until the piece is done, and with it the memory of the rows.
+    // Held until the piece is done, together with the memory of the rows.
     const auto open = environment_->begin_call(env, info[2].As<Napi::Function>(), info.This().As<Napi::Object>());
     piece->done = [open](std::shared_ptr<const Error> error) { open->settle(std::move(error)); };
-    // Refusals come back the same way as failures: through the callback, once.
+    // Refusals are reported in the same way as failures: once, through the callback.
     try {
       const auto engine = engine_.lock();
       if (!engine) embedcore::fail(Code::kDisposed, "the model was disposed");

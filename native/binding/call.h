@@ -1,4 +1,4 @@
-// The RawCall of src/binding.ts: one encode call.
+// The RawCall of src/core/binding.ts: one encode call.
 #pragma once
 
 #include <napi.h>
@@ -19,11 +19,11 @@ class CallHandle : public Napi::ObjectWrap<CallHandle> {
   // out: Float32Array [rows, plan.dimension]
   void open(Environment& environment, ModelHandle& model, std::shared_ptr<Engine> engine,
             std::shared_ptr<const EncodePlan> plan, Napi::Float32Array out);
-  // Fails the call; nothing is written to its memory any more.
+  // Fails the call; after this nothing is written to its memory.
   void fail(const std::shared_ptr<const Error>& error) noexcept;
-  // The environment is going: fail, and never look at it again.
+  // The environment is being destroyed: fail the call, and do not use the environment any more.
   void detach(const std::shared_ptr<const Error>& error) noexcept;
-  // The model was disposed or is gone: its engine is let go.
+  // The model was disposed or collected: its engine is released.
   void leave_model(const std::shared_ptr<const Error>& error) noexcept;
 
  private:

@@ -1,5 +1,5 @@
-// JavaScript values of src/binding.ts to C++ and back. The TypeScript side has validated what users give; here a wrong
-// type is a fault of ours and ends in ERR_EMBEDCORE_INTERNAL, never in undefined behaviour.
+// JavaScript values of src/core/binding.ts to C++ and back. The TypeScript side has validated the user's values; a
+// wrong type here is an internal error and gives ERR_EMBEDCORE_INTERNAL, never undefined behaviour.
 #pragma once
 
 #include <napi.h>
@@ -23,10 +23,10 @@ Similarity to_similarity(const std::string& name);
 Precision to_precision(const std::string& name);
 const char* mask_name(Mask mask);
 
-// The RawTask of src/binding.ts.
+// The RawTask of src/core/binding.ts.
 Napi::Object to_task(Napi::Env env, std::function<void()> abort);
 
-// The view's data; null allowed where `optional`, then empty.
+// The data of the view. With `optional`, null is allowed and gives empty data.
 std::vector<int32_t> to_ints(Napi::Value value, const char* what, bool optional);
 
 }  // namespace embedcore

@@ -12,12 +12,12 @@ namespace {
 
 void arrive(napi_env env, napi_value, void*, void* data) {
   const std::unique_ptr<Settlement> settlement(static_cast<Settlement*>(data));
-  if (!env) return;  // the environment is going away
+  if (!env) return;  // the environment is being destroyed
   Napi::HandleScope handles(env);
   try {
     Environment::of(env).finish_call(Napi::Env(env), *settlement);
   } catch (const Napi::Error& error) {
-    // A callback threw: that is the program's uncaught exception, not ours to swallow.
+    // A callback threw: this is an uncaught exception of the program and must not be swallowed.
     napi_fatal_exception(env, error.Value());
   } catch (...) {
     napi_fatal_exception(env, to_napi(env, *current_error()).Value());
@@ -57,11 +57,11 @@ void ReturnPath::close() {
 }
 
 OpenCall::~OpenCall() {
-  if (settlement_) settle(shared_error(Code::kInternal, "the call was dropped"));
+  if (!settled_) settle(shared_error(Code::kInternal, "the call was dropped"));
 }
 
 void OpenCall::settle(std::shared_ptr<const Error> error, MakeResult result) noexcept {
-  if (!settlement_) return;
+  if (settled_.exchange(true)) return;
   settlement_->error = std::move(error);
   settlement_->result = std::move(result);
   path_->post(std::move(settlement_));
@@ -79,8 +79,8 @@ Environment::~Environment() {
   clean_up(this);
 }
 
-// Before the environment's memory goes: no thread may still read or write it, or call into it. Running calls end at
-// their next layer, loads at their next tensor, comparisons at their next slice.
+// Runs before the environment's memory is freed, so that no thread can still use it. Running calls end at their next
+// layer, loads at their next tensor, comparisons at their next slice.
 void Environment::clean_up(void* data) {
   auto* self = static_cast<Environment*>(data);
   if (self->closed_) return;
@@ -118,21 +118,18 @@ void Environment::finish_call(Napi::Env env, const Settlement& settlement) {
   if (pending_.empty()) path_->hold(env, false);
   join_ended_loads();
   const Napi::Function done = pending.done.Value();
-  std::shared_ptr<const Error> error = settlement.error;
-  Napi::Value result = env.Undefined();
-  if (!error && settlement.result) {
-    try {
+  Napi::Value error = env.Null(), result = env.Undefined();
+  try {
+    if (settlement.error)
+      error = to_napi(env, *settlement.error).Value();
+    else if (settlement.result)
       result = settlement.result(env, pending);
-    } catch (const Napi::Error&) {
-      throw;
-    } catch (...) {
-      error = current_error();
-    }
+  } catch (const Napi::Error& thrown) {
+    error = thrown.Value();
+  } catch (...) {
+    error = to_napi(env, *current_error()).Value();
   }
-  if (error)
-    done.MakeCallback(env.Global(), {to_napi(env, *error).Value()});
-  else
-    done.MakeCallback(env.Global(), {env.Null(), result});
+  done.MakeCallback(env.Global(), {error, result});
 }
 
 void Environment::join_ended_loads() {
@@ -146,9 +143,9 @@ void Environment::join_ended_loads() {
   }
 }
 
-std::shared_ptr<std::atomic<bool>> Environment::start_load(std::shared_ptr<OpenCall> call,
-                                                           std::function<MakeResult(const KeepLoading&)> load) {
-  loads_.emplace_back();
+void Environment::start_load(std::shared_ptr<OpenCall> call, std::shared_ptr<std::atomic<bool>> cancelled,
+                             std::function<MakeResult(const KeepLoading&)> load) {
+  loads_.emplace_back(std::move(cancelled));
   Load& own = loads_.back();
   try {
     own.thread = std::thread([&own, call = std::move(call), load = std::move(load)]() mutable {
@@ -171,7 +168,6 @@ std::shared_ptr<std::atomic<bool>> Environment::start_load(std::shared_ptr<OpenC
     loads_.pop_back();
     throw;
   }
-  return own.cancelled;
 }
 
 std::shared_ptr<SliceJob> Environment::start_slices(std::shared_ptr<OpenCall> call, int64_t slices, SliceJob::Run run) {

@@ -1,7 +1,7 @@
-// What one JavaScript environment (the main thread or a worker_thread) keeps: its calls in flight, its way back from
-// other threads, its loads, its class constructors.
+// The state of one JavaScript environment (the main thread or a worker_thread): its running calls and loads, the path
+// for results from other threads, and its class constructors.
 //
-// Thread rules: everything here belongs to the environment's thread, except ReturnPath::post and what is said to be
+// Thread rules: everything here belongs to the environment's thread, except ReturnPath::post and functions marked as
 // safe.
 #pragma once
 
@@ -32,23 +32,23 @@ struct PendingCall {
   Napi::ObjectReference kept;
 };
 
-// Makes the second argument of the callback, on the environment's thread.
+// Creates the second argument of the callback, on the environment's thread.
 using MakeResult = std::function<Napi::Value(Napi::Env, PendingCall&)>;
 
-// The end of a call on its way to JavaScript. Made before the work begins, so that its way back needs no memory.
+// The result of a call for JavaScript. It is created before the work begins, so that delivering it needs no memory.
 struct Settlement {
   uint64_t call = 0;
   std::shared_ptr<const Error> error;  // null = done
   MakeResult result;                   // may be empty
 };
 
-// Brings settlements to the environment's thread. Safe to use from any thread, also after the environment has gone
-// (then it drops them).
+// Passes settlements to the environment's thread. Safe to use from any thread, also after the environment has ended;
+// then it drops them.
 class ReturnPath {
  public:
   void open(Napi::Env env);
   void post(std::unique_ptr<Settlement> settlement) noexcept;
-  void hold(Napi::Env env, bool alive);  // whether the event loop stays alive for it; on the environment's thread
+  void hold(Napi::Env env, bool alive);  // whether it keeps the event loop alive; on the environment's thread
   void close();
 
  private:
@@ -57,8 +57,8 @@ class ReturnPath {
   napi_threadsafe_function function_ = nullptr;
 };
 
-// A call that was begun and must end. Whoever holds it settles it; destroyed unsettled, it settles with an error, so
-// that no promise waits for ever.
+// A running call, which must be settled. Its holder settles it; if it is destroyed before, it settles with an error, so
+// that no promise waits forever.
 class OpenCall {
  public:
   OpenCall(std::shared_ptr<ReturnPath> path, std::unique_ptr<Settlement> settlement)
@@ -66,12 +66,13 @@ class OpenCall {
   ~OpenCall();
   OpenCall(const OpenCall&) = delete;
   OpenCall& operator=(const OpenCall&) = delete;
-  // Once, from any thread.
+  // From any thread; the first one counts.
   void settle(std::shared_ptr<const Error> error, MakeResult result = {}) noexcept;
 
  private:
   const std::shared_ptr<ReturnPath> path_;
-  std::unique_ptr<Settlement> settlement_;
+  std::atomic<bool> settled_{false};
+  std::unique_ptr<Settlement> settlement_;  // of who has set settled_
 };
 
 class Environment {
@@ -84,13 +85,13 @@ class Environment {
   std::shared_ptr<OpenCall> begin_call(Napi::Env env, Napi::Function done, Napi::Object kept);
   void finish_call(Napi::Env env, const Settlement& settlement);
 
-  // Runs a load on a thread of its own; returns what ends it early when set. Throws Error(kThreadLimit).
-  std::shared_ptr<std::atomic<bool>> start_load(std::shared_ptr<OpenCall> call,
-                                                std::function<MakeResult(const KeepLoading&)> load);
+  // Runs a load on a separate thread; `cancelled` ends it early when set. Throws Error(kThreadLimit), std::bad_alloc.
+  void start_load(std::shared_ptr<OpenCall> call, std::shared_ptr<std::atomic<bool>> cancelled,
+                  std::function<MakeResult(const KeepLoading&)> load);
   // Runs work in slices on the workers. Throws Error(kThreadLimit).
   std::shared_ptr<SliceJob> start_slices(std::shared_ptr<OpenCall> call, int64_t slices, SliceJob::Run run);
 
-  // Tells V8 of a model's memory, once however many handles there are.
+  // Reports a model's memory to V8, once for all its handles.
   void account(Napi::Env env, const Model& model);
   void unaccount(Napi::Env env, const Model& model);
 
@@ -100,7 +101,8 @@ class Environment {
 
  private:
   struct Load {
-    std::shared_ptr<std::atomic<bool>> cancelled = std::make_shared<std::atomic<bool>>(false);
+    explicit Load(std::shared_ptr<std::atomic<bool>> flag) : cancelled(std::move(flag)) {}
+    const std::shared_ptr<std::atomic<bool>> cancelled;
     std::atomic<bool> ended{false};
     std::thread thread;
   };
@@ -120,7 +122,7 @@ class Environment {
 
 Napi::Error to_napi(Napi::Env env, const Error& error);
 
-// Runs a body and rethrows whatever it throws as a JavaScript error with a code.
+// Runs a body and rethrows any exception as a JavaScript error with a code.
 template <typename Body>
 auto guarded(Napi::Env env, Body&& body) -> decltype(body()) {
   try {

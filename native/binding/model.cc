@@ -9,7 +9,7 @@ namespace embedcore {
 
 namespace {
 
-// An engine on its way to a handle. If it never arrives it is let go like any other.
+// An engine that is passed to a handle. If it never gets there, it is released like any other.
 struct Opened {
   explicit Opened(std::shared_ptr<Engine> opened) : engine(std::move(opened)) {}
   ~Opened() {
@@ -45,10 +45,12 @@ Napi::Value ModelHandle::load(const Napi::CallbackInfo& info) {
     const Backend& backend =
         options.Has("isa") ? named_backend(options.Get("isa").ToString().Utf8Value()) : chosen_backend();
     Environment& environment = Environment::of(env);
+    const auto cancelled = std::make_shared<std::atomic<bool>>(false);
+    const Napi::Object task = to_task(env, [cancelled] { *cancelled = true; });
     const auto call = environment.begin_call(env, info[1].As<Napi::Function>(), options);
     try {
-      const auto cancelled =
-          environment.start_load(call, [source, engine, &backend](const KeepLoading& keep_loading) -> MakeResult {
+      environment.start_load(
+          call, cancelled, [source, engine, &backend](const KeepLoading& keep_loading) -> MakeResult {
             const auto opened = std::make_shared<Opened>(open_engine(source, backend, engine, keep_loading));
             return [opened](Napi::Env to, PendingCall&) -> Napi::Value {
               Environment& home = Environment::of(to);
@@ -56,16 +58,15 @@ Napi::Value ModelHandle::load(const Napi::CallbackInfo& info) {
               ModelHandle* handle = ModelHandle::Unwrap(object);
               home.models.insert(handle);
               handle->environment_ = &home;
+              home.account(to, opened->engine->model());
               handle->engine_ = std::move(opened->engine);
-              home.account(to, handle->engine_->model());
               return object;
             };
           });
-      return to_task(env, [cancelled] { *cancelled = true; });
     } catch (...) {
       call->settle(current_error());
-      return to_task(env, [] {});
     }
+    return task;
   });
 }
 
@@ -170,8 +171,15 @@ void ModelHandle::dispose(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   guarded(env, [&] {
     if (!environment_ || !info[0].IsFunction()) return release();
-    const auto call = environment_->begin_call(env, info[0].As<Napi::Function>(), info.This().As<Napi::Object>());
-    release([call] { call->settle(nullptr); });
+    std::function<void()> freed;
+    try {
+      const auto call = environment_->begin_call(env, info[0].As<Napi::Function>(), info.This().As<Napi::Object>());
+      freed = [call] { call->settle(nullptr); };
+    } catch (...) {
+      release();  // nobody is told when the memory is free
+      throw;
+    }
+    release(std::move(freed));
   });
 }
 

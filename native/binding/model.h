@@ -1,4 +1,4 @@
-// The RawModel and RawPlan of src/binding.ts.
+// The RawModel and RawPlan of src/core/binding.ts.
 #pragma once
 
 #include <napi.h>
@@ -30,7 +30,8 @@ class ModelHandle : public Napi::ObjectWrap<ModelHandle> {
   explicit ModelHandle(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ModelHandle>(info) {}
   ~ModelHandle() override;
 
-  // The environment is going: fails the handle's calls, lets the engine go, and never looks at the environment again.
+  // The environment is being destroyed: fails the handle's calls, releases the engine, and does not use the environment
+  // any more.
   void detach();
 
   std::set<CallHandle*> calls;
@@ -41,7 +42,7 @@ class ModelHandle : public Napi::ObjectWrap<ModelHandle> {
   Napi::Value call(const Napi::CallbackInfo& info);
   void dispose(const Napi::CallbackInfo& info);
   Engine& engine(Napi::Env env);
-  // Fails the handle's calls and lets the engine go, on another thread. Twice is once.
+  // Fails the handle's calls and releases the engine on another thread. A second call has no effect.
   void release(std::function<void()> freed = {}) noexcept;
 
   Environment* environment_ = nullptr;

@@ -12,7 +12,7 @@ namespace embedcore {
 
 namespace {
 
-// Sizes of slices: some milliseconds of one core each, so that an abort takes effect soon and all cores have some.
+// Sizes of slices. Each takes one core some milliseconds, so that an abort takes effect soon and all cores get slices.
 constexpr int64_t kSliceRowsA = 2048, kSliceRowsB = 256, kSliceFloats = int64_t{1} << 20;
 
 struct Floats {
@@ -45,26 +45,27 @@ Element* to_out(Napi::Value value, int64_t bytes) {
 
 int64_t slices_of(int64_t count, int64_t slice) { return (count + slice - 1) / slice; }
 
-// Begins a call that keeps these arrays, and runs it in slices.
+// Starts a call that keeps these arrays, and runs it in slices.
 Napi::Value start(Napi::Env env, Napi::Value done, std::initializer_list<Napi::Value> arrays, int64_t slices,
                   SliceJob::Run run) {
   Environment& environment = Environment::of(env);
   Napi::Array kept = Napi::Array::New(env);
   for (const Napi::Value& array : arrays) kept.Set(kept.Length(), array);
+  // Made first: once slices run, nothing may fail here, since a call that ends lets go of the arrays.
+  const auto job = std::make_shared<std::weak_ptr<SliceJob>>();
+  const Napi::Object task = to_task(env, [job] {
+    if (const auto running = job->lock()) running->cancel(shared_error(Code::kAborted, "the call was aborted"));
+  });
   const auto call = environment.begin_call(env, done.As<Napi::Function>(), kept);
   try {
-    if (slices == 0) {
+    if (slices == 0)
       call->settle(nullptr);
-      return to_task(env, [] {});
-    }
-    const std::weak_ptr<SliceJob> job = environment.start_slices(call, slices, std::move(run));
-    return to_task(env, [job] {
-      if (const auto running = job.lock()) running->cancel(shared_error(Code::kAborted, "the call was aborted"));
-    });
+    else
+      *job = environment.start_slices(call, slices, std::move(run));
   } catch (...) {
     call->settle(current_error());
-    return to_task(env, [] {});
   }
+  return task;
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// Comparisons and conversions of finished vectors: functions of RawAddon of src/binding.ts.
+// Comparisons and conversions of finished vectors: functions of RawAddon of src/core/binding.ts.
 //
 // They read and write the caller's arrays on the workers: nobody may change an array before the callback, which keeps
 // it. (src/ gives them copies of what users hold.)

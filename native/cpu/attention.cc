@@ -1,6 +1,6 @@
 // ops/attention.h with an online softmax. A task is one text, one key head and one run of queries. It packs the keys
-// transposed and the values beside them. Then a few query rows at a time go through the blocks of keys in order: scores
-// -> softmax -> values, so that the scores stay in the cache. Blocks begin at fixed tokens of the text, which keeps a
+// (transposed) and the values. Then it takes a few query rows at a time through the blocks of keys in order: scores ->
+// softmax -> values, so that the scores stay in the cache. Blocks begin at fixed tokens of the text, which keeps a
 // row's sums in one order.
 #include "ops/attention.h"
 
@@ -16,14 +16,13 @@ namespace embedcore::cpu::EMBEDCORE_ISA {
 namespace {
 
 constexpr int64_t kQueryRun = 256;           // query rows of one task
-constexpr int64_t kQueryBlock = 48;          // query rows whose scores are in cache together
-constexpr int64_t kKeyBlock = 512;           // keys they meet at once
-constexpr int64_t kScoreFloats = 12 * 1024;  // scores held at once
+constexpr int64_t kQueryBlock = 48;          // query rows whose scores are in cache at the same time
+constexpr int64_t kKeyBlock = 512;           // keys of a block
+constexpr int64_t kScoreFloats = 12 * 1024;  // scores of a block of queries and keys
 constexpr float kLowest = -3.4e38f;
 constexpr int32_t kLanes[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 
-// Scores are in units of the logarithm that the softmax raises: natural for float32; binary for bfloat16, whose powers
-// are those of 2 (fast_exp2).
+// Scale of the scores, by the base of the softmax's powers: e for float32; 2 for bfloat16, which uses fast_exp2.
 template <typename Dot>
 constexpr float kScoreUnit = Dot::kPerWord == 1 ? 1.0f : kLog2E;
 template <typename Dot>
@@ -41,9 +40,9 @@ struct Layout {
   int64_t head_words;     // words of a query or key
   int64_t value_dim;      // head_dim rounded up to vectors
   int64_t query_rows;     // rows of a query block
-  int64_t score_stride;   // floats; a row's last vector may run over its keys
+  int64_t score_stride;   // floats; a row's last vector may extend beyond its keys
   int64_t weight_stride;  // words
-  bool copies_queries;    // where rows or heads do not begin and end with a word
+  bool copies_queries;    // if rows or heads do not begin and end with a word
   Word* keys = nullptr;   // heads.h
   Word* values = nullptr;
   float* scores = nullptr;  // [query_rows, keys of a block]
@@ -65,7 +64,7 @@ struct Layout {
     copies_queries = args.head_dim % Dot::kPerWord != 0 || args.qkv_stride % Dot::kPerWord != 0;
   }
 
-  // Returns the bytes that all parts take; with memory, places them.
+  // Returns the bytes that all parts take; if memory is given, places them in it.
   size_t place(int64_t n, std::byte* memory) {
     size_t used = 0;
     const auto cut = [&](auto& part, int64_t count) {
@@ -86,10 +85,10 @@ struct Layout {
   }
 };
 
-// Rows that meet one block of keys.
+// Query rows, and the block of keys that they are multiplied with.
 struct Block {
   int64_t first_key;  // of the block
-  KeyRange keys;      // that any of the rows sees, of the whole text
+  KeyRange keys;      // of the whole text, those that any of the rows sees
 };
 
 // scores[r, j] = scale * q_r . k_j, for whole panels around the block's keys.
@@ -115,8 +114,8 @@ void score_rows(const AttentionArgs& args, const Layout<Dot>& at, const Word* qu
   }
 }
 
-// Turns row r's scores into weights: powers of score - top over the keys it sees, zeros over the rest of the block's.
-// Both ranges count from the block's first key.
+// Turns the scores of row r into weights: powers of score - top for the keys it sees, zeros for the other keys of the
+// block. Both ranges count from the block's first key.
 template <typename Dot>
 void softmax_row(const Layout<Dot>& at, int64_t r, KeyRange seen, KeyRange block, bool first, const float* bias) {
   using Element = ElementOf<Dot>;
@@ -234,7 +233,7 @@ class Run {
     for (int64_t block_key = first_block; block_key < keys.last; block_key += kKeyBlock) {
       const Block block{block_key, within(keys, block_key)};
       score_rows(args_, at_, queries.words, queries.stride, rows, n_, block);
-      // Whole words: keys outside the visible run get the weight 0, keys beyond the text the value 0.
+      // Extended to whole words: keys outside the visible range get the weight 0, keys beyond the text the value 0.
       const KeyRange words{(block.keys.first - block_key) / Dot::kPerWord,
                            divide_up(block.keys.last - block_key, Dot::kPerWord)};
       for (int64_t r = 0; r < rows; ++r) {
@@ -283,7 +282,7 @@ class Run {
     if (args_.lse) write_lse(head, first, rows);
   }
 
-  // Once a row, so in float64.
+  // Once per row, so it can be in float64.
   void write_lse(int64_t head, int64_t first, int64_t rows) const {
     float* lse = args_.lse + head * args_.offsets[args_.texts] + begin_ + first;
     for (int64_t r = 0; r < rows; ++r)
@@ -307,7 +306,7 @@ Status attention(Stream& stream, const AttentionArgs& args) {
       half ? normalize_and_rotate<uint16_t>(args, text) : normalize_and_rotate<float>(args, text);
     });
   if (args.longest == 0) return kOk;
-  const int64_t runs = divide_up(args.longest, kQueryRun);  // of the longest text: a shorter one leaves tasks empty
+  const int64_t runs = divide_up(args.longest, kQueryRun);  // of the longest text; a shorter one has empty tasks
   bool out_of_memory = false;
   run_tasks(stream, args.texts * args.kv_heads * runs, [&](int64_t index) {
     const int64_t text = index / (args.kv_heads * runs);

@@ -35,11 +35,12 @@ extern const Backend kBackend;
 namespace {
 
 #ifdef EMBEDCORE_X86
-// __builtin_cpu_supports wants literals, hence the macro. It looks at the operating system's part (xgetbv) too.
+// __builtin_cpu_supports needs a literal, so this is a macro. The function also checks the operating system's support
+// (xgetbv).
 #define EMBEDCORE_LACKS(feature) (__builtin_cpu_supports(feature) ? "" : " " feature)
 
-// Newer than what __builtin_cpu_supports of GCC 12 knows; its registers are those of AVX2, whose support is asked for
-// beside it.
+// GCC 12's __builtin_cpu_supports does not know this extension. It uses the registers of AVX2, whose support is checked
+// too.
 bool has_avxvnni() {
   unsigned a = 0, b = 0, c = 0, d = 0;
   return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & (1u << 4)) != 0;
@@ -93,7 +94,8 @@ const Backend& default_cpu_backend() {
     }
     std::string names;
     for (const CpuIsa& entry : cpu_isas()) names += std::string(entry.name) + ", ";
-    fail(Code::kInvalidOption, "EMBEDCORE_CPU_ISA=%s is unknown; expected one of %sreference", forced, names.c_str());
+    fail(Code::kInvalidOption, "EMBEDCORE_CPU_ISA=%s is unknown; expected one of %sreference, reference-device", forced,
+         names.c_str());
   }
   for (const CpuIsa& entry : cpu_isas())
     if (entry.table) return *entry.table;

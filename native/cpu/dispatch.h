@@ -1,4 +1,4 @@
-// Which CPU backend runs here.
+// Selects the CPU backend.
 #pragma once
 
 #include <string>
@@ -14,10 +14,10 @@ struct CpuIsa {
   const Backend* table;  // null when it cannot, or was not compiled in
 };
 
-// Best first; "plain" is last and always runs.
+// The best one first; "plain" is last and always runs.
 const std::vector<CpuIsa>& cpu_isas();
 
-// The backend by name, or null. "reference" is not among them.
+// The backend by name, or null. "reference" is not one of them.
 const Backend* cpu_backend(const char* isa);
 
 // The best one, or the one that the environment variable EMBEDCORE_CPU_ISA names. An unknown or impossible name throws

@@ -1,6 +1,6 @@
-// The inner step of a matrix product, by the dtype of its operands. In memory these are words of 32 bits: one float,
-// two bfloat16 or four bytes, so that one tile (tile.h) serves all. Lane i of a sum gets the products of the
-// elements of a's word with those of b's word i.
+// The inner step of a matrix product, by the dtype of its operands. In memory the operands are words of 32 bits (one
+// float, two bfloat16 or four bytes), so that one tile (tile.h) serves all dtypes. Lane i of a sum gets the products of
+// the elements of a's word with those of b's word i.
 #pragma once
 
 #include "base/dtype.h"
@@ -25,7 +25,7 @@ struct Bfloat16Dot {
 #if defined(__AVX512BF16__)
     return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(b));
 #else
-    // The halves as floats, their products exact in the fused multiply-add.
+    // The halves as floats; their products are exact in the fused multiply-add.
     const IntVec high = broadcast(static_cast<int32_t>(0xffff0000));
     sum += reinterpret_cast<Vec>(a << 16) * reinterpret_cast<Vec>(b << 16);
     return sum + reinterpret_cast<Vec>(a & high) * reinterpret_cast<Vec>(b & high);
@@ -33,7 +33,7 @@ struct Bfloat16Dot {
   }
 };
 
-// a unsigned, b signed bytes; exact in 32 bits.
+// a has unsigned bytes, b signed ones; the sums are exact in 32 bits.
 struct Int8Dot {
   static constexpr DType kDType = DType::kI8;
   static constexpr int kPerWord = 4;
@@ -46,7 +46,8 @@ struct Int8Dot {
     return reinterpret_cast<IntVec>(_mm256_dpbusd_avx_epi32(
         reinterpret_cast<__m256i>(sum), reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b)));
 #else
-    // Not pmaddubsw, which saturates at 16 bits: even and odd bytes as 16-bit numbers, whose products are added in 32.
+    // pmaddubsw would saturate at 16 bits. So even and odd bytes become 16-bit numbers, whose products are added in 32
+    // bits.
     const IntVec a_even = a & broadcast(0x00ff00ff),
                  a_odd = reinterpret_cast<IntVec>(reinterpret_cast<WordVec>(a) >> 8) & broadcast(0x00ff00ff);
     const ShortVec b_odd = reinterpret_cast<ShortVec>(b) >> 8, b_even = reinterpret_cast<ShortVec>(b << 8) >> 8;
@@ -71,7 +72,7 @@ struct Int8Dot {
   }
 };
 
-// Calls visit.operator()<Dot>() for the dtype, which is one of the three.
+// Calls visit.operator()<Dot>() for the dtype, one of the three.
 template <typename Visitor>
 void with_dot(DType dtype, Visitor&& visit) {
   if (dtype == DType::kBF16) return visit.template operator()<Bfloat16Dot>();

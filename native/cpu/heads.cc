@@ -93,7 +93,7 @@ void pack_values(const AttentionArgs& args, int64_t begin, int64_t n, int64_t kv
     for (int64_t d = 0; d < width; d += kWidth) {
       const int64_t left = args.head_dim - d;
       IntVec word = reinterpret_cast<IntVec>(load_upto(row + d, left));
-      if constexpr (Dot::kPerWord == 2) {  // a bfloat16 widened is the upper half of its word
+      if constexpr (Dot::kPerWord == 2) {  // a bfloat16 widened to float32 is the upper half of the word
         const WordVec second =
             j + 1 < n ? reinterpret_cast<WordVec>(load_upto(row + args.qkv_stride + d, left)) : WordVec{};
         word = reinterpret_cast<IntVec>(reinterpret_cast<WordVec>(word) >> 16 | second);

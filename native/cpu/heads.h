@@ -1,4 +1,4 @@
-// The parts of attention that touch q, k and v before they are multiplied.
+// The parts of attention that prepare q, k and v for the products.
 #pragma once
 
 #include <type_traits>
@@ -8,7 +8,7 @@
 
 namespace embedcore::cpu::EMBEDCORE_ISA {
 
-// Element of Dot's operands in memory.
+// The element type of Dot's operands in memory.
 template <typename Dot>
 using ElementOf = std::conditional_t<Dot::kPerWord == 1, float, uint16_t>;
 
@@ -16,8 +16,8 @@ using ElementOf = std::conditional_t<Dot::kPerWord == 1, float, uint16_t>;
 template <typename Element>
 void normalize_and_rotate(const AttentionArgs& args, int64_t text);
 
-// Keys begin .. begin + n of a key head as panels of [words of head_dim][kPanel keys], the last one as many vectors
-// wide as it needs. Keys and dimensions that do not exist are zero.
+// Keys begin .. begin + n of a key head as panels of [words of head_dim][kPanel keys]; the last one has only as many
+// vectors as it needs. Padding is zero.
 template <typename Dot>
 void pack_keys(const AttentionArgs& args, int64_t begin, int64_t n, int64_t kv_head, Word* panels);
 

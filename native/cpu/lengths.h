@@ -22,7 +22,7 @@ inline float sum_squares(const float* x, int64_t width) {
   return sum_lanes(total);
 }
 
-// |x|, at least 1e-12, so that it can be divided by.
+// |x|, but at least 1e-12, so that it can be a divisor.
 inline float length_of(const float* x, int64_t width) { return std::max(std::sqrt(sum_squares(x, width)), 1e-12f); }
 
 }  // namespace embedcore::cpu::EMBEDCORE_ISA

@@ -12,11 +12,12 @@ namespace {
 
 constexpr int64_t kDepth = 512;     // in-block, words: 6 rows of it stay in L1, a panel of it in L2
 constexpr int64_t kMostPanels = 4;  // of a task
-constexpr int64_t kLeastTasks = 8;  // where there are panels enough, so that helpers find work
+constexpr int64_t kLeastTasks = 8;  // if there are enough panels, so that helpers find work
 constexpr int64_t kRowBlock = 240;  // rows that use one panel block while it is in L2
 
 // Each tile prefetches its share of the next weight block. Otherwise the first tile of a block would wait for memory
-// while the others leave the memory bus idle. Only where this task goes on with that block: it may be another thread's.
+// while the others leave the memory bus idle. Only within this task, because the block after it may belong to another
+// thread.
 struct NextBlock {
   const char* from;
   int64_t bytes_per_word;
@@ -61,8 +62,8 @@ struct Columns {
   }
 };
 
-// y = activation(sums + bias) + residual for one tile. Apart from the tile's template, as 24 shapes times 7 activations
-// take minutes to compile.
+// y = activation(sums + bias) + residual for one tile. Not part of the tile's template, because 24 shapes times 7
+// activations take minutes to compile.
 template <Activation kActivation, typename Element, bool kInt8>
 void finish_tile(const LinearArgs& args, const Operand& x, const Panel& panel, int64_t row, int64_t rows,
                  const Word* sums) {
@@ -91,7 +92,8 @@ void finish(const LinearArgs& args, const Operand& x, const Panel& panel, int64_
   });
 }
 
-// One block of a panel's weights, words k .. k + step, times all rows. more: the caller continues with the next block.
+// Multiplies one block of a panel's weights, words k .. k + step, with all rows. more: the caller continues with the
+// next block.
 template <typename Dot>
 void run_block(const LinearArgs& args, const Operand& x, const Panel& panel, int64_t row_begin, int64_t row_end,
                int64_t k, int64_t step, bool more, Word* sums) {
@@ -102,7 +104,7 @@ void run_block(const LinearArgs& args, const Operand& x, const Panel& panel, int
   NextBlock next{more && tiles > 1 ? reinterpret_cast<const char*>(b + step * width) : nullptr,
                  width * static_cast<int64_t>(sizeof(Word)) / tiles};
   for (int64_t row = row_begin; row < row_end; --tiles) {
-    const int64_t rows = divide_up(row_end - row, tiles);  // tiles as equal as can be
+    const int64_t rows = divide_up(row_end - row, tiles);  // tiles of nearly equal height
     Word* tile_sums = first && last ? sums : sums + (row - row_begin) * kPanel;
     with_tile(rows, panel.vectors, [&]<int kRows, int kVectors>() {
       run_tile<Dot, kRows, kVectors>(x.words + row * x.stride + k, x.stride, b, step, first, tile_sums, next);
@@ -113,7 +115,7 @@ void run_block(const LinearArgs& args, const Operand& x, const Panel& panel, int
   }
 }
 
-// The size of the blocks changes no bit: each block continues the sums of the one before.
+// The size of the blocks does not affect the result, because each block continues the sums of the one before.
 template <typename Dot>
 void run_panel(const LinearArgs& args, const Operand& x, const Panel& panel, int64_t row_begin, int64_t row_end,
                bool more, Word* sums) {

@@ -1,16 +1,16 @@
 // Vectorised exp, tanh, erf and the activations made of them. Error bounds are those that test/native/math_test.cc
 // measures against float64 over a dense grid: exp 1.5 ulp, tanh 2 ulp, erf 5e-7 absolute. A NaN gives a NaN.
 //
-// The `fast` ones are for results that are rounded to bfloat16, whose half unit is 2^-9 of the value: fast_exp2 8e-5
-// relative, GELU 8e-5 |x|, the others 1.5e-4 |x| (SiLU, GELU by tanh) or 1.5e-4 (tanh, sigmoid).
+// The `fast` functions are for results that are rounded to bfloat16, whose half unit is 2^-9 of the value. Their errors
+// are: fast_exp2 8e-5 relative, GELU 8e-5 |x|, the others 1.5e-4 |x| (SiLU, GELU by tanh) or 1.5e-4 (tanh, sigmoid).
 #pragma once
 
 #include "cpu/simd.h"
 
 namespace embedcore::cpu::EMBEDCORE_ISA {
 
-// 2^n by the exponent bits times a polynomial on the rest, |rest| <= ln(2) / 2. Clamped: below -87.3 gives about 1e-38,
-// above 88.3 about 2e38.
+// 2^n, made from the exponent bits, times a polynomial of the rest, |rest| <= ln(2) / 2. Clamped: below -87.3 gives
+// about 1e-38, above 88.3 about 2e38.
 inline Vec exp(Vec x) {
   x = minimum(broadcast(88.37f), maximum(broadcast(-87.33f), x));
   const Vec magic = broadcast(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer
@@ -29,7 +29,7 @@ inline Vec exp(Vec x) {
   return p * reinterpret_cast<Vec>((exponent + 127) << 23);
 }
 
-// A quotient of odd and even polynomials on |x| <= 4, where erf is 1 within float32.
+// A quotient of odd and even polynomials on |x| <= 4; at 4, erf is 1 in float32.
 inline Vec erf(Vec x) {
   x = minimum(broadcast(4.0f), maximum(broadcast(-4.0f), x));
   const Vec s = x * x;
@@ -63,7 +63,7 @@ inline Vec tanh(Vec x) {
 
 inline Vec sigmoid(Vec x) { return broadcast(1.0f) / (broadcast(1.0f) + exp(-x)); }
 
-// 2^x as 2^n times a minimax polynomial of degree 3 on the rest, |rest| <= 1/2. Clamped: below -126 gives about 1e-38.
+// 2^x as 2^n times a minimax polynomial of degree 3 of the rest, |rest| <= 1/2. Clamped: below -126 gives about 1e-38.
 inline Vec fast_exp2(Vec x) {
   x = minimum(broadcast(127.0f), maximum(broadcast(-126.0f), x));
   const Vec magic = broadcast(12582912.0f + 127.0f);  // see exp; the lowest bits are the exponent as floats write it
@@ -121,7 +121,7 @@ inline Vec fast_activate(Vec x) {
   return activate<kind>(x);
 }
 
-// The fast form where the result is rounded to bfloat16.
+// The fast form if the result is rounded to bfloat16.
 template <Activation kind, typename Element>
 inline Vec activate_for(Vec x) {
   if constexpr (sizeof(Element) < sizeof(float))

@@ -12,8 +12,8 @@ namespace {
 
 constexpr int64_t kRowsPerTask = 64;
 
-// Sum over the row of (x - center)^power, power 1 or 2. Four chains of additions, as each addition of one chain waits
-// for the one before.
+// Sum over the row of (x - center)^power, power 1 or 2. Four chains of additions, because within a chain each addition
+// waits for the one before.
 template <int kPower>
 float row_sum(const float* x, int64_t width, float center) {
   constexpr int kChains = 4;

@@ -20,10 +20,10 @@ void clear_last_word(Word* to, int64_t n, int64_t per_word) {
   if (n % per_word) to[n / per_word] = 0;
 }
 
-// u = clip(round(x / step) + zero, 0, 255), see ops/linear.h; x by its reciprocals.
+// u = clip(round(x / step) + zero, 0, 255), see ops/linear.h; x is multiplied by the reciprocals.
 template <typename Element>
 RowScale quantize_row(const Element* x, const float* reciprocals, int64_t n, Word* to) {
-  // Two of each, as each step of one chain waits for the one before.
+  // Two of each, because within a chain each step waits for the one before.
   Vec low[2] = {}, high[2] = {}, spoiled[2] = {};
   const auto look = [&](int chain, Vec value) {
     low[chain] = minimum(value, low[chain]);
@@ -70,7 +70,7 @@ void prepare_rows(const LinearArgs& args, int64_t begin, int64_t end, Word* word
     if (args.weights->dtype == DType::kI8)
       scales[row] = quantize_row(x, static_cast<const Packed*>(args.weights)->reciprocals, in, to);
     if (args.weights->dtype == DType::kBF16) to_bfloat16(x, in, to);
-    if constexpr (std::is_same_v<Element, uint16_t>) {  // rows of floats are float32 weights' operands as they are
+    if constexpr (std::is_same_v<Element, uint16_t>) {  // rows of floats need no conversion for float32 weights
       if (args.weights->dtype == DType::kF32) to_float32(x, in, to);
     }
   }

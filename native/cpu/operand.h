@@ -8,7 +8,7 @@ namespace embedcore::cpu::EMBEDCORE_ISA {
 
 // Corrects the sums of a row of unsigned bytes; unused for other dtypes.
 struct RowScale {
-  float step;  // NaN where the row held a value that is not finite
+  float step;  // NaN if the row has a value that is not finite
   int32_t zero;
 };
 
@@ -24,12 +24,12 @@ constexpr int64_t elements_per_word(DType dtype) { return dtype == DType::kI8 ? 
 // to [words of n elements] = x in bfloat16; a last half word is zero.
 void to_bfloat16(const float* x, int64_t n, Word* to);
 void to_bfloat16(const uint16_t* x, int64_t n, Word* to);
-// to = signed bytes round(x smoothing / scale), scale = max |x smoothing| / 127; smoothing may be null; the rest of the
+// to = signed bytes round(x smoothing / scale), scale = max |x smoothing| / 127. smoothing may be null. The rest of the
 // last word is zero. Returns the scale; sum gets the sum of the bytes.
 float quantize_weights(const float* x, const float* smoothing, int64_t n, Word* to, int32_t& sum);
 
-// The rows of a linear's x in its dtype: x itself where it is in that form, otherwise in the calling thread's
-// Scratch::kShared. False when memory ran out.
+// The rows of a linear's x in its dtype: x itself if it has that form, otherwise converted in the calling thread's
+// Scratch::kShared. False if memory ran out.
 bool prepare_operand(Stream& stream, const LinearArgs& args, Operand& operand);
 
 }  // namespace embedcore::cpu::EMBEDCORE_ISA

@@ -10,7 +10,7 @@
 namespace embedcore::cpu::EMBEDCORE_ISA {
 namespace {
 
-// Row o of W in float32: where it is, or converted into `floats` [in].
+// Row o of W in float32: in place, or converted into `floats` [in].
 const float* row_of(const LinearWeights& w, int64_t o, float* floats) {
   if (w.weight_dtype == DType::kF32) return static_cast<const float*>(w.weight) + o * w.in;
   const auto* row =
@@ -19,7 +19,7 @@ const float* row_of(const LinearWeights& w, int64_t o, float* floats) {
   return floats;
 }
 
-// Row o of W as words; returns where they are. `floats` has room for a row.
+// Row o of W as words; returns their address. `floats` has room for a row.
 const Word* make_words(const LinearWeights& w, const Packed& packed, int64_t o, Word* scratch, float* floats) {
   const float* row = row_of(w, o, w.dtype == DType::kF32 ? reinterpret_cast<float*>(scratch) : floats);
   if (w.dtype == DType::kF32) return reinterpret_cast<const Word*>(row);
@@ -30,7 +30,7 @@ const Word* make_words(const LinearWeights& w, const Packed& packed, int64_t o, 
   return scratch;
 }
 
-// Columns first .. first + kWidth of W^T; those that do not exist are zero.
+// Columns first .. first + kWidth of W^T; those beyond the matrix are zero.
 void pack_vector(const LinearWeights& w, const Packed& packed, int64_t first, Word* scratch, float* floats) {
   const Panel panel = panel_at(packed, first / kPanel);
   const int64_t stride = panel.vectors * kWidth, rows = std::min<int64_t>(kWidth, w.out - first);

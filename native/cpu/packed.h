@@ -1,5 +1,5 @@
-// Weights of a linear as the tiles read them: W^T cut into panels of kPanel columns, [words][kPanel] each, so that the
-// inner loop reads one stream; the last panel is as many vectors wide as it needs.
+// Packed weights of a linear layer: W^T cut into panels of kPanel columns, [words][kPanel] each, so that the inner loop
+// of a tile reads one stream. The last panel has only as many vectors as it needs.
 #pragma once
 
 #include <algorithm>
@@ -13,7 +13,7 @@ struct Packed : PackedLinear {
   WeightMemory memory;
   int64_t words;         // of a column
   Word* panels;          // 64-byte aligned
-  float* bias;           // [out rounded up to kWidth], zeros where there is none
+  float* bias;           // [out rounded up to kWidth], zeros without a bias
   float* scale;          // int8: [out rounded up], otherwise null
   int32_t* column_sums;  // int8: sums of the columns' bytes
   float* reciprocals;    // int8: [in], 1 / smoothing

@@ -32,7 +32,7 @@ void pool_text(const PoolArgs& args, int64_t text) {
       for (int64_t t = begin + 1; t < end; ++t)
         for (int64_t d = 0; d < args.width; ++d) {
           const float value = row(t)[d];
-          y[d] = value > y[d] || value != value ? value : y[d];  // a NaN stays, as in torch.max
+          y[d] = value > y[d] || value != value ? value : y[d];  // a NaN is kept, as in torch.max
         }
       return;
     case Pooling::kMean:

@@ -1,11 +1,11 @@
-// One vector type for all instruction sets. Every source of this folder but dispatch.cc is compiled once per
-// instruction set with -DEMBEDCORE_ISA=<name> and that set's compiler flags; the code is the same, only kWidth, the
-// register tile and the dot products (dot.h) differ.
+// One vector type for all instruction sets. Every source of this folder except dispatch.cc is compiled once per
+// instruction set with -DEMBEDCORE_ISA=<name> and that set's compiler flags; only kWidth, the register tile and the dot
+// products (dot.h) differ.
 //
-// The vectors are the compiler's own (GCC and Clang vector extensions), so a plain build gets SSE2 or NEON without a
-// line more. a * b + c is contracted to a fused multiply-add where the set has one (-ffp-contract=fast): within one set
-// every row of a result takes the same instructions, which is what bit-identity needs; across sets the last bits may
-// differ.
+// The vectors are the compiler's own (GCC and Clang vector extensions), so a plain build uses SSE2 or NEON without
+// further code. a * b + c is contracted to a fused multiply-add if the set has one (-ffp-contract=fast). Within one set
+// every row of a result is computed by the same instructions, so results are identical to the last bit; between sets
+// the last bits may differ.
 #pragma once
 
 #include <bit>
@@ -54,16 +54,16 @@ typedef float UnalignedVec __attribute__((vector_size(kVectorBytes), aligned(1),
 typedef int32_t UnalignedIntVec __attribute__((vector_size(kVectorBytes), aligned(1), may_alias));
 typedef uint16_t UnalignedHalfVec __attribute__((vector_size(kVectorBytes / 2), aligned(1), may_alias));
 typedef int32_t Word
-    __attribute__((aligned(1), may_alias));  // 32 bits of whatever elements a matrix product multiplies
+    __attribute__((aligned(1), may_alias));  // 32 bits of elements of any type that a matrix product multiplies
 
 inline Vec broadcast(float value) { return Vec{} + value; }
 inline IntVec broadcast(int32_t value) { return IntVec{} + value; }
 
 // --- operations that the compiler's vectors lack or compile badly: one instruction where the set has it ---
 
-// maximum, minimum: where one of the two is a NaN the result is b, so a value that must stay a NaN comes second.
-// widen, narrow: bfloat16 and float32; narrow rounds to nearest, ties to even; a NaN stays one.
-// nearest: integers of |x| < 2^31, ties to even. to_bytes: clipped to 0 .. 255.
+// maximum, minimum: if one of the two is a NaN the result is b, so a value whose NaN must be kept is the second
+// argument. widen, narrow: bfloat16 and float32; narrow rounds to nearest, ties to even, and keeps NaN. nearest:
+// integers of |x| < 2^31, ties to even. to_bytes: clipped to 0 .. 255.
 #if defined(__AVX512F__)
 inline Vec maximum(Vec a, Vec b) { return _mm512_max_ps(a, b); }
 inline Vec minimum(Vec a, Vec b) { return _mm512_min_ps(a, b); }
@@ -109,7 +109,7 @@ inline ByteVec to_bytes(IntVec x) {
 
 inline HalfVec narrow(Vec value) {
 #if defined(__AVX512BF16__)
-  return reinterpret_cast<HalfVec>(_mm512_cvtneps_pbh(value));  // values below the least normal one become zero
+  return reinterpret_cast<HalfVec>(_mm512_cvtneps_pbh(value));  // values below the smallest normal one become zero
 #else
   const WordVec bits = reinterpret_cast<WordVec>(value);
   const WordVec rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
@@ -146,7 +146,7 @@ inline void store_part(uint16_t* to, Vec value, int64_t n) {
   std::memcpy(to, &halves, static_cast<size_t>(n) * sizeof(uint16_t));
 }
 
-// The n elements that are there, at most a whole vector.
+// Stores n elements, at most a whole vector.
 template <typename Element>
 Vec load_upto(const Element* from, int64_t n) {
   return n >= kWidth ? load(from) : load_part(from, n);
@@ -161,7 +161,7 @@ void store_upto(Element* to, Vec value, int64_t n) {
 
 // --- lanes ---
 
-// Lanes are halved onto each other: a fixed order.
+// Adds the upper half of the lanes to the lower half, repeatedly, so the order is fixed.
 template <typename Vector, typename Join, int... kLane>
 auto fold_halves(Vector value, Join join, std::integer_sequence<int, kLane...>) {
   constexpr int kHalf = sizeof...(kLane);

@@ -1,6 +1,6 @@
 // Similarity of ops/vectors.h. A task is a block of rows of a times a few panels of rows of b. Dot, cosine and
 // Euclidean go through the register tile: the task transposes one panel of b into its scratch memory and multiplies all
-// its rows of a with it. Manhattan has no such form: its tile is of pairs, with subtractions.
+// its rows of a with it. Manhattan distance is not a matrix product, so its tile subtracts pairs.
 #include <algorithm>
 #include <cmath>
 
@@ -15,8 +15,8 @@ namespace {
 constexpr int64_t kDepth = 512;     // words of a panel that stay in L2
 constexpr int64_t kRowBlock = 240;  // rows of a that use one panel
 constexpr int64_t kLeastRows = 24;
-constexpr int64_t kLeastTasks = 32;   // where there are panels enough
-constexpr int64_t kPackingRows = 16;  // packing a panel costs about as much as multiplying it with so many rows
+constexpr int64_t kLeastTasks = 32;   // if there are enough panels
+constexpr int64_t kPackingRows = 16;  // packing a panel takes about as long as multiplying it with this number of rows
 constexpr int64_t kTaskOperations = int64_t{kWidth} << 22;  // about a millisecond
 constexpr int64_t kRowsPerTask = 64;                        // of a pass over rows
 
@@ -46,7 +46,7 @@ struct Part {
 
 int64_t stride_of(const SimilarityArgs& args) { return args.y_stride == 0 ? args.rows_b : args.y_stride; }
 
-// Sum of the squared differences, for pairs whose difference of squares would cancel.
+// Sum of the squared differences, for pairs where the difference of squares would cancel.
 float squared_distance(const float* a, const float* b, int64_t width) {
   constexpr int kChains = 4;
   Vec total[kChains] = {};
@@ -64,7 +64,7 @@ float squared_distance(const float* a, const float* b, int64_t width) {
   return sum_lanes((total[0] + total[1]) + (total[2] + total[3]));
 }
 
-// Turns the products of rows row .. row + rows with the panel's columns into similarities.
+// Turns the products of rows row .. row + rows and the panel's columns into similarities.
 class Finish {
  public:
   // sizes [rows_a + rows_b]: lengths (cosine) or squares (Euclidean).
@@ -98,7 +98,7 @@ class Finish {
     }
   }
 
-  // |a - b|^2 = |a|^2 + |b|^2 - 2 ab where that does not cancel; otherwise, and where a square overflowed, from the
+  // |a - b|^2 = |a|^2 + |b|^2 - 2 ab unless that cancels; then, and if a square overflowed, it is computed from the
   // differences.
   void euclidean(const Panel& panel, int64_t row, int64_t rows, const Word* sums) const {
     IntVec all_far = broadcast(-1);
@@ -119,7 +119,7 @@ class Finish {
     }
   }
 
-  // Puts the squared distances of near pairs, marked by -1, into y.
+  // Writes the squared distances of close pairs, marked by -1, to y.
   void measure_near(int64_t column, int64_t columns, int64_t row, int64_t rows) const {
     for (int64_t r = row; r < row + rows; ++r) {
       float* y = args_.y + r * stride_of(args_);
@@ -158,7 +158,7 @@ void run_tile(const Word* a, int64_t a_stride, const Word* b, int64_t words, boo
     for (int v = 0; v < kVectors; ++v) store(floats + r * kPanel + v * kWidth, sum[r][v]);
 }
 
-// A sum goes on in the next block of words where the last one ended: one chain of additions, whatever the blocks.
+// A sum continues in the next block of words: it is one chain of additions, whatever the size of the blocks.
 bool multiply_part(const SimilarityArgs& args, const Part& part, const Finish& finish) {
   const int64_t rows = part.row_end - part.row_begin, depth = std::min(args.width, kDepth);
   auto* packed =
@@ -169,7 +169,7 @@ bool multiply_part(const SimilarityArgs& args, const Part& part, const Finish& f
     const int64_t vectors = divide_up(std::min<int64_t>(kPanel, args.rows_b - column), kWidth);
     const Panel panel{packed, column, vectors};
     int64_t k = 0;
-    do {  // once even where the width is 0, whose products are 0
+    do {  // once even if the width is 0, because the products are then 0
       const int64_t words = std::min(depth, args.width - k);
       pack_panel(args, panel, k, words, packed);
       int64_t tiles = divide_up(rows, kTileRows);
@@ -226,7 +226,7 @@ void manhattan_part(const SimilarityArgs& args, const Part& part) {
   }
 }
 
-// Lengths or squares of the rows of a, then of b, in the calling thread's memory; null when none is left.
+// Lengths or squares of the rows of a, then of b, in the calling thread's memory; null if none is left.
 float* measure_rows(Stream& stream, const SimilarityArgs& args) {
   const int64_t rows = args.rows_a + args.rows_b;
   auto* sizes = static_cast<float*>(thread_scratch(Scratch::kShared, static_cast<size_t>(rows) * sizeof(float)));

@@ -5,10 +5,9 @@
 
 namespace embedcore::cpu::EMBEDCORE_ISA {
 
-// sum[r][:] += a[r, k] * b[k, :] for the words k = 0 .. words-1, one addition after the other: the order never depends
-// on kRows.
-//   a [kRows, words] with a row stride; b [words, kVectors * kWidth] with a row stride; strides in words.
-// ahead.step(k) is called once a word, to prefetch what comes next.
+// sum[r][:] += a[r, k] * b[k, :] for the words k = 0 .. words-1, one addition after the other, so the order does not
+// depend on kRows. a [kRows, words] with a row stride; b [words, kVectors * kWidth] with a row stride; strides in
+// words. ahead.step(k) is called once per word and may prefetch.
 struct NothingAhead {
   void step(int64_t) const {}
 };
@@ -43,10 +42,10 @@ template <int kVectors = kPanelVectors, int kRows = kTileRows, typename Visitor>
   visit.template operator()<kRows, kVectors>();
 }
 
-// A tall tile for narrow matrices: few vectors across, as many sums.
+// A tall tile for narrow matrices: fewer vectors across, with the same number of sums.
 constexpr int kTallRows = 2 * kTileRows, kTallVectors = kPanelVectors / 2;
 
-// A growing block of memory of the calling thread, 64-byte aligned; null when memory ran out. An operation may use it
+// A growing block of memory of the calling thread, 64-byte aligned; null if memory ran out. An operation may use it
 // until it returns. kShared holds operands that all threads of an operation read, kTask the data of one task.
 enum class Scratch { kShared, kTask };
 void* thread_scratch(Scratch which, size_t bytes);

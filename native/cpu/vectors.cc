@@ -15,7 +15,7 @@ constexpr int64_t kRowsPerTask = 64;
 uint8_t quantize_level(const QuantizeArgs& args, const float* x, int64_t d) {
   const float step = (args.maximum[d] - args.minimum[d]) / 255.0f;
   const float steps = std::floor((x[d] - args.minimum[d]) / (step == 0.0f ? 1.0f : step));
-  if (!(steps > 0.0f)) return 0;  // a NaN too, which has no integer
+  if (!(steps > 0.0f)) return 0;  // also for NaN, which cannot become an integer
   return steps < 255.0f ? static_cast<uint8_t>(steps) : 255;
 }
 

@@ -23,9 +23,9 @@ bool Call::open(const std::shared_ptr<Piece>& piece) {
   return false;
 }
 
-void Call::withdraw(const Piece& piece) noexcept {
+bool Call::withdraw(const Piece& piece) noexcept {
   std::lock_guard lock(mutex_);
-  std::erase_if(open_, [&](const auto& one) { return one.get() == &piece; });
+  return std::erase_if(open_, [&](const auto& one) { return one.get() == &piece; }) > 0;
 }
 
 void Call::write(int64_t first, const float* rows, int64_t stride, int64_t count) {

@@ -1,4 +1,4 @@
-// One encode call: pieces of texts that arrive one after the other, and the rows that they give.
+// One encode call: pieces of texts, which arrive one after the other, and the resulting rows.
 #pragma once
 
 #include <atomic>
@@ -17,13 +17,13 @@ namespace embedcore {
 // Null = done. Called once, on any thread. Must not throw.
 using Completion = std::function<void(std::shared_ptr<const Error> error)>;
 
-// Some texts of a call, packed. Filled in by the caller; the fields after `done` are the engine's.
+// Some texts of a call, packed. Filled in by the caller; the fields after `done` belong to the engine.
 struct Piece {
   std::vector<int32_t> ids;
   std::vector<int32_t> offsets;       // [texts + 1]
   std::vector<int32_t> skip, prefix;  // [texts]
   int64_t first_text = 0;             // number of the first text in its call, for messages
-  int64_t first_row = 0;              // where its rows go
+  int64_t first_row = 0;              // position of its rows
   Completion done;
 
   int64_t texts() const { return static_cast<int64_t>(offsets.size()) - 1; }
@@ -51,15 +51,15 @@ class Call {
   int64_t rows() const { return rows_; }
   bool failed() const { return failed_.load(std::memory_order_acquire); }
 
-  // Registers a piece; a call that has failed completes it at once and returns false. Throws std::bad_alloc.
+  // Registers a piece; a call that has failed completes it immediately and returns false. Throws std::bad_alloc.
   bool open(const std::shared_ptr<Piece>& piece);
-  // Forgets a piece that could not be queued; its completion is not called.
-  void withdraw(const Piece& piece) noexcept;
+  // Forgets a piece that could not be queued, whose completion is then not called; false where fail() has called it.
+  bool withdraw(const Piece& piece) noexcept;
   // Copies `count` finished rows to row `first` unless the call has failed.
   void write(int64_t first, const float* rows, int64_t stride, int64_t count);
   // `texts` of the piece are delivered; completes the piece with its last.
   void delivered(const std::shared_ptr<Piece>& piece, int64_t texts);
-  // Completes all open pieces with this error; nothing is written any more when it returns. The first failure counts.
+  // Completes all open pieces with this error; after it returns, nothing is written any more. The first failure counts.
   void fail(std::shared_ptr<const Error> error) noexcept;
 
  private:

@@ -1,4 +1,4 @@
-// Processor cores: how many this process may use, and who goes first on them.
+// Processor cores: their number for this process, and the priority of threads.
 #pragma once
 
 namespace embedcore {

@@ -1,4 +1,4 @@
-// What both executors do with finished batches. Declared in executor.h.
+// Functions of both executors for finished batches. Declared in executor.h.
 #include <algorithm>
 #include <bit>
 #include <string>

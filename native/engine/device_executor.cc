@@ -1,10 +1,10 @@
-// A model on a device. One thread launches batches and keeps as many under way as the backend wants: while one
-// computes, the next is packed and uploaded. Results come back through host memory.
+// A model on a device. One thread launches batches and keeps as many in flight as the backend wants: while one is
+// computed, the next is packed and uploaded. Results are copied to host memory.
 #include <condition_variable>
 #include <cstring>
-#include <deque>
 #include <system_error>
 #include <thread>
+#include <vector>
 
 #include "engine/executor.h"
 
@@ -12,13 +12,13 @@ namespace embedcore {
 
 namespace {
 
-// A batch under way, with the stream and the memory that it uses until it is done.
+// A batch in flight, with the stream and the memory that it uses until it is done.
 struct Flight {
   explicit Flight(DevicePointer device) : stream(std::move(device)) {}
   OpenStream stream;
   Workspace workspace;
   BatchWork work;
-  std::vector<float> rows;  // what comes back
+  std::vector<float> rows;  // the results
   int64_t stride = 0;
 };
 
@@ -29,6 +29,8 @@ class DeviceExecutor final : public Executor {
         backend_(model_->backend()),
         queue_(batch_tokens(*model_, options), backend_.batches_in_flight, options.max_queue_tokens) {
     for (int32_t i = 0; i < backend_.batches_in_flight; ++i) flights_.push_back(std::make_unique<Flight>(device));
+    for (auto& flight : flights_) free_.push_back(flight.get());
+    under_way_.reserve(flights_.size());
     try {
       thread_ = std::thread([this] { loop(); });
     } catch (const std::system_error& error) {
@@ -37,7 +39,7 @@ class DeviceExecutor final : public Executor {
   }
 
   ~DeviceExecutor() override {
-    std::deque<std::shared_ptr<Call>> left;
+    std::vector<std::shared_ptr<Call>> left;
     {
       std::lock_guard lock(mutex_);
       closing_ = true;
@@ -63,32 +65,30 @@ class DeviceExecutor final : public Executor {
 
  private:
   void loop() noexcept {
-    std::deque<Flight*> free, under_way;
-    for (auto& flight : flights_) free.push_back(flight.get());
     std::unique_lock lock(mutex_);
     for (;;) {
-      if (!free.empty()) {
+      if (!free_.empty()) {
         std::shared_ptr<Call> failed;
-        Flight* flight = free.front();
+        Flight* flight = free_.back();
         const bool taken = queue_.take(flight->work, false, failed);
         if (taken || failed) {
           lock.unlock();
           if (failed) failed->fail(shared_error(Code::kOutOfMemory, "no memory for a batch of texts"));
           if (taken && launch(*flight)) {
-            free.pop_front();
-            under_way.push_back(flight);
+            free_.pop_back();
+            under_way_.push_back(flight);
           }
           lock.lock();
           continue;
         }
       }
-      if (!under_way.empty()) {
-        Flight* flight = under_way.front();
-        under_way.pop_front();
+      if (!under_way_.empty()) {
+        Flight* flight = under_way_.front();
+        under_way_.erase(under_way_.begin());
         lock.unlock();
         land(*flight);
         lock.lock();
-        free.push_back(flight);
+        free_.push_back(flight);
         continue;
       }
       if (closing_) return;
@@ -128,7 +128,7 @@ class DeviceExecutor final : public Executor {
     flight.work.clear();
   }
 
-  // What was launched still uses the flight's memory.
+  // Launched operations still use the flight's memory.
   void end_failed(Flight& flight) noexcept {
     const auto error = current_error();
     backend_.wait(flight.stream);
@@ -139,6 +139,8 @@ class DeviceExecutor final : public Executor {
   const std::shared_ptr<const Model> model_;
   const Backend& backend_;
   std::vector<std::unique_ptr<Flight>> flights_;
+  // The thread's own, each with room for all flights, because its loop must not need memory.
+  std::vector<Flight*> free_, under_way_;  // under way: oldest first
 
   std::mutex mutex_;
   std::condition_variable wake_;

@@ -1,8 +1,10 @@
 #include "engine/engine.h"
 
-#include <deque>
+#include <cstddef>
 #include <mutex>
+#include <new>
 #include <thread>
+#include <vector>
 
 #include "engine/memory.h"
 
@@ -41,8 +43,7 @@ void Engine::submit(const std::shared_ptr<Call>& call, const std::shared_ptr<Pie
   try {
     executor_->add(call, piece);
   } catch (...) {
-    call->withdraw(*piece);
-    throw;
+    if (call->withdraw(*piece)) throw;
   }
 }
 
@@ -53,16 +54,18 @@ void Engine::cancel(Call& call, std::shared_ptr<const Error> error) noexcept {
 
 namespace {
 
-// The thread that frees: started when something is let go, gone when nothing is left.
+// The thread that frees models: started when one is released, ended when none is left.
 struct Freeing {
   std::mutex mutex;
   // Guarded by mutex.
-  std::deque<std::pair<std::shared_ptr<void>, std::function<void()>>> objects;
+  std::vector<std::pair<std::shared_ptr<void>, std::function<void()>>> objects;
   bool running = false;
 };
 
-Freeing& freeing() {
-  static auto* instance = new Freeing;  // never destroyed: the thread may run while the process ends
+Freeing& freeing() noexcept {
+  // In memory of the program, and never destroyed: the thread may run while the process ends.
+  alignas(Freeing) static std::byte memory[sizeof(Freeing)];
+  static auto* instance = new (memory) Freeing;
   return *instance;
 }
 
@@ -71,7 +74,7 @@ void free_all() noexcept {
   std::unique_lock lock(shared.mutex);
   while (!shared.objects.empty()) {
     auto [object, freed] = std::move(shared.objects.front());
-    shared.objects.pop_front();
+    shared.objects.erase(shared.objects.begin());
     lock.unlock();
     object.reset();
     give_back_freed_memory();
@@ -94,7 +97,7 @@ void let_go(std::shared_ptr<void> object, std::function<void()> freed) noexcept 
     shared.running = true;
     return;
   } catch (...) {
-    // No memory or no thread: what is queued is freed here.
+    // Without memory or a thread, the queue is freed here.
   }
   if (object) {
     object.reset();

@@ -1,7 +1,7 @@
 // The engine of one model: takes calls, checks them, and runs them.
 //
-// Thread rules: every function may be called from any thread but a worker. The destructor waits for what runs to end at
-// its next layer and frees the model; let_go() does that on a thread of its own.
+// Thread rules: every function may be called from any thread except a worker. The destructor waits until running
+// batches end at their next layer and frees the model; let_go() does that on a separate thread.
 #pragma once
 
 #include <memory>
@@ -20,11 +20,11 @@ class Engine {
   const Model& model() const { return *model_; }
   const EngineOptions& options() const { return options_; }
 
-  // Checks the ids, offsets and lengths of a piece, then queues it; its completion is called once, also where this
-  // function fails its call. Throws Error (id outside the vocabulary, queue full, ...), std::bad_alloc: nothing was
-  // queued then and the completion is not called.
+  // Checks the ids, offsets and lengths of a piece, then queues it; its completion is called once, also if this
+  // function fails its call. Throws Error (id outside the vocabulary, queue full, ...), std::bad_alloc: then nothing
+  // was queued and the completion is not called.
   void submit(const std::shared_ptr<Call>& call, const std::shared_ptr<Piece>& piece);
-  // Fails the call. What a worker has begun ends at its next layer.
+  // Fails the call. A batch that is running ends at its next layer.
   void cancel(Call& call, std::shared_ptr<const Error> error) noexcept;
 
  private:
@@ -35,8 +35,8 @@ class Engine {
   std::unique_ptr<Executor> executor_;
 };
 
-// Lets go of something large on a thread of its own, so that freeing it does not hold up the caller; `freed` is called
-// afterwards, on that thread. Where no thread can be started it happens on the caller's.
+// Frees something large on a separate thread, so that the caller does not wait; `freed` is called afterwards, on that
+// thread. If no thread can be started, both happen on the caller's.
 void let_go(std::shared_ptr<void> object, std::function<void()> freed = {}) noexcept;
 
 }  // namespace embedcore

@@ -19,22 +19,22 @@ struct EngineOptions {
 
 class Executor {
  public:
-  virtual ~Executor() = default;  // ends what runs at its next layer and waits for it
+  virtual ~Executor() = default;  // ends running batches at their next layer and waits for them
 
   // Queues a piece of a call. Throws Error (kQueueFull, kDisposed), std::bad_alloc; the piece is then not queued.
   virtual void add(const std::shared_ptr<Call>& call, const std::shared_ptr<Piece>& piece) = 0;
-  // Forgets what waits of a call.
+  // Removes the waiting texts of a call.
   virtual void remove(const Call& call) noexcept = 0;
 };
 
 std::unique_ptr<Executor> make_host_executor(std::shared_ptr<const Model> model, const EngineOptions& options);
 std::unique_ptr<Executor> make_device_executor(std::shared_ptr<const Model> model, const EngineOptions& options);
 
-// Tokens that a batch of this model has at most.
+// The most tokens of a batch of this model.
 int64_t batch_tokens(const Model& model, const EngineOptions& options);
 
 // Copies the finished rows of a batch, in host memory, to their calls; a row that is not finite fails its call. Then
-// every call of the batch knows that these texts are done.
+// marks these texts as done in every call of the batch.
 void deliver(const BatchWork& work, const float* rows, int64_t stride);
 // Fails every call of the batch.
 void fail_all(const BatchWork& work, const std::shared_ptr<const Error>& error) noexcept;

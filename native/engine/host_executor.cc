@@ -1,5 +1,5 @@
-// A model on the workers of the process. A batch is whole texts, about batch_tokens of them; one worker carries it
-// through all layers, its activations in that core's cache, and meets no other worker on the way.
+// A model on the workers of the process. A batch is some whole texts, with about batch_tokens tokens. One worker
+// carries it through all layers with its activations in that core's cache, without synchronising with other workers.
 #include <new>
 
 #include "engine/executor.h"
@@ -9,7 +9,7 @@ namespace embedcore {
 
 namespace {
 
-// A lone text of ten tokens is served by a few cores; more only wait for each other.
+// A single text of ten tokens uses a few cores; more would only wait for each other.
 int64_t most_helpers(int64_t tokens) { return 3 + tokens / 16; }
 
 class ModelClient final : public PoolClient {
@@ -24,10 +24,12 @@ class ModelClient final : public PoolClient {
   int most_workers() const noexcept override { return options_.threads; }
 
   bool take(WorkUnit& unit, bool only_short) noexcept override {
-    std::shared_ptr<Call> failed;
-    const bool taken = queue_.take(unit.work, only_short, failed);
-    if (failed) failed->fail(shared_error(Code::kOutOfMemory, "no memory for a batch of texts"));
-    return taken;
+    for (;;) {
+      std::shared_ptr<Call> failed;
+      if (queue_.take(unit.work, only_short, failed)) return true;
+      if (!failed) return false;
+      failed->fail(shared_error(Code::kOutOfMemory, "no memory for a batch of texts"));
+    }
   }
 
   void run(Worker& worker, int level) noexcept override {
@@ -35,7 +37,7 @@ class ModelClient final : public PoolClient {
     BatchWork& work = unit.work;
     const int64_t tokens = work.batch.tokens();
     const bool helped = level == 0 && options_.threads > 1;
-    // A batch of short calls is not held up by shorter ones: they would overtake it.
+    // A batch of short calls is not interrupted by other short calls, which would overtake it.
     const bool gives_way = level == 0 && !work.is_short;
     try {
       if (helped) worker.want_help(std::min<int64_t>(most_helpers(tokens), options_.threads - 1));
@@ -71,7 +73,7 @@ class HostExecutor final : public Executor {
   }
 
   ~HostExecutor() override {
-    std::deque<std::shared_ptr<Call>> left;
+    std::vector<std::shared_ptr<Call>> left;
     {
       auto lock = pool_->lock();
       left = client_->queue().remove_all();

@@ -8,9 +8,9 @@
 
 namespace embedcore {
 
-// One thread at a time: where another allocator stands in for glibc's (a preloaded jemalloc, a sanitizer), this call is
-// the first that glibc's own sees, its set-up takes no lock, and two threads that both make it end the process when
-// they exit.
+// One thread at a time. If another allocator replaces glibc's (a preloaded jemalloc, a sanitizer), this is the first
+// call that reaches glibc's allocator. Its initialisation takes no lock, and if two threads run it, the process crashes
+// when they exit.
 void give_back_freed_memory() noexcept {
 #if defined(__GLIBC__)
   static std::mutex one;

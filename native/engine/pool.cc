@@ -47,7 +47,7 @@ void Worker::run_short_work() {
 // --- the pool ---
 
 std::shared_ptr<WorkerPool> WorkerPool::shared() {
-  // Never destroyed: threads may still ask while the process ends.
+  // Never destroyed, because threads may still use it while the process ends.
   static auto* mutex = new std::mutex;
   static auto* held = new std::weak_ptr<WorkerPool>;
   std::lock_guard lock(*mutex);
@@ -94,7 +94,7 @@ void WorkerPool::add(std::shared_ptr<PoolClient> client) {
 }
 
 void WorkerPool::remove(PoolClient& client) noexcept {
-  std::shared_ptr<PoolClient> held;  // let go without the lock
+  std::shared_ptr<PoolClient> held;  // released without the lock
   std::unique_lock lock(mutex_);
   const auto found =
       std::find_if(clients_.begin(), clients_.end(), [&](const auto& one) { return one.get() == &client; });
@@ -102,7 +102,7 @@ void WorkerPool::remove(PoolClient& client) noexcept {
     held = std::move(*found);
     clients_.erase(found);
     look_for_work();
-    // Without clients workers free what they keep for the next unit.
+    // Without clients, workers free the memory that they keep for the next unit.
     if (clients_.empty()) wake_.notify_all();
   }
   emptied_.wait(lock, [&] { return client.running_ == 0; });
@@ -128,7 +128,7 @@ void WorkerPool::look_for_work() noexcept {
   short_waiting_ = short_waiting;
 }
 
-// A unit has been run: the client may have ended, somebody may wait for it to be empty.
+// After a unit has been run, the client may have ended, and a thread may wait for that.
 void WorkerPool::finish(Worker& self, int level, std::unique_lock<std::mutex>& lock) noexcept {
   WorkUnit& unit = self.units_[level];
   PoolClient& client = *unit.client;
@@ -149,7 +149,7 @@ void WorkerPool::finish(Worker& self, int level, std::unique_lock<std::mutex>& l
   if (limited && work_waiting_ && idle_ > 0) wake_.notify_one();
   if (!leaving) return;
   lock.unlock();
-  leaving->left();
+  leaving->left(*this);
   leaving.reset();
   lock.lock();
 }
@@ -172,7 +172,7 @@ bool WorkerPool::run_next(Worker& self, std::unique_lock<std::mutex>& lock) noex
   return false;
 }
 
-// Stays with one leader until it is done or there is a unit to take. Returns whether there was one to help.
+// Helps one leader until it is done or there is a unit to take. Returns whether there was a leader to help.
 bool WorkerPool::help_others(Worker& self, std::unique_lock<std::mutex>& lock) noexcept {
   for (auto& worker : workers_) {
     Team& team = worker->team_;

@@ -1,11 +1,11 @@
-// The worker threads of the process, which serve all models and all comparisons of vectors. One pool a process: two
-// models do not use twice the cores.
+// The worker threads of the process, which serve all models and all comparisons of vectors. There is one pool per
+// process, so that two models do not use twice the cores.
 //
-// A worker takes a unit of work from a client, runs it, and takes the next from the client after that one. Workers that
-// find nothing help a busy one with the tasks of a single operation (base/team.h). A worker that runs a long unit takes
-// short units of any client between its steps while no other worker is idle.
+// A worker takes a unit of work from a client, runs it, and takes the next from the client after that one. Workers
+// without a unit help a busy one with the tasks of a single operation (base/team.h). A worker that runs a long unit
+// takes short units of any client between its steps while no other worker is idle.
 //
-// Thread rules: every function may be called from any thread but a worker, except where it says otherwise.
+// Thread rules: every function may be called from any thread except a worker, unless it says otherwise.
 #pragma once
 
 #include <atomic>
@@ -25,7 +25,7 @@ namespace embedcore {
 class PoolClient;
 class WorkerPool;
 
-// What a worker holds of one unit of work.
+// A worker's state for one unit of work.
 struct WorkUnit {
   PoolClient* client = nullptr;
   BatchWork work;       // of a model
@@ -44,7 +44,7 @@ class Worker {
     };
     return stream;
   }
-  // Idle workers may help from now on, at most as many; until end_help().
+  // From now until end_help(), at most this many idle workers may help.
   void want_help(int64_t helpers);
   void end_help() { team_.wants_help = false; }
   // Between the steps of a long unit: runs a short one of any client where one waits and no worker is idle.
@@ -69,17 +69,18 @@ class PoolClient {
   // With the pool's lock held, on any thread:
   virtual bool has_work() const noexcept = 0;
   virtual bool has_short_work() const noexcept { return false; }
-  // Takes the next unit; false where there is none after all.
+  // Takes the next unit; false if there is none after all.
   virtual bool take(WorkUnit& unit, bool only_short) noexcept = 0;
   // A unit that was taken has been run; whether the client is done and leaves the pool.
   virtual bool ended(WorkUnit&) noexcept { return false; }
 
   // Without the lock, on a worker. level: which of the worker's units.
   virtual void run(Worker& worker, int level) noexcept = 0;
-  // Called after the client has left the pool of itself, without the lock, on a worker.
-  virtual void left() noexcept {}
+  // Called after the client has left the pool of itself, without the lock, on a worker. Nobody waits for it to return
+  // but the pool's destructor.
+  virtual void left(WorkerPool&) noexcept {}
 
-  // Units that may run at once.
+  // Units that may run at the same time.
   virtual int most_workers() const noexcept = 0;
 
  private:
@@ -91,11 +92,12 @@ class PoolClient {
 
 class WorkerPool {
  public:
-  // The pool of the process, which lives for as long as somebody holds it.
+  // The pool of the process, which exists for as long as somebody holds it.
   static std::shared_ptr<WorkerPool> shared();
   ~WorkerPool();  // joins the workers; all clients have left
 
-  // At least as many workers. Throws Error(kThreadLimit) where the system refuses, std::bad_alloc.
+  // Makes sure that there are at least this many workers. Throws Error(kThreadLimit) where the system refuses,
+  // std::bad_alloc.
   void grow(int workers);
   int workers();
 
@@ -104,9 +106,9 @@ class WorkerPool {
   // Waits until no worker is inside the client, which takes nothing more. Never called by a worker.
   void remove(PoolClient& client) noexcept;
 
-  // A lock around what workers look at: a client changes its state while it holds one.
+  // A lock for the state that workers read: a client changes its state while it holds one.
   std::unique_lock<std::mutex> lock() { return std::unique_lock(mutex_); }
-  // After new work was given to a client; with the lock held. many: more than one worker can do something.
+  // Called after new work was given to a client; with the lock held. many: more than one worker can do something.
   void work_added(bool many) noexcept;
 
  private:

@@ -41,7 +41,7 @@ void CallQueue::add(const std::shared_ptr<Call>& call, const std::shared_ptr<Pie
   waiting_tokens_ += tokens;
 }
 
-void CallQueue::forget(std::deque<std::shared_ptr<Call>>::iterator found) noexcept {
+void CallQueue::forget(std::vector<std::shared_ptr<Call>>::iterator found) noexcept {
   Call& call = **found;
   for (const auto& piece : call.waiting_)
     waiting_tokens_ -= piece->tokens() - piece->offsets[static_cast<size_t>(piece->next_text)];
@@ -56,10 +56,10 @@ void CallQueue::remove(const Call& call) noexcept {
   if (found != calls_.end()) forget(found);
 }
 
-std::deque<std::shared_ptr<Call>> CallQueue::remove_all() noexcept {
+std::vector<std::shared_ptr<Call>> CallQueue::remove_all() noexcept {
   for (const auto& call : calls_) call->waiting_.clear();
   waiting_tokens_ = short_calls_ = 0;
-  std::deque<std::shared_ptr<Call>> all;
+  std::vector<std::shared_ptr<Call>> all;
   all.swap(calls_);
   return all;
 }
@@ -84,7 +84,7 @@ bool CallQueue::add_texts(BatchWork& work, const std::shared_ptr<Call>& call, in
       const std::span<const int32_t> ids = piece->ids_of(piece->next_text);
       const auto n = static_cast<int64_t>(ids.size());
       const bool first = work.batch.texts() == 0;  // a text longer than the budget goes alone
-      // Texts without tokens cost nothing and are many only by mistake; still no batch grows without end.
+      // Texts without tokens cost nothing, but the size of a batch must still be bounded.
       if (!first && (work.batch.tokens() + n > budget || work.batch.texts() >= budget)) {
         if (part.texts == 0) work.parts.pop_back();
         return false;
@@ -134,7 +134,7 @@ bool CallQueue::take(BatchWork& work, bool only_short, std::shared_ptr<Call>& fa
       if (i < calls_.size() && calls_[i] == next) ++i;
     }
   } catch (const std::bad_alloc&) {
-    // What is in the batch already is consistent and can run; the rest waits on.
+    // The batch so far is consistent and can run; the rest keeps waiting.
     while (!work.parts.empty() && work.parts.back().texts == 0) work.parts.pop_back();
     if (work.parts.empty()) {
       remove(*next);

@@ -1,18 +1,18 @@
-// The calls of one model that wait, and which texts go into the next batch. Pure: no threads, no lock of its own. The
-// owner holds one lock around every function.
+// The waiting calls of one model, and the choice of texts for the next batch. It has no threads and no lock: the owner
+// holds a lock around every function.
 //
-// Scheduling. The call that has been served the fewest tokens goes next, so that a short call does not wait behind a
-// long one; every fourth batch goes to the oldest call instead, so that a stream of short calls cannot starve it. Calls
-// whose plans are equal share a batch, in the order of their arrival; short calls share batches with each other alone,
-// because among a long call's texts they would wait for all of them. A text that does not fit ends the batch: a later
-// call never overtakes an earlier one of its kind.
+// Scheduling. The call that has been served the fewest tokens goes next, so that a short call does not wait for a long
+// one; every fourth batch goes to the oldest call instead, so that a stream of short calls cannot starve it. Calls
+// whose plans are equal share a batch, in the order of their arrival; short calls share batches only with each other,
+// because together with texts of a long call they would wait for all of those. A text that does not fit ends the batch:
+// a later call never overtakes an earlier one of its kind.
 //
-// Admission is per call. The first piece of a call is refused where tokens of other calls wait and it would bring them
-// above the limit; later pieces of an admitted call are always taken. A call that comes alone is never refused.
+// Admission is per call. The first piece of a call is refused if tokens of other calls wait and it would raise their
+// number above the limit; later pieces of an admitted call are always accepted. So a call is never refused while no
+// other call waits.
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <vector>
 
@@ -21,7 +21,7 @@
 
 namespace embedcore {
 
-constexpr int64_t kShortTokens = 64;  // a call of at most as many tokens is short
+constexpr int64_t kShortTokens = 64;  // a call of at most this many tokens is short
 constexpr int64_t kFewestBatchTokens = 64;
 
 // Texts of one piece in a batch.
@@ -31,7 +31,7 @@ struct BatchPart {
   int64_t first_text = 0, texts = 0;
 };
 
-// A batch and whose texts are in it. Its memory is kept for the next one.
+// A batch, and the pieces whose texts it has. Its memory is kept for the next one.
 struct BatchWork {
   std::vector<BatchPart> parts;
   BatchBuilder batch;
@@ -45,20 +45,21 @@ struct BatchWork {
 
 class CallQueue {
  public:
-  // most_batch_tokens: a batch holds whole texts of about as many tokens; a text that is longer goes alone. workers:
-  // among how many batches the waiting tokens are divided. most_waiting_tokens: of a queue that admits calls.
+  // most_batch_tokens: a batch holds whole texts with about this many tokens; a longer text gets its own batch.
+  // workers: the number of batches among which the waiting tokens are divided. most_waiting_tokens: the limit of
+  // admission.
   CallQueue(int64_t most_batch_tokens, int64_t workers, int64_t most_waiting_tokens);
 
   // Throws Error(kQueueFull) for the first piece of a call that is not admitted, and std::bad_alloc; nothing has
   // changed then.
   void add(const std::shared_ptr<Call>& call, const std::shared_ptr<Piece>& piece);
-  // Forgets what waits of a call.
+  // Removes the waiting texts of a call.
   void remove(const Call& call) noexcept;
   // All calls with waiting texts, which are forgotten.
-  std::deque<std::shared_ptr<Call>> remove_all() noexcept;
+  std::vector<std::shared_ptr<Call>> remove_all() noexcept;
 
-  // Fills `work` with the next batch; false where none waits (with only_short: none of short calls). Where there is no
-  // memory even for the first text, its call comes back in `failed`, forgotten, and the result is false.
+  // Fills `work` with the next batch; false if none waits (with only_short: none of short calls). If there is no memory
+  // even for the first text, its call is removed and returned in `failed`, and the result is false.
   bool take(BatchWork& work, bool only_short, std::shared_ptr<Call>& failed) noexcept;
 
   bool empty() const { return calls_.empty(); }
@@ -68,13 +69,15 @@ class CallQueue {
  private:
   static bool is_short(const Call& call) { return call.submitted_tokens_ <= kShortTokens; }
   std::shared_ptr<Call> choose(bool only_short, bool oldest) const;
-  // Adds texts of the call until the budget is used up; whether all that waited of it fitted.
+  // Adds texts of the call until the budget is used up. Returns whether all its waiting texts fitted.
   bool add_texts(BatchWork& work, const std::shared_ptr<Call>& call, int64_t budget);
   void drop_if_served(const std::shared_ptr<Call>& call) noexcept;
-  void forget(std::deque<std::shared_ptr<Call>>::iterator call) noexcept;
+  void forget(std::vector<std::shared_ptr<Call>>::iterator call) noexcept;
 
   const int64_t most_batch_tokens_, workers_, most_waiting_tokens_;
-  std::deque<std::shared_ptr<Call>> calls_;  // with waiting texts, in the order in which they came to wait
+  // With waiting texts, in the order in which they came to wait. (An empty deque takes memory, also where one is
+  // moved.)
+  std::vector<std::shared_ptr<Call>> calls_;
   int64_t waiting_tokens_ = 0;
   int64_t short_calls_ = 0;
   uint64_t calls_admitted_ = 0, batches_taken_ = 0;

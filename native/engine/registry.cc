@@ -1,9 +1,14 @@
 #include "engine/registry.h"
 
+#include <dirent.h>
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <chrono>
-#include <filesystem>
+#include <condition_variable>
+#include <cstdlib>
 #include <mutex>
+#include <string_view>
 
 #include "engine/memory.h"
 
@@ -11,7 +16,7 @@ namespace embedcore {
 
 namespace {
 
-// A file by name, size and time: a changed file makes another model.
+// Identifies a file by name, size and time, so that a changed file gives another model.
 struct FileState {
   std::string name;
   uintmax_t size = 0;
@@ -25,21 +30,42 @@ struct DirectoryState {
   bool operator==(const DirectoryState&) const = default;
 };
 
+struct CloseDirectory {
+  void operator()(DIR* open) const { ::closedir(open); }
+};
+struct Free {
+  void operator()(char* text) const { std::free(text); }
+};
+
+int64_t changed_at(const struct stat& status) {
+#ifdef __APPLE__
+  const timespec& changed = status.st_mtimespec;
+#else
+  const timespec& changed = status.st_mtim;
+#endif
+  return int64_t{changed.tv_sec} * 1'000'000'000 + changed.tv_nsec;
+}
+
+// Not with std::filesystem, whose iterators end the process where memory is short. What cannot be read here is refused
+// with its reason by the load.
 DirectoryState state_of(const std::string& directory) {
   DirectoryState state;
-  std::error_code ignored;
-  const auto real = std::filesystem::weakly_canonical(directory, ignored);
-  state.path = ignored ? directory : real.string();
-  for (const auto& entry : std::filesystem::directory_iterator(directory, ignored)) {
-    const std::string name = entry.path().filename().string();
+  const std::unique_ptr<char, Free> real(::realpath(directory.c_str(), nullptr));
+  state.path = real ? real.get() : directory;
+  const std::unique_ptr<DIR, CloseDirectory> open(::opendir(directory.c_str()));
+  if (!open) return state;
+  while (const dirent* entry = ::readdir(open.get())) {
+    const std::string_view name = entry->d_name;
     if (!name.ends_with(".safetensors") && !name.ends_with(".json")) continue;
-    state.files.push_back({name, entry.file_size(ignored), entry.last_write_time(ignored).time_since_epoch().count()});
+    struct stat status;
+    if (::fstatat(::dirfd(open.get()), entry->d_name, &status, 0) != 0) continue;
+    state.files.push_back({std::string(name), static_cast<uintmax_t>(status.st_size), changed_at(status)});
   }
   std::sort(state.files.begin(), state.files.end());
   return state;
 }
 
-// What makes a model: equal keys share their weights.
+// Identifies a model: loads with equal keys share their weights.
 struct ModelKey {
   const Backend* backend = nullptr;
   ModelSource source;
@@ -59,10 +85,40 @@ struct Slot {
   explicit Slot(ModelKey model_key) : key(std::move(model_key)) {}
   const ModelKey key;
 
-  std::timed_mutex loading;
-  // Guarded by loading.
+  std::mutex mutex;
+  std::condition_variable loaded;
+  // Guarded by mutex; `model` and `engines` are changed only by the thread that has set `loading`.
+  bool loading = false;
   std::weak_ptr<const Model> model;
   std::vector<std::pair<EngineOptions, std::weak_ptr<Engine>>> engines;
+};
+
+// One load of a slot at a time. Who waits asks now and then whether to go on.
+class LoadTurn {
+ public:
+  LoadTurn(Slot& slot, const KeepLoading& keep_loading) : slot_(slot) {
+    std::unique_lock lock(slot_.mutex);
+    while (slot_.loading) {
+      slot_.loaded.wait_for(lock, std::chrono::milliseconds(20));
+      if (!slot_.loading || !keep_loading) continue;
+      lock.unlock();
+      keep_loading();
+      lock.lock();
+    }
+    slot_.loading = true;
+  }
+  ~LoadTurn() {
+    {
+      std::lock_guard lock(slot_.mutex);
+      slot_.loading = false;
+    }
+    slot_.loaded.notify_one();
+  }
+  LoadTurn(const LoadTurn&) = delete;
+  LoadTurn& operator=(const LoadTurn&) = delete;
+
+ private:
+  Slot& slot_;
 };
 
 std::shared_ptr<Slot> slot_of(ModelKey key) {
@@ -83,12 +139,10 @@ std::shared_ptr<Slot> slot_of(ModelKey key) {
 std::shared_ptr<Engine> open_engine(const ModelSource& source, const Backend& backend, const EngineOptions& given,
                                     const KeepLoading& keep_loading) {
   EngineOptions options = given;
-  // What makes no difference must not make a second engine.
+  // Options without effect must not lead to a second engine.
   if (backend.batch_tokens > 0) options.max_batch_tokens = std::min(options.max_batch_tokens, backend.batch_tokens);
   const auto slot = slot_of(key_of(source, backend));
-  std::unique_lock lock(slot->loading, std::defer_lock);
-  while (!lock.try_lock_for(std::chrono::milliseconds(20)))
-    if (keep_loading) keep_loading();
+  const LoadTurn turn(*slot, keep_loading);
 
   std::erase_if(slot->engines, [](const auto& entry) { return entry.second.expired(); });
   for (const auto& [has, held] : slot->engines)
@@ -99,7 +153,7 @@ std::shared_ptr<Engine> open_engine(const ModelSource& source, const Backend& ba
     slot->model = model = Model::load(source, OpenDevice::open(backend), keep_loading);
     give_back_freed_memory();
   }
-  // The engine keeps the slot, and so the slot is found for as long as one of its engines lives.
+  // The engine keeps the slot, so the slot is found for as long as one of its engines exists.
   auto* engine = new Engine(model, options);
   const std::shared_ptr<Engine> shared(engine, [slot](Engine* owned) { delete owned; });
   slot->engines.emplace_back(options, shared);

@@ -1,5 +1,5 @@
 // Models and engines shared by the whole process: a second load of the same files gives the same weights, and with the
-// same options the same engine, also from another worker_thread. Both live as long as somebody holds them.
+// same options the same engine, also from another worker_thread. Both exist as long as somebody holds them.
 #pragma once
 
 #include <memory>
@@ -8,8 +8,8 @@
 
 namespace embedcore {
 
-// Loads or finds. Loads of different files run side by side; a load of the same files waits for the first one.
-// keep_loading is asked now and then, and may throw to end this load. Throws Error, std::bad_alloc.
+// Loads a model or finds a loaded one. Loads of different files run in parallel; a load of the same files waits for the
+// first one. keep_loading is called repeatedly and may throw to end this load. Throws Error, std::bad_alloc.
 std::shared_ptr<Engine> open_engine(const ModelSource& source, const Backend& backend, const EngineOptions& options,
                                     const KeepLoading& keep_loading = {});
 

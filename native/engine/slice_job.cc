@@ -36,11 +36,11 @@ bool SliceJob::ended(WorkUnit&) noexcept {
 }
 
 // A worker and who cancels may both see the job leave; the first one calls back.
-void SliceJob::left() noexcept {
+void SliceJob::left(WorkerPool& pool) noexcept {
   std::shared_ptr<const Error> error;
   Completion done;
-  if (const auto pool = pool_.lock()) {
-    auto lock = pool->lock();
+  {
+    auto lock = pool.lock();
     error = error_;
     done.swap(done_);
   }
@@ -58,16 +58,18 @@ void SliceJob::cancel(std::shared_ptr<const Error> error) noexcept {
     error_ = std::move(error);
     pool->work_added(false);
   }
-  // Nobody is inside who would let it leave.
+  // No worker is inside that would let it leave.
   if (!leaves) return;
   pool->remove(*this);
-  left();
+  left(*pool);
 }
 
 void SliceJob::cancel_and_wait(std::shared_ptr<const Error> error) noexcept {
   cancel(std::move(error));
-  if (const auto pool = pool_.lock()) pool->remove(*this);
-  left();
+  const auto pool = pool_.lock();
+  if (!pool) return;
+  pool->remove(*this);
+  left(*pool);
 }
 
 }  // namespace embedcore

@@ -1,5 +1,5 @@
-// Work that is not a model's: a comparison or conversion of vectors, cut into slices that the workers of the process
-// take one by one. So it uses all of them, and neither waits for a model nor holds one up.
+// Work without a model: a comparison or conversion of vectors, cut into slices that the workers of the process take one
+// by one. So it uses all workers, does not wait for models, and does not delay them.
 #pragma once
 
 #include <functional>
@@ -15,11 +15,11 @@ class SliceJob final : public PoolClient, public std::enable_shared_from_this<Sl
   // Runs one slice on the stream, whose operations are not divided further. Throws Error.
   using Run = std::function<void(int64_t slice, Stream& stream)>;
 
-  // Starts; `done` is called once, when no slice runs any more. Throws Error(kThreadLimit), std::bad_alloc; `done` is
-  // not called then.
+  // Starts a job; `done` is called once, when no slice runs any more. Throws Error(kThreadLimit), std::bad_alloc; then
+  // `done` is not called.
   static std::shared_ptr<SliceJob> start(std::shared_ptr<WorkerPool> pool, int64_t slices, Run run, Completion done);
 
-  // No more slices are begun; `done` gets this error.
+  // Starts no further slices; `done` gets this error.
   void cancel(std::shared_ptr<const Error> error) noexcept;
   // cancel(), and waits until no slice runs. Never called by a worker.
   void cancel_and_wait(std::shared_ptr<const Error> error) noexcept;
@@ -28,7 +28,7 @@ class SliceJob final : public PoolClient, public std::enable_shared_from_this<Sl
   bool take(WorkUnit& unit, bool only_short) noexcept override;
   bool ended(WorkUnit& unit) noexcept override;
   void run(Worker& worker, int level) noexcept override;
-  void left() noexcept override;
+  void left(WorkerPool& pool) noexcept override;
   int most_workers() const noexcept override { return workers_; }
 
  private:

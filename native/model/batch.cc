@@ -22,6 +22,7 @@ void BatchBuilder::clear() {
   offsets_.resize(1);  // never grows: it holds one entry at least
   skip_.clear();
   prefix_.clear();
+  kept_.clear();
   longest_ = 0;
 }
 
@@ -53,6 +54,7 @@ Batch BatchBuilder::upload(Layout& layout, const TokenEncoder& encoder, Stream& 
     for (size_t i = 0; i < std::size(parts); ++i) *arrays[i] = parts[i]->data();
     return batch;
   }
+  batch.kept = &kept_;
   block_.clear();
   for (const auto* part : parts) block_.insert(block_.end(), part->begin(), part->end());
   auto* block = layout.array<int32_t>(static_cast<int64_t>(block_.size()));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -11,7 +12,7 @@ namespace embedcore {
 
 class TokenEncoder;
 
-// As operations read it: the arrays are device memory, the counts are known to the host.
+// The batch for operations: the arrays are device memory, the counts are host values.
 struct Batch {
   const int32_t* ids = nullptr;      // [tokens]
   const int32_t* indices = nullptr;  // [tokens]: positions of a transformer, table rows of a static model
@@ -20,6 +21,13 @@ struct Batch {
   const int32_t* prefix = nullptr;   // [texts]: leading tokens of a prefix mask
   int64_t texts = 0, tokens = 0;
   int64_t longest = 0;  // tokens of the longest text
+
+  // Holds what operations read until the stream has been waited for; null on a host, where they have run when they
+  // return.
+  std::vector<std::shared_ptr<const void>>* kept = nullptr;
+  void keep(std::shared_ptr<const void> object) const {
+    if (kept && object) kept->push_back(std::move(object));
+  }
 };
 
 // Packs texts on the host into one block: ids, indices, offsets, skip, prefix. Its memory is kept for the next batch.
@@ -35,7 +43,7 @@ class BatchBuilder {
   // Host memory: token offsets of the texts.
   const std::vector<int32_t>& offsets() const { return offsets_; }
 
-  // Where the block is placed on a device; where device memory is host memory nothing is.
+  // Places the block on a device; does nothing if device memory is host memory.
   void place(Layout& layout, const Backend& backend) const;
   // The batch on the stream's device, its indices made by the encoder. On a host its arrays are the builder's own and
   // stay valid until the next clear() or add(); on a device the builder must stay as it is until wait().
@@ -45,7 +53,8 @@ class BatchBuilder {
   size_t block_ints() const { return 2 * ids_.size() + offsets_.size() + 2 * skip_.size(); }
 
   std::vector<int32_t> ids_, indices_, offsets_{0}, skip_, prefix_;
-  std::vector<int32_t> block_;  // what is uploaded, in one piece
+  std::vector<int32_t> block_;  // uploaded as a whole
+  std::vector<std::shared_ptr<const void>> kept_;
   int64_t longest_ = 0;
 };
 

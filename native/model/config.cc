@@ -17,7 +17,7 @@ const TableSpec* InputSpec::table(TableSpec::Index index) const {
 
 namespace {
 
-// Sizes whose product is implausible are refused here, before any memory is taken for them.
+// Refuses sizes whose product is implausible, before memory is allocated for them.
 void check_config(const Json& config, const ModelConfig& model) {
   const std::string file = config.path();
   auto refuse = [&](const char* expected, int64_t a, int64_t b) {

@@ -1,5 +1,5 @@
-// A model is data: config.json becomes a ModelConfig with one LayerSpec per layer. Code that computes asks the spec,
-// never for the family's name. A family (families/<name>.cc) maps field and tensor names and nothing else.
+// A model is data: config.json becomes a ModelConfig with one LayerSpec per layer. Code that computes reads the spec
+// and never the family's name. A family (families/<name>.cc) only maps the names of fields and tensors.
 #pragma once
 
 #include <string>
@@ -57,18 +57,18 @@ struct LayerNames {
   std::vector<std::string> qkv;
   std::string output, attention_norm, mlp_norm;
   std::string q_norm, k_norm;
-  std::vector<std::string> up;  // gate first where the layer is gated
+  std::vector<std::string> up;  // in a gated layer, gate comes first
   std::string down;
 };
 
 struct TensorNames {
-  std::vector<std::string> prefixes;  // tried in turn: "", "bert.", ...
+  std::vector<std::string> prefixes;  // tried in this order: "", "bert.", ...
   std::string embedding_norm, final_norm, relative_bias;
   std::string layer;  // "encoder.layer.%d."
   LayerNames in_layer;
 };
 
-// One embedding table [rows, hidden] and what picks its rows.
+// One embedding table [rows, hidden], and what its rows are selected by.
 struct TableSpec {
   enum class Index { kToken, kPosition, kType };
   std::string name;
@@ -76,7 +76,7 @@ struct TableSpec {
   Index index = Index::kToken;
 };
 
-// What the first layer reads. The tables are summed in this order, the order of the reference implementations.
+// The input of the first layer. The tables are summed in this order, as in the reference implementations.
 struct InputSpec {
   enum class Kind { kTokens, kPatches };
   Kind kind = Kind::kTokens;
@@ -93,7 +93,8 @@ struct ModelConfig {
   int64_t hidden = 0, vocab = 0;
   int64_t max_positions = 0;  // longest sequence the positions allow; 0 = no limit known
   InputSpec input;
-  // RoBERTa counts positions from padding_id + 1 and gives padding ids that position itself; -1 = from 0.
+  // RoBERTa counts positions from padding_id + 1 and gives padding ids the position padding_id; -1 = positions count
+  // from 0.
   int64_t padding_id = -1;
   // The norms outside the layers.
   NormKind norm = NormKind::kLayer;

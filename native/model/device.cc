@@ -14,12 +14,12 @@ std::shared_ptr<const OpenDevice> OpenDevice::open(const Backend& backend, int32
   char message[256] = "";
   Device* handle = backend.open_device(index, message, sizeof message);
   if (!handle) fail(Code::kOutOfMemory, "cannot open device %d of %s: %s", index, backend.name, message);
-  try {
-    return std::shared_ptr<const OpenDevice>(new OpenDevice(backend, handle));
-  } catch (const std::bad_alloc&) {
+  std::unique_ptr<const OpenDevice> opened(new (std::nothrow) OpenDevice(backend, handle));
+  if (!opened) {
     backend.close_device(handle);
-    throw;
+    throw std::bad_alloc();
   }
+  return std::shared_ptr<const OpenDevice>(std::move(opened));
 }
 
 OpenDevice::~OpenDevice() { backend_.close_device(handle_); }
@@ -27,7 +27,7 @@ OpenDevice::~OpenDevice() { backend_.close_device(handle_); }
 std::shared_ptr<void> OpenDevice::allocate(size_t bytes) const {
   void* memory = backend_.allocate(handle_, bytes);
   if (!memory) fail(Code::kOutOfMemory, "no memory for %zu bytes on %s", bytes, backend_.name);
-  // The deleter runs as well where the control block cannot be allocated.
+  // The deleter also runs if the control block cannot be allocated.
   return std::shared_ptr<void>(
       memory, [release = backend_.release, handle = handle_](void* to_free) { release(handle, to_free); });
 }

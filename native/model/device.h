@@ -1,4 +1,4 @@
-// Devices as a model uses them: opened once a model, memory that frees itself, and statuses as errors.
+// Devices for models: opened once for each model, with memory that frees itself and statuses as errors.
 #pragma once
 
 #include <cstddef>
@@ -12,13 +12,13 @@
 
 namespace embedcore {
 
-// Throws the Error that a refusal of the backend means; `what` names the operation.
+// Throws the Error for a status of the backend, unless it is kOk; `what` names the operation.
 void check_status(Status status, const Stream& stream, const char* what);
 
-// A device opened for one model. Everything that is placed on it holds it, so it is closed last. Safe from any thread.
+// A device opened for one model. Everything on it holds a reference, so it is closed last. Safe from any thread.
 class OpenDevice {
  public:
-  // Throws Error with the backend's sentence where the device cannot be opened.
+  // Throws Error with the backend's sentence if the device cannot be opened.
   static std::shared_ptr<const OpenDevice> open(const Backend& backend, int32_t index = 0);
   ~OpenDevice();
   OpenDevice(const OpenDevice&) = delete;
@@ -40,7 +40,7 @@ class OpenDevice {
 
 using DevicePointer = std::shared_ptr<const OpenDevice>;
 
-// A stream of its own on a device. Used by one thread at a time.
+// A stream on a device. Used by one thread at a time.
 class OpenStream : public Stream {
  public:
   explicit OpenStream(DevicePointer device);
@@ -62,7 +62,7 @@ class DeviceArray {
   DeviceArray(const OpenDevice& device, std::span<const T> values)
       : size_(values.size()), memory_(values.empty() ? nullptr : device.upload(values.data(), values.size_bytes())) {}
 
-  const T* data() const { return static_cast<const T*>(memory_.get()); }  // null where it is empty
+  const T* data() const { return static_cast<const T*>(memory_.get()); }  // null if it is empty
   size_t size() const { return size_; }
   size_t bytes() const { return size_ * sizeof(T); }
 

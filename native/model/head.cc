@@ -17,7 +17,7 @@ Head::Head(const std::vector<HeadModule>& modules, DevicePointer device, const K
       const TensorReader reader(device_, WeightFiles::open(module.directory), module.directory, {""}, "linear.weight",
                                 keep_loading);
       loaded.linear = reader.linear(DType::kF32, {"linear"}, module.in, module.out, module.bias);
-      // The learned residual projection; where sizes agree the reference adds the input itself.
+      // The learned residual projection; if the sizes are equal, the reference adds the input instead.
       if (module.residual && reader.find_optional("residual.weight"))
         loaded.residual = reader.linear(DType::kF32, {"residual"}, module.in, module.out, false);
       if (module.residual && !loaded.residual.get() && module.in != module.out)

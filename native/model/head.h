@@ -1,4 +1,5 @@
-// The modules after the pooling: dense, layer norm, normalise. Always float32: a row a text is little work.
+// The modules after the pooling: dense, layer norm, normalise. They are always float32, because one row per text is
+// little work.
 #pragma once
 
 #include <string>
@@ -24,9 +25,9 @@ class Head {
   Head(const std::vector<HeadModule>& modules, DevicePointer device, const KeepLoading& keep_loading);
 
   bool normalizes() const;
-  // Width of the rows that come out for rows of `width`. Throws Error when a module does not fit.
+  // Width of the resulting rows for rows of `width`. Throws Error if a module does not fit.
   int64_t out_width(int64_t width) const;
-  // Widest row on the way.
+  // Width of the widest intermediate row.
   int64_t widest(int64_t width) const;
   // rows [texts, width]; buffers [texts, widest(width)] each, one of which may be rows. Returns the view that holds the
   // result: rows themselves, changed in place, or a buffer.

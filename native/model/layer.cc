@@ -98,7 +98,7 @@ void feed_forward(const LayerCall& call, const LayerSpec& spec, const LayerWeigh
                                                          .gated = spec.gated,
                                                          .dtype = up.dtype}),
                    call.stream, "activation");
-    // The sum may be what mlp_input reads (post-norm, in place): linear reads the intermediate alone.
+    // The sum may be the memory of mlp_input (post-norm, in place), because linear reads only the intermediate.
     const View attended = at.attended.from_row(row);
     run_linear(call, weights.down, at.intermediate, at.mlp_sum.from_row(row), rows, Activation::kIdentity,
                attended.floats(), attended.stride);

@@ -1,4 +1,4 @@
-// A loaded model: an encoder (transformer or static), its head, and the plans that calls are made with.
+// A loaded model: an encoder (transformer or static), its head, and the plans of calls.
 #pragma once
 
 #include <memory>
@@ -24,18 +24,18 @@ struct ModelSource {
 
 // Finished rows in device memory.
 struct ResultRows {
-  const float* data = nullptr;  // null where the pass was ended
+  const float* data = nullptr;  // null if the pass was stopped
   int64_t stride = 0, rows = 0;
 };
 
 class Model {
  public:
-  // keep_loading is asked between tensors and may throw to end the load. Throws Error, std::bad_alloc.
+  // keep_loading is called between tensors and may throw to end the load. Throws Error, std::bad_alloc.
   static std::shared_ptr<const Model> load(const ModelSource& source, DevicePointer device,
                                            const KeepLoading& keep_loading = {});
 
   const TokenEncoder& encoder() const { return *encoder_; }
-  // Null where the model is of the other kind.
+  // Null if the model is of the other kind.
   const TransformerEncoder* transformer() const { return transformer_; }
   const StaticEncoder* static_encoder() const { return static_; }
   const Backend& backend() const { return encoder_->device().backend(); }
@@ -47,7 +47,7 @@ class Model {
   EncodePlan plan(const PlanOptions& options) const;
 
   // Encodes a batch: returns rows of texts or tokens, plan.dimension numbers each, in the workspace. On a device they
-  // are there after stream.wait(). Throws Error.
+  // are valid after stream.wait(). Throws Error.
   ResultRows run(const EncodePlan& plan, BatchBuilder& batch, Workspace& workspace, Stream& stream,
                  const TokenEncoder::BetweenLayers& between_layers) const;
 

@@ -1,5 +1,5 @@
-// What a call asks of a model, and the plan that is made of it once. Plans are plain values: two calls may share a
-// batch exactly if their plans are equal.
+// The options of a call, and the plan that is made from them once. Plans are plain values: two calls may share a batch
+// exactly if their plans are equal.
 #pragma once
 
 #include <cstdint>
@@ -21,17 +21,17 @@ struct PlanOptions {
   int64_t dimensions = 0;
 };
 
-// Which hidden states are used and how each layer attends. States are numbered as in transformers: 0 = embeddings, L =
-// last. Empty for a static model.
+// The hidden states that are used, and the attention of each layer. States are numbered as in transformers: 0 =
+// embeddings, L = last. Empty for a static model.
 struct ForwardPlan {
   struct Layer {
     Mask mask = Mask::kBidirectional;
     int64_t window = 0;
     bool operator==(const Layer&) const = default;
   };
-  std::vector<Layer> layers;    // as many as must run
+  std::vector<Layer> layers;    // only those that must run
   std::vector<int64_t> states;  // ascending when averaged, as given when concatenated
-  std::vector<float> factors;   // one a state
+  std::vector<float> factors;   // one for each state
   bool concat = false;
   bool only_last = true;  // states = {L} with the factor 1: nothing to fuse
   bool operator==(const ForwardPlan&) const = default;

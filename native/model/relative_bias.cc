@@ -7,8 +7,8 @@ namespace embedcore {
 
 namespace {
 
-// T5's buckets, both directions: half of them for keys before the query, half for keys after it; near ones exact, far
-// ones logarithmic. distance = key - query.
+// T5's buckets, both directions: half of them for keys before the query, half for keys after it; near ones are exact,
+// far ones logarithmic. distance = key - query.
 int64_t bucket_of(int64_t distance, int64_t buckets, int64_t max_distance) {
   const int64_t half = buckets / 2;
   int64_t bucket = 0;

@@ -1,5 +1,5 @@
-// T5-type relative positions that all layers share (MPNet): a learned bias per head and distance bucket, spread over
-// distances as attention reads it. Grown as longer texts come.
+// T5-type relative positions that all layers share (MPNet): a learned bias per head and distance bucket, expanded to
+// one per distance for attention. The array grows when longer texts arrive.
 #pragma once
 
 #include <memory>

@@ -8,7 +8,7 @@ namespace embedcore {
 
 namespace {
 
-// Llama 3.1: long waves are stretched by the factor, short ones kept, those between blended.
+// Llama 3.1: long waves are stretched by the factor, short ones are kept, and those between are blended.
 double scale_llama3(double frequency, const RopeSpec& spec) {
   const double wave = 2 * std::numbers::pi / frequency;
   const double low_wave = spec.original_positions / spec.low_frequency_factor;
@@ -20,8 +20,8 @@ double scale_llama3(double frequency, const RopeSpec& spec) {
   return (1 - smooth) * frequency / spec.factor + smooth * frequency;
 }
 
-// YaRN (arXiv 2309.00071): interpolation below beta_slow turns over the original length, none above beta_fast, a ramp
-// between.
+// YaRN (arXiv 2309.00071): waves with fewer than beta_slow turns over the original length are interpolated, those with
+// more than beta_fast are kept, and there is a ramp in between.
 double scale_yarn(double frequency, int64_t index, const RopeSpec& spec) {
   const double dim = static_cast<double>(spec.rotary_dim);
   auto dimension_of = [&](double turns) {

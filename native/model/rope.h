@@ -1,4 +1,4 @@
-// Tables of cosines and sines for rotary positions, grown as longer texts come.
+// Tables of cosines and sines for rotary positions, which grow when longer texts arrive.
 #pragma once
 
 #include <memory>

@@ -7,7 +7,7 @@ namespace embedcore {
 
 namespace {
 constexpr int64_t kTexts = 8, kTokens = 32;
-// Channels that hardly ever speak are not blown up, nor weights that are hardly there.
+// Floors, so that channels with near-zero activations or weights do not get extreme scales.
 constexpr float kLeastShare = 1e-3f;
 }  // namespace
 

@@ -48,8 +48,8 @@ std::shared_ptr<const StaticEncoder> StaticEncoder::load(const std::string& dire
          "tensor \"%s\" must be a matrix [vocabulary, dimensions] with at least one row and column", name);
   encoder->rows_ = encoder->vocab_ = table.shape[0];
   encoder->width_ = table.shape[1];
-  // Without scales int8 rows are the whole numbers themselves: model2vec leaves its one factor for all rows out, as the
-  // direction does not need it.
+  // Without scales, int8 rows are used as whole numbers: model2vec does not store its factor, which is the same for all
+  // rows and does not change the direction.
   if (reader.find_optional("scales")) encoder->scales_ = reader.vector("scales", encoder->rows_);
   if (const TensorView* mapping = reader.find_optional("mapping")) {
     encoder->mapping_ = read_mapping(*mapping, encoder->rows_);
@@ -90,7 +90,7 @@ View StaticEncoder::forward(Layout& layout, const EncodePlan& plan, const Batch&
                             const BetweenLayers& between_layers) const {
   const View rows = place_rows(layout, plan, batch.texts, batch.tokens);
   if (!between_layers()) return {};
-  // For token output each token is a text of its own.
+  // For token output each token is treated as a text.
   check_status(device_->backend().bag(stream, {.rows = batch.indices,
                                                .ids = batch.ids,
                                                .offsets = plan.token_output ? nullptr : batch.offsets,

@@ -1,5 +1,5 @@
-// Static embeddings: one row a token, a text is the mean of its rows (sentence-transformers StaticEmbedding,
-// model2vec).
+// Static embeddings: one row per token; the vector of a text is the mean of its rows (sentence-transformers
+// StaticEmbedding, model2vec).
 #pragma once
 
 #include <memory>
@@ -14,7 +14,7 @@ namespace embedcore {
 class StaticEncoder final : public TokenEncoder {
  public:
   // `directory` holds model.safetensors with "embedding.weight" or "embeddings" [vocab, width] in float32, float16,
-  // bfloat16, or int8 with "scales" [vocab]; "weights" [vocab] multiplies rows; "mapping" [vocab] sends token ids to
+  // bfloat16, or int8 with "scales" [vocab]; "weights" [vocab] multiplies rows; "mapping" [vocab] maps token ids to
   // rows. Throws Error, std::bad_alloc.
   static std::shared_ptr<const StaticEncoder> load(const std::string& directory, DevicePointer device,
                                                    const KeepLoading& keep_loading);

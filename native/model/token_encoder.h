@@ -1,4 +1,5 @@
-// From token ids to vectors: a transformer, or a static table. Where another kind of encoder would go.
+// The interface of encoders, which turn token ids into vectors: a transformer or a static table. Other kinds of
+// encoders implement it too.
 #pragma once
 
 #include <cstddef>
@@ -28,9 +29,9 @@ class TokenEncoder {
 
   // Throws Error for options that do not apply.
   virtual ForwardPlan plan(const PlanOptions& options) const = 0;
-  // Numbers a token's vector has.
+  // Numbers in the vector of a token.
   virtual int64_t width(const ForwardPlan& plan) const = 0;
-  // Whether forward() gives one row a text, already pooled by the mean, unless the plan is for token output.
+  // Whether forward() returns one row per text, already pooled by the mean, unless the plan is for token output.
   virtual bool pools_itself() const = 0;
 
   // Batch::indices of one text.
@@ -38,8 +39,9 @@ class TokenEncoder {
 
   // Called between layers; false ends the pass.
   using BetweenLayers = std::function<bool()>;
-  // Places what forward() uses and returns its rows in device memory: [tokens, width] or, where it pools, [texts,
-  // width]. With a measuring layout (base null) nothing else happens. A null view when between_layers said stop.
+  // Places the memory of forward() and returns its rows in device memory: [tokens, width] or, if it pools, [texts,
+  // width]. With a measuring layout (base null) nothing is computed. Returns a null view if between_layers returned
+  // false.
   virtual void place(Layout& layout, const EncodePlan& plan, int64_t texts, int64_t tokens) const = 0;
   virtual View forward(Layout& layout, const EncodePlan& plan, const Batch& batch, Stream& stream,
                        const BetweenLayers& between_layers) const = 0;

@@ -51,7 +51,7 @@ std::shared_ptr<const TransformerEncoder> TransformerEncoder::load(const std::st
   if (dtype == DType::kI8) inputs = encoder->measure_inputs(reader);
   for (size_t i = 0; i < config.layers.size(); ++i) {
     encoder->layers_.push_back(read_layer(reader, dtype, config, i, inputs.empty() ? nullptr : &inputs[i]));
-    // This layer is packed: at most one layer is in memory twice.
+    // This layer is packed, so its pages can be released: at most one layer is in memory twice.
     reader.release_pages();
     encoder->weight_bytes_ += encoder->layers_.back().bytes();
   }
@@ -97,9 +97,8 @@ std::vector<ForwardPlan::Layer> TransformerEncoder::attention_plan(const std::ve
     const LayerSpec& spec = config_.layers[i];
     ForwardPlan::Layer layer{spec.mask, spec.window};
     if (!masks.empty()) layer.mask = masks.size() == 1 ? masks[0] : masks[i];
-    // The window keeps its number when the mask changes kind, though the two kinds count it differently
-    // (ops/attention.h): as transformers does with config.is_causal = False, and as ModernBERT's own causal variant
-    // has it.
+    // The window keeps its number when the kind of mask changes, although the two kinds count it differently
+    // (ops/attention.h). transformers does so with config.is_causal = False and in its causal variant of ModernBERT.
     plan.push_back(layer);
   }
   return plan;
@@ -165,16 +164,17 @@ void TransformerEncoder::place(Layout& layout, const EncodePlan& plan, int64_t, 
   for (size_t i = 0; i < plan.forward.layers.size(); ++i) place_inside(layout, placed, i, tokens);
 }
 
-void TransformerEncoder::embed(const Batch& batch, Stream& stream, const View& hidden) const {
-  EmbedTable tables[kMostEmbedTables];
-  for (size_t i = 0; i < tables_.size(); ++i) {
+void TransformerEncoder::embed(const std::vector<Table>& tables, const Batch& batch, Stream& stream,
+                               const View& hidden) const {
+  EmbedTable list[kMostEmbedTables];
+  for (size_t i = 0; i < tables.size(); ++i) {
     const TableSpec::Index index = config_.input.tables[i].index;
-    tables[i] = {.rows = tables_[i].data(), .dtype = tables_[i].dtype()};
-    if (index == TableSpec::Index::kToken) tables[i].ids = batch.ids;
-    if (index == TableSpec::Index::kPosition) tables[i].ids = batch.indices;
+    list[i] = {.rows = tables[i].data(), .dtype = tables[i].dtype()};
+    if (index == TableSpec::Index::kToken) list[i].ids = batch.ids;
+    if (index == TableSpec::Index::kPosition) list[i].ids = batch.indices;
   }
-  check_status(device_->backend().embed(stream, {.tables = tables,
-                                                 .count = static_cast<int32_t>(tables_.size()),
+  check_status(device_->backend().embed(stream, {.tables = list,
+                                                 .count = static_cast<int32_t>(tables.size()),
                                                  .tokens = batch.tokens,
                                                  .width = config_.hidden,
                                                  .y = hidden.floats(),
@@ -219,6 +219,9 @@ void TransformerEncoder::run_layer(size_t layer, const ForwardPlan::Layer& atten
                                    const Batch& batch, Stream& stream, const LayerActivations& at) const {
   const auto rope = ropes_[layer] ? ropes_[layer]->at_least(batch.longest) : nullptr;
   const auto bias = relative_bias_ ? relative_bias_->at_least(std::max<int64_t>(batch.longest - 1, 0)) : nullptr;
+  // Another batch may grow the tables meanwhile.
+  batch.keep(rope);
+  batch.keep(bias);
   const LayerCall call{.backend = device_->backend(),
                        .stream = stream,
                        .batch = batch,
@@ -235,7 +238,7 @@ View TransformerEncoder::forward(Layout& layout, const EncodePlan& encode_plan, 
                                  const BetweenLayers& between_layers) const {
   const ForwardPlan& plan = encode_plan.forward;
   const Placed placed = place_outside(layout, plan, batch.tokens);
-  embed(batch, stream, placed.hidden);
+  embed(tables_, batch, stream, placed.hidden);
   fuse_state(plan, 0, batch.tokens, stream, placed);
   for (size_t i = 0; i < plan.layers.size(); ++i) {
     if (!between_layers()) return {};
@@ -246,7 +249,7 @@ View TransformerEncoder::forward(Layout& layout, const EncodePlan& encode_plan, 
   return plan.only_last ? placed.hidden : placed.fused;
 }
 
-// In float32, layer by layer: no more than one layer's float32 weights are in memory.
+// Runs in float32, layer by layer, so that only one layer's float32 weights are in memory.
 std::vector<LayerInputScales> TransformerEncoder::measure_inputs(const TensorReader& reader) const {
   const CalibrationTexts texts(config_.vocab, max_tokens());
   BatchBuilder builder;
@@ -275,6 +278,9 @@ std::vector<LayerInputScales> TransformerEncoder::measure_inputs(const TensorRea
   Layout uploading = layout;
   const Batch batch = builder.upload(uploading, *this, stream);
 
+  std::vector<Table> tables;
+  for (size_t i = 0; i < tables_.size(); ++i)
+    tables.push_back(reader.while_loading(tables_[i], config_.input.tables[i].name));
   std::vector<LayerInputScales> inputs(config_.layers.size());
   std::vector<float> rows(static_cast<size_t>(tokens * hidden));  // on the host
   const auto add = [&](InputScales& scales, const View& view) {
@@ -286,8 +292,9 @@ std::vector<LayerInputScales> TransformerEncoder::measure_inputs(const TensorRea
   for (size_t i = 0; i < config_.layers.size(); ++i) {
     layout.rewind(0);
     const LayerActivations at = place(layout, i, residual);
-    if (i == 0) embed(batch, stream, at.input);
-    run_layer(i, attention[i], read_layer(reader, DType::kF32, config_, i), batch, stream, at);
+    if (i == 0) embed(tables, batch, stream, at.input);
+    const LayerWeights weights = read_layer(reader, DType::kF32, config_, i);
+    run_layer(i, attention[i], weights, batch, stream, at);
     stream.wait();
     reader.release_pages();
     add(inputs[i].qkv, at.attention_input);

@@ -1,4 +1,4 @@
-// A transformer over packed token ids: embed -> layers -> final norm, hidden states chosen and fused on the way.
+// A transformer over packed token ids: embed -> layers -> final norm, with the selected hidden states fused on the way.
 #pragma once
 
 #include <memory>
@@ -28,7 +28,7 @@ class TransformerEncoder final : public TokenEncoder {
 
   const ModelConfig& config() const { return config_; }
   DType dtype() const { return dtype_; }
-  // Of the word embeddings in the file.
+  // The dtype of the word embeddings in the file.
   const char* file_dtype() const { return file_dtype_; }
 
   int64_t vocab() const override { return config_.vocab; }
@@ -46,7 +46,8 @@ class TransformerEncoder final : public TokenEncoder {
  private:
   TransformerEncoder(DevicePointer device, DType dtype) : TokenEncoder(std::move(device)), dtype_(dtype) {}
 
-  // What a pass places beside the layers: the residual stream, the fused states, and where the layers' memory begins.
+  // Memory of a pass in addition to the layers: the residual stream, the fused states, and the start of the layers'
+  // memory.
   struct Placed {
     View hidden, fused;
     size_t layers;
@@ -56,7 +57,7 @@ class TransformerEncoder final : public TokenEncoder {
 
   DType activation_dtype() const { return dtype_ == DType::kF32 ? DType::kF32 : DType::kBF16; }
   std::vector<ForwardPlan::Layer> attention_plan(const std::vector<Mask>& masks) const;
-  void embed(const Batch& batch, Stream& stream, const View& hidden) const;
+  void embed(const std::vector<Table>& tables, const Batch& batch, Stream& stream, const View& hidden) const;
   void norm(const NormWeights& weights, int64_t tokens, Stream& stream, const View& hidden) const;
   void run_layer(size_t layer, const ForwardPlan::Layer& attention, const LayerWeights& weights, const Batch& batch,
                  Stream& stream, const LayerActivations& at) const;
@@ -70,8 +71,8 @@ class TransformerEncoder final : public TokenEncoder {
   NormWeights embedding_norm_, final_norm_;
   std::shared_ptr<RelativeBias> relative_bias_;  // null = none
   std::vector<LayerWeights> layers_;
-  std::vector<std::shared_ptr<RopeTable>> ropes_;  // one a layer, shared between layers of the same spec
-  std::vector<float> layer_factors_;  // of the learned weighting, for states layer_start_ .. L; empty = none
+  std::vector<std::shared_ptr<RopeTable>> ropes_;  // one for each layer, shared between layers of the same spec
+  std::vector<float> layer_factors_;  // of the learned weighting, for states layer_start_ .. L; empty = no weighting
   int64_t layer_start_ = 0;
   size_t weight_bytes_ = 0;
   int64_t parameters_ = 0;

@@ -40,7 +40,7 @@ void check_finite(const TensorView& view) {
   for (size_t begin = 0; begin < count; begin += kPiece) {
     const size_t n = std::min(kPiece, count - begin);
     to_float32(view.data + begin * dtype_size(view.dtype), view.dtype, piece, n);
-    // x - x is 0 for a finite x and NaN for the others; the sum tells without a branch a value.
+    // x - x is 0 for a finite x and NaN otherwise, so the sum shows it without a branch for each value.
     float sum = 0.0f;
     for (size_t i = 0; i < n; ++i) sum += piece[i] - piece[i];
     if (sum == 0.0f) continue;
@@ -88,7 +88,7 @@ const TensorView* TensorReader::find_optional(const std::string& name) const {
 
 const TensorView& TensorReader::find(const std::string& name) const {
   if (const TensorView* view = find_optional(name)) return *view;
-  // Files from before 2019 say gamma and beta.
+  // Files from before 2019 use the names gamma and beta.
   auto legacy = [&](const char* now, const char* then) -> const TensorView* {
     const std::string suffix = std::string("LayerNorm.") + now;
     if (!name.ends_with(suffix)) return nullptr;
@@ -148,6 +148,14 @@ Table TensorReader::table(const std::string& name, int64_t rows, int64_t columns
   return table_of(view, kAsTheyAre);
 }
 
+Table TensorReader::while_loading(const Table& table, const std::string& name) const {
+  Table own = table;
+  if (!table.files_) return own;
+  own.data_ = find(name).data;
+  own.files_ = reading_;
+  return own;
+}
+
 NormWeights TensorReader::norm(const std::string& name, int64_t size, bool bias) const {
   NormWeights norm;
   norm.weight = vector(name + ".weight", size);
@@ -160,7 +168,7 @@ Linear TensorReader::linear(DType dtype, const std::vector<std::string>& names, 
   std::vector<const TensorView*> views;
   std::vector<float> biases;
   int64_t rows = 0;
-  // The dtype that all parts have and that backends pack from; float32 else.
+  // The common dtype of all parts if backends can pack from it, else float32.
   bool as_it_is = true;
   for (const std::string& name : names) {
     const TensorView& view = find(name + ".weight");

@@ -1,5 +1,5 @@
-// Weights as a model holds them on its device: packed matrices, small float32 vectors, embedding tables. Made once at
-// load.
+// The weights of a model on its device: packed matrices, small float32 vectors, embedding tables. They are created
+// once, at load.
 #pragma once
 
 #include <functional>
@@ -29,7 +29,7 @@ class Linear {
   std::shared_ptr<PackedLinear> packed_;
 };
 
-// Rows of a table, in the dtype of the file: a view of the mapped file where device memory is host memory, else a copy.
+// Rows of a table, in the dtype of the file: a view of the mapped file if device memory is host memory, else a copy.
 class Table {
  public:
   const void* data() const { return data_; }
@@ -46,7 +46,7 @@ class Table {
 };
 
 struct NormWeights {
-  DeviceArray<float> weight, bias;  // bias empty where the norm has none
+  DeviceArray<float> weight, bias;  // bias is empty if the norm has none
 };
 
 struct LayerWeights {
@@ -56,12 +56,12 @@ struct LayerWeights {
   size_t bytes() const { return qkv.bytes() + output.bytes() + up.bytes() + down.bytes(); }
 };
 
-// Asked between the tensors of a load; throws to end it.
+// Called between the tensors of a load; throws to end it.
 using KeepLoading = std::function<void()>;
 
-// Takes tensors out of files by name, with their shapes checked and every value finite; errors name file and tensor.
-// It reads through mappings of its own, so that pages can be given back without a model that serves from the same file
-// noticing.
+// Reads tensors from files by name and checks that their shapes fit and all values are finite; errors name file and
+// tensor. It has separate mappings, so that releasing their pages does not affect a model that serves from the same
+// file.
 class TensorReader {
  public:
   // One of the prefixes must make `probe` a tensor of the files; it is put before every other name.
@@ -71,20 +71,22 @@ class TensorReader {
   std::vector<float> floats(const std::string& name, const std::vector<int64_t>& shape) const;
   DeviceArray<float> vector(const std::string& name, int64_t size) const;
   Table table(const std::string& name, int64_t rows, int64_t columns) const;
-  // As it is in the file, of one of `dtypes`, else converted to float32.
+  // In the dtype of the file if it is one of `dtypes`, else converted to float32.
   Table table_of(const TensorView& view, std::span<const DType> dtypes) const;
+  // The same table in the reader's own mapping: for a pass while loading, whose pages go with release_pages().
+  Table while_loading(const Table& table, const std::string& name) const;
   NormWeights norm(const std::string& name, int64_t size, bool bias) const;
   // The matrices of `names` stacked along their outputs, which add up to `out`; bias from "<name>.bias". dtype: of the
-  // arithmetic. inputs, where given: what the matrix is to be smoothed for.
+  // arithmetic. inputs: if given, the channel sizes for smoothing.
   Linear linear(DType dtype, const std::vector<std::string>& names, int64_t in, int64_t out, bool bias,
                 const InputScales* inputs = nullptr) const;
   const TensorView& find(const std::string& name) const;
   const TensorView* find_optional(const std::string& name) const;
 
   const OpenDevice& device() const { return *device_; }
-  // What was read so far is not read again soon.
+  // Says that the tensors read so far are not read again soon.
   void release_pages() const { reading_->release_pages(); }
-  // Throws where a file was cut short while it was read.
+  // Throws if a file was truncated while it was read.
   void check_intact() const;
 
  private:
@@ -97,7 +99,7 @@ class TensorReader {
 LayerWeights read_layer(const TensorReader& reader, DType dtype, const ModelConfig& config, size_t index,
                         const LayerInputScales* inputs = nullptr);
 
-// Throws Error where a value is infinite or NaN. Reads the tensor piece by piece.
+// Throws Error if a value is infinite or NaN. Reads the tensor piece by piece.
 void check_finite(const TensorView& view);
 
 }  // namespace embedcore

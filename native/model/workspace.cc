@@ -21,10 +21,11 @@ void Workspace::release() {
 
 void* Workspace::reserve(const OpenDevice& device, size_t bytes) {
   const Backend& backend = device.backend();
-  // Host memory serves every model and outlives each of them; a device's block belongs to that device.
+  // A block of host memory can be used for every model and outlives them; a block on a device belongs to that device.
   Device* owner = backend.host_memory ? nullptr : device.handle();
   const bool same = block_ && owner == device_ && backend_->release == backend.release;
-  // One very long text must not pin its memory for ever: a block eight times larger than needed is freed.
+  // A block that is eight times larger than needed is freed, so that one very long text does not keep its memory
+  // forever.
   constexpr size_t kLarge = size_t{16} << 20;
   if (same && bytes <= capacity_ && (capacity_ <= kLarge || bytes >= capacity_ / 8)) return block_;
   release();

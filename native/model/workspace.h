@@ -1,5 +1,5 @@
-// The memory of one batch on its way through a model: one block of device memory that only grows, so that steady work
-// allocates nothing.
+// The memory of one batch during a pass: one block of device memory, which is kept for later batches, so that steady
+// work does not allocate.
 #pragma once
 
 #include <cstddef>
@@ -22,8 +22,8 @@ struct View {
   }
 };
 
-// Cuts a block into pieces. The code that places pieces runs twice: first without a block, to learn how many bytes
-// they take, then with it. So sizes cannot be listed in one place and used in another.
+// Cuts a block into pieces. The code that places pieces runs twice: first without a block, to measure the bytes they
+// take, then with it. So the measured size and the use cannot differ.
 class Layout {
  public:
   explicit Layout(void* block = nullptr) : block_(static_cast<std::byte*>(block)) {}
@@ -38,10 +38,10 @@ class Layout {
     return {bytes(static_cast<size_t>(rows * width) * dtype_size(dtype)), width, dtype};
   }
 
-  // What is placed after a rewind uses the memory of what was placed after the mark.
+  // Pieces placed after a rewind reuse the memory of those placed after the mark.
   size_t mark() const { return used_; }
   void rewind(size_t mark) { used_ = mark; }
-  size_t most() const { return most_; }  // bytes in use at most
+  size_t most() const { return most_; }  // the most bytes that were in use
 
  private:
   std::byte* block_;

@@ -6,11 +6,11 @@
 // head h uses key head h / (heads / kv_heads).
 //
 // dtype float32, or bfloat16: qkv and y are bfloat16 rows. q and k are rounded again after norm and rotation, and
-// scores are those of the q and k that are left in qkv. A backend may round the softmax weights to bfloat16 before it
+// scores are computed from the q and k that stay in qkv. A backend may round the softmax weights to bfloat16 before it
 // multiplies them with the values; the denominator may be the sum of the unrounded weights. exp may be off by 2^-10;
 // scores, sums and everything else are float32. head_dim may be odd.
 //
-// The keys seen by token i of a text of n tokens are one run [first, last), see visible_keys below.
+// The keys seen by token i of a text of n tokens are one range [first, last), see visible_keys below.
 #pragma once
 
 #include "base/dtype.h"
@@ -30,7 +30,7 @@ struct KeyRange {
 };
 
 // window 0 = none. Causal: the last `window` tokens, itself included (Mistral). Bidirectional: |i - j| <= window
-// (ModernBERT, which counts to each side). A prefix token keeps the causal window backwards and sees forward to the
+// (ModernBERT, which counts each side). A prefix token keeps the causal window backwards and sees forward to the
 // prefix's end.
 static inline KeyRange visible_keys(Mask mask, int64_t window, int64_t prefix, int64_t i, int64_t n) {
   if (mask == Mask::kBidirectional) {
@@ -56,7 +56,7 @@ struct AttentionArgs {
   int64_t window = 0;
   const int32_t* prefix = nullptr;  // [texts], for kPrefix
 
-  // Rotary positions ("rotate half"): cos and sin, [positions, rotary_dim / 2] each; the position is the place in the
+  // Rotary positions ("rotate half"): cos and sin, [positions, rotary_dim / 2] each; the position is the index in the
   // text. Null = none.
   const float* rope_cos = nullptr;
   const float* rope_sin = nullptr;
@@ -73,9 +73,9 @@ struct AttentionArgs {
 
   DType dtype = DType::kF32;
 
-  // Of training. lse [heads, offsets[texts]]: log(sum_j exp(score_j)) of each query, kept for a backward pass; null =
-  // not kept. y has the same bits either way.
-  // Dropout is of the softmax weights; a backend that has none refuses it (kBadArgument).
+  // For training. lse [heads, offsets[texts]]: log(sum_j exp(score_j)) of each query, kept for a backward pass; null =
+  // not kept. y has the same bits either way. Dropout applies to the softmax weights; a backend without dropout refuses
+  // it (kBadArgument).
   float* lse = nullptr;
   Dropout dropout{};
 };

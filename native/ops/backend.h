@@ -1,18 +1,19 @@
-// The table that every backend fills in: reference (plain loops, the definition of right), cpu, cuda. Operations, and
-// the memory and streams they work on.
+// The table that every backend fills in: operations, and the memory and streams they work on. The reference backend
+// (plain loops) defines the correct results.
 //
 // Rules that hold for every operation:
-// - Activations are row-major with a row stride counted in elements; float32, or bfloat16 where an argument has a
-//   dtype that says so. Rows are tokens (or texts after pooling).
+// - Activations are row-major with a row stride counted in elements. They are float32, or bfloat16 if the argument's
+//   dtype says so. Rows are tokens (or texts after pooling).
 // - All rows, ids, offsets, weights and tables of the arguments are device memory (allocate). Only a backend may touch
 //   them; where `host_memory` is set they are host memory, and the caller may.
-// - A row of a result depends on that row's own inputs alone: not on the other rows of the call, not on their number,
-//   not on how many threads help. Every sum has one fixed order. This is what makes a text's vector bit-identical
-//   alone and in any batch.
-// - Work that can be divided is given to Stream::parallel in tasks; who runs a task never changes what it computes.
+// - A row of a result depends only on its own inputs: not on the other rows of the call, their number, or the number of
+//   threads that help. Every sum has a fixed order. This makes a text's vector identical to the last bit, alone and in
+//   any batch.
+// - Work that can be divided is given to Stream::parallel in tasks; the thread that runs a task does not affect its
+//   result.
 // - Operations on one stream happen in order. On a device they may still run when the function returns; wait() ends
 //   when they are done and reports the first failure.
-// - Returns kOk, or a Status with a sentence in Stream::message. No exception and no abort leaves a function.
+// - Returns kOk, or a Status with a sentence in Stream::message. A function never throws and never ends the process.
 #pragma once
 
 #include <cstddef>
@@ -26,20 +27,20 @@ enum Status : int32_t { kOk = 0, kOutOfMemory = 1, kBadArgument = 2, kDeviceFail
 
 enum class Activation : int32_t { kIdentity, kGelu, kGeluTanh, kRelu, kSilu, kTanh, kSigmoid };
 
-// One device of a backend, opened. What it holds is the backend's own; a CPU has nothing to hold.
+// One opened device of a backend. Its contents are defined by the backend; a CPU has none.
 struct Device;
 
 struct DeviceInfo {
   char name[128] = "";
-  int32_t compute_capability = 0;  // major * 10 + minor; 0 where there is no such thing
+  int32_t compute_capability = 0;  // major * 10 + minor; 0 on other devices
   int64_t memory_bytes = 0, free_bytes = 0;
-  char reason[256] = "";  // why it cannot be used, and the remedy; empty = it can
+  char reason[256] = "";  // why it cannot be used, and what to do; empty = it can be used
 };
 
-// One pass on one device: its operations in order. Used by one thread at a time.
+// The operations of one pass on one device, in order. Used by one thread at a time.
 struct Stream {
   Device* device = nullptr;
-  void* queue = nullptr;  // the backend's own (open_stream)
+  void* queue = nullptr;  // defined by the backend (open_stream)
   // Host backends: runs body(arg, 0 .. tasks-1), each once, in any order, possibly on several threads; returns when
   // all are done.
   void* team = nullptr;
@@ -51,8 +52,8 @@ struct Stream {
   }
 };
 
-// The operations, each with its arguments and a contract in ops/. Every table, declaration and check is made from this
-// one list.
+// The operations, each with its arguments and a contract in ops/. All tables, declarations and checks are generated
+// from this list.
 #define EMBEDCORE_OPS(X)                           \
   X(linear, LinearArgs)         /* linear.h */     \
   X(attention, AttentionArgs)   /* attention.h */  \
@@ -71,10 +72,10 @@ EMBEDCORE_OPS(EMBEDCORE_DECLARE_ARGS)
 #undef EMBEDCORE_DECLARE_ARGS
 struct LinearWeights;
 
-// Declares the functions of a backend's operations, in the backend's own namespace.
+// Declares the functions of a backend's operations, in the backend's namespace.
 #define EMBEDCORE_DECLARE_OP(name, Args) Status name(Stream& stream, const Args& args);
 
-// The head of a backend's packed weights, in host memory; what follows it is the backend's own.
+// The header of a backend's packed weights, in host memory; the backend defines what follows it.
 struct PackedLinear {
   int64_t in = 0, out = 0;
   size_t bytes = 0;
@@ -88,32 +89,32 @@ struct Backend {
   uint32_t version = kBackendVersion;
   const char* name = "";  // "reference", "cpu-avx512", ...
 
-  // Device memory is host memory: rows can be read and written in place, and upload and download need not happen.
+  // Device memory is host memory: rows can be read and written in place, without upload and download.
   bool host_memory = true;
   // Tokens of a batch that suit the device; 0 = as many as there are, up to maxBatchTokens.
   int64_t batch_tokens = 0;
-  // Batches under way at once on one device: 1, or 2 where one computes while the next is uploaded.
+  // Batches in flight on one device: 1, or 2 if one can be computed while the next is uploaded.
   int32_t batches_in_flight = 1;
 
   int32_t (*device_count)() = nullptr;
   Status (*describe_device)(int32_t index, DeviceInfo* info) = nullptr;
-  // Null with a sentence in `message` where it cannot be opened.
+  // Null with a sentence in `message` if it cannot be opened.
   Device* (*open_device)(int32_t index, char* message, size_t message_bytes) = nullptr;
   void (*close_device)(Device* device) = nullptr;
-  // 64-byte aligned on a host, 256 on a device; null when no memory is left. release(null) does nothing.
+  // 64-byte aligned on a host, 256 on a device; null if no memory is left. release(null) does nothing.
   void* (*allocate)(Device* device, size_t bytes) = nullptr;
   void (*release)(Device* device, void* memory) = nullptr;
 
   // Makes and ends stream.queue.
   Status (*open_stream)(Stream& stream) = nullptr;
   void (*close_stream)(Stream& stream) = nullptr;
-  // Between host memory and device memory, in the stream's order. The host memory must stay until wait().
+  // Copies between host memory and device memory, in the stream's order. The host memory must stay until wait().
   Status (*upload)(Stream& stream, void* to, const void* from, size_t bytes) = nullptr;
   Status (*download)(Stream& stream, void* to, const void* from, size_t bytes) = nullptr;
   Status (*wait)(Stream& stream) = nullptr;
 
-  // Weights in the backend's own layout, made once from host memory. kOutOfMemory, or kBadArgument where the weights
-  // cannot be packed so (linear.h). Freed with free_linear.
+  // Weights in the backend's layout, made once from host memory. kOutOfMemory, or kBadArgument if the weights cannot be
+  // packed in this way (linear.h). Freed with free_linear.
   Status (*pack_linear)(Device* device, const LinearWeights& weights, PackedLinear** packed) = nullptr;
   void (*free_linear)(PackedLinear* packed) = nullptr;
 

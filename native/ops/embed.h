@@ -26,16 +26,16 @@ struct EmbedArgs {
   int64_t y_stride = 0;
 };
 
-// The table stays in its file's dtype: float32, float16, bfloat16, or int8 with one float32 scale a row.
+// The table stays in its file's dtype: float32, float16, bfloat16, or int8 with one float32 scale per row.
 struct BagArgs {
   const int32_t* rows = nullptr;     // [tokens] rows of the table
-  const int32_t* ids = nullptr;      // [tokens] what weights is indexed by; usually the same
+  const int32_t* ids = nullptr;      // [tokens] indices into weights; usually the same
   const int32_t* offsets = nullptr;  // [texts + 1]; null = text i is token i
   int64_t texts = 0, width = 0;
   const void* table = nullptr;
   DType dtype = DType::kF32;
-  const float* scales = nullptr;   // a factor a row, or null
-  const float* weights = nullptr;  // a factor an id (model2vec's `weights`), or null
+  const float* scales = nullptr;   // a factor for each row, or null
+  const float* weights = nullptr;  // a factor for each id (model2vec's `weights`), or null
   float* y = nullptr;
   int64_t y_stride = 0;
 };

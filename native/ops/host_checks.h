@@ -1,5 +1,5 @@
-// The arguments that the backends in host memory refuse. Out of line: the sources of an instruction set may leave no
-// code behind that others could be linked to.
+// The arguments that the backends in host memory refuse. The functions are out of line, because a header that the
+// sources of an instruction set include must not define code that other sources could be linked to.
 #pragma once
 
 #include "ops/backend.h"
@@ -8,7 +8,7 @@ namespace embedcore {
 
 bool host_can_pack(const LinearWeights& weights);
 
-// Where an operation cannot run, the stream's message says why.
+// If an operation cannot run, the stream's message says why.
 bool host_can_run(Stream& stream, const LinearArgs& args);
 bool host_can_run(Stream& stream, const AttentionArgs& args);
 bool host_can_run(Stream& stream, const EmbedArgs& args);

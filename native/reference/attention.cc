@@ -22,7 +22,7 @@ void normalize_head(const AttentionArgs& args, const float* weight, float* x) {
   for (int64_t d = 0; d < args.head_dim; ++d) x[d] = static_cast<float>(x[d] / length * weight[d]);
 }
 
-// "Rotate half": the pair (x_i, x_{i + rotary_dim / 2}) turns by the angle i of this position.
+// "Rotate half": the pair (x_i, x_{i + rotary_dim / 2}) is rotated by angle i of this position.
 void rotate_head(const AttentionArgs& args, int64_t position, float* x) {
   const int64_t half = args.rotary_dim / 2;
   for (int64_t i = 0; i < half; ++i) {
@@ -42,8 +42,8 @@ void prepare_token(const AttentionArgs& args, int64_t position, float* row) {
   }
 }
 
-// One head of token i of a text; rows [n, width] = the text's q, k and v. scores has room for the text's tokens. Writes
-// y from index `to` on and returns the log-sum-exp of the scores.
+// One head of token i of a text; rows [n, width] = the text's q, k and v. scores has one element for each token of the
+// text. Writes y from index `to` on and returns the log-sum-exp of the scores.
 double attend(const AttentionArgs& args, const float* rows, int64_t width, int64_t head, int64_t i, KeyRange keys,
               std::vector<double>& scores, int64_t to) {
   const int64_t kv_head = head / (args.heads / args.kv_heads);

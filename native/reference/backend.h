@@ -1,6 +1,6 @@
-// The table of operations in plain loops: the definition of right that every other backend is tested against. Sums are
-// made in float64 and rounded once, so a result is the float32 of the formula in ops/<op>.h to within about one last
-// place. Never made fast; runs on the calling thread alone.
+// The table of operations as plain loops, which define the correct results: every other backend is tested against it.
+// Sums are computed in float64 and rounded once, so a result is the float32 value of the formula in ops/<op>.h to
+// within about one unit in the last place. It is not optimised and runs on the calling thread only.
 #pragma once
 
 #include "ops/backend.h"

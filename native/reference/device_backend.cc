@@ -30,7 +30,7 @@ constexpr size_t kSpace = size_t{16} << 30;  // reserved addresses, not memory
 constexpr size_t kAlignment = 4096;
 constexpr int kPoison = 0xff;  // NaN in every float type
 
-// The device's memory. Closed but while an operation runs.
+// The device's memory. It is accessible only while an operation runs.
 class AddressSpace {
  public:
   AddressSpace() {
@@ -74,7 +74,7 @@ class AddressSpace {
     return at >= base_ && at < base_ + kSpace;
   }
 
-  // Runs with the memory open, one at a time.
+  // Runs a function with the memory accessible, one at a time.
   template <typename Body>
   Status with_open(Body&& body) {
     std::lock_guard lock(mutex_);
@@ -104,15 +104,23 @@ AddressSpace& space() {
 
 // --- streams ---
 
-// What was launched and has not run. A failure is reported by wait().
+// Operations that were launched and have not run yet. A failure is reported by wait().
 struct Queue {
   std::vector<std::function<Status(Stream&)>> operations;
 };
 
+// Throws std::bad_alloc.
 Status enqueue(Stream& stream, std::function<Status(Stream&)> operation) {
+  static_cast<Queue*>(stream.queue)->operations.push_back(std::move(operation));
+  return kOk;
+}
+
+Status enqueue_copy(Stream& stream, void* to, const void* from, size_t bytes) {
   try {
-    static_cast<Queue*>(stream.queue)->operations.push_back(std::move(operation));
-    return kOk;
+    return enqueue(stream, [=](Stream&) {
+      std::memcpy(to, from, bytes);
+      return kOk;
+    });
   } catch (const std::bad_alloc&) {
     return kOutOfMemory;
   }
@@ -148,19 +156,13 @@ Status upload(Stream& stream, void* to, const void* from, size_t bytes) {
   if (bytes == 0) return kOk;
   if (!space().contains(to)) return refuse(stream, "the target of an upload");
   if (space().contains(from)) return refuse(stream, "the source of an upload is device memory, so it");
-  return enqueue(stream, [=](Stream&) {
-    std::memcpy(to, from, bytes);
-    return kOk;
-  });
+  return enqueue_copy(stream, to, from, bytes);
 }
 
 Status download(Stream& stream, void* to, const void* from, size_t bytes) {
   if (bytes == 0) return kOk;
   if (!space().contains(from)) return refuse(stream, "the source of a download");
-  return enqueue(stream, [=](Stream&) {
-    std::memcpy(to, from, bytes);
-    return kOk;
-  });
+  return enqueue_copy(stream, to, from, bytes);
 }
 
 // --- operations ---

@@ -1,7 +1,8 @@
-// The reference behind a device boundary: what a GPU is to the rest of the program, on the CPU. For tests.
+// The reference with the boundaries of a device, for tests: to the rest of the program it behaves like a GPU.
 //
-// - Its memory has addresses of its own, which only its operations may touch: any other access ends the process.
-// - Operations, uploads and downloads run when the stream is waited for, and not before.
+// - Its memory has a separate range of addresses, which only its operations may access; any other access ends the
+//   process.
+// - Operations, uploads and downloads run only when the stream is waited for.
 // - An operation whose arguments are not device memory is refused.
 #pragma once
 

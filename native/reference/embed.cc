@@ -10,7 +10,7 @@
 namespace embedcore::reference {
 namespace {
 
-// Element i of a table of one of the dtypes that embed and bag take.
+// Element i of a table, in one of the dtypes that embed and bag accept.
 double table_element(const void* table, DType dtype, int64_t i) {
   const auto* bytes = static_cast<const std::byte*>(table) + i * static_cast<int64_t>(dtype_size(dtype));
   if (dtype == DType::kI8) {

@@ -1,4 +1,4 @@
-// ops/linear.h. "Packing" rounds each weight to what the dtype makes of it and keeps it as a float.
+// ops/linear.h. "Packing" rounds each weight to the dtype and keeps it as a float.
 #include "ops/linear.h"
 
 #include <algorithm>
@@ -39,8 +39,7 @@ void pack_row(const Packed& packed, const LinearWeights& w, int64_t o) {
   }
 }
 
-// The row as the dtype has it: float32 values, bfloat16 values, or u - zero in int8. Returns what the sums are to be
-// multiplied with.
+// The row in the dtype: float32 values, bfloat16 values, or u - zero in int8. Returns the factor for the sums.
 double round_row(const LinearArgs& args, int64_t row, std::vector<float>& x) {
   const Packed& packed = *static_cast<const Packed*>(args.weights);
   for (int64_t k = 0; k < packed.in; ++k)

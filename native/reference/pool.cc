@@ -19,7 +19,7 @@ double pool_tokens(const PoolArgs& args, int64_t start, int64_t begin, int64_t e
     const double weight = args.mode == Pooling::kWeightedMean ? static_cast<double>(t - start + 1) : 1.0;
     sum += weight * x(t);
     weights += weight;
-    greatest = std::isnan(x(t)) ? x(t) : std::max(greatest, x(t));  // max keeps a NaN on its left
+    greatest = std::isnan(x(t)) ? x(t) : std::max(greatest, x(t));  // max keeps a NaN in its left argument
   }
   switch (args.mode) {
     case Pooling::kCls: return x(begin);

@@ -36,11 +36,11 @@ double compare(Similarity kind, const float* a, const float* b, int64_t width) {
   return 0;
 }
 
-// In float32, the precision in which the formula is defined: a level is a cut between two floats.
+// In float32, because the formula is defined in that precision: a level begins at an exact float.
 int level(const QuantizeArgs& args, int64_t row, int64_t d) {
   const float step = (args.maximum[d] - args.minimum[d]) / 255.0f;
   const float steps = std::floor((args.x[row * args.width + d] - args.minimum[d]) / (step == 0.0f ? 1.0f : step));
-  if (!(steps > 0.0f)) return 0;  // a NaN too
+  if (!(steps > 0.0f)) return 0;  // also for NaN
   return steps < 255.0f ? static_cast<int>(steps) : 255;
 }
 

@@ -1,4 +1,5 @@
-// Writes the directory of a static model in model2vec's layout, with what sentence-transformers needs to open it.
+// Writes the directory of a static model in model2vec's layout, with the files that sentence-transformers needs to open
+// it.
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -44,7 +45,7 @@ export function writeModel(directory, { levels, factors }, { source, baseModel }
   copyFileSync(join(here, 'static_embedding_int8.py'), join(directory, 'static_embedding_int8.py'))
 }
 
-/** README.md with the scores in place of its mark, and NOTICE. */
+/** README.md with the scores instead of the placeholder, and NOTICE. */
 export function writeDocuments(directory, scores) {
   copyFileSync(join(here, 'NOTICE'), join(directory, 'NOTICE'))
   writeFileSync(
@@ -54,8 +55,8 @@ export function writeDocuments(directory, scores) {
 }
 
 /**
- * A static model adds no special tokens, pads nothing and decodes nothing. Scores keep all their digits: with fewer,
- * two ways to cut a word that tie or nearly tie change places.
+ * A static model adds no special tokens and needs no padding or decoder. Scores keep all their digits: with fewer, two
+ * ways to cut a word with almost equal scores may change places.
  */
 function strippedTokenizer(text) {
   return JSON.stringify({ ...JSON.parse(text), padding: null, truncation: null, post_processor: null, decoder: null })

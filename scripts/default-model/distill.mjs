@@ -13,9 +13,9 @@ const { Tokenizer } = createRequire(import.meta.url)('tokenizers')
 
 /** a of a / (a + frequency). */
 const SMOOTHING = 1e-3
-/** A piece's own state counts a half more than the mean of all states gives it. */
+/** A piece's own state counts half as much again as in the mean of all states. */
 const OWN_SHARE = 0.5
-/** What a piece that no corpus holds counts in the components. */
+/** Weight in the components of a piece that occurs in no corpus. */
 const LEAST_FREQUENCY = 1e-7
 
 /**
@@ -47,7 +47,8 @@ export async function distill(embedCore, options) {
   await report(`pieces alone, ${width} dimensions`, tableEncoder(tokenizer, pieces, width))
 
   const frequencies = await pieceFrequencies(tokenizer, corpora, data, { onProgress: say })
-  // The square root: a middle way between all pieces alike, where rare ones rule, and running text, where a few do.
+  // The square root is a compromise between equal weights, with which rare pieces dominate, and frequencies, with which
+  // a few frequent pieces do.
   const counted = frequencies.map((share, id) => (special.has(id) ? 0 : Math.sqrt(share + LEAST_FREQUENCY)))
   const whitened = whitenedComponents(pieces, width, counted, dimensions)
   await report('components of unit variance', tableEncoder(tokenizer, whitened, dimensions))

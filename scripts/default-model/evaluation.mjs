@@ -1,5 +1,5 @@
-// How good text vectors are: rank correlation with people's scores on STS benchmark pairs, and how often the nearest
-// English sentence is the translation.
+// Measures the quality of text vectors: rank correlation with human scores on STS benchmark pairs, and how often the
+// nearest English sentence is the translation.
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parse } from 'csv-parse/sync'
@@ -28,7 +28,7 @@ export function developmentPairs(folder) {
 /**
  * @param pairs of developmentPairs
  * @param {(texts: string[]) => Promise<Float32Array[]>} encode normalised vectors
- * @returns one row a language: Spearman's correlation, and the share of translations found (null for English)
+ * @returns one row per language: Spearman's correlation, and the share of translations found (null for English)
  */
 export async function evaluate(pairs, encode) {
   const results = []

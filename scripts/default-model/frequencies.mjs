@@ -1,5 +1,5 @@
-// How often each piece occurs: the share of a piece among the tokens of a language, averaged over the languages. Each
-// language counts the same, and so does each corpus of a language, whatever its size.
+// The frequency of each piece: its share of the tokens of a language, averaged over the languages. All languages have
+// the same weight, and so have all corpora of a language, whatever their size.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { brotliDecompressSync, gunzipSync } from 'node:zlib'

@@ -1,7 +1,7 @@
 // One vector for each piece of a vocabulary, from one forward pass of the source model for each.
 //
-// A piece is addressed by its id, because its text alone need not give the same piece again ("▁de" and "de" differ by
-// a space). So the source's weights are loaded with a tokenizer whose words are the ids: the text "39 907 12" is the
+// A piece is addressed by its id, because tokenising its text may give another piece ("▁de" and "de" differ by a
+// space). So the source's weights are loaded with a tokenizer whose words are the ids: the text "39 907 12" is the
 // tokens 39, 907 and 12.
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -54,7 +54,7 @@ export async function pieceVectors(embedCore, source, { prefix, ownShare, pieces
   }
 }
 
-/** The ids that stand around a piece: special tokens, and the prefix. */
+/** The ids before and after a piece: special tokens and the prefix. */
 async function surroundings(embedCore, source, prefix) {
   const model = await embedCore.load(source)
   const { ids, offsets } = (await model.encode(prefix, { output: 'token', prompt: '' })).text(0)
@@ -106,7 +106,7 @@ function writeDirectory(directory, source, { vocabulary, before, after }) {
   )
 }
 
-/** Ids of the tokens that stand for no text: they get no vector. */
+/** Ids of the tokens that represent no text; they get no vector. */
 export function specialPieces(source) {
   const { added_tokens: added = [] } = JSON.parse(readFileSync(join(source, 'tokenizer.json'), 'utf8'))
   return new Set(added.filter(({ special }) => special).map(({ id }) => id))

@@ -1,7 +1,6 @@
 /**
- * Reads an argument list against a table of flags, with `parseArgs` of node:util in strict mode and sentences of our
- * own:
- * an unknown flag names its nearest neighbour, a missing value says what the value is.
+ * Parses an argument list by a table of flags, with `parseArgs` of node:util in strict mode and with its own error
+ * messages: for an unknown flag the nearest one is suggested, for a missing value the message says what it is.
  */
 import { parseArgs } from 'node:util'
 import { UsageError } from './failures.js'
@@ -10,7 +9,7 @@ import { didYouMean } from './did-you-mean.js'
 export interface Flag {
   type: 'string' | 'boolean'
   short?: string
-  /** What stands for the value in help, e.g. `FILE`. */
+  /** The placeholder of the value in help, e.g. `FILE`. */
   value?: string
   /** One line of help. */
   help: string
@@ -18,14 +17,14 @@ export interface Flag {
 
 export type Flags = Readonly<Record<string, Flag>>
 
-/** What was given: strings and booleans by flag name, and the rest. */
+/** The parsed arguments: strings and booleans by flag name, and the rest. */
 export interface Arguments {
   values: Readonly<Record<string, string | boolean | undefined>>
   positionals: readonly string[]
   topic: string
 }
 
-/** `--layers -1` means the value -1: parseArgs would take it for a flag. Digits are never flags here. */
+/** `--layers -1` means the value -1, but parseArgs would take it for a flag. No flag here begins with a digit. */
 function joinNegativeValues(args: readonly string[], flags: Flags): string[] {
   const joined: string[] = []
   for (let i = 0; i < args.length; i++) {

@@ -1,6 +1,6 @@
 /**
- * What the command needs from the outside: the library behind one small interface, and the streams it reads and writes.
- * Commands see nothing else, so that they run in tests on a small core and in `main.ts` on the real one.
+ * The dependencies of the commands: the library as one small interface, and the streams that they read and write.
+ * Commands use nothing else, so tests can run them on a small fake core, and `main.ts` runs them on the real one.
  */
 import type { Readable, Writable } from 'node:stream'
 import type { DeviceInfo } from '../core/devices.js'
@@ -28,12 +28,12 @@ export interface Core {
 }
 
 export interface CliIO {
-  /** Loaded on first use, so that help, version and usage errors need no addon; `doctor` reports why it fails. */
+  /** Loaded on first use, so that help, version and usage errors need no addon; `doctor` reports why loading fails. */
   core: () => Promise<Core>
   stdin: Readable
   stdout: Writable
   stderr: Writable
   isTTY: { stdin: boolean; stdout: boolean; stderr: boolean }
-  /** Aborted by SIGINT and its kin: work stops between layers, unfinished output is removed. */
+  /** Aborted by SIGINT and similar signals: work stops between layers, and unfinished output is removed. */
   signal?: AbortSignal
 }

@@ -1,4 +1,7 @@
-/** `embedcore doctor`: what runs here and why the rest cannot. Exit code 0 exactly when a text was encoded. */
+/**
+ * `embedcore doctor`: what works on this machine, and why the rest does not. The exit code is 0 exactly when a text was
+ * encoded.
+ */
 import { existsSync } from 'node:fs'
 import { availableParallelism, cpus, totalmem } from 'node:os'
 import { toEmbedCoreError } from '../core/errors.js'
@@ -20,7 +23,7 @@ export const DOCTOR_COMMAND_FLAGS = {
 
 const LEAST_NODE = 20
 
-/** A thing that works, or the reason why not. */
+/** A part that works, or the reason why it does not. */
 type Finding<T = object> = ({ ok: true } & T) | { ok: false; reason: string }
 
 interface Report {
@@ -167,7 +170,7 @@ function describe(report: Report): string {
   return `${pairs(rows)}\n${verdict}\n`
 }
 
-/** What a device says of itself, a line a fact: lists joined, lists of {name, reason} a line each. */
+/** The properties of a device, one per line. Lists are joined; a list of {name, reason} takes one line per entry. */
 function details(detail: object): string[] {
   return Object.entries(detail).flatMap(([name, value]) => {
     if (value === null || value === undefined || (Array.isArray(value) && value.length === 0)) return []

@@ -1,4 +1,4 @@
-/** `embedcore encode`: texts from arguments, a file or standard input to vectors, as a stream of bounded memory. */
+/** `embedcore encode`: encodes texts from arguments, a file or standard input as a stream, in bounded memory. */
 import { readFile } from 'node:fs/promises'
 import { OUTPUTS, type OutputMode, type Precision } from '../core/names.js'
 import type { SentenceEmbeddings } from '../core/types.js'
@@ -64,7 +64,7 @@ export async function encodeCommand(argv: readonly string[], io: CliIO): Promise
   )
 }
 
-/** All that can be refused before a model is loaded. */
+/** Everything that can be refused before a model is loaded. */
 function planOf(args: Arguments, io: CliIO): Plan {
   const topic = args.topic
   const texts = args.positionals.length === 1 && args.positionals[0] === '-' ? [] : args.positionals
@@ -186,7 +186,7 @@ async function readRanges(path: string): Promise<Float32Array> {
 }
 
 /**
- * Results in the order of the input, a few batches in flight. With `calibrates` the first batch alone tells the ranges
+ * Results in the order of the input, a few batches in flight. With `calibrates`, the first batch determines the ranges
  * of all.
  */
 async function* encodeBatches(
@@ -204,7 +204,7 @@ async function* encodeBatches(
       follow.done(texts.length, embeddings)
       return { start, texts, embeddings }
     })
-    // Seen again when its turn comes; until then a failure is not an unhandled one.
+    // It is awaited in its turn; until then a failure must not count as an unhandled rejection.
     results.catch(() => undefined)
     return results
   }
@@ -290,7 +290,7 @@ function count(
   }
 }
 
-/** The result of no texts: a matrix of no rows, but of the right columns. */
+/** The result of no texts: a matrix without rows, but with the right number of columns. */
 async function nothing(model: CoreModel, options: EncodeOptions): Promise<Results> {
   const embeddings = await model.encode([], { ...options, precision: 'float32', ranges: undefined })
   if (isTokenOutput(embeddings)) return { start: 0, texts: [], embeddings }
@@ -306,7 +306,7 @@ async function nothing(model: CoreModel, options: EncodeOptions): Promise<Result
   }
 }
 
-/** The encoding flags as given, for the header of f32. */
+/** The encoding flags as given, for the JSON file of f32. */
 function given(args: Arguments): object {
   const flags = Object.keys(ENCODE_FLAGS).filter((flag) => args.values[flag] !== undefined)
   return { options: Object.fromEntries(flags.map((flag) => [flag, args.values[flag]])) }

@@ -3,7 +3,7 @@ import { toEmbedCoreError, type ErrorCode } from '../core/errors.js'
 
 export const EXIT = { ok: 0, failed: 1, usage: 2, input: 3, interrupted: 130 } as const
 
-/** The command line is wrong; `topic` is the help that would have told. */
+/** The command line is wrong; `topic` is the help topic that explains it. */
 export class UsageError extends Error {
   readonly code = 'ERR_CLI_USAGE'
 
@@ -25,7 +25,7 @@ export class OutputError extends Error {
   readonly code = 'ERR_CLI_OUTPUT'
 }
 
-/** The reader of our output went away (`| head`): nothing left to do, and nothing wrong. */
+/** The reader of the output has ended (`| head`): nothing is left to do, and this is not an error. */
 export class ReaderGone extends Error {
   readonly code = 'EPIPE'
 }
@@ -41,7 +41,7 @@ export interface Failure {
   topic: string | null
 }
 
-/** What to say and which code to exit with; null = end quietly. */
+/** The message and the exit code; null = end without a message. */
 export function toFailure(error: unknown, interrupted: boolean): Failure | null {
   if (error instanceof ReaderGone) return null
   if (interrupted) return { exit: EXIT.interrupted, code: 'ERR_EMBEDCORE_ABORTED', message: 'interrupted', topic: null }
@@ -70,7 +70,7 @@ export function systemReason(error: unknown): string {
   return (code && known[code]) ?? message ?? String(error)
 }
 
-/** The code behind the first line: advice may follow on further ones. */
+/** Puts the code after the first line of the message; advice may follow on further lines. */
 export function withCode(message: string, code: string): string {
   const [first, ...rest] = message.split('\n')
   return [`${first} (${code})`, ...rest].join('\n')

@@ -1,4 +1,4 @@
-/** The help of the command and of each of its parts: what it does, examples to copy, flags, exit codes. */
+/** The help texts of the command and its subcommands: what each does, examples to copy, flags, exit codes. */
 import type { Flags } from './arguments.js'
 import { DOCTOR_COMMAND_FLAGS } from './doctor.js'
 import { ENCODE_COMMAND_FLAGS } from './encode.js'

@@ -29,7 +29,7 @@ export async function infoCommand(argv: readonly string[], io: CliIO): Promise<n
   })
 }
 
-/** The dtype, and what was measured where it was not the caller's choice. */
+/** The dtype, and the measurements if `auto` chose it. */
 function arithmetic({ dtype, dtypeChoice }: ModelInfo): string {
   if (dtypeChoice === null) return dtype
   const lines = dtypeChoice.measured.map(

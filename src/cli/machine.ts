@@ -1,4 +1,4 @@
-/** Facts about this machine and installation that `doctor` reports. Reads only; nothing here loads the addon. */
+/** Facts about this machine and installation that `doctor` reports. It only reads files and does not load the addon. */
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
@@ -11,15 +11,15 @@ function readText(path: string): string | null {
   }
 }
 
-/** CPUs that the control group grants (may be a fraction), null = no limit. `root` stands for `/` in tests. */
+/** CPUs that the control group grants (may be a fraction), null = no limit. `root` replaces `/` in tests. */
 export function cgroupCpuLimit(root = '/'): number | null {
   const groups = readText(join(root, 'proc/self/cgroup'))
   if (groups === null) return null
   const limits: number[] = []
   const unified = /^0::(\/.*)$/m.exec(groups)?.[1]
   if (unified !== undefined) {
-    // Every group on the way up may set a limit; the least one holds. Inside a container the path may not exist: the
-    // root does.
+    // Every parent group may set a limit, and the smallest one applies. Inside a container the path may not exist, but
+    // the root does.
     for (let group = unified; ; group = dirname(group)) {
       const [quota, period] = (readText(join(root, 'sys/fs/cgroup', group, 'cpu.max')) ?? 'max').trim().split(' ')
       if (quota !== 'max' && Number(period) > 0) limits.push(Number(quota) / Number(period))
@@ -39,10 +39,10 @@ export function cgroupCpuLimit(root = '/'): number | null {
   return limits.length === 0 ? null : Math.min(...limits)
 }
 
-/** The C library's version where it is glibc; null elsewhere (musl, macOS, Windows). */
+/** The version of glibc; null with another C library (musl, macOS, Windows). */
 export function glibcVersion(): string | null {
   const report = process.report as typeof process.report & { excludeNetwork?: boolean }
-  // Without this the report looks up the host names of every open socket.
+  // Without this, the report looks up the host names of all open sockets.
   report.excludeNetwork = true
   const { header } = process.report.getReport() as unknown as { header: { glibcVersionRuntime?: string } }
   return header.glibcVersionRuntime ?? null

@@ -1,16 +1,16 @@
-/** The `embedcore` executable: the process's streams and signals around `runCli`. */
+/** The `embedcore` executable: calls `runCli` with the streams and signals of the process. */
 import type { Core } from './contract.js'
 import { removeUnfinishedFiles } from './output/sink.js'
 import { runCli } from './run.js'
 
-/** Signals that ask to stop, and the exit code that tells so (128 + number). */
+/** Signals that end the run, and their exit codes (128 + number). */
 const SIGNALS = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const
 
 const stop = new AbortController()
 let signalled: number | null = null
 for (const [signal, code] of Object.entries(SIGNALS)) {
   process.on(signal, () => {
-    // The first asks politely: work stops between layers and files are removed. The second does not wait.
+    // At the first signal, work stops between layers and unfinished files are removed. The second does not wait.
     if (signalled !== null) process.exit(code)
     signalled = code
     stop.abort()
@@ -19,10 +19,10 @@ for (const [signal, code] of Object.entries(SIGNALS)) {
 process.on('exit', removeUnfinishedFiles)
 
 const { stdin, stdout, stderr } = process
-// A reader of stderr that left is no reason to stop.
+// The run continues when the reader of stderr has ended.
 stderr.on('error', () => undefined)
-// Warnings in this program's own words instead of Node's, which name a process and a trace flag. One of each code:
-// every batch of a large file may repeat it.
+// Prints warnings without Node's additions (process id, trace flag). Each code is printed once, because every batch of
+// a large file may repeat it.
 process.removeAllListeners('warning')
 const warned = new Set<string>()
 const UNKNOWN_TEXTS =
@@ -31,7 +31,7 @@ const UNKNOWN_TEXTS =
 process.on('warning', ({ message, code }: Error & { code?: string }) => {
   if (code !== undefined && warned.has(code)) return
   if (code !== undefined) warned.add(code)
-  // The library numbers the texts of its own call, which here is one batch of many.
+  // The library numbers the texts of one call, which is one batch of many here.
   stderr.write(`embedcore: warning: ${code === 'EMBEDCORE_UNKNOWN_TEXT' ? UNKNOWN_TEXTS : message}\n`)
 })
 
@@ -44,5 +44,5 @@ const code = await runCli(process.argv.slice(2), {
   signal: stop.signal,
 })
 process.exitCode = signalled ?? code
-// Standard input may still be open (a pipe whose writer lives on): nobody reads it any more.
+// Standard input may still be open (a pipe whose writer is alive), but nobody reads it any more.
 stdin.destroy()

@@ -81,7 +81,7 @@ export function loadOptionsOf(args: Arguments, signal: AbortSignal): LoadOptions
   return options
 }
 
-/** Only the shape is checked here, before a model is loaded; how many layers there are is the library's to know. */
+/** Only the shape is checked here, before a model is loaded; the library knows how many layers there are. */
 function layersOf(args: Arguments): LayerSelection | undefined {
   const given = stringOf(args, 'layers')
   if (

@@ -1,6 +1,6 @@
 /**
- * A progress line on a terminal: how far, how fast, how long still. Drawn at most ten times a second; nothing
- * elsewhere.
+ * A progress line on a terminal: progress, speed, remaining time. It is drawn at most ten times a second, and only on a
+ * terminal.
  */
 import type { Writable } from 'node:stream'
 import type { DownloadProgress } from '../hub/types.js'
@@ -47,7 +47,7 @@ export class Progress {
     this.#draw(() => `downloading ${file}${share}  ${(loaded / 2 ** 20).toFixed(1)} MiB`)
   }
 
-  /** Takes the line away again. */
+  /** Removes the line. */
   clear(): void {
     if (this.#drawn) this.terminal.write(CLEAR_LINE)
     this.#drawn = false
@@ -58,7 +58,7 @@ export class Progress {
     if (!this.active || now - this.#last < REDRAW_MS) return
     this.#last = now
     this.#drawn = true
-    // A line that wraps could not be taken back.
+    // A line that wraps could not be removed.
     this.terminal.write(CLEAR_LINE + line().slice(0, this.columns - 1))
   }
 }

@@ -1,6 +1,6 @@
 /**
- * One run of the command: arguments in, exit code out. Touches nothing but the streams it is given and the files it is
- * told of.
+ * One run of the command: arguments in, exit code out. It uses only the streams it is given and the files named in the
+ * arguments.
  */
 import type { CliIO } from './contract.js'
 import { doctorCommand } from './doctor.js'
@@ -22,7 +22,7 @@ const RUNNERS: Readonly<Record<Exclude<Command, 'help'>, (argv: readonly string[
 
 const isCommand = (name: string): name is Command => (COMMANDS as readonly string[]).includes(name)
 
-/** The part of the arguments in which flags are flags. */
+/** The arguments before `--`, where flags are recognised. */
 function beforeDashes(argv: readonly string[]): readonly string[] {
   const end = argv.indexOf('--')
   return end < 0 ? argv : argv.slice(0, end)

@@ -1,4 +1,4 @@
-/** What every command that runs a model shares: one signal that stops everything, a progress line, the model itself. */
+/** Shared by the commands that run a model: one signal that stops everything, a progress line, and the model. */
 import type { LoadOptions } from '../model/load-options.js'
 import { booleanOf, stringOf, type Arguments } from './arguments.js'
 import type { CliIO, CoreModel } from './contract.js'
@@ -7,14 +7,14 @@ import { Progress } from './progress.js'
 
 export interface Session {
   /**
-   * Aborted from outside (SIGINT) and when the command ends for whatever reason: streams close, work in flight stops.
+   * Aborted from outside (SIGINT) and when the command ends for any reason. Streams are closed and running calls stop.
    */
   signal: AbortSignal
   progress: Progress
   load(model?: string): Promise<CoreModel>
 }
 
-/** Runs `work`; whatever comes of it, the model is disposed of and nothing is left running. */
+/** Runs `work`. Afterwards, also after a failure, the model is disposed of and nothing is left running. */
 export async function withSession<T>(
   args: Arguments,
   io: CliIO,

@@ -1,4 +1,7 @@
-/** `embedcore similarity`: every given text against every other as a table, or the pairs of a file one score a line. */
+/**
+ * `embedcore similarity`: compares all given texts with each other in a table, or the pairs of a file with one score
+ * per line.
+ */
 import { SIMILARITIES, type SimilarityName } from '../core/names.js'
 import type { SentenceEmbeddings } from '../core/types.js'
 import type { EncodeOptions } from '../model/types.js'
@@ -129,7 +132,7 @@ async function pairs(args: Arguments, io: CliIO, session: Session): Promise<numb
         ),
       ),
     )
-    // One call a batch and its diagonal: cheaper than a crossing into the core for every pair.
+    // One call per batch, of which the diagonal is used: this is cheaper than a native call for every pair.
     const { data } = await model.similarity(a!, b!, { metric })
     const lines = rows.map(([first, second], i) => {
       const score = data[i * (rows.length + 1)]!

@@ -1,4 +1,4 @@
-/** Text for people: widths as a terminal shows them, aligned tables, short numbers. */
+/** Text for terminals: display widths, aligned tables, short numbers. */
 
 /** East Asian wide characters, block by block, and emoji. */
 const WIDE = new RegExp(
@@ -11,7 +11,7 @@ const WIDE = new RegExp(
 )
 const WITHOUT_WIDTH = /[\p{Mn}\p{Me}\p{Cf}]/u
 
-/** Cells a terminal gives to the text: two for East Asian wide characters, none for marks. */
+/** Cells that the text takes on a terminal: two for East Asian wide characters, none for combining marks. */
 export function cells(text: string): number {
   let count = 0
   for (const character of text) count += WITHOUT_WIDTH.test(character) ? 0 : WIDE.test(character) ? 2 : 1

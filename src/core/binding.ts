@@ -1,4 +1,4 @@
-/** The types of the raw addon (native/binding). Only `native.ts` loads it; everything else gets it typed from here. */
+/** The types of the raw addon (native/binding). Only `native.ts` loads it; all other files take its types from here. */
 import type {
   Activation,
   AttentionMode,
@@ -18,11 +18,11 @@ export interface RawBatch {
   /** Leading tokens of each text left out of pooling (prompt tokens when the model says so); null = none. */
   skip: Int32Array | null
   /**
-   * Leading tokens of each text that see each other in both directions, for `attention: 'prefix'`; null = the skip
-   * counts.
+   * Leading tokens of each text that see each other in both directions, for `attention: 'prefix'`; null = the counts of
+   * tokens left out of pooling.
    */
   prefix: Int32Array | null
-  /** What errors call the first text. Default 0. */
+  /** The number of the first text in error messages. Default 0. */
   first?: number
 }
 
@@ -40,7 +40,7 @@ export type RawModule =
   | { type: 'layernorm'; directory: string; dimension: number }
   | { type: 'normalize' }
 
-/** ST's WeightedLayerPooling, which sits between the transformer and the pooling. */
+/** WeightedLayerPooling of sentence-transformers, which sits between the transformer and the pooling. */
 export interface RawLayerWeights {
   directory: string
   layerStart: number
@@ -58,7 +58,7 @@ export interface RawLoadOptions {
   isa?: string
   /** Static only: model2vec's `normalize` flag is expressed as a trailing normalize module instead. */
   threads: number
-  /** Tokens of work taken at once; sizes the activation arena. */
+  /** Tokens of a batch; determines the size of the activation memory. */
   maxBatchTokens: number
   /** Tokens waiting in the queue above which a call is rejected. */
   maxQueueTokens: number
@@ -72,7 +72,7 @@ export interface RawPlanOptions {
   /** One entry = whole model; one per layer otherwise; empty = the model's own. */
   attention: AttentionMode[]
   output: OutputMode
-  /** null = as the model's modules say; true = at the end too; false = normalize modules are left out. */
+  /** null = as the model's modules say; true = also at the end; false = normalize modules are left out. */
   normalize: boolean | null
   /** 0 = all. Cut, then normalised again if the output is normalised. */
   dimensions: number
@@ -82,22 +82,22 @@ export interface RawPlan {
   readonly dimension: number
 }
 
-/** Something under way. Abort has no effect once it has called back. */
+/** A running call. After its callback, abort has no effect. */
 export interface RawTask {
   abort(): void
 }
 
-/** Null when all went well. Called once, never before the function that takes it has returned. */
+/** The error, or null after success. Called once, and never before the function that received it has returned. */
 export type RawDone = (error: Error | null) => void
 
-/** One encode call. Its texts arrive in batches; the rows go to the memory that it was begun with. */
+/** One encode call. Its texts arrive in batches; the rows are written to the memory given at the start. */
 export interface RawCall {
   /**
-   * Queues a batch whose rows go to row `firstRow` and after. The first batch of a call is refused when the queue is
-   * full, later ones are not. When one batch has failed, all have.
+   * Queues a batch whose first row is row `firstRow` of the result. The first batch of a call is refused when the queue
+   * is full, later ones are not. When one batch fails, the call fails.
    */
   submit(batch: RawBatch, firstRow: number, done: RawDone): void
-  /** Fails the call; nothing is written to its memory any more. */
+  /** Fails the call; after this nothing is written to its memory. */
   abort(): void
 }
 
@@ -143,8 +143,8 @@ export interface RawAddon {
   load(options: RawLoadOptions, done: (error: Error | null, model?: RawModel) => void): RawTask
   // The following read and write the arrays on other threads: nobody may change one before `done`.
   /**
-   * ranges: [2, dimension] minimum then maximum, for int8/uint8. out: rows*dimension bytes, or rows*ceil(dimension/8) for
-   * binary.
+   * ranges: [2, dimension] minimum then maximum, for int8/uint8. out: rows*dimension bytes, or rows*ceil(dimension/8)
+   * for binary.
    */
   quantize(
     data: Float32Array,

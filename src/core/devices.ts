@@ -1,8 +1,8 @@
-/** What can run here, and why the rest cannot. */
+/** The devices of this machine, with the reason why one cannot be used. */
 import { toEmbedCoreError } from './errors.js'
 import { native } from './native.js'
 
-/** A device that a model could run on, and why not where it cannot. */
+/** A kind of device, and the reason if models cannot run on it here. */
 export interface DeviceInfo {
   readonly device: 'cpu' | 'cuda'
   readonly available: boolean

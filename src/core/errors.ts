@@ -1,6 +1,6 @@
 /**
- * Coded errors: every failure a caller can meet is an `EmbedCoreError` with a stable `code` and the value in its
- * sentence.
+ * Coded errors: every failure of a public call is an `EmbedCoreError` with a stable `code` and the wrong value in its
+ * message.
  */
 
 export const ERROR_CODES = [
@@ -32,7 +32,7 @@ export const ERROR_CODES = [
 
 export type ErrorCode = (typeof ERROR_CODES)[number]
 
-/** The one error class of the package. `cause` holds the error beneath it, if any. */
+/** The one error class of the package. `cause` is the underlying error, if there is one. */
 export class EmbedCoreError extends Error {
   readonly code: ErrorCode
 
@@ -44,8 +44,8 @@ export class EmbedCoreError extends Error {
 }
 
 /**
- * Turns whatever the native addon or a library threw into an `EmbedCoreError`.
- * Native errors carry the `code` already; they are made again here so that their stack is the caller's.
+ * Turns whatever the native addon or a library threw into an `EmbedCoreError`. Native errors already have the `code`; a
+ * new error is created so that its stack is the caller's.
  */
 export function toEmbedCoreError(error: unknown, fallback: ErrorCode = 'ERR_EMBEDCORE_INTERNAL'): EmbedCoreError {
   if (error instanceof EmbedCoreError) return error
@@ -62,18 +62,20 @@ export function toEmbedCoreError(error: unknown, fallback: ErrorCode = 'ERR_EMBE
 }
 
 /**
- * The same error once more, with a stack that leads to the caller who awaits it: the first one may be shared by several
- * callers, or have been made before anybody waited.
+ * A copy of the error whose stack leads to the caller who awaits it. The original may be shared by several callers, or
+ * may have been created before anybody waited.
  */
 export function withOwnStack(error: unknown): EmbedCoreError {
   const { code, message, cause } = toEmbedCoreError(error)
   return new EmbedCoreError(code, message, { cause: cause ?? error })
 }
 
-/** V8 reports a typed array that it cannot allocate, or a string that is too long, as a bare RangeError. */
+/**
+ * V8 reports a typed array that it cannot allocate, or a string that is too long, as a bare RangeError; node-addon-api,
+ * memory that it cannot have for itself, as an Error of this message.
+ */
 function isOutOfMemory(error: unknown): boolean {
-  return (
-    error instanceof RangeError &&
-    /allocation failed|Invalid (typed )?array length|Invalid string length/i.test(error.message)
-  )
+  if (error instanceof RangeError)
+    return /allocation failed|Invalid (typed )?array length|Invalid string length/i.test(error.message)
+  return error instanceof Error && error.message === 'std::bad_alloc'
 }

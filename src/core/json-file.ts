@@ -1,15 +1,14 @@
 /**
- * JSON files of a model directory, read with bounds and typed access.
- * Unreadable or broken: ERR_EMBEDCORE_INVALID_FILE; readable but with a wrong value: ERR_EMBEDCORE_INVALID_CONFIG. File
- * and value are in the sentence.
+ * JSON files of a model directory, read with bounds and typed access. A file that cannot be read or parsed gives
+ * ERR_EMBEDCORE_INVALID_FILE, a wrong value gives ERR_EMBEDCORE_INVALID_CONFIG. The message names file and value.
  */
 import { open } from 'node:fs/promises'
 import { EmbedCoreError } from './errors.js'
 import { reason, show } from './show.js'
 
-/** Configuration files are kilobytes; anything above this is not one. */
+/** Configuration files have some kilobytes; anything larger than this is another kind of file. */
 const LONGEST_CONFIG = 16 * 1024 * 1024
-/** Sizes and counts travel to the native side as int32. */
+/** Sizes and counts are passed to the native side as int32. */
 export const LARGEST_INTEGER = 2 ** 31 - 1
 
 export type JsonValue = null | boolean | number | string | JsonValue[] | { [key: string]: JsonValue }

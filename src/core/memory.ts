@@ -1,4 +1,4 @@
-/** Memory for results: a coded error where the engine throws a bare RangeError. */
+/** Memory for results: a coded error instead of the bare RangeError of the JavaScript engine. */
 import { EmbedCoreError } from './errors.js'
 
 interface TypedArrayOf<T> {

@@ -14,16 +14,17 @@ export type AttentionMode = (typeof ATTENTIONS)[number]
 /** What the arithmetic of a transformer's layers is done in. */
 export const DTYPES = ['float32', 'bfloat16', 'int8'] as const
 /**
- * What the arithmetic of a transformer's layers is done in. Embeddings, the sums between layers, norms, softmax,
- * pooling, the modules after it and the resulting vectors are float32 in each.
- * - `'float32'`: all of it, as the reference computes.
- * - `'bfloat16'`: weights and inputs of matrix products, attention's among them, rounded to bfloat16; their products
- *   summed in float32. The weights of matrix products take half the memory; cosine to the float32 vectors at least
+ * The type of the arithmetic in a transformer's layers. Embeddings, the sums between layers, norms, softmax, pooling,
+ * the modules after it and the resulting vectors are float32 in each.
+ * - `'float32'`: the layers too, as the reference computes them.
+ * - `'bfloat16'`: weights and inputs of matrix products, including those of attention, are rounded to bfloat16; sums
+ *   are float32. The weights of matrix products take half the memory; the cosine to the float32 vectors is at least
  *   0.9999 on the real models tested.
- * - `'int8'`: weights of matrix products in int8 with one scale per output channel, their inputs in 8 bits with one
- *   range per token, their sums exact; attention and everything else between two products as in bfloat16. The weights
- *   of matrix products take a quarter of the memory; cosine to the float32 vectors at least 0.998 on the real models
- *   tested. Loading takes longer: it measures, in float32, how large the inputs of each layer's matrices are.
+ * - `'int8'`: weights of matrix products are int8 with one scale per output channel, their inputs have 8 bits with one
+ *   range per token, and sums are exact. Attention and everything else between two products is as in bfloat16. The
+ *   weights of matrix products take a quarter of the memory; the cosine to the float32 vectors is at least 0.998 on the
+ *   real models tested. Loading takes longer, because the sizes of the inputs of each layer's matrices are measured in
+ *   float32.
  */
 export type Dtype = (typeof DTYPES)[number]
 
@@ -51,7 +52,7 @@ export type Activation = (typeof ACTIVATIONS)[number]
 export const SIDES = ['right', 'left'] as const
 export type Side = (typeof SIDES)[number]
 
-/** Where arithmetic runs. */
+/** Where the arithmetic runs. */
 export const DEVICES = ['auto', 'cpu'] as const
 export type DeviceName = (typeof DEVICES)[number]
 

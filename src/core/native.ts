@@ -1,4 +1,4 @@
-/** The only place that loads the addon. A failed load ends in advice. */
+/** The only place that loads the addon. The error of a failed load says what to do. */
 
 import { arch, platform, version } from 'node:process'
 import type { RawAddon } from './binding.js'
@@ -24,7 +24,7 @@ function advice(cause: unknown): EmbedCoreError {
   )
 }
 
-/** The addon, loaded on first use. Throws ERR_EMBEDCORE_NATIVE_LOAD each time when it cannot be. */
+/** The addon, loaded on first use. Throws ERR_EMBEDCORE_NATIVE_LOAD at each call if it cannot be loaded. */
 export function native(): RawAddon {
   if (failure) throw failure
   if (addon) return addon

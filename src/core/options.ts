@@ -1,7 +1,7 @@
 /**
- * Options of public calls: read once, checked, copied. An unknown name is refused with the nearest known one or with
- * what replaces it here, a wrong value with what was expected.
- * undefined counts as absent, null does not; only own properties count; a getter that throws ends in a coded error.
+ * Options of public calls: read once, checked, copied. An unknown name is refused, with the nearest known name or the
+ * name that replaces it here. A wrong value is refused, with the values that are expected. undefined counts as absent,
+ * null does not. Only own properties count. A getter that throws gives a coded error.
  */
 import { types } from 'node:util'
 import { EmbedCoreError } from './errors.js'
@@ -11,7 +11,7 @@ import { nearest, reason, show } from './show.js'
 /** What an option may be. `read` returns the value to keep (a copy, for lists) or the REFUSED symbol. */
 export interface Rule<T> {
   expected: string
-  /** The names it takes, where it takes only names: a misspelt one is answered with the nearest. */
+  /** The accepted names, if it takes only names: for a misspelt one, the nearest is suggested. */
   names?: readonly string[]
   read(value: unknown): T | typeof REFUSED
 }
@@ -70,7 +70,7 @@ function unknownOption(name: string, known: readonly string[]): EmbedCoreError {
 }
 
 function nameAdvice(name: string, known: readonly string[]): string {
-  // `prompt_name` is `promptName`, and `batch_size` is `batchSize` where there is one.
+  // `prompt_name` means `promptName`, and `batch_size` means `batchSize` where that option exists.
   const same = known.find((candidate) => candidate.toLowerCase() === name.toLowerCase().replace(/[_-]/g, ''))
   if (same !== undefined) return `did you mean ${show(same)}?`
   const here = optionHere(name)
@@ -109,7 +109,7 @@ export const filledText = only<string>(
 )
 export const callback = <F>() => only<F>('a function', (value) => typeof value === 'function')
 
-/** By shape, not class: signals of other realms and polyfills are signals. */
+/** Recognised by its properties and not by its class, because signals may come from other realms or polyfills. */
 export const abortSignal = only<AbortSignal>('an AbortSignal', (value) => {
   const signal = value as Partial<AbortSignal> | null
   return (
@@ -159,7 +159,7 @@ export function oneOrMore<T>(item: Rule<T>): Rule<T[]> {
   )
 }
 
-/** A rule that takes what any of the given rules takes. */
+/** A rule that accepts what any of the given rules accepts. */
 export function either<A, B>(a: Rule<A>, b: Rule<B>): Rule<A | B> {
   return rule<A | B>(`${a.expected}, or ${b.expected}`, (value) => {
     const kept = a.read(value)

@@ -1,6 +1,6 @@
 /**
- * What other libraries call things: sentence-transformers, transformers and Transformers.js. Someone who comes from
- * there is told what the name is here, or why there is none. Names are compared without case, `_` and `-`.
+ * Names of options and values in sentence-transformers, transformers and Transformers.js. The error message for such a
+ * name gives the name used here, or the reason why there is none. Names are compared without case, `_` and `-`.
  */
 const plain = (name: string): string => name.toLowerCase().replace(/[_-]/g, '')
 
@@ -84,13 +84,13 @@ const VALUES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   },
 }
 
-/** What stands here for an option of another library, or null. */
+/** Advice for an option of another library, or null. */
 export function optionHere(name: string): string | null {
   const key = plain(name)
   return Object.hasOwn(OPTIONS, key) ? OPTIONS[key]! : null
 }
 
-/** What stands here for a value of another library, or null. `cuda:0` is `cuda`. */
+/** Advice for a value of another library, or null. `cuda:0` counts as `cuda`. */
 export function valueHere(option: string, value: string): string | null {
   const key = plain(value).replace(/:\d+$/, '')
   const values = Object.hasOwn(VALUES, option) ? VALUES[option]! : {}

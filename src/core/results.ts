@@ -37,7 +37,7 @@ export function sentenceEmbeddings<P extends Precision>(
   )
 }
 
-/** Wraps the rows and places of all tokens. `names` turns ids into token strings when asked for. */
+/** Wraps the vectors and offsets of all tokens. `names` turns ids into token strings, on first use. */
 export function tokenEmbeddings(
   data: Float32Array,
   dimension: number,
@@ -83,7 +83,7 @@ export function tokenizedTexts(
   return withMethods({ ids, charOffsets, ...counts, length: texts }, { text })
 }
 
-/** Where each text begins among the tokens, and where the last one ends. */
+/** The position at which each text begins among the tokens, and the end of the last one. */
 function startsOf(tokenCounts: Int32Array): Int32Array {
   const starts = allocate(tokenCounts.length + 1, Int32Array)
   for (let i = 0; i < tokenCounts.length; ++i) starts[i + 1] = starts[i]! + tokenCounts[i]!
@@ -107,7 +107,7 @@ export function rowsOf<T extends { subarray(begin: number, end: number): unknown
   }
 }
 
-/** Adds methods that are not enumerable: clones and spreads hold the data alone. */
+/** Adds methods that are not enumerable, so that clones and spreads hold only the data. */
 export function withMethods<T extends object, M extends object>(data: T, methods: M): T & M {
   for (const key of Reflect.ownKeys(methods)) {
     const value: unknown = methods[key as keyof M]

@@ -1,6 +1,6 @@
 /**
- * Values and names as error sentences show them: short whatever their size, and never throwing, whatever the object
- * does.
+ * Values and names as error messages show them: always short, and without an exception even for objects whose getters
+ * throw.
  */
 
 const LONGEST = 60
@@ -50,7 +50,7 @@ export function clip(text: string, longest = LONGEST): string {
   return text.length <= longest ? text : `${text.slice(0, longest)}…`
 }
 
-/** The message of whatever was thrown, cut short. */
+/** The message of a thrown value of any kind, cut short. */
 export function reason(error: unknown): string {
   try {
     return clip(error instanceof Error ? error.message : String(error), 300)

@@ -1,4 +1,4 @@
-/** What encode returns. */
+/** The results of encode and tokenize. */
 import type { Precision } from './names.js'
 
 /** Typed array of a precision: Float32Array; Int8Array for `int8` and `binary`; Uint8Array for the other two. */

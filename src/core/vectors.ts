@@ -1,4 +1,4 @@
-/** What is done with finished vectors: compared, and quantised. The arithmetic is native, off the event loop. */
+/** Similarity and quantisation of finished vectors. The arithmetic is native and runs off the event loop. */
 import { setImmediate } from 'node:timers/promises'
 import { types } from 'node:util'
 import { abortError } from './abort.js'
@@ -12,7 +12,7 @@ import { rowsOf, withMethods } from './results.js'
 import { reason } from './show.js'
 import type { VectorData } from './types.js'
 
-/** Rows of float32 vectors: what encode returned (or a clone of it), or the bare numbers. */
+/** Rows of float32 vectors: a result of encode (or a clone of it), or the numbers alone. */
 export type Vectors = Float32Array | { readonly data: Float32Array; readonly shape: readonly [number, number] }
 
 /** Options of `similarity`. */
@@ -43,10 +43,10 @@ export interface Similarities {
 
 /**
  * [rows of a, rows of b] similarities, as `similarity` of sentence-transformers. Runs off the event loop, on all cores
- * that the process may use. The vectors are copied first: what becomes of them afterwards changes nothing.
+ * that the process may use. The vectors are copied first, so later changes to them have no effect.
  * @throws ERR_EMBEDCORE_SHAPE_MISMATCH when the vectors have different lengths; ERR_EMBEDCORE_INVALID_OPTION when they
  *   are not float32 vectors; ERR_EMBEDCORE_UNKNOWN_OPTION; ERR_EMBEDCORE_ABORTED;
- *   ERR_EMBEDCORE_OUT_OF_MEMORY.
+ *   ERR_EMBEDCORE_OUT_OF_MEMORY; ERR_EMBEDCORE_THREAD_LIMIT where the system starts no threads.
  * @example
  * const [query, documents] = await Promise.all([model.encodeQuery('cats'), model.encodeDocument(texts)])
  * const scores = (await similarity(query, documents)).row(0)
@@ -105,7 +105,7 @@ export async function quantizationRanges(vectors: Vectors, options?: { dimension
 /** Fewer rows than this give ranges that later vectors leave often; sentence-transformers warns at the same number. */
 const FEW_ROWS = 100
 
-/** Rows of `dimension` float32 numbers in the precision asked for, with the ranges that were used. */
+/** Rows of `dimension` float32 numbers in the given precision, with the ranges that were used. */
 export async function quantize(
   rows: Float32Array,
   dimension: number,
@@ -153,7 +153,7 @@ async function ownRanges(
 
 interface Rows {
   readonly data: Float32Array
-  /** Numbers per vector; absent when the data are bare numbers. */
+  /** Numbers per vector; absent if only the numbers were given. */
   readonly width?: number
 }
 
@@ -171,7 +171,7 @@ function read(vectors: unknown, name: string): Rows {
   return { data, width: width as number }
 }
 
-/** What a caller's object says of itself; a getter that throws is an error of the caller's. */
+/** Properties of an object given by the caller; a getter that throws gives a coded error. */
 function fieldsOf(vectors: unknown, name: string): { data?: unknown; width?: unknown } {
   if (typeof vectors !== 'object' || vectors === null) return {}
   try {
@@ -218,7 +218,7 @@ async function copied(data: Float32Array, signal?: AbortSignal): Promise<Float32
   return copy
 }
 
-/** Awaits a native call. The error is made again after the await, so that its stack is the caller's. */
+/** Awaits a native call. A new error is created after the await, so that its stack is the caller's. */
 async function settled(start: (done: RawDone) => RawTask, signal?: AbortSignal): Promise<void> {
   if (signal?.aborted === true) throw abortError(signal)
   let abort = (): void => undefined

@@ -1,7 +1,4 @@
-/**
- * The package's own version, read from the package.json that this file lies under, whether it runs from dist/ or from
- * src/.
- */
+/** The package's own version, read from the package.json above this file, which may run from dist/ or from src/. */
 import { readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'

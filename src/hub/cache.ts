@@ -1,6 +1,6 @@
 /**
- * One model's folder in the hub cache, laid out as huggingface_hub (Python) does, so that each uses what the other
- * wrote:
+ * One model's folder in the hub cache, with the layout of huggingface_hub (Python), so that each uses the files that
+ * the other wrote:
  *
  *     <cache>/models--org--name/blobs/<etag>                      contents; <etag>.embedcore.incomplete while they come
  *                               snapshots/<commit>/<file>         -> ../../blobs/<etag>
@@ -10,8 +10,8 @@
  *                               reads)
  *     <cache>/.locks/models--org--name/
  *
- * `trees` is not written here because Python then takes a snapshot without the repository's other files for a broken
- * one.
+ * `trees` is not written here, because Python would then treat a snapshot without the repository's other files as
+ * broken.
  */
 import { randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
@@ -20,7 +20,7 @@ import { dirname, join, relative } from 'node:path'
 
 export const COMMIT = /^[0-9a-f]{40}$/
 
-/** A file of a commit. `etag` names its contents: sha256 of large files, git's blob id (sha1) of others. */
+/** A file of a commit. `etag` identifies its contents: sha256 for large files, git's blob id (sha1) for others. */
 export interface RepoFile {
   readonly path: string
   readonly size: number
@@ -67,12 +67,15 @@ export class RepoCache {
     return join(this.folder, 'blobs', etag)
   }
 
-  /** Our own name: Python's older versions append to <etag>.incomplete, under a lock that this side cannot see. */
+  /**
+   * The name differs from Python's, because older versions append to <etag>.incomplete under a lock that Node cannot
+   * see.
+   */
   incomplete(etag: string): string {
     return `${this.blob(etag)}.embedcore.incomplete`
   }
 
-  /** Whether a download into this folder, by whichever program, is under way or was cut off. */
+  /** Whether a download into this folder by any program is running or was interrupted. */
   async hasIncomplete(): Promise<boolean> {
     try {
       return (await readdir(join(this.folder, 'blobs'))).some((name) => name.endsWith('.incomplete'))
@@ -83,8 +86,8 @@ export class RepoCache {
   }
 
   /**
-   * Python's lock is `<etag>.lock`, held by flock(2), which Node lacks; ours is another file that exists while it is
-   * held.
+   * Python's lock is `<etag>.lock`, held by flock(2), which Node lacks. This lock is another file, which exists while
+   * it is held.
    */
   lock(etag: string): string {
     return join(this.locks, `${etag}.embedcore.lock`)
@@ -103,7 +106,7 @@ export class RepoCache {
     return text !== undefined && COMMIT.test(text) ? text : undefined
   }
 
-  /** Points a branch or tag at a commit whose files are all there. */
+  /** Points a branch or tag at a commit whose files are all in the cache. */
   async writeRef(revision: string, commit: string): Promise<void> {
     if (revision === commit || (await this.readRef(revision)) === commit) return
     await onlyIfWritable(() => replaceFile(join(this.folder, 'refs', revision), (path) => writeFile(path, commit)))
@@ -122,7 +125,7 @@ export class RepoCache {
     return (await fileSize(join(this.folder, '.no_exist', commit, path))) !== undefined
   }
 
-  /** Makes snapshots/<commit>/<path> lead to the blob: a relative link, else a hard link, else a copy. */
+  /** Creates snapshots/<commit>/<path> for the blob: a relative link, else a hard link, else a copy. */
   async linkBlob(etag: string, commit: string, path: string): Promise<void> {
     const blob = this.blob(etag)
     const pointer = this.pointer(commit, path)
@@ -143,7 +146,7 @@ export class RepoCache {
     })
   }
 
-  /** Files of the snapshot that are really there, as paths with slashes. */
+  /** Files of the snapshot that exist, as paths with slashes. */
   async listSnapshot(commit: string): Promise<string[]> {
     const root = this.snapshot(commit)
     const files: string[] = []
@@ -162,7 +165,7 @@ export class RepoCache {
     return files
   }
 
-  /** The listing that Python kept of this commit, if it did and it can be understood. */
+  /** The listing of this commit that Python stored, if there is a valid one. */
   async readTree(commit: string): Promise<RepoFile[] | undefined> {
     const text = await readIfThere(join(this.folder, 'trees', `${commit}.json`))
     if (text === undefined) return undefined
@@ -178,7 +181,7 @@ export class RepoCache {
         return { path, size, etag: typeof etag === 'string' ? etag : undefined }
       })
     } catch {
-      return undefined // As Python does with a listing it cannot read: ask the hub again.
+      return undefined // Query the hub again, as Python does with a listing that it cannot read.
     }
   }
 }
@@ -191,7 +194,7 @@ function isMissing(error: unknown): boolean {
   return ['ENOENT', 'ENOTDIR', 'ELOOP'].includes(codeOf(error) ?? '')
 }
 
-/** Links need a right on Windows and are unknown to some file systems. */
+/** Links need a permission on Windows, and some file systems do not have them. */
 function isRefused(error: unknown): boolean {
   return ['EPERM', 'EACCES', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP', 'EINVAL', 'EMLINK', 'EXDEV', 'UNKNOWN'].includes(
     codeOf(error) ?? '',
@@ -207,7 +210,7 @@ async function readIfThere(path: string): Promise<string | undefined> {
   }
 }
 
-/** Refs and markers only save later work: a complete cache on a read-only disk must stay usable. */
+/** Failing to write refs and markers is not an error, because a complete cache on a read-only disk must stay usable. */
 async function onlyIfWritable(work: () => Promise<void>): Promise<void> {
   try {
     await work()
@@ -216,7 +219,7 @@ async function onlyIfWritable(work: () => Promise<void>): Promise<void> {
   }
 }
 
-/** Writes under another name and renames, so that readers see the old file or the whole new one. */
+/** Writes under another name and renames, so that readers see either the old file or the complete new one. */
 async function replaceFile(path: string, write: (temporary: string) => Promise<void>): Promise<void> {
   await mkdir(dirname(path), { recursive: true })
   const temporary = `${path}.${randomBytes(4).toString('hex')}.tmp`

@@ -1,7 +1,7 @@
 /**
  * Downloads one file of a commit into the cache. Bytes go to blobs/<etag>.embedcore.incomplete. After a lost
- * connection, an abort or a crash the next call continues that file with `Range`. Size and checksum are checked over
- * the whole file before it gets its name.
+ * connection, an abort or a crash the next call continues that file with `Range`. Size and checksum of the whole file
+ * are checked before it gets its name.
  */
 import { createHash, type Hash } from 'node:crypto'
 import { constants } from 'node:fs'
@@ -24,10 +24,10 @@ export interface FileSource {
   readonly onProgress: HubOptions['onProgress']
 }
 
-/** A file whose contents have a name. */
+/** A file whose contents are identified by a hash or etag. */
 type NamedFile = RepoFile & { readonly etag: string }
 
-/** Makes snapshots/<commit>/<path> exist, by download if need be. */
+/** Makes snapshots/<commit>/<path> exist, by download if necessary. */
 export async function ensureFile(source: FileSource, file: RepoFile): Promise<void> {
   const { cache, commit, http } = source
   if ((await fileSize(cache.pointer(commit, file.path))) === file.size) return
@@ -55,8 +55,8 @@ function addressOf({ http, cache, commit }: FileSource, path: string): string {
 }
 
 /**
- * The listing names the contents of every file of the public hub; a mirror's may not, and then the file itself is
- * asked.
+ * The listing of the public hub has an etag for every file. That of a mirror may not, and then the file's own headers
+ * are requested.
  */
 async function nameContents(source: FileSource, file: RepoFile): Promise<NamedFile> {
   let { etag, size } = file
@@ -80,14 +80,16 @@ async function nameContents(source: FileSource, file: RepoFile): Promise<NamedFi
   return { path: file.path, size, etag }
 }
 
-/** sha256 for large files, git's blob hash for small ones; a mirror's other names cannot be checked beyond the size. */
+/**
+ * sha256 for large files, git's blob hash for small ones; with other etags of a mirror, only the size can be checked.
+ */
 function startHash({ etag, size }: NamedFile): Hash | undefined {
   if (/^[0-9a-f]{64}$/.test(etag)) return createHash('sha256')
   if (/^[0-9a-f]{40}$/.test(etag)) return createHash('sha1').update(`blob ${size}\0`)
   return undefined
 }
 
-/** The growing file with the hash of what it holds. Writes are by position, so a second writer does no harm. */
+/** The partial file, with the hash of its contents. Writes are by position, so a second writer does no harm. */
 class PartialFile {
   position = 0
   private hash: Hash | undefined
@@ -99,7 +101,7 @@ class PartialFile {
     this.hash = startHash(file)
   }
 
-  /** Takes over what an earlier download left. */
+  /** Continues from the bytes of an earlier download. */
   async resume(signal: AbortSignal | undefined): Promise<void> {
     const { size } = await this.handle.stat()
     if (size > this.file.size) return this.handle.truncate(0)
@@ -113,7 +115,7 @@ class PartialFile {
     }
   }
 
-  /** Begins again without cutting the file: another holder of the lock may just have finished it. */
+  /** Starts again without truncating the file, because another holder of the lock may just have finished it. */
   reset(): void {
     this.position = 0
     this.hash = startHash(this.file)
@@ -154,7 +156,8 @@ async function download(source: FileSource, file: NamedFile): Promise<void> {
     }
     if (whole) return give(incomplete, blob, file.size)
     await rm(incomplete, { force: true })
-    // A resumed file may have been wrong from an earlier call, so it is fetched once more; a whole download is not.
+    // A resumed file may contain wrong bytes of an earlier call, so it is downloaded again. A file that was downloaded
+    // whole is not.
     if (!resumed) throw mismatch(source, file)
   }
 }
@@ -177,7 +180,9 @@ async function give(incomplete: string, blob: string, size: number): Promise<voi
   }
 }
 
-/** Requests until the last byte is there; gives up after ATTEMPTS failures without a new byte between them. */
+/**
+ * Repeats requests until the last byte has arrived; gives up after ATTEMPTS failures without a new byte between them.
+ */
 async function transfer(source: FileSource, file: NamedFile, partial: PartialFile): Promise<void> {
   const { http } = source
   const report = progressOf(source, file)
@@ -207,7 +212,7 @@ async function requestRest(
   partial: PartialFile,
   report: (loaded: number) => void,
 ): Promise<void> {
-  // Bytes are counted and ranged, so they must not come compressed.
+  // Bytes are counted and requested by range, so they must not be compressed.
   const headers: Record<string, string> = { 'accept-encoding': 'identity' }
   if (partial.position > 0) headers['range'] = `bytes=${partial.position}-`
   let answer
@@ -234,7 +239,7 @@ async function requestRest(
           `the range asked of "${file.path}" was answered with another (${answer.headers.get('content-range')})`,
           0,
         )
-      partial.reset() // The server does not do ranges and sends the whole.
+      partial.reset() // The server does not support ranges and sends the whole file.
     }
     const length = answer.headers.get('content-length')
     if (length !== null && !answer.headers.has('content-encoding') && Number(length) !== file.size - partial.position) {

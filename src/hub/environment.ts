@@ -1,5 +1,5 @@
 /**
- * Where the hub, its cache and its token are: options first, then the environment variables of huggingface_hub
+ * The address of the hub, its cache and its token: options first, then the environment variables of huggingface_hub
  * (Python), read at every call, then its defaults. The token never appears in an error.
  */
 import { readFile } from 'node:fs/promises'
@@ -12,19 +12,19 @@ import { show } from '../core/show.js'
 import type { HubOptions } from './types.js'
 
 export interface HubSettings {
-  /** Without a slash at its end. */
+  /** Without a trailing slash. */
   readonly endpoint: string
   /** Absolute. */
   readonly cacheDir: string
   readonly token: string | undefined
   readonly offline: boolean
-  /** A server must begin its answer, and then go on with it, within these times. */
+  /** The longest time until a server starts its answer, and between two parts of it. */
   readonly answerTimeoutMs: number
   readonly stallTimeoutMs: number
   readonly symlinks: boolean
 }
 
-/** Names this machine in lock files. */
+/** The name of this machine in lock files. */
 export const HOST = hostname()
 
 export async function hubSettings(options: HubOptions): Promise<HubSettings> {
@@ -113,7 +113,9 @@ async function implicitToken(): Promise<string | undefined> {
   }
 }
 
-/** A token that cannot stand in a header would be printed by the HTTP client's own error, so it is refused here. */
+/**
+ * A token with characters that a header cannot have is refused here, because the HTTP client's error would print it.
+ */
 function checkToken(token: string | undefined): string | undefined {
   if (token === undefined) return undefined
   if (typeof token !== 'string')

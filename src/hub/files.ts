@@ -1,7 +1,7 @@
 /**
- * Which files of a repository an encoder needs: settings, tokenizer and safetensors of the folders that modules.json
- * names, or of the root. Never the same weights in another format; a repository that has only those is refused before
- * any download.
+ * The files of a repository that an encoder needs: settings, tokenizer and safetensors of the folders that modules.json
+ * names, or of the root. Weights in other formats are never downloaded; a repository that has only those is refused
+ * before any download.
  */
 import { EmbedCoreError } from '../core/errors.js'
 import { show } from '../core/show.js'
@@ -10,9 +10,9 @@ import { isPlainRelativePath } from './cache.js'
 export interface FilePlan {
   /** Settings and tokenizers. */
   readonly small: string[]
-  /** To be fetched last: a snapshot that has them has the rest. */
+  /** Downloaded last, so that a snapshot that has them is complete. */
   readonly weights: string[]
-  /** Files whose absence means something, so that it must be known and not guessed from an unfinished snapshot. */
+  /** Files whose absence has a meaning, so it must be known and not inferred from an unfinished snapshot. */
   readonly deciding: string[]
 }
 
@@ -33,7 +33,7 @@ const OTHER_WEIGHTS = /\.(?:bin|pt|pth|ckpt|h5|msgpack|onnx|gguf|safetensors)$/
 const NOT_MODEL_WEIGHTS = /^(?:training_args|optimizer|scheduler|rng_state.*|scaler)\./
 const KINDS_WITHOUT_WEIGHTS = ['Pooling', 'Normalize', 'Dropout']
 
-/** `readJson` is given names from `paths` only. */
+/** `readJson` is called only with names from `paths`. */
 export async function planFiles(
   repository: string,
   paths: ReadonlySet<string>,
@@ -48,7 +48,8 @@ export async function planFiles(
     throw new EmbedCoreError(
       'ERR_EMBEDCORE_UNSUPPORTED_MODEL',
       `Expected a model without an adapter but found ${adapter} in the hub repository "${repository}": adapters are ` +
-        'not supported. Merge it in Python with peft (model.merge_and_unload(), then save_pretrained) and load the result',
+        'not supported. Merge it in Python with peft (model.merge_and_unload(), then save_pretrained) and load ' +
+        'the result',
     )
   }
   if (first.kind === 'Transformer' && !paths.has(inside(first.path, 'config.json'))) {

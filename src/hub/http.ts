@@ -1,7 +1,6 @@
 /**
- * Requests to the hub. The token goes to the endpoint's own origin and nowhere else, whatever a redirect or a link
- * says.
- * A request that fails for a passing reason (connection, time-out, 408, 429, 5xx) throws a `HubFailure` with
+ * Requests to the hub. The token is sent to the origin of the endpoint only, whatever a redirect or a link says. A
+ * request that fails for a temporary reason (connection, time-out, 408, 429, 5xx) throws a `HubFailure` with
  * `transient` set; `describeFailure` makes the sentence for the caller.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -17,7 +16,7 @@ const MOST_REDIRECTS = 10
 /** Answers of the hub's API are kept in memory; a page of a thousand files is about 300 KB. */
 const LARGEST_ANSWER = 64 * 2 ** 20
 
-/** A request that did not end well. `status` is 0 where there was no answer. */
+/** A failed request. `status` is 0 if there was no answer. */
 export class HubFailure extends Error {
   constructor(
     message: string,
@@ -48,8 +47,8 @@ export interface RequestInput {
   method?: 'GET' | 'HEAD'
   headers?: Record<string, string>
   /**
-   * Stop at a redirect to another origin and return it: its headers describe the file, those of its target only the
-   * copy.
+   * Stop at a redirect to another origin and return it, because its headers describe the file, and those of the target
+   * only the copy.
    */
   stayOnOrigin?: boolean
 }
@@ -64,7 +63,7 @@ export class HubHttp {
     this.origin = new URL(settings.endpoint).origin
   }
 
-  /** One attempt, redirects followed. Answers other than 2xx are thrown. */
+  /** One attempt, which follows redirects. Throws for answers other than 2xx. */
   async request(address: string, input: RequestInput = {}): Promise<Answer> {
     let url = new URL(address)
     for (let hop = 0; hop <= MOST_REDIRECTS; hop++) {
@@ -88,8 +87,8 @@ export class HubHttp {
   }
 
   /**
-   * `fetch` for the hub client: its own token handling insists on the form `hf_…`, which mirrors do not use, and it
-   * neither retries nor times out. The whole answer is read here so that a connection lost in the body is retried too.
+   * `fetch` for the hub client: the client accepts only tokens of the form `hf_…`, which mirrors do not use, and it has
+   * no retries or time-outs. The whole answer is read here so that a connection lost in the body is retried too.
    */
   fetchWithRetries(attempts: number, mostRequests: number): typeof fetch {
     let requests = 0
@@ -125,7 +124,8 @@ export class HubHttp {
   }
 
   /**
-   * Waits before attempt `failures + 1`: as the server asks, else doubling with some chance so that clients spread out.
+   * Waits before attempt `failures + 1`: as long as the server requests, else twice as long each time, with random
+   * jitter.
    */
   async pause(failures: number, failure?: HubFailure): Promise<void> {
     const doubling = FIRST_DELAY_MS * 2 ** (failures - 1) * (0.75 + Math.random() / 2)
@@ -229,7 +229,7 @@ export class HubHttp {
   }
 }
 
-/** What the caller is told. `what` is the repository or a file of it. */
+/** The message for the caller. `what` is the repository or a file of it. */
 export function describeFailure(
   failure: HubFailure,
   repository: string,

@@ -1,7 +1,7 @@
 /**
- * One downloader per file, over threads and processes: a lock file that exists while it is held and is touched every
- * two seconds. It saves bandwidth only. Should two ever hold it (a process asleep for long), both write the same bytes
- * to the same places and each checks the whole before it gives the file its name.
+ * Lets one thread or process download a file: a lock file that exists while the lock is held and is touched every two
+ * seconds. It only saves bandwidth. If two ever hold it (after a process was suspended for long), both write the same
+ * bytes to the same positions, and each checks the whole file before it gets its name.
  */
 import { randomUUID } from 'node:crypto'
 import { mkdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises'
@@ -11,12 +11,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { HOST } from './environment.js'
 
 const TOUCH_EVERY_MS = 2_000
-/** A holder that has not touched its lock for this long, by the waiter's clock, is gone. */
+/** A holder that has not touched its lock for this long, by the waiter's clock, is considered dead. */
 const STALE_AFTER_MS = 20_000
 const POLL_MS = 150
 
 export interface LockInput<T> {
-  /** Asked before each try and while another holds the lock; a value ends the wait without the lock. */
+  /** Called before each try and while another holds the lock; a value ends the wait without the lock. */
   ready: () => Promise<T | undefined>
   work: () => Promise<T>
   signal?: AbortSignal
@@ -43,7 +43,7 @@ export async function withLock<T>(path: string, { ready, work, signal }: LockInp
   }
   const touch = setInterval(() => {
     const now = new Date()
-    utimes(path, now, now).catch(() => undefined) // Removed under us: see the head of this file.
+    utimes(path, now, now).catch(() => undefined) // Another process has removed it: see the comment at the top.
   }, TOUCH_EVERY_MS)
   touch.unref()
   try {
@@ -64,7 +64,7 @@ async function look(path: string): Promise<{ owner: string; state: string } | un
   }
 }
 
-/** Certain only for a process of this machine that has ended. */
+/** Only certain for a process of this machine that has ended. */
 function ownerIsGone(owner: string): boolean {
   const [host, pid] = owner.split(' ')
   if (host !== HOST || !/^\d+$/.test(pid ?? '')) return false

@@ -1,10 +1,10 @@
 /**
- * From what the user names to a directory with the model's files: a path, or an id of the Hugging Face hub, whose files
- * come through the cache that huggingface_hub (Python) uses too. Without network: `offline`, a commit that is cached,
- * and a branch or tag that is cached while the hub cannot be reached (with a warning).
+ * Finds the directory of a model: a path, or an id of the Hugging Face hub, whose files are kept in the cache that
+ * huggingface_hub (Python) uses too. The network is not used with `offline` and for a cached commit; while the hub
+ * cannot be reached, a cached branch or tag is used with a warning.
  *
- * Commits and listings are asked through @huggingface/hub. The transfer of files is ours (download.ts), because the
- * client's own does not resume, compare checksums, lock, report progress or stop on a signal.
+ * Commits and listings are requested through @huggingface/hub. Files are downloaded by download.ts, because the client
+ * does not resume, compare checksums, lock, report progress or stop on a signal.
  */
 import { readFile, stat } from 'node:fs/promises'
 import { isAbsolute, join, resolve } from 'node:path'
@@ -63,7 +63,7 @@ async function kindOf(path: string): Promise<'directory' | 'file' | undefined> {
   try {
     return (await stat(path)).isDirectory() ? 'directory' : 'file'
   } catch {
-    return undefined // Also for a name that no path may have, such as one with a NUL.
+    return undefined // Also for a name that cannot be a path, such as one with a NUL.
   }
 }
 
@@ -114,7 +114,7 @@ async function fromHub(repository: string, options: HubOptions): Promise<string>
   }
 }
 
-/** What the file system refused, as against what `onProgress` threw. */
+/** Whether the error comes from the file system, and not from `onProgress`. */
 function isSystemError(error: unknown): error is NodeJS.ErrnoException {
   return error instanceof Error && 'code' in error && 'syscall' in error
 }
@@ -122,9 +122,8 @@ function isSystemError(error: unknown): error is NodeJS.ErrnoException {
 type Cached = { directory: string; missing?: undefined } | { directory?: undefined; missing: string }
 
 /**
- * Whether all that an encoder needs of a commit is in the cache. A snapshot may be unfinished, or may have been filled
- * by a program that never asked for modules.json; taking it for whole would load another model than the repository
- * holds.
+ * Whether all files of a commit that an encoder needs are in the cache. A snapshot may be unfinished, or may come from
+ * a program that does not download modules.json; using it would load another model than the one in the repository.
  */
 async function cachedSnapshot(cache: RepoCache, commit: string): Promise<Cached> {
   const tree = await cache.readTree(commit)
@@ -166,7 +165,7 @@ async function online(
   let commit = revision
   let files: RepoFile[]
   try {
-    // With a copy to fall back to, one failure is enough to use it.
+    // If there is a cached copy, it is used after one failure.
     const fetch = http.fetchWithRetries(kept === undefined ? ATTEMPTS : 1, MOST_PAGES)
     if (!COMMIT.test(revision)) {
       const { sha } = await hub.modelInfo({ name: repository, revision, additionalFields: ['sha'], hubUrl, fetch })
@@ -253,7 +252,7 @@ async function fill(
   options: HubOptions,
 ): Promise<void> {
   const byPath = new Map(files.map((file) => [file.path, file]))
-  // The first failure stops the other downloads too; what they have stays for the next call.
+  // The first failure stops the other downloads too; their partial files stay for the next call.
   const stop = new AbortController()
   const onAbort = (): void => stop.abort(options.signal?.reason)
   options.signal?.addEventListener('abort', onAbort, { once: true })

@@ -1,8 +1,8 @@
 /**
- * Tokens that the files beside tokenizer.json add to its vocabulary, as transformers adds them: those of
+ * Tokens that other files add to the vocabulary of tokenizer.json, as transformers adds them: those of
  * `added_tokens_decoder` (tokenizer_config.json) or added_tokens.json, which carry an id, then the special tokens that
- * are named without one.
- * An id that contradicts tokenizer.json is refused; the reference would use another one than the file says.
+ * are named without one. An id that contradicts tokenizer.json is refused; the reference would use an id other than the
+ * one in the file.
  */
 import path from 'node:path'
 import { AddedToken, type Tokenizer } from 'tokenizers'
@@ -12,7 +12,7 @@ import { Fields, type JsonValue, LARGEST_INTEGER, readFields } from '../core/jso
 
 export interface AddedTokenEntry {
   content: string
-  /** null = the next free one. */
+  /** null = the next free id. */
   id: number | null
   special: boolean
   normalized: boolean
@@ -26,7 +26,10 @@ export interface AddedTokenEntry {
 export interface AddedTokens {
   /** By id. */
   numbered: AddedTokenEntry[]
-  /** Whether their flags replace those of tokenizer.json, which the reference reads after the older files. */
+  /**
+   * Whether their flags replace those of tokenizer.json. They do not for the older files, because the reference reads
+   * tokenizer.json after them.
+   */
   overrides: boolean
   /** Special tokens without an id: `bos_token` and the like, `additional_special_tokens`, `extra_special_tokens`. */
   named: AddedTokenEntry[]
@@ -74,7 +77,7 @@ function listedTokens(fields: Fields, key: string, value: JsonValue): AddedToken
   return Object.values(value).flatMap((token) => tokenEntry(fields, key, token) ?? [])
 }
 
-/** A token as text, or as an object with `content`; what is neither (`add_bos_token: true`) is no token. */
+/** A token as text, or as an object with `content`. Anything else (`add_bos_token: true`) does not name a token. */
 function tokenEntry(fields: Fields, key: string, value: JsonValue): AddedTokenEntry | null {
   if (typeof value === 'string') return entry({ content: value, special: true }, fields.file)
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return null
@@ -132,7 +135,7 @@ export function fileTokens(json: Fields): FileToken[] {
   })
 }
 
-/** Adds the tokens with an id and makes sure that each has it. Returns those that were added or changed. */
+/** Adds the tokens with an id and checks that each gets it. Returns those that were added or changed. */
 export function addNumbered(
   tokenizer: Tokenizer,
   json: Fields,
@@ -159,7 +162,7 @@ export function addNumbered(
   return changed
 }
 
-/** Adds the special tokens that are no added tokens yet. Returns them. */
+/** Adds the special tokens that are not yet among the added tokens. Returns them. */
 export function addNamed(
   tokenizer: Tokenizer,
   json: Fields,

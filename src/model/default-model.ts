@@ -2,8 +2,8 @@
 import { withOwnStack } from '../core/errors.js'
 
 /**
- * `load` at the first call; later calls share its promise. A failure is forgotten by the promise that failed and by no
- * later one: of several callers who wait for it, none drops a load that another has begun since.
+ * Calls `load` at the first call; later calls share its promise. A promise that fails is dropped, so that the next call
+ * loads again. Only that promise is dropped: a caller who sees the failure late does not drop a newer load.
  */
 export function sharedLoad<T>(load: () => Promise<T>): () => Promise<T> {
   let current: Promise<T> | null = null

@@ -1,8 +1,7 @@
 /**
- * A model directory as data: what its JSON files say about modules, pooling, prompts and lengths, with the defaults of
- * sentence-transformers.
- * Reads no weights and no tokenizer. Three layouts: modules.json (sentence-transformers), model2vec, and plain Hugging
- * Face.
+ * The description of a model directory: modules, pooling, prompts and lengths from its JSON files, with the defaults of
+ * sentence-transformers. Reads no weights and no tokenizer. Three layouts: modules.json (sentence-transformers),
+ * model2vec, and plain Hugging Face.
  */
 import { open, stat } from 'node:fs/promises'
 import path from 'node:path'
@@ -38,7 +37,7 @@ export interface ModelDescription {
   prompts: Record<string, string>
   defaultPromptName: string | null
   similarity: SimilarityName
-  /** Tokens a text is cut to by the model's own files; null = they do not say. */
+  /** Tokens a text is cut to, from the model's own files; null = they do not say. */
   maxTokens: number | null
   /** `do_lower_case` of sentence-transformers; that of tokenizer_config.json is read with the tokenizer. */
   lowerCase: boolean | null
@@ -98,7 +97,7 @@ async function splitStack(
   let layerWeights: RawLayerWeights | null = null
   if (after[0]?.kind === 'WeightedLayerPooling') {
     layerWeights = await readLayerWeights(after.shift()!.directory)
-    // Without hidden states the reference hands the last layer through, whatever the weights say.
+    // Without hidden states the reference uses the last layer alone and ignores the weights.
     if (!settings.outputHiddenStates) layerWeights = null
   }
   const next = after.shift()
@@ -109,8 +108,8 @@ async function splitStack(
     )
   if (next.kind !== 'Pooling') throw unsupportedModule(next.type, ' between the Transformer and its Pooling')
   let pooling = await readPooling(next.directory)
-  // A later Pooling reads the tokens again and replaces the sentence embedding, whatever the modules before it made of
-  // it. They are read all the same, so that one that is not supported is refused.
+  // A later Pooling reads the token vectors again and replaces the sentence embedding, so the modules before it have no
+  // effect. They are read anyway, so that a module that is not supported is refused.
   for (let last = lastPooling(after); last >= 0; last = lastPooling(after)) {
     const [replacement] = after.splice(last, 1)
     await readModules(after.splice(0, last).filter(({ kind }) => kind !== 'Pooling'))
@@ -132,7 +131,7 @@ async function readModules(entries: ModuleEntry[]): Promise<RawModule[]> {
   return modules
 }
 
-/** A directory without modules.json. Like the reference, its config_sentence_transformers.json would not be read. */
+/** A directory without modules.json. Its config_sentence_transformers.json is not read, as in the reference. */
 async function describeBareDirectory(root: string): Promise<ModelDescription> {
   const config = await readFields(path.join(root, 'config.json'))
   const modelType = config?.raw('model_type')
@@ -146,8 +145,8 @@ async function describeBareDirectory(root: string): Promise<ModelDescription> {
   if (config === null) {
     throw new EmbedCoreError(
       'ERR_EMBEDCORE_NOT_FOUND',
-      `Expected modules.json (sentence-transformers) or config.json (Hugging Face) in ${root} but found neither, so it ` +
-        'is not a model directory',
+      `Expected modules.json (sentence-transformers) or config.json (Hugging Face) in ${root} but found neither, so ` +
+        'it is not a model directory',
     )
   }
   await requireWeights(root, WEIGHT_FILES)
@@ -216,7 +215,7 @@ const LONGEST_HEADER = 1024 * 1024
 
 /**
  * Tensor names in a safetensors header, or null when the file is absent or its header is not a small table's. The
- * native reader judges the file.
+ * native reader checks the file.
  */
 async function tensorNames(file: string): Promise<string[] | null> {
   let handle

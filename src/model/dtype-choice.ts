@@ -1,8 +1,7 @@
 /**
  * `dtype: 'auto'`: the fastest arithmetic that keeps cosine to float32 at 0.9999 or better, for one model on one
- * machine.
- * Measured once and remembered, in this process and in the user's cache. Loads of the same model that come at the same
- * time share one measurement.
+ * machine. It is measured once and remembered, in this process and in the user's cache. Simultaneous loads of the same
+ * model share one measurement.
  */
 import { withOwnStack } from '../core/errors.js'
 import type { Dtype } from '../core/names.js'
@@ -17,7 +16,7 @@ export interface ChosenDtype extends DtypeChoice {
 
 interface Choosing {
   readonly result: Promise<ChosenDtype>
-  /** Calls off the measurement. */
+  /** Aborts the measurement. */
   readonly controller: AbortController
   waiting: number
   finished: boolean
@@ -26,8 +25,8 @@ interface Choosing {
 const choices = new Map<string, Choosing>()
 
 /**
- * `key` names model and machine (`choiceKey`). A caller who aborts leaves; the measurement goes on for as long as
- * anyone waits for it.
+ * `key` names model and machine (`choiceKey`). A caller may abort its wait; the measurement continues while another
+ * caller waits for it.
  */
 export async function chooseDtype(
   key: string,

@@ -8,27 +8,27 @@ import type { DtypeMeasurement } from './info.js'
 import { similarity } from '../core/vectors.js'
 import { abortError } from '../core/abort.js'
 
-/** What `'auto'` asks of every text's cosine to its float32 vector. */
+/** The lowest cosine to its float32 vector that `'auto'` accepts for any text. */
 export const LEAST_COSINE = 0.9999
 
 /** A smaller gain is within the noise of two measurements; the more exact dtype stays. */
 const CLEARLY_FASTER = 1.05
 
-/** The more exact one first. */
+/** The more exact dtype comes first. */
 const CANDIDATES = ['bfloat16', 'int8'] as const satisfies readonly Dtype[]
 
 /**
- * Of five rounds the median passes over two disturbed ones. A large model stops at three once the candidate's time is
- * spent.
+ * With five rounds, the median is right even if two are disturbed. A large model stops after three rounds once the
+ * candidate's time is used up.
  */
 const ROUNDS = 5
 const FEWEST_ROUNDS = 3
 const CANDIDATE_MS = 3000
 
-/** A candidate that fails with these is ruled out; any other failure is the load's. */
+/** A candidate that fails with one of these codes is ruled out; any other failure fails the load. */
 const RULED_OUT: readonly ErrorCode[] = ['ERR_EMBEDCORE_NON_FINITE', 'ERR_EMBEDCORE_UNSUPPORTED_MODEL']
 
-/** Of `Model`, what measuring needs. */
+/** The part of `Model` that measuring needs. */
 export interface MeasurableModel {
   encode(texts: readonly string[], options: { signal: AbortSignal }): Promise<SentenceEmbeddings<'float32'>>
   dispose(): Promise<void>
@@ -36,7 +36,7 @@ export interface MeasurableModel {
 
 export type OpenForMeasuring = (dtype: Dtype) => Promise<MeasurableModel>
 
-/** The fastest that keeps to float32; where speeds hardly differ, the more exact. */
+/** The fastest dtype that is close enough to float32; the more exact one if speeds hardly differ. */
 export function fastestFaithful(measured: readonly DtypeMeasurement[]): Dtype {
   const [first, ...others] = measured
   let best = first!
@@ -45,7 +45,10 @@ export function fastestFaithful(measured: readonly DtypeMeasurement[]): Dtype {
   return best.dtype
 }
 
-/** float32 first, then the candidates, each opened after the one before is gone: two models are in memory at most. */
+/**
+ * float32 first, then the candidates. Each is opened after the one before is closed, so at most two models are in
+ * memory.
+ */
 export async function measureDtypes(open: OpenForMeasuring, signal: AbortSignal): Promise<DtypeMeasurement[]> {
   return withModel(open, 'float32', signal, async (exact) => {
     const expected = await exact.encode(TEXTS, { signal })
@@ -56,7 +59,7 @@ export async function measureDtypes(open: OpenForMeasuring, signal: AbortSignal)
       try {
         candidates.push(
           await withModel(open, dtype, signal, async (candidate) => {
-            // Both have encoded the texts once when the clock starts.
+            // Both have encoded the texts once before the clock starts.
             const leastCosine = await leastCosineOf(expected, await candidate.encode(TEXTS, { signal }))
             const times = await timeInTurn(exact, candidate, signal)
             exactTimes.push(...times.exact)
@@ -70,7 +73,7 @@ export async function measureDtypes(open: OpenForMeasuring, signal: AbortSignal)
     }
     if (exactTimes.length === 0) exactTimes.push(await timeOf(exact, signal))
     const tokensPerSecond = (1000 * tokens) / median(exactTimes)
-    // Relative to the float32 rounds between its own, so that other load on the machine affects both alike.
+    // Compared with float32 rounds between its own rounds, so that other load on the machine affects both alike.
     return [
       { dtype: 'float32', leastCosine: 1, tokensPerSecond },
       ...candidates.map(({ dtype, leastCosine, speedUp }) => ({
@@ -109,7 +112,10 @@ async function leastCosineOf(
   return least
 }
 
-/** Milliseconds per round of each, in turn; which one begins alternates, so that neither always follows the other. */
+/**
+ * Milliseconds per round of each, in turn. They take turns in starting a round, so that neither always follows the
+ * other.
+ */
 async function timeInTurn(
   exact: MeasurableModel,
   candidate: MeasurableModel,
@@ -138,10 +144,7 @@ function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2
 }
 
-/**
- * Queries, titles, sentences and paragraphs in the languages models are used for; the longest have about a hundred
- * tokens.
- */
+/** Queries, titles, sentences and paragraphs in widely used languages; the longest have about a hundred tokens. */
 export const TEXTS: readonly string[] = [
   'shoes',
   'tax law',

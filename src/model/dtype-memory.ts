@@ -1,7 +1,7 @@
 /**
- * Where the choices of `dtype: 'auto'` are remembered: one small JSON file in the user's cache. It only saves time: a
- * file that cannot be read or written is not an error, a broken one is written again, and of two processes that write
- * at the same time one may have to measure again.
+ * Where the choices of `dtype: 'auto'` are remembered: one small JSON file in the user's cache. The file only saves
+ * time. If it cannot be read or written, nothing fails; a broken file is replaced; and if two processes write at the
+ * same time, one of them may have to measure again.
  */
 import { createHash, randomUUID } from 'node:crypto'
 import { mkdir, readdir, readFile, realpath, rename, rm, stat, writeFile } from 'node:fs/promises'
@@ -18,10 +18,10 @@ export interface RememberedDtype {
 }
 
 const FILE = 'dtype-choices.json'
-/** Entries of models that were changed or deleted stay; the oldest go first. */
+/** Entries of changed or deleted models stay in the file; beyond this number the oldest are removed. */
 const MOST_ENTRIES = 256
 
-/** The machine as far as its speed and its arithmetic depend on it, and the version whose kernels were measured. */
+/** What the speed and the arithmetic depend on: the machine, and the version of the package. */
 export interface Machine {
   version: string
   isa: string
@@ -29,8 +29,8 @@ export interface Machine {
 }
 
 /**
- * Names a model on a machine. Another key, another measurement: after an update, on other hardware, with other threads,
- * when a file has changed.
+ * Names a model on a machine. The key changes, and the model is measured again, after an update, on other hardware,
+ * with another number of threads, or when a file has changed.
  */
 export async function choiceKey(
   { version, isa, threads }: Machine,
@@ -96,7 +96,7 @@ function cacheDirectory(): string | null {
   return home === null ? null : path.join(home, '.cache', 'embedcore')
 }
 
-/** The entries in the form that this version writes; everything else in the file is passed over. */
+/** The entries in the form that this version writes; others in the file are ignored. */
 async function readEntries(): Promise<Record<string, RememberedDtype>> {
   const directory = cacheDirectory()
   if (directory === null) return {}

@@ -1,5 +1,5 @@
 /**
- * From the options of load and encode, and what the model says itself, to the settings of the tokenizer and the native
+ * Turns the options of load and encode, and the model's own settings, into the settings of the tokenizer and the native
  * plan.
  */
 import type { RawPlanOptions } from '../core/binding.js'
@@ -67,7 +67,7 @@ export const ENCODE_RULES = {
   onProgress: callback<(progress: EncodeProgress) => void>(),
 }
 
-/** What is known of the model when a call comes in, beside its description. */
+/** What a call needs to know of the model, in addition to its description. */
 export interface CallLimits {
   /** Longest sequence the model computes; null = any. */
   tokenLimit?: number | null

@@ -1,9 +1,9 @@
-/** What a model says of itself. */
+/** The `info` of a model. */
 import type { RawModelInfo } from '../core/binding.js'
 import type { AttentionMode, Dtype, ModelKind, PoolingMode, SimilarityName } from '../core/names.js'
 import type { ModelDescription } from './directory.js'
 
-/** What a model is, and how it runs. */
+/** Properties of a model, and how it runs. */
 export interface ModelInfo {
   /** The path or hub id it was loaded by. */
   readonly name: string
@@ -11,7 +11,7 @@ export interface ModelInfo {
   readonly path: string
   readonly kind: ModelKind
   readonly family: string
-  /** Numbers a vector of encode has when a call asks for nothing else. */
+  /** Numbers in a vector of encode, unless a call sets another number. */
   readonly dimension: number
   readonly hiddenSize: number
   /** 0 for static models, like heads and kvHeads. */
@@ -24,14 +24,14 @@ export interface ModelInfo {
   readonly parameters: number
   /** dtype of the weights in the file. */
   readonly fileDtype: string
-  /** What its arithmetic is done in; what `dtype: 'auto'` came to. */
+  /** The type of its arithmetic; with `dtype: 'auto'`, the one that was chosen. */
   readonly dtype: Dtype
   /** What `dtype: 'auto'` was decided by; null when the caller chose or left it at the default. */
   readonly dtypeChoice: DtypeChoice | null
-  /** Bytes the weights take in memory: matrices of products in `dtype`, embedding tables in float32. */
+  /** Bytes the weights take in memory: matrices of products in `dtype`, embedding tables in the file's dtype. */
   readonly weightBytes: number
   readonly pooling: readonly PoolingMode[]
-  /** Whether vectors come normalised when a call does not say. */
+  /** Whether vectors are normalised unless a call says otherwise. */
   readonly normalize: boolean
   readonly prompts: Readonly<Record<string, string>>
   readonly defaultPromptName: string | null
@@ -45,7 +45,7 @@ export interface ModelInfo {
   readonly threads: number
 }
 
-/** What a dtype was found to do on this machine, over a few dozen texts of several languages and lengths. */
+/** Exactness and speed of a dtype, measured on this machine over a few dozen texts of several languages and lengths. */
 export interface DtypeMeasurement {
   readonly dtype: Dtype
   /**

@@ -1,33 +1,37 @@
-/** Options of load: what a caller may say, the rules that check it, and the settings that follow from it. */
+/** Options of load: their types, the rules that check them, and the settings derived from them. */
 import { DEVICES, type DeviceName, type Dtype, DTYPES } from '../core/names.js'
 import { abortSignal, callback, checkOptions, filledText, flag, integer, oneOf } from '../core/options.js'
 import type { DownloadProgress, HubOptions } from '../hub/types.js'
 
 /** Options of `load`. Those of the hub have no effect on the path of a directory. */
 export interface LoadOptions extends HubOptions {
-  /** Where arithmetic runs. Default `'auto'`, today the CPU. */
+  /** Where the arithmetic runs. Default `'auto'`, today the CPU. */
   device?: DeviceName
   /**
-   * What arithmetic is done in. Default `'float32'`. Static models have no other: `'auto'` gives it, the others are
-   * ERR_EMBEDCORE_INVALID_OPTION.
+   * The type of the arithmetic. Default `'float32'`. Static models have no other: `'auto'` selects it, and the others
+   * are refused with ERR_EMBEDCORE_INVALID_OPTION.
    *
-   * `'auto'` takes the fastest that keeps cosine to float32 at 0.9999 or better, and a less exact one only when it is
-   * 5 % faster. The first load of a model on a machine measures it (seconds, or a minute for a large model; never more
+   * `'auto'` takes the fastest that keeps cosine to float32 at 0.9999 or better, and a less exact one only when it is 5
+   * % faster. The first load of a model on a machine measures it (seconds, or a minute for a large model; never more
    * than two copies of the weights in memory). The result is remembered in `dtype-choices.json` in `EMBEDCORE_CACHE`,
    * else `XDG_CACHE_HOME/embedcore`, else `~/.cache/embedcore`, and measured again when the model's files, the
    * processor, the instruction set or the number of threads change. If the file cannot be read or written, the load
-   * measures and goes on. `info.dtype` and `info.dtypeChoice` tell the outcome.
+   * measures and continues. `info.dtype` and `info.dtypeChoice` give the result.
    *
-   * A matrix of more than 65,536 inputs cannot be done in int8 (ERR_EMBEDCORE_UNSUPPORTED_MODEL); `'auto'` then passes
-   * over it.
+   * A matrix of more than 65,536 inputs cannot be computed in int8 (ERR_EMBEDCORE_UNSUPPORTED_MODEL); `'auto'` then
+   * skips int8.
    */
   dtype?: Dtype | 'auto'
   /** Worker threads, 1 to 1024. Default: the physical cores this process may use (cgroup limits honoured). */
   threads?: number
-  /** Tokens per piece of work and the size of the activation arena. Default 4096. */
+  /**
+   * Tokens that are computed together at most; one longer text is computed alone. Default 4096. The CPU computes about
+   * 256 tokens at a time, since their activations fit a core's cache, so that larger limits make no difference there.
+   */
   maxBatchTokens?: number
   /**
-   * Tokens that may wait in the queue before calls are rejected with ERR_EMBEDCORE_QUEUE_FULL. Default 16 Mi tokens.
+   * Tokens that may wait before new calls are rejected with ERR_EMBEDCORE_QUEUE_FULL. Default 16 Mi tokens. A call that
+   * comes alone is never refused, and a call that was admitted does not fail later.
    */
   maxQueueTokens?: number
   /** Tokens a text is cut to, special ones included. Default: the model's own `max_seq_length`. */

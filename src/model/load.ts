@@ -1,4 +1,4 @@
-/** embedCore.load(): from a path or hub id to a model in memory. */
+/** load(): from a path or hub id to a model in memory. */
 import type { RawLoadOptions, RawModel } from '../core/binding.js'
 import { EmbedCoreError, toEmbedCoreError, withOwnStack } from '../core/errors.js'
 import { native } from '../core/native.js'
@@ -16,7 +16,7 @@ import { createModel, measurable, type Model, type ModelParts } from './model.js
 import { abortError } from '../core/abort.js'
 import { TextTokenizer } from './tokenizer.js'
 
-/** More than the texts of a measurement have. */
+/** More tokens than the texts of a measurement have. */
 const MEASURING_QUEUE_TOKENS = 1 << 20
 
 export async function loadModel(pathOrHubId: string, options?: LoadOptions): Promise<Model> {
@@ -28,7 +28,7 @@ export async function loadModel(pathOrHubId: string, options?: LoadOptions): Pro
   }
 }
 
-/** What the file system refused. */
+/** Whether the file system refused something. */
 function isSystemError(error: unknown): boolean {
   return error instanceof Error && 'syscall' in error
 }
@@ -59,7 +59,7 @@ async function load(pathOrHubId: string, given: ResolvedLoad): Promise<Model> {
       maxTokens: given.maxTokens ?? description.maxTokens,
     }),
   }
-  opening.tokenizer.catch(() => undefined) // Looked at in `open`, which may never be reached.
+  opening.tokenizer.catch(() => undefined) // Its error is handled in `open`, which may never be reached.
   if (given.dtype !== 'auto') return open(opening, given.dtype, null)
   if (description.kind === 'static') return open(opening, 'float32', { measured: [], remembered: false })
   const key = await choiceKey({ version: packageVersion(), isa, threads: opening.threads }, description)
@@ -74,11 +74,11 @@ async function load(pathOrHubId: string, given: ResolvedLoad): Promise<Model> {
     async (candidate) => measurable(await open(measuring, candidate, null)),
     given.signal,
   )
-  // The winner is opened again: keeping it while the next one is measured would put three models in memory.
+  // The chosen one is opened again, because keeping it while the next one is measured would put three models in memory.
   return open(opening, dtype, choice)
 }
 
-/** A caller's callback: what it throws ends the load with a coded error. */
+/** Wraps a caller's callback: an exception in it ends the load with a coded error. */
 function guarded<T>(onProgress: (progress: T) => void): (progress: T) => void {
   return (progress) => {
     try {
@@ -121,7 +121,7 @@ async function open(
     tokenizer,
   ])
   try {
-    // Made again after the await, so that the stack leads to the caller.
+    // A new error is created after the await, so that its stack leads to the caller.
     if (weights.status === 'rejected') throw withOwnStack(weights.reason)
     if (words.status === 'rejected') throw withOwnStack(words.reason)
     if (given.signal?.aborted === true) throw abortError(given.signal)
@@ -135,7 +135,7 @@ async function open(
   }
 }
 
-/** Refused before weights are read. */
+/** Options that are refused before weights are read. */
 function refuseForStatic({ kind, root }: ModelDescription, dtype: Dtype | 'auto'): void {
   if (kind !== 'static' || dtype === 'float32' || dtype === 'auto') return
   throw invalidOption(
@@ -172,7 +172,7 @@ async function openWeights(signal: AbortSignal | null, options: RawLoadOptions):
 function assemble(parts: Omit<ModelParts, 'maxTokens'>, asked: number | null): Model {
   const { rawInfo, tokenizer, description } = parts
   // Added tokens beyond the table are common in published models and matter only to a text that holds one; a base
-  // vocabulary that does not fit is another model's.
+  // vocabulary that does not fit belongs to another model.
   if (tokenizer.baseVocabSize > rawInfo.vocabSize) {
     throw new EmbedCoreError(
       'ERR_EMBEDCORE_TOKENIZER_MISMATCH',

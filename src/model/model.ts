@@ -1,4 +1,4 @@
-/** A loaded model: what `embedCore.load()` returns. */
+/** A loaded model: the result of `load()`. */
 import type { RawModel, RawPlan, RawPlanOptions } from '../core/binding.js'
 import { EmbedCoreError, toEmbedCoreError } from '../core/errors.js'
 import { allocate } from '../core/memory.js'
@@ -26,7 +26,7 @@ import { type EncodedBatch, encodeStream } from './stream.js'
 import type { TextTokenizer } from './tokenizer.js'
 import { UnknownTokens } from './unknown-tokens.js'
 
-/** Plans are few; a caller who makes up options per call must not fill the memory. */
+/** The number of cached plans is limited, because a caller may use different options in every call. */
 const REMEMBERED_PLANS = 64
 
 export interface ModelParts extends ModelFacts {
@@ -34,7 +34,7 @@ export interface ModelParts extends ModelFacts {
   tokenizer: TextTokenizer
 }
 
-/** Models are made by `createModel` alone, also where TypeScript does not watch. */
+/** Only `createModel` creates models, also for callers without TypeScript. */
 const KEY = Symbol('Model')
 let create: (parts: ModelParts) => Model
 export const createModel = (parts: ModelParts): Model => create(parts)
@@ -44,16 +44,16 @@ let encodeSilently: (
   texts: readonly string[],
   options: { signal: AbortSignal },
 ) => Promise<SentenceEmbeddings>
-/** The model for measuring: it says nothing of unknown texts, which are not the caller's. */
+/** The model for measuring: it gives no warnings of unknown texts, because its texts are not the caller's. */
 export const measurable = (model: Model): MeasurableModel => ({
   encode: (texts, options) => encodeSilently(model, texts, options),
   dispose: () => model.dispose(),
 })
 
 /**
- * A model in memory. Calls may overlap, from any number of places: their texts are packed together. A vector depends on
- * its text and the options alone, to the last bit: not on the other texts of the call, other calls, or the number of
- * threads.
+ * A model in memory. Calls may overlap, from any number of places: their texts are packed together. A vector depends
+ * only on its text and the options, to the last bit. It does not depend on the other texts of the call, on other calls,
+ * or on the number of threads.
  */
 export class Model implements AsyncDisposable, Disposable {
   /** What the model is and how it runs. */
@@ -97,12 +97,12 @@ export class Model implements AsyncDisposable, Disposable {
   }
 
   /**
-   * Vectors of one text or many, [texts, dimensions]; with `output: 'token'` those of their tokens. Runs off the event
-   * loop.
+   * Vectors of one text or many, [texts, dimensions]; with `output: 'token'`, the vectors of their tokens. Runs off the
+   * event loop.
    *
    * An empty list gives no rows. Lone surrogates count as U+FFFD. A text longer than the limit is cut, and
-   * `omittedTokens` says by how much. A text that holds nothing the tokenizer knows causes a process warning with the
-   * code EMBEDCORE_UNKNOWN_TEXT, once per call; `unknownTokens` counts such tokens.
+   * `omittedTokens` says by how much. A text without any token that the tokenizer knows causes a process warning with
+   * the code EMBEDCORE_UNKNOWN_TEXT, once per call; `unknownTokens` counts such tokens.
    * @throws ERR_EMBEDCORE_INVALID_OPTION, _UNKNOWN_OPTION, _INVALID_TEXT for a wrong call; _TEXT_TOO_LONG with
    *   `truncate: false`; _NO_RANGES for int8 and uint8 of a single text; _QUEUE_FULL when more tokens wait than
    *   `maxQueueTokens`; _ABORTED; _DISPOSED; _NON_FINITE when the weights give no number; _OUT_OF_MEMORY.
@@ -151,9 +151,9 @@ export class Model implements AsyncDisposable, Disposable {
   }
 
   /**
-   * Vectors of a stream of texts, in its order, with bounded memory: at most three batches are held. A slow source is
-   * not waited for: the texts it has given are encoded meanwhile. Leaving the loop early stops what is under way and
-   * closes the source.
+   * Vectors of a stream of texts, in its order, with bounded memory: at most three batches are held. While the source
+   * is slow, the texts that it has given are encoded. Leaving the loop early aborts the calls in progress and closes
+   * the source.
    * @throws As `encode`, in the loop; ERR_EMBEDCORE_NO_RANGES for int8 and uint8 without `ranges`. Errors of the source
    *   are passed on as they are.
    * @example
@@ -213,7 +213,7 @@ export class Model implements AsyncDisposable, Disposable {
   }
 
   /**
-   * Frees the model, off the event loop; resolves when its memory is free. Calls under way are rejected with
+   * Frees the model, off the event loop; resolves when its memory is free. Running calls are rejected with
    * ERR_EMBEDCORE_DISPOSED; a second dispose does nothing. Weights are freed with the last model that uses them: models
    * loaded from the same files share them.
    * @example
@@ -223,7 +223,11 @@ export class Model implements AsyncDisposable, Disposable {
     const raw = this.parts?.raw
     this.parts = null
     this.plans.clear()
-    if (raw !== undefined) await new Promise<void>((resolve) => raw.dispose(() => resolve()))
+    try {
+      if (raw !== undefined) await new Promise<void>((resolve) => raw.dispose(() => resolve()))
+    } catch (error) {
+      throw toEmbedCoreError(error) // no memory to tell when the model is freed
+    }
   }
 
   private release(): void {
@@ -232,7 +236,9 @@ export class Model implements AsyncDisposable, Disposable {
     this.plans.clear()
   }
 
-  /** `fallback`: the prompt by name when the call names none. `warn` sees the unknown tokens of a call that succeeds. */
+  /**
+   * `fallback`: the prompt by name when the call names none. `warn` sees the unknown tokens of a call that succeeds.
+   */
   private async run(
     texts: unknown,
     options: EncodeOptions | undefined,

@@ -46,8 +46,8 @@ export async function readModuleList(root: string): Promise<ModuleEntry[] | null
 }
 
 /**
- * Only the library's own classes are known by their name; a class of the model's own code may do anything, so it is
- * kept whole and refused later.
+ * Only the library's own classes are known by their name; a class from the model's own code may do anything, so its
+ * full name is kept and refused later.
  */
 function moduleKind(type: string): string {
   const last = type.slice(type.lastIndexOf('.') + 1)
@@ -67,8 +67,8 @@ function moduleDirectory(root: string, fields: Fields): string {
 }
 
 /**
- * An adapter changes the weights beside it, or those of another model. transformers and sentence-transformers apply it
- * without being told to.
+ * An adapter changes the weights in its directory, or those of another model. transformers and sentence-transformers
+ * apply it automatically.
  */
 export async function refuseAdapter(directory: string): Promise<void> {
   const adapter = await readFields(path.join(directory, 'adapter_config.json'))
@@ -77,8 +77,8 @@ export async function refuseAdapter(directory: string): Promise<void> {
   const kind = adapter.raw('peft_type')
   throw new EmbedCoreError(
     'ERR_EMBEDCORE_UNSUPPORTED_MODEL',
-    `Expected a model without an adapter but found ${adapter.file} (${show(kind)} of ${show(base)}): adapters are not ` +
-      'supported. Merge it in Python with peft (model.merge_and_unload(), then save_pretrained) and load the result',
+    `Expected a model without an adapter but found ${adapter.file} (${show(kind)} of ${show(base)}): adapters are ` +
+      'not supported. Merge it in Python with peft (model.merge_and_unload(), then save_pretrained) and load that',
   )
 }
 
@@ -99,7 +99,7 @@ const LEGACY_POOLING: readonly [key: string, mode: PoolingMode][] = [
   ['pooling_mode_weightedmean_tokens', 'weightedmean'],
   ['pooling_mode_lasttoken', 'lasttoken'],
 ]
-/** Names of `pooling_mode`: those of POOLINGS, and one that Python writes otherwise. */
+/** Names of `pooling_mode`: those of POOLINGS, and one that is spelled differently in Python. */
 const POOLING_NAMES: Readonly<Record<string, PoolingMode>> = {
   ...Object.fromEntries(POOLINGS.map((name) => [name, name])),
   mean_sqrt_len_tokens: 'mean_sqrt_len',
@@ -107,7 +107,7 @@ const POOLING_NAMES: Readonly<Record<string, PoolingMode>> = {
 
 export async function readPooling(directory: string): Promise<Pooling> {
   const config = await requiredConfig(directory, 'Pooling')
-  // The one field without a default: the reference refuses a configuration that lacks it, an empty one for instance.
+  // The one field without a default: the reference refuses a configuration without it, such as an empty one.
   if (!config.has('embedding_dimension')) config.requiredInteger('word_embedding_dimension')
   return { modes: poolingModes(config), includePrompt: config.flag('include_prompt', true) }
 }
@@ -139,7 +139,7 @@ export async function readLayerWeights(directory: string): Promise<RawLayerWeigh
   if (config.integer('embedding_dimension', null) === null && config.integer('word_embedding_dimension', null) === null)
     config.refuse('embedding_dimension', `an integer from 1 to ${LARGEST_INTEGER}`)
   await requireWeights(directory)
-  // One weight a hidden state, from layerStart to the last, the embeddings counted as state 0.
+  // One weight for each hidden state, from layerStart to the last; the embeddings are state 0.
   return { directory, layerStart }
 }
 
@@ -206,7 +206,7 @@ function activation(config: Fields, type: string): Activation {
   )
 }
 
-/** Modules that read or write anything but the sentence embedding belong to multi-vector models. */
+/** Modules that read or write anything other than the sentence embedding belong to multi-vector models. */
 function requireSentenceNames(config: Fields, type: string): void {
   for (const key of ['module_input_name', 'module_output_name']) {
     const name = config.text(key, 'sentence_embedding')
@@ -222,7 +222,7 @@ async function requiredConfig(directory: string, kind: string): Promise<Fields> 
   return config
 }
 
-/** Weights are read natively; here a folder without them gets advice. */
+/** Weights are read natively; here only a folder without them is refused, with advice. */
 export async function requireWeights(
   directory: string,
   accepted: readonly string[] = ['model.safetensors'],

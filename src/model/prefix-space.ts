@@ -1,6 +1,6 @@
 /**
- * `add_prefix_space` of tokenizer_config.json: whether a space is put before a text, which a byte-level tokenizer takes
- * into the first token.
+ * `add_prefix_space` of tokenizer_config.json: whether a space is put before a text, which a byte-level tokenizer makes
+ * part of the first token.
  */
 import { byteLevelPreTokenizer, type Tokenizer } from 'tokenizers'
 import { EmbedCoreError } from '../core/errors.js'
@@ -9,8 +9,7 @@ import { Fields, type JsonValue } from '../core/json-file.js'
 /** The only class for which transformers 4 and 5 agree to follow the key where tokenizer.json says otherwise. */
 const FOLLOWS = 'RobertaTokenizer'
 
-/** Follows the key where it says something else than tokenizer.json, or refuses it where versions of the reference
- * differ. */
+/** Follows the key where it contradicts tokenizer.json, or refuses it where versions of the reference differ. */
 export function applyPrefixSpace(tokenizer: Tokenizer, json: Fields, config: Fields | null, className: string): void {
   const wanted = config?.flag('add_prefix_space', null) ?? null
   const step = json.fields('pre_tokenizer')

@@ -8,14 +8,15 @@ import type { Fields } from '../core/json-file.js'
 
 export interface Prompts {
   /**
-   * As in config_sentence_transformers.json, with `query` and `document` always there: empty when the model names none.
+   * The prompts of config_sentence_transformers.json. `query` and `document` always exist; they are empty if the model
+   * has none.
    */
   prompts: Record<string, string>
   /** Used when a call names neither `prompt` nor `promptName`. */
   defaultPromptName: string | null
 }
 
-/** What sentence-transformers holds for a model that says nothing. */
+/** The prompts of sentence-transformers for a model that has none. */
 export const NO_PROMPTS: Prompts = { prompts: { query: '', document: '' }, defaultPromptName: null }
 
 export function readPrompts(config: Fields): Prompts {

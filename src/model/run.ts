@@ -1,8 +1,8 @@
 /**
- * The path of one call's texts: cut into pieces that grow, each tokenised and handed to the native queue while the one
- * before it computes. A few pieces are under way at a time, so that a call of a million texts neither fills the queue
- * nor holds all its ids at once. For token output all texts are tokenised first: the number of rows must be known before
- * the first is computed, since workers write into the result itself.
+ * The path of one call's texts. They are cut into pieces of growing size; each is tokenised and queued while the one
+ * before it is computed. Only a few pieces are queued at a time, so that a call of a million texts neither fills the
+ * queue nor holds all its ids in memory. For token output all texts are tokenised first, because workers write into the
+ * result, whose number of rows must be known before.
  */
 import type { RawBatch, RawCall, RawModel, RawPlan } from '../core/binding.js'
 import { abortError } from '../core/abort.js'
@@ -14,7 +14,7 @@ import type { TextTokenizer } from './tokenizer.js'
 import type { TokenizedBatch } from './tokenizer-packing.js'
 
 /**
- * The first piece is small, so that computing starts at once; later ones are larger, so that their number does not
+ * The first piece is small, so that computing starts early; later ones are larger, so that the cost per piece does not
  * matter.
  */
 const FIRST_PIECE = { texts: 32, units: 1024 }
@@ -77,11 +77,12 @@ class TextRun {
     } catch (error) {
       this.fail(toEmbedCoreError(error))
     } finally {
-      // Also after a failure: nothing of this call is under way once it has settled.
+      // Also after a failure, so that nothing of this call runs after its promise has settled.
       await Promise.all(this.underWay)
       signal?.removeEventListener('abort', abort)
     }
-    // Made again here, in the caller's own chain of awaits, so that the stack leads to the call and not to a callback.
+    // A new error is created here, in the caller's chain of awaits, so that its stack leads to the call and not to a
+    // callback.
     if (this.failure !== null) throw withOwnStack(this.failure)
     const { tokenCounts, omittedTokens } = this
     return { ...result!, tokenCounts, omittedTokens }
@@ -110,7 +111,7 @@ class TextRun {
     return { rows, tokens: { ids, charOffsets } }
   }
 
-  /** Begins the native call on memory for so many rows. */
+  /** Starts the native call with memory for this number of rows. */
   private open(rows: number): Float32Array {
     const { raw, plan } = this.run
     const out = allocate(rows * plan.dimension)
@@ -141,13 +142,19 @@ class TextRun {
     }
   }
 
-  /** Hands a piece to the native queue when there is room for it among those under way. */
+  /** Queues a piece natively, once fewer than the allowed number are queued. */
   private async submit(first: number, batch: TokenizedBatch, firstRow: number): Promise<void> {
     while (this.underWay.size >= PIECES_UNDER_WAY) await Promise.race(this.underWay)
     if (this.failure !== null) return
     const raw = this.toRaw(first, batch)
     // Reported after an await, and so in the caller's async context (AsyncLocalStorage), not in the addon's callback.
-    const computed = new Promise<Error | null>((resolve) => this.rawCall!.submit(raw, firstRow, resolve))
+    const computed = new Promise<unknown>((resolve) => {
+      try {
+        this.rawCall!.submit(raw, firstRow, resolve)
+      } catch (error) {
+        resolve(error)
+      }
+    })
     const piece = computed.then((error) => {
       this.underWay.delete(piece)
       if (error) this.fail(toEmbedCoreError(error))
@@ -164,7 +171,7 @@ class TextRun {
     return { ids, offsets, skip: skipPrompt ? promptTokens : null, prefix, first }
   }
 
-  /** The first failure counts; the rest of the call is called off. */
+  /** The first failure counts; the rest of the call is aborted. */
   private fail(error: EmbedCoreError): void {
     if (this.failure !== null) return
     this.failure = error

@@ -1,6 +1,6 @@
 /**
- * The special tokens that a tokenizer puts around every text, and whether they are those that tokenizer_config.json
- * asks for with `add_bos_token` and `add_eos_token`.
+ * The special tokens that a tokenizer puts around every text, compared with `add_bos_token` and `add_eos_token` of
+ * tokenizer_config.json.
  */
 import { templateProcessing, type Tokenizer } from 'tokenizers'
 import { EmbedCoreError } from '../core/errors.js'
@@ -34,7 +34,7 @@ export async function specialsAround({
     try {
       encoding = await tokenizer.encode(probe, null, { addSpecialTokens: true })
     } catch (error) {
-      // A vocabulary without an unknown token cannot encode every word; that is for the texts of a call to find out.
+      // A vocabulary without an unknown token cannot encode every word; such a word fails in the call that has it.
       failure = { probe, error }
       continue
     }
@@ -58,7 +58,7 @@ export async function specialsAround({
 }
 
 /**
- * Classes whose post-processor transformers 4 makes from add_bos_token and add_eos_token, with their defaults.
+ * Classes whose post-processor is built from add_bos_token and add_eos_token in transformers 4, with their defaults.
  * transformers 5 no longer reads the two keys where there is a tokenizer.json; the models were trained with version 4.
  */
 const TEMPLATE_CLASSES: Record<string, { bos: string; eos: string; addBos: boolean }> = {
@@ -81,8 +81,8 @@ interface Request {
 }
 
 /**
- * Makes the tokenizer put the beginning and end tokens that tokenizer_config.json asks for, or refuses the files where
- * only the model's authors can know whether they are wanted.
+ * Makes the tokenizer add the beginning and end tokens that tokenizer_config.json enables. Refuses the files if they
+ * leave it open whether the model needs these tokens.
  */
 export async function applyBeginAndEnd(request: Request): Promise<void> {
   const { tokenizer, config, className } = request

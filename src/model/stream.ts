@@ -1,6 +1,6 @@
 /**
- * encodeStream: any iterable of texts to vectors in its order, with bounded memory and without waiting for a slow
- * source.
+ * encodeStream: the vectors of an iterable of texts, in its order and in bounded memory. Texts are encoded while a slow
+ * source produces the next ones.
  */
 import { setImmediate } from 'node:timers/promises'
 import { EmbedCoreError } from '../core/errors.js'
@@ -47,7 +47,7 @@ export async function* encodeStream<P extends Precision>(
   try {
     for (;;) {
       while (!reader.ended && underWay.length < BATCHES_UNDER_WAY) {
-        // With nothing under way, wait for the source; otherwise take only what it has ready.
+        // Wait for the source only if no batch is being encoded; otherwise take the texts that are ready.
         const texts = await reader.next(underWay.length === 0)
         if (texts.length === 0) break
         const result = encode(texts, { ...call, signal: stop.signal })
@@ -79,7 +79,7 @@ export async function* encodeStream<P extends Precision>(
   }
 }
 
-/** What encode has and a stream has not. */
+/** Options of encode that a stream does not have. */
 const NOT_STREAMED = ['output', 'onProgress'] as const
 
 const STREAM_RULES = { ...ENCODE_RULES, prefixTokens: integer(0), batchSize: integer(1, 65536) }
@@ -104,7 +104,7 @@ function open(source: unknown): AsyncIterator<unknown> | Iterator<unknown> {
     const { [Symbol.asyncIterator]: asynchronous, [Symbol.iterator]: synchronous } = Object(source) as Partial<
       AsyncIterable<unknown> & Iterable<unknown>
     >
-    // A string is an iterable of its characters, which nobody means.
+    // A string is an iterable of its characters, but nobody wants those encoded.
     if (typeof source !== 'string') iterator = asynchronous?.call(source) ?? synchronous?.call(source)
   } catch (error) {
     throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_TEXT', `Reading the texts failed: ${reason(error)}`, {
@@ -153,7 +153,8 @@ class Reader {
   }
 
   /**
-   * As leaving a for-await loop does. A generator that waits for something itself takes the return when it comes back.
+   * Closes the source as leaving a for-await loop does. A generator that is waiting handles the return once its wait
+   * ends.
    */
   async close(): Promise<void> {
     if (this.ended) return

@@ -1,8 +1,8 @@
 /**
  * The tokenizer of a model directory, built as transformers and sentence-transformers build it: tokenizer.json (or a
- * BERT vocab.txt), then what tokenizer_config.json and the model's own settings say about letter case, accents and
- * Chinese characters, and the tokens that the other files add.
- * Fixed padding and truncation inside tokenizer.json are switched off: truncation is done in tokenizer.ts.
+ * BERT vocab.txt), then the settings of tokenizer_config.json and of the model for letter case, accents and Chinese
+ * characters, and the tokens that the other files add. Fixed padding and truncation inside tokenizer.json are switched
+ * off: truncation is done in tokenizer.ts.
  */
 import path from 'node:path'
 import { bertNormalizer, lowercase, type Normalizer, sequenceNormalizer, Tokenizer } from 'tokenizers'
@@ -22,7 +22,7 @@ export interface LoadedTokenizer {
   maxId: number
   /** Ids of special tokens, the unknown token included. */
   specialIds: Set<number>
-  /** The token that stands for what the vocabulary does not hold; null = the tokenizer has none. */
+  /** The token that replaces pieces outside the vocabulary; null = the tokenizer has none. */
   unknownId: number | null
   /** Which end transformers cuts for this tokenizer. */
   truncationSide: Side
@@ -37,7 +37,7 @@ export interface TokenizerSettings {
   lowerCase: boolean | null
 }
 
-/** Vocabularies of 250,000 pieces take 20 MB; no tokenizer comes near this. */
+/** Vocabularies of 250,000 pieces take 20 MB; no tokenizer is nearly as large as this. */
 const LONGEST_TOKENIZER = 256 * 1024 * 1024
 
 export async function loadTokenizer(directory: string, settings: TokenizerSettings): Promise<LoadedTokenizer> {
@@ -78,7 +78,7 @@ export async function loadTokenizer(directory: string, settings: TokenizerSettin
   return { tokenizer, file: source, truncationSide: side, stored, unknownId: unknownId(tokenizer, json), ...known }
 }
 
-/** Keys that would make another tokenizer of the files. */
+/** Refuses keys that would make another tokenizer out of the files. */
 function refuseOtherTokenizer(config: Fields): void {
   const refuse = (key: string, expected: string): never => {
     throw new EmbedCoreError(
@@ -96,7 +96,7 @@ function refuseOtherTokenizer(config: Fields): void {
     refuse('fast_tokenizer_files', '"tokenizer.json" alone')
 }
 
-/** Keeps the largest id and the special ids true after tokens were added. */
+/** Updates the largest id and the special ids after tokens were added. */
 function note(tokenizer: Tokenizer, known: ReturnType<typeof ids>, added: AddedTokenEntry[]): void {
   for (const { content, special } of added) {
     const id = tokenizer.tokenToId(content)
@@ -125,8 +125,8 @@ function missing(directory: string): EmbedCoreError {
 }
 
 /**
- * Classes whose normalizer transformers makes anew from do_lower_case, strip_accents and tokenize_chinese_chars,
- * whatever tokenizer.json says.
+ * Classes whose normalizer in tokenizer.json is replaced in transformers by one made from do_lower_case, strip_accents
+ * and tokenize_chinese_chars.
  */
 const BERT_CLASSES = new Set(
   [
@@ -147,7 +147,8 @@ const BERT_CLASSES = new Set(
 const LLAMA_MODEL_TYPES = new Set(['llama', 'mistral'])
 
 /**
- * Model types that use BertTokenizer when the files name no class; for mpnet it is MPNetTokenizer, to the same effect.
+ * Model types that use BertTokenizer when the files name no class; for mpnet it is MPNetTokenizer, with the same
+ * effect.
  */
 const BERT_MODEL_TYPES = new Set([
   'bert',
@@ -196,14 +197,17 @@ function correctNormalizer(
     tokenizer.setNormalizer(current === null ? lowercase() : sequenceNormalizer([lowercase(), current]))
 }
 
-/** transformers 4 keeps a normalizer that is not BERT's own, 5 replaces it; so the file may not mean what is done. */
+/**
+ * transformers 4 keeps a normalizer that is not a BertNormalizer, 5 replaces it, so the author of the file may expect
+ * the former.
+ */
 function warnOfReplacement(json: Fields): void {
   const type = json.fields('normalizer')?.raw('type')
   if (type === undefined || type === 'BertNormalizer') return
   process.emitWarning(
     `The normalizer ${show(type)} in ${json.file} is replaced by the one of BERT, as transformers 5 does for a BERT ` +
-      'tokenizer. If the model was trained with the one in the file, set "tokenizer_class" in tokenizer_config.json to ' +
-      '"PreTrainedTokenizerFast".',
+      'tokenizer. If the model was trained with the one in the file, set "tokenizer_class" in tokenizer_config.json ' +
+      'to "PreTrainedTokenizerFast".',
     { code: 'EMBEDCORE_NORMALIZER_REPLACED' },
   )
 }
@@ -213,7 +217,7 @@ function bertNormalizerOf(config: Fields | null): Normalizer {
   return bertNormalizer({
     cleanText: true,
     handleChineseChars: config?.flag('tokenize_chinese_chars', true) ?? true,
-    // BERT's own rule: unless said otherwise, accents go when letters are lowered.
+    // BERT's own rule: by default, accents are removed when letters are lowered.
     stripAccents: config?.flag('strip_accents', lower) ?? lower,
     lowercase: lower,
   })
@@ -235,7 +239,7 @@ function storedTruncation(json: Fields): LoadedTokenizer['stored'] {
   const truncation = json.fields('truncation')
   if (truncation === null) return null
   const maxTokens = truncation.number('max_length', null)
-  // Some files write a number beyond any text for "none".
+  // Some files use a huge number for "none".
   if (maxTokens === null || maxTokens > LARGEST_INTEGER) return null
   return {
     maxTokens: truncation.requiredInteger('max_length'),
@@ -243,7 +247,7 @@ function storedTruncation(json: Fields): LoadedTokenizer['stored'] {
   }
 }
 
-/** Unigram models name it by id, the others by its text. */
+/** Unigram models give its id, the others its text. */
 function unknownId(tokenizer: Tokenizer, json: Fields): number | null {
   const model = json.fields('model')
   const [id, token] = [model?.raw('unk_id'), model?.raw('unk_token')]
@@ -272,7 +276,8 @@ function ids(json: Fields): { maxId: number; specialIds: Set<number> } {
 }
 
 /**
- * The tokenizer.json of a BERT vocab.txt, as BertTokenizer would write it; its normalizer is set with everyone else's.
+ * The tokenizer.json of a BERT vocab.txt, as BertTokenizer would write it; its normalizer is set in the same place as
+ * that of other tokenizers.
  */
 async function fromVocabulary(
   directory: string,

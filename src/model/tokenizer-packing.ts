@@ -1,6 +1,7 @@
 /**
- * From the library's encodings to packed arrays, ready for the native side. Reading an encoding makes a JavaScript array
- * of its ids, and one per token for its offsets; so many tokens are read over several turns of the event loop.
+ * Packs the library's encodings into arrays for the native side. Reading an encoding creates a JavaScript array of its
+ * ids, and one per token for its offsets; therefore large numbers of tokens are read over several turns of the event
+ * loop.
  */
 import { setImmediate } from 'node:timers/promises'
 import type { Encoding } from 'tokenizers'
@@ -23,14 +24,14 @@ export interface TokenizedBatch {
   charOffsets: Int32Array | null
 }
 
-/** What is kept of every text. */
+/** The data of every text. */
 export interface Cut {
   keep: number | null
   side: Side | false
   maxTokens: number | null
 }
 
-/** Tokens read in one turn of the event loop, some milliseconds' worth: without and with their offsets. */
+/** Tokens read in one turn of the event loop, which take some milliseconds: without and with their offsets. */
 const IDS_PER_TURN = 1 << 15
 const OFFSETS_PER_TURN = 1 << 12
 
@@ -66,7 +67,7 @@ export class PackedEncodings {
   }
 
   /**
-   * Reads a text's tokens, a turn's worth at a time. One text of a call after the other.
+   * Reads a text's tokens, as many as fit in a turn at a time. The texts of a call are read one after the other.
    * @throws ERR_EMBEDCORE_TEXT_TOO_LONG, _ABORTED
    */
   async add(index: number, input: string, encoding: Encoding, signal: AbortSignal | null): Promise<void> {
@@ -92,8 +93,8 @@ export class PackedEncodings {
     this.length = start + total
     this.offsets[index + 1] = this.length
     this.omitted[index] = omitted
-    // Where the left end was cut the prompt went first. (The reference counts on as if it were there, and leaves out
-    // text.)
+    // If the left end is cut, the prompt is cut first. (The reference counts as if the prompt were still there, and so
+    // leaves out text.)
     const prompt = cut.side === 'left' ? Math.max(before.length, promptLength - omitted) : promptLength
     this.promptTokens[index] = promptLength === 0 ? 0 : Math.min(prompt, total)
     this.countUnknown(index, start + Math.max(before.length, this.promptTokens[index]!), this.length - after.length)
@@ -126,7 +127,7 @@ export class PackedEncodings {
     }
   }
 
-  /** The encoding in parts of a turn's worth. (A list of all its offsets takes the library tens of milliseconds.) */
+  /** The encoding in parts that fit in a turn. (The library takes tens of milliseconds for a list of all offsets.) */
   private async parts(encoding: Encoding, signal: AbortSignal | null): Promise<Encoding[]> {
     if (encoding.getLength() <= this.perTurn) return [encoding]
     await this.takeTurn(this.perTurn, signal)
@@ -135,7 +136,7 @@ export class PackedEncodings {
     return [encoding, ...encoding.getOverflowing()]
   }
 
-  /** Waits for the next turn of the event loop when this one has no room for so many tokens more. */
+  /** Waits for the next turn of the event loop if this one has no room for that many more tokens. */
   private async takeTurn(tokens: number, signal: AbortSignal | null): Promise<void> {
     if (this.readInTurn > 0 && this.readInTurn + tokens > this.perTurn) {
       await setImmediate()
@@ -145,7 +146,7 @@ export class PackedEncodings {
     this.readInTurn += tokens
   }
 
-  /** Counts in the text's own tokens that are kept, which are ids[from .. to). */
+  /** Counts in the text's own tokens that are kept: ids[from .. to). */
   private countUnknown(index: number, from: number, to: number): void {
     if (this.unknown === undefined || this.unknownId === null) return
     let count = 0

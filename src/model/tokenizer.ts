@@ -1,8 +1,7 @@
 /**
  * Texts to token ids: the official `tokenizers` library on its own threads, with the truncation, prompts and special
- * tokens of the reference.
- * Ids come back packed, ready for the native side. Truncation is done here and not by the library, whose setting is
- * shared by all calls and which does not say how much it cut; so calls may overlap freely.
+ * tokens of the reference. Ids come back packed, ready for the native side. Truncation is done here and not by the
+ * library, whose setting is shared by all calls and which does not say how much it cut; so calls can overlap.
  */
 import type { Encoding } from 'tokenizers'
 import { abortError } from '../core/abort.js'
@@ -36,9 +35,9 @@ export interface TokenizeRequest {
   wantOffsets: boolean
   /** Number of the first text in the caller's list, for errors. Default 0. */
   firstIndex?: number
-  /** Looked at between pieces of a large call. */
+  /** Checked between pieces of a large call. */
   signal?: AbortSignal
-  /** Where the unknown tokens of all texts of the call are counted; absent = nowhere. */
+  /** Counts the unknown tokens of all texts of the call; absent = they are not counted. */
   unknown?: UnknownTokens
 }
 
@@ -47,11 +46,11 @@ export interface TokenizeRequest {
  */
 const PIECE_TEXTS = 4096
 const PIECE_UNITS = 1 << 19
-/** Prompts are few; a caller who makes one up per call must not fill the memory. */
+/** The number of cached prompts is limited, because a caller may use a different prompt in every call. */
 const REMEMBERED_PROMPTS = 64
 
 export class TextTokenizer {
-  /** Without the tokens that were added to the vocabulary. */
+  /** The vocabulary without added tokens. */
   readonly baseVocabSize: number
   readonly maxId: number
   /** Tokens a text is cut to when a call does not say. */
@@ -103,7 +102,8 @@ export class TextTokenizer {
     for (let start = 0; start < clean.length;) {
       if (request.signal?.aborted === true) throw abortError(request.signal)
       const inputs = nextPiece(clean, start, prompt)
-      // Tokenising the next piece while this one is read was tried: no faster, as the library uses all cores for one.
+      // Tokenising the next piece while this one is read is not faster, because the library uses all cores for one
+      // piece.
       const encodings = await this.run(inputs, specials)
       for (let i = 0; i < encodings.length; i++)
         await output.add(start + i, inputs[i]!, encodings[i]!, request.signal ?? null)
@@ -153,8 +153,8 @@ export class TextTokenizer {
   }
 
   /**
-   * As sentence-transformers counts it: the prompt alone, special tokens and truncation included, less one trailing
-   * special token.
+   * Counted as in sentence-transformers: the tokens of the prompt alone, with special tokens and truncation, minus one
+   * trailing special token.
    */
   private async promptLength(prompt: string, specials: boolean, cut: Cut): Promise<number> {
     const key = `${specials} ${cut.maxTokens} ${prompt}`

@@ -1,7 +1,6 @@
 /**
- * What a Transformer module's own settings file says (sentence_bert_config.json and its older names), beside
- * config.json and tokenizer_config.json.
- * Settings that would change the vectors in a way not done here are refused by name.
+ * The settings file of a Transformer module (sentence_bert_config.json and its older names). Settings that would change
+ * the vectors in a way that is not supported are refused by name.
  */
 import path from 'node:path'
 import { show } from '../core/show.js'
@@ -11,11 +10,11 @@ import { unsupportedModule } from './modules.js'
 export interface TransformerSettings {
   maxTokens: number | null
   lowerCase: boolean | null
-  /** Whether the reference hands all hidden states to a WeightedLayerPooling. */
+  /** Whether the reference passes all hidden states to a WeightedLayerPooling. */
   outputHiddenStates: boolean
 }
 
-/** In the order the reference tries them; the first that says anything counts. */
+/** In the order in which the reference tries them; the first file with any setting counts. */
 const FILE_NAMES = ['bert', 'roberta', 'distilbert', 'camembert', 'albert', 'xlm-roberta', 'xlnet'].map(
   (name) => `sentence_${name}_config.json`,
 )
@@ -45,7 +44,7 @@ async function readSettingsFile(directory: string): Promise<Fields | null> {
 }
 
 /**
- * Old and new names of the arguments a settings file hands on to transformers: `config_args` became `config_kwargs`.
+ * Old and new names of the arguments that a settings file passes to transformers: `config_args` became `config_kwargs`.
  */
 function argumentsOf(settings: Fields | null, what: 'config' | 'model' | 'tokenizer'): Fields[] {
   const names = [`${what}_args`, what === 'tokenizer' ? 'processor_kwargs' : `${what}_kwargs`]
@@ -61,7 +60,7 @@ function settingsLength(settings: Fields): number | null {
   return common ?? settings.integer('max_seq_length', null)
 }
 
-/** transformers writes 1e30 for "no limit", so a length beyond int32 is none. */
+/** transformers writes 1e30 for "no limit", so a length beyond int32 means no limit. */
 function modelMaxLength(tokenizerConfig: Fields | null): number | null {
   const length = tokenizerConfig?.number('model_max_length', null) ?? null
   if (length === null || length > LARGEST_INTEGER) return null

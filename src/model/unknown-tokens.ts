@@ -4,7 +4,7 @@ import { allocate } from '../core/memory.js'
 export class UnknownTokens {
   /** Unknown tokens of each text. */
   readonly counts: Int32Array
-  /** Texts of which nothing is known. */
+  /** Number of texts whose tokens are all unknown. */
   private lost = 0
   private firstLost = Infinity
 
@@ -12,7 +12,7 @@ export class UnknownTokens {
     this.counts = allocate(texts, Int32Array)
   }
 
-  /** `all`: whether the text has no other token. */
+  /** `all`: whether all tokens of the text are unknown. */
   add(text: number, count: number, all: boolean): void {
     this.counts[text] = count
     if (!all) return
@@ -21,8 +21,8 @@ export class UnknownTokens {
   }
 
   /**
-   * Warns of texts of which nothing is known; false when there is none. `start`: what the caller calls the first text
-   * counted here.
+   * Warns of texts whose tokens are all unknown; false if there is none. `start`: the caller's number for the first
+   * text counted here.
    */
   warn(model: string, start = 0): boolean {
     if (this.lost === 0) return false

@@ -1,5 +1,5 @@
-// The process ends by itself, by exit() and by an uncaught error while calls are under way; and it does not stay
-// because of an idle model.
+// The process ends normally, by exit() and by an uncaught error while calls are running; and an idle model does not
+// keep it alive.
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'

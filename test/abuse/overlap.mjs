@@ -1,4 +1,4 @@
-// Loads, calls, aborts and disposals that overlap in every way; each call ends once, with rows or a coded error.
+// Loads, calls, aborts and disposals overlap in every way; each call ends once, with rows or a coded error.
 import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { embedCore } from '../../dist/index.js'

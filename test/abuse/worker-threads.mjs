@@ -1,5 +1,5 @@
-// Several models in several worker threads at once: the same vectors as on the main thread, and threads that end in the
-// middle of calls take nothing with them.
+// Several models run in several worker threads at the same time and give the same vectors as on the main thread;
+// threads that end during calls do no harm.
 import assert from 'node:assert/strict'
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
 import { embedCore } from '../../dist/index.js'

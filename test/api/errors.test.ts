@@ -1,6 +1,6 @@
 /**
- * Every public function and method with every class of wrong argument: what it throws is an EmbedCoreError with a code
- * and one sentence, whatever the argument does when it is read.
+ * Calls every public function and method with every kind of wrong argument: the result is always an EmbedCoreError with
+ * a code and one sentence, even if reading the argument throws.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { ERROR_CODES, toEmbedCoreError } from '../../src/core/errors.js'
@@ -70,7 +70,7 @@ const drain = async (items: AsyncIterable<unknown>) => {
   for await (const item of items) void item
 }
 
-/** Each takes the wrong thing in one place. */
+/** Each call has one wrong argument. */
 // eslint-disable-next-line @typescript-eslint/no-explicit-any -- wrong arguments are the point
 const CALLS: Record<string, (bad: any) => unknown> = {
   'load(bad)': async (bad) => (await load(bad)).dispose(),
@@ -152,7 +152,7 @@ describe.each(Object.entries(CALLS))('%s', (title, call) => {
   test('is refused with a code, or works', async () => {
     for (const [name, bad] of Object.entries(BAD)) {
       const error = await failureOf(() => call(bad))
-      // What a source of texts throws is the caller's own and passed on as it is.
+      // An error of the source belongs to the caller and is passed on unchanged.
       if (error === null || (title === 'model.encodeStream(bad)' && (error as Error).message === 'mine')) continue
       expect(error, name).toBeInstanceOf(EmbedCoreError)
       const { code, message } = error as InstanceType<typeof EmbedCoreError>

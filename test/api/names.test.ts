@@ -1,4 +1,4 @@
-/** Each list of names stands once in TypeScript, and the native side knows every name. */
+/** Each list of names occurs once in TypeScript, and the native side knows every name. */
 import { readdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { describe, expect, test } from 'vitest'
@@ -33,7 +33,7 @@ describe('lists of names', () => {
     ['FUSIONS', names.FUSIONS],
     ['SIDES', names.SIDES],
   ] as const)('%s are listed in one place', (_, list) => {
-    // As a list or as a union of types, with any line breaks.
+    // As an array or as a union of types, with any line breaks.
     const [first, second] = list
     const repeated = new RegExp(`'${first}'\\s*(,|\\|)\\s*'${second}'`)
     expect(sources.filter(({ text }) => repeated.test(text)).map(({ name }) => name)).toEqual([

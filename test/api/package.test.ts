@@ -1,6 +1,6 @@
 /**
- * The built package as applications meet it: both entries in one process, in vm contexts without newer symbols, under
- * file tracers. Needs `npm run build:ts`.
+ * The built package in applications: both entries in one process, vm contexts without newer symbols, file tracers.
+ * Needs `npm run build:ts`.
  */
 import { execFile } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
@@ -17,7 +17,7 @@ const read = (file: string) => readFileSync(path.join(ROOT, file), 'utf8')
 
 beforeAll(() => expect(existsSync(dist('index.cjs')), 'run npm run build:ts').toBe(true))
 
-/** Output of a script in a process of its own. */
+/** Output of a script in a separate process. */
 async function node(type: 'module' | 'commonjs', script: string): Promise<string> {
   const { stdout } = await promisify(execFile)(process.execPath, [`--input-type=${type}`, '-e', script], { cwd: ROOT })
   return stdout.trim()

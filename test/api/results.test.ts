@@ -1,4 +1,4 @@
-/** Results are data: they survive structuredClone and postMessage, and their methods need no `this`. */
+/** Results are data: structuredClone and postMessage copy them, and their methods need no `this`. */
 import { MessageChannel } from 'node:worker_threads'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { load, type Model, similarity } from '../../src/index.js'
@@ -23,7 +23,7 @@ async function posted<T>(value: T): Promise<T> {
   }
 }
 
-/** The data of a result: what a clone must hold. */
+/** The data of a result, which a clone must have. */
 function data(result: object): object {
   return Object.fromEntries(Object.entries(result))
 }

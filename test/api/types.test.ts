@@ -1,4 +1,4 @@
-/** Types as callers write them; `npm run typecheck` is what judges this file. */
+/** Types as callers write them; `npm run typecheck` checks this file. */
 import { expectTypeOf, test } from 'vitest'
 import {
   embedCore,

@@ -1,4 +1,4 @@
-/** The model and the tokenizer that the bench generates where no real ones are: the package loads and runs them. */
+/** The package loads and runs the model and the tokenizer that the bench generates if there are no real ones. */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -19,7 +19,7 @@ afterAll(() => rmSync(folder, { recursive: true }))
 function make(name: string) {
   const directory = join(folder, name)
   const spec = MODELS['minilm-shape']
-  // The shape of MiniLM but for its width and depth: the test is about the files, not about speed.
+  // The shape of MiniLM except for its width and depth, because the test is about the files and not about speed.
   const shape = { ...spec.shape, hidden_size: 48, num_hidden_layers: 1, intermediate_size: 96 }
   makeRandomModel(directory, { ...spec, shape }, 7)
   makeTokenizer(directory, shape.vocab_size, 7)

@@ -1,4 +1,4 @@
-/** The soak's verdict, and that each of its loads is of other files than those in memory. */
+/** The verdict of the soak; each of its loads reads files that are not in memory. */
 import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -18,7 +18,7 @@ interface Shape {
   threadsLeak?: number
 }
 
-/** Samples every two seconds; resident memory swings by 30 MB. */
+/** Samples every two seconds; resident memory varies by 30 MB. */
 const run = ({ samples = 600, callsEach = 40, leak = 0, externalLeak = 0, threadsLeak = 0 }: Shape = {}) =>
   Array.from({ length: samples }, (_, i) => ({
     minutes: (i * 2) / 60,
@@ -59,7 +59,7 @@ test('every load is from its own copy of the files, and a shared handle is from 
   const first = await models.loadNew()
   const second = await models.loadNew()
   await models.loadShared(first.directory)
-  // Weights of a tebibyte that leave resident memory as it is were not loaded.
+  // Weights of a tebibyte without growth of resident memory were not loaded.
   expect([first.real, second.real]).toEqual([false, false])
   expect(new Set(loaded.map(({ inode }) => inode)).size).toBe(2)
   expect(loaded.map(({ directory }) => directory)).toEqual([first.directory, second.directory, first.directory])

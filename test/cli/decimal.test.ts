@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { float32ToString, LONGEST_NUMBER } from '../../src/cli/output/decimal.js'
 
-/** The definition: the fewest significant digits, nearest first, that read back as the same float32. */
+/** The definition: the fewest significant digits that read back as the same float32, and among those the nearest. */
 function shortest(value: number): string {
   for (let digits = 1; digits <= 9; digits++) {
     const text = Number(value.toPrecision(digits))
@@ -10,7 +10,7 @@ function shortest(value: number): string {
   throw new Error(`${value} takes more than nine digits`)
 }
 
-/** A small generator, so that a failure can be seen again. */
+/** A small generator, so that a failure can be reproduced. */
 function* uint32s(seed: number, count: number) {
   for (let i = 0; i < count; i++) {
     seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0

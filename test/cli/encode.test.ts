@@ -12,7 +12,7 @@ beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'embedcore-cli-'))
 })
 
-/** Reads .npy byte by byte, by the format's own text and by nothing of ours. */
+/** Reads .npy byte by byte, written from the specification of the format and without the package's code. */
 function npy(bytes: Buffer): { descr: string; shape: number[]; body: Buffer } {
   expect([...bytes.subarray(0, 8)]).toEqual([0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59, 1, 0])
   const length = bytes[8]! + 256 * bytes[9]!

@@ -1,6 +1,6 @@
 /**
- * The built command as a process of its own: the real library, real pipes, real signals.
- * Needs `npm run build`; without dist/cli.js it fails and says so, since a skipped test would hide a broken build.
+ * The built command as a separate process: the real library, real pipes, real signals. Needs `npm run build`; without
+ * dist/cli.js it fails and says so, because a skipped test would hide a broken build.
  */
 import { execFile, spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
@@ -200,7 +200,7 @@ describe('a process among others', () => {
   })
 
   test('memory does not grow with the input', async () => {
-    // 200,000 lines, 20 MB: held at once, with vectors as text, they would be several hundred megabytes.
+    // 200,000 lines, 20 MB: all in memory, with vectors as text, they would take several hundred megabytes.
     const peak = async (lines: number) => {
       const { out } =
         await bash(`yes "some text that is repeated, with words enough for a line that is as long as titles often are, and so on" | head -n ${lines} | "$0" -e '

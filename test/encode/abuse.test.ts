@@ -1,5 +1,5 @@
 /**
- * The scripts of test/abuse, each in a process of its own, on the built package. scripts/sanitize.sh runs the same
+ * The scripts of test/abuse, each in a separate process, with the built package. scripts/sanitize.sh runs the same
  * scripts under sanitizers.
  */
 import { execFile } from 'node:child_process'

@@ -1,6 +1,6 @@
 /**
- * Broken, lying and unfit model files through embedCore.load(): a coded error each time, and the process goes on. The
- * readers' own tests are finer.
+ * Loads model files that are broken, contradictory or unsuitable: each gives a coded error, and the process continues.
+ * The tests of the readers are more detailed.
  */
 import { cp, mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -126,7 +126,9 @@ describe('weights', () => {
     await setWord(60, [NaN])
     await refused('ERR_EMBEDCORE_NON_FINITE', /word_embeddings.*nan at element 960/)
   })
-  it('that overflow fail the calls they reach and no others', async () => {
+  // The reference computes in float64, where these sums are finite.
+  const exact = process.env.EMBEDCORE_CPU_ISA?.startsWith('reference') === true
+  it.skipIf(exact)('that overflow fail the calls they reach and no others', async () => {
     const clean = await embedCore.load(path.join(GOLDEN, 'stack/mean-normalize'))
     const word = (await clean.encode('phone', { output: 'token' })).text(0).ids[1]!
     await setWord(word, [3e38, 3e38]) // Their sum is infinite, and so is the mean that LayerNorm subtracts.
@@ -136,7 +138,7 @@ describe('weights', () => {
     const hit = texts.map((_, i) => ids.text(i).ids.includes(word))
     expect(hit).toContain(true)
     expect(hit).toContain(false)
-    // All at once: those that fail lie in one group with those that must not.
+    // All in one call, so that texts that fail share a batch with texts that must not.
     const calls = await Promise.allSettled(texts.map((text) => model.encode(text)))
     for (const [i, call] of calls.entries()) {
       if (hit[i]) expect(call).toMatchObject({ status: 'rejected', reason: { code: 'ERR_EMBEDCORE_NON_FINITE' } })
@@ -147,9 +149,9 @@ describe('weights', () => {
     }
     await Promise.all([model.dispose(), clean.dispose()])
   })
-  it('that overflow leave int8 nothing to be smoothed by, but load', async () => {
+  it.skipIf(exact)('that overflow leave int8 nothing to be smoothed by, but load', async () => {
     const clean = await embedCore.load(path.join(GOLDEN, 'stack/mean-normalize'))
-    // All words but those of one text, so that the texts on which inputs are measured at load are sure to meet some.
+    // All words except those of one text, so that the texts for calibration at load certainly contain some.
     const { ids } = (await clean.encode('The fox', { output: 'token' })).text(0)
     await editHeader(
       () => {},

@@ -1,8 +1,7 @@
 /**
  * Every vector keeps its bits from one version to the next, in every dtype on every instruction set: checksums of the
- * golden models' and stacks' vectors.
- * A change that is meant to change bits writes the file anew with EMBEDCORE_WRITE_CHECKSUMS=1 and says so in its
- * commit.
+ * golden models' and stacks' vectors. A change that intentionally changes bits writes the file again with
+ * EMBEDCORE_WRITE_CHECKSUMS=1 and says so in its commit.
  */
 import { createHash } from 'node:crypto'
 import { readdirSync, writeFileSync } from 'node:fs'
@@ -71,7 +70,7 @@ function texts(vocab: number, longest: number): Int32Array[] {
 const OPTIONS: EncodeOptions[] = [{}, { normalize: false }, { prompt: 'a ' }, { normalize: true, dimensions: 4 }]
 
 for (const isa of [...native().cpu().features, 'reference']) {
-  // An instruction set that no machine has recorded yet has nothing to be compared with.
+  // An instruction set without recorded checksums cannot be compared.
   const recorded = WRITE || sums[isa] !== undefined
   describe.runIf(recorded).each(DTYPES)(`${isa}, %s`, (dtype) => {
     it.each(readdirSync(path.join(GOLDEN, 'models')))('model %s', async (name) => {
@@ -82,7 +81,7 @@ for (const isa of [...native().cpu().features, 'reference']) {
       )
       const model = await loadDirectory(directory, 1, dtype)
       const parts: Float32Array[] = []
-      // RoBERTa's table holds two positions fewer than it says.
+      // RoBERTa's table has two positions fewer than the configuration says.
       for (const plan of PLANS)
         parts.push(
           await encodeIds(model, plan, texts(config.vocab_size, Math.min(config.max_position_embeddings - 2, 300))),

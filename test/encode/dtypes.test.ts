@@ -1,7 +1,7 @@
 /**
- * float32, bfloat16 and int8 through the public entry: what is told of them, the same bits in any company, and on real
- * models how near they stay.
- * Real models and texts lie beside the checkout, in ../shared; without them that part is skipped, and says so.
+ * float32, bfloat16 and int8 through the public API: their info, the same bits in any batch, and their distance to
+ * float32 on real models. Real models and texts are in ../shared, next to the checkout; without them that part is
+ * skipped, and says so.
  */
 import { existsSync } from 'node:fs'
 import { cp, mkdtemp, rm } from 'node:fs/promises'
@@ -14,7 +14,7 @@ import { GOLDEN, REAL_MODELS, ROOT } from '../support/golden.js'
 import { devPairs, hasPairs, spearman } from '../support/sts.js'
 
 const DTYPES: Dtype[] = ['float32', 'bfloat16', 'int8']
-/** What the types promise. */
+/** The bounds that the documentation of `Dtype` states. */
 const LEAST_COSINE: Record<Dtype, number> = { float32: 1, bfloat16: 0.9999, int8: 0.998 }
 /** Of STS-B dev, in points of 100. */
 const MOST_LOSS = 0.5
@@ -41,8 +41,8 @@ async function cosines(a: Float32Array, b: Float32Array, dimension: number): Pro
 const bits = (row: Float32Array) => Buffer.from(row.buffer, row.byteOffset, row.byteLength).toString('hex')
 
 /**
- * The texts whose vectors are not, to the last bit, those they have alone on one thread: in lists forwards and
- * backwards, at once, on one to three threads.
+ * The texts whose vectors differ in any bit from those that they have alone on one thread: in lists forwards and
+ * backwards, simultaneously, on one to three threads.
  */
 async function strays(directory: string, dtype: Dtype, texts: readonly string[]): Promise<string[]> {
   const found = new Set<string>()
@@ -89,7 +89,7 @@ describe('static models', () => {
 
 describe.each(['mean-normalize', 'decoder', 'cls-dense-tanh'])('%s', (name) => {
   const directory = path.join(STACK, name)
-  // Words of the small vocabularies these models have, from one to twenty-three a text.
+  // Words of the small vocabularies of these models, one to twenty-three per text.
   const words = [
     'quick',
     'brown',
@@ -136,8 +136,8 @@ describe.each(['mean-normalize', 'decoder', 'cls-dense-tanh'])('%s', (name) => {
     }
   })
 
-  // What int8 is smoothed by is measured at load. Handles of one directory share weights, so the second load is of a
-  // copy; and on more threads.
+  // The smoothing of int8 is measured at load. Handles on one directory share weights, so the second load is of a copy,
+  // with more threads.
   test.each(PATHS)('int8 loaded twice is the same to the last bit, on %s', async (isa) => {
     vi.stubEnv('EMBEDCORE_CPU_ISA', isa)
     const copy = await mkdtemp(path.join(cache, 'copy-'))

@@ -1,6 +1,6 @@
 /**
- * A text's vector is the same to the last bit alone, in any batch, in any order, at any thread count, and beside other
- * calls.
+ * A text's vector is the same to the last bit alone, in any batch, in any order, with any number of threads, and during
+ * other calls.
  */
 import { readdirSync } from 'node:fs'
 import path from 'node:path'
@@ -52,7 +52,7 @@ function rows(model: RawModel, plan: RawPlan, texts: readonly Int32Array[]): Pro
   })
 }
 
-/** Which texts' vectors differ in any bit from those they have alone. */
+/** The texts whose vectors differ in any bit from those that they have alone. */
 function differing(
   found: Float32Array,
   alone: readonly Float32Array[],
@@ -74,7 +74,7 @@ describe.each(PATHS)('bit-identical on %s', (isa) => {
       path.join(directory, 'config.json'),
     )
     const below = numbers(7)
-    // RoBERTa's table holds two positions fewer than it says.
+    // RoBERTa's table has two positions fewer than the configuration says.
     const longest = Math.min(config.max_position_embeddings - 2, 90)
     const texts = Array.from({ length: 24 }, () =>
       Int32Array.from({ length: 1 + below(longest) }, () => 3 + below(config.vocab_size - 3)),
@@ -100,7 +100,7 @@ describe.each(PATHS)('bit-identical on %s', (isa) => {
       for (const threads of [1, 2, 3]) {
         const model = await loadDirectory(directory, threads)
         const same = model.plan(options)
-        // Two calls in different orders at once, and a third that is cut in small pieces.
+        // Two simultaneous calls in different orders, and a third that is cut into small pieces.
         const [a, b] = [shuffled(texts.length, below), shuffled(texts.length, below)]
         const [first, second, ...small] = await Promise.all([
           rows(

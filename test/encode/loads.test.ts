@@ -1,4 +1,4 @@
-/** What happens beside a load that is under way, and what ends one. Orders and mechanisms, no times. */
+/** Other calls during a load, and the end of loads. Orders and mechanisms are compared, no times. */
 import { cpSync, linkSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -55,7 +55,7 @@ describe('loads under way', () => {
         await other.dispose()
       }),
     ])
-    // As long as similarity, quantised calls and loads shared two threads, these came when most loads had ended.
+    // When similarity, quantised calls and loads shared two threads, these ended only after most loads.
     expect(order.filter((what) => what === 'load').length).toBeLessThan(3)
     await Promise.all(loads)
     expect(order).toHaveLength(11)

@@ -1,4 +1,4 @@
-/** Memory is given back: by dispose() at once, by a dropped handle after a collection. */
+/** Memory is freed: by dispose() immediately, by a dropped handle after a garbage collection. */
 import { execFile } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -10,7 +10,7 @@ import { ROOT } from '../support/golden.js'
 
 const run = promisify(execFile)
 const SUPPORT = path.join(ROOT, 'test/encode/support')
-/** How far memory may be above the start. */
+/** The most that memory may be above the start. */
 const NEAR = 16e6
 /** Of the model that the script loads: less than its weights, more than anything else that a load leaves. */
 const LARGE = 25e6

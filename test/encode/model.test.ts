@@ -1,4 +1,4 @@
-/** encode() and what stands around it, through the public entry. Numbers are judged in test/parity. */
+/** encode() and related functions through the public API. Numbers are compared in test/parity. */
 import { cp, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'

@@ -1,6 +1,6 @@
 /**
- * model2vec's quantised vocabularies: rows shared between tokens (`mapping`), a factor a token (`weights`), int8 rows
- * without scales.
+ * model2vec's quantised vocabularies: rows shared between tokens (`mapping`), a factor for each token (`weights`), int8
+ * rows without scales.
  */
 import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

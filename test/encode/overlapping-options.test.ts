@@ -1,5 +1,5 @@
 /**
- * Calls with different options at the same time give what each gives alone, to the last bit: no two of them share
+ * Simultaneous calls with different options give the same results as each alone, to the last bit: no two of them share
  * arithmetic. Every golden model, hundreds of calls in a seeded order.
  */
 import { readdirSync } from 'node:fs'
@@ -92,7 +92,7 @@ describe.each(readdirSync(STACKS).filter((name) => !name.startsWith('refused-'))
         }
       }
     }
-    // Options that change nothing are among them on purpose; most change the numbers.
+    // Some options have no effect on purpose; most change the numbers.
     const ofKind = model.info.kind === 'static' ? 5 : 12
     expect(
       new Set(cases.map(({ options }) => JSON.stringify(options))).size,

@@ -1,4 +1,4 @@
-/** maxQueueTokens refuses calls, never a part of one: what has been admitted is finished. */
+/** maxQueueTokens refuses whole calls and never a part of one: an admitted call is finished. */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -52,7 +52,7 @@ test('a long call that has begun is finished while new calls are refused', async
   for (const { reason } of refused) expect(reason).toMatchObject({ code: 'ERR_EMBEDCORE_QUEUE_FULL' })
   expect(sameBits((await long).data, expected)).toBe(true)
 
-  // Nothing is lost: what was not refused is right, and what was refused succeeds later.
+  // Nothing is lost: calls that were not refused have the right results, and the refused ones succeed later.
   for (const [i, call] of others.entries()) {
     const again = await model.encode(call)
     const result = results[i]!

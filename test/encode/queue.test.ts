@@ -1,4 +1,4 @@
-/** The engine's queue as callers see it: who is served when, and by how many threads. Orders only, no times. */
+/** The engine's queue as callers see it: the order of service and the number of threads. No times are compared. */
 import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import path from 'node:path'

@@ -3,10 +3,10 @@
 //
 //   fuzz_json [--seconds N] [--seed S] [--runs N] [--artifacts DIR] CORPUS-DIR | FILE...
 //
-// Runs every file of the corpus as it is, then mutations of them, until the time is over. An input on which the target
-// dies (signal, sanitizer, exception) is written to DIR/crash-<target>-<hash>; giving such a file as argument runs it
-// alone. There is no coverage feedback: inputs that the target accepts (it returned 0) join the corpus, so that
-// mutations build on each other.
+// Runs every file of the corpus as it is, then mutations of them, until the time is over. An input that crashes the
+// target (signal, sanitizer, exception) is written to DIR/crash-<target>-<hash>; giving such a file as argument runs it
+// alone. There is no coverage feedback: inputs that the target accepts (it returned 0) are added to the corpus, so that
+// mutations accumulate.
 #include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
@@ -131,7 +131,7 @@ class Random {
   uint64_t state_;
 };
 
-// What the death handlers need; they may use nothing that allocates.
+// State of the crash handlers, which must not allocate.
 Input* running = nullptr;
 char artifact_prefix[4096];
 
@@ -160,7 +160,7 @@ void on_signal(int number) {
 
 void watch_deaths() {
   if (__sanitizer_set_death_callback) __sanitizer_set_death_callback(save_running_input);
-  // Where a sanitizer handles these it stays in charge, reports and then calls the function above.
+  // If a sanitizer handles these signals, it reports them and then calls the function above.
   for (const int number : {SIGSEGV, SIGBUS, SIGFPE, SIGILL}) {
     struct sigaction present {};
     if (::sigaction(number, nullptr, &present) == 0 && present.sa_handler == SIG_DFL) ::signal(number, on_signal);
@@ -171,7 +171,7 @@ void watch_deaths() {
 
 int run(const Input& input) {
   Input exact(input);
-  exact.shrink_to_fit();  // so that a read behind the end is seen
+  exact.shrink_to_fit();  // so that a read beyond the end is detected
   running = &exact;
   ::alarm(kSecondsPerInput);
   int result = 0;
@@ -206,7 +206,7 @@ void erase(Input& input, size_t at, size_t count) {
   input.erase(first, first + static_cast<std::ptrdiff_t>(std::min(count, input.size() - at)));
 }
 
-// A run of decimal digits becomes another number, which is how sizes and offsets in JSON go wrong.
+// Replaces a run of decimal digits by another number, as in wrong sizes and offsets in JSON.
 void change_number(Input& input, Random& random) {
   auto is_digit = [](uint8_t byte) { return byte >= '0' && byte <= '9'; };
   size_t at = random.below(input.size());
@@ -241,7 +241,7 @@ void mutate(Input& input, const std::vector<Input>& corpus, Random& random) {
       case 4:
         if (at < input.size()) overwrite(input, at, &integer, size_t{1} << random.below(4));
         break;
-      case 5:  // the first eight bytes are where binary formats keep their lengths
+      case 5:  // binary formats have their lengths in the first eight bytes
         if (!input.empty()) overwrite(input, 0, &integer, 8);
         break;
       case 6: insert(input, at, token.data(), token.size()); break;
@@ -267,7 +267,7 @@ void mutate(Input& input, const std::vector<Input>& corpus, Random& random) {
     }
     if (input.size() > kMaxInput) input.resize(kMaxInput);
   }
-  // Formats that begin with the length of their header would otherwise mostly be refused for that alone.
+  // Otherwise formats that begin with the length of their header would mostly be refused for that reason.
   if (input.size() > 9 && input[8] == '{' && random.below(2)) {
     uint64_t old = 0, fitting = 0;
     std::memcpy(&old, input.data(), 8);
@@ -347,7 +347,7 @@ int main(int count, char** arguments) {
     const auto start = std::chrono::steady_clock::now();
     auto passed = [&] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(); };
     while (runs ? executions < runs : passed() < seconds) {
-      // The seeds as often as all that grew from them.
+      // Seeds are chosen as often as all inputs derived from them.
       Input input = corpus[random.below(random.below(2) ? seeds : corpus.size())];
       mutate(input, corpus, random);
       ++executions;

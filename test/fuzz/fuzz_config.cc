@@ -1,5 +1,5 @@
-// model/config.h, parse_model_config: any config.json is refused with a sentence, or gives layers whose sizes are sane
-// enough to be multiplied, so that nothing implausible is allocated for them.
+// model/config.h, parse_model_config: any config.json is refused with a sentence, or gives layers whose sizes can be
+// multiplied without overflow, so that no implausible amount is allocated.
 #include "model/config.h"
 
 #include "target.h"

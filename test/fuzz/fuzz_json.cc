@@ -25,7 +25,8 @@ void walk(const Json& json, int depth) {
       walk(member, depth + 1);
     }
   }
-  // A path is looked up from below; the first levels are enough, as its cost grows with the document.
+  // The path of a value is searched for in the document; the first levels are enough, because the cost grows with its
+  // size.
   if (depth < 3 && !json.path().starts_with("fuzz.json")) finding("a path without its file:", json.path().c_str());
   run_parser({Code::kInvalidConfig}, [&] { json.get_int("a", 0); });
   run_parser({Code::kInvalidConfig}, [&] { json.as_double(); });

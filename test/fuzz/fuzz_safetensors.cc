@@ -1,4 +1,4 @@
-// base/safetensors.h: any bytes are refused, or every view lies inside them, fits its shape and dtype, and can be read.
+// base/safetensors.h: any bytes are refused, or every view is inside them, fits its shape and dtype, and can be read.
 #include "base/safetensors.h"
 
 #include <vector>

@@ -1,4 +1,4 @@
-// What the targets share: only coded errors of the expected kinds may leave a parser; anything else is a finding.
+// Shared by the targets: a parser may only throw coded errors of the expected kinds; anything else is a finding.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +21,7 @@ inline std::string_view as_text(const uint8_t* data, size_t size) {
   return {reinterpret_cast<const char*>(data), size};
 }
 
-// 0 where the input was taken, -1 where it was refused in the proper way (libFuzzer's sign for "not worth keeping").
+// 0 if the input was accepted, -1 if it was refused properly (libFuzzer's value for "not worth keeping").
 template <typename Parse>
 int run_parser(std::initializer_list<Code> allowed, Parse&& parse) {
   try {

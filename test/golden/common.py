@@ -1,4 +1,4 @@
-"""What the golden scripts share: the seed, the way parameters are drawn, and the way results are written.
+"""Shared by the golden scripts: the seed, the random parameters, and the writing of results.
 
 Everything is drawn from SEED and the name of the directory, so one directory can be remade without the others, and a
 second run writes the same bytes.

@@ -30,7 +30,7 @@ MODEL_TYPES = [
 ]
 SHARED = ["transformers.modeling_rope_utils", "transformers.masking_utils"]
 READS = [r"\bconfig\.([a-z]\w+)", r"getattr\((?:self\.)?config, \"([a-z]\w+)\"", r"kwargs\.(?:pop|get)\(\"([a-z]\w+)\""]
-# What these patterns find beside configuration fields: methods, and names in error messages and comments.
+# These patterns also find other things than configuration fields: methods, and names in messages and comments.
 NOT_FIELDS = {
     "allow_is_causal_skip",
     "default_theta",

@@ -1,4 +1,4 @@
-"""Writes layouts/<name>/: tiny directories whose files beside config.json and tokenizer.json decide ids or attention.
+"""Writes layouts/<name>/: tiny directories where files besides config.json and tokenizer.json change ids or attention.
 
 python test/golden/make_layouts.py. The layout of the results is described in README.md beside this file.
 """
@@ -95,7 +95,7 @@ DECODER = {
 
 
 def make_bidirectional() -> None:
-    """A decoder whose config.json says is_causal false, or null, which Python takes for false."""
+    """A decoder whose config.json has is_causal false, or null, which counts as false in Python."""
     tokenizer = byte_bpe()
     for name, config, is_causal in [
         ("bidirectional-qwen2", Qwen2Config(vocab_size=tokenizer.get_vocab_size(), **DECODER), False),
@@ -162,7 +162,7 @@ def make_added_tokens() -> None:
 
 
 def metaspace_bpe() -> Tokenizer:
-    """As Llama's: the beginning token is put before every text by the template, the end token by nobody."""
+    """As Llama's: the template puts the beginning token before every text, and nothing adds the end token."""
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True, byte_fallback=True))
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always", split=False)
     words = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always", split=True)
@@ -215,7 +215,7 @@ def make_begin_end() -> None:
 
 
 def make_two_poolings() -> None:
-    """The second Pooling reads the tokens again: what the first and the Dense after it made is lost."""
+    """The second Pooling reads the token vectors again, so the first one and the Dense after it have no effect."""
     tokenizer = wordpiece()
     directory = write_model("two-poolings", bert(tokenizer.get_vocab_size()))
     tokenizer.save(str(directory / "tokenizer.json"))

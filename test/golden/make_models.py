@@ -187,7 +187,7 @@ def check_masks(model, decoder: bool) -> None:
             torch.testing.assert_close(a, b, rtol=0, atol=0)
         del model.config.is_causal
     for attention in (["causal", "bidirectional", {"prefix": PREFIX}] if decoder else ["causal"]):
-        before = hidden_states(model, ids, attention)[1]  # one layer: what a row sees directly
+        before = hidden_states(model, ids, attention)[1]  # one layer: the tokens that a row sees directly
         sees = visible(attention, len(ids), getattr(model.config, "sliding_window", None))
         for j in range(len(ids)):
             after = hidden_states(model, ids[:j] + [50] + ids[j + 1 :], attention)[1]

@@ -1,4 +1,4 @@
-"""Writes real/: what sentence-transformers and transformers give for the real models in the shared folder.
+"""Writes real/: results of sentence-transformers and transformers for the real models in the shared folder.
 
 python test/golden/make_real.py [path of the models, ../shared/models by default, seen from the repository root]
 """
@@ -84,7 +84,7 @@ def ids_of(model, text: str, prompt: str | None = None) -> list[int]:
 
 
 def sentences(model) -> tuple[dict, dict]:
-    """The part that every real model has: texts, their ids, normalised embeddings; and one text's tokens."""
+    """The part that all real models have: texts, their ids, normalised embeddings; and the tokens of one text."""
     ids = [ids_of(model, text) for text in TEXTS]
     assert max(len(i) for i in ids) == model.max_seq_length
     untruncated = [len(model.tokenizer(text, truncation=False)["input_ids"]) for text in TEXTS]

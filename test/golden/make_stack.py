@@ -203,7 +203,7 @@ def make_bert_stacks(bert: Path) -> None:
 
 
 def check_weighted_layers(tensors: dict, bert: Path) -> None:
-    """The module does nothing, without a word, where the configuration does not ask for hidden states."""
+    """The module has no effect, without a warning, if the configuration does not enable hidden states."""
     plain = open_stack(STACKS / "list-mean-max").encode(["phone"], convert_to_tensor=True)[:, :HIDDEN]
     assert (tensors["default"][1] - plain[0]).abs().max() > 0.01
 

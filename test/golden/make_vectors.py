@@ -1,4 +1,4 @@
-"""Writes vectors/: what sentence-transformers makes of given vectors, quantised and compared.
+"""Writes vectors/: results of sentence-transformers for given vectors: quantisation and similarity.
 
 python test/golden/make_vectors.py. The layout of the results is described in README.md beside this file.
 """

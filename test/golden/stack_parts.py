@@ -70,7 +70,7 @@ def wordpiece() -> Tokenizer:
 
 
 def byte_bpe() -> Tokenizer:
-    """Byte-level, with the end token put behind every text by the template, as Qwen3-Embedding has it."""
+    """Byte-level; the template adds the end token after every text, as in Qwen3-Embedding."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.NFC()
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -149,7 +149,7 @@ def transformer(directory: Path, **config) -> Transformer:
 
 
 def save(name: str, modules: list, similarity: str = "cosine", **prompts) -> Path:
-    """Random weights for the modules behind the transformer, then sentence-transformers' own save_pretrained."""
+    """Random weights for the modules after the transformer, then save_pretrained of sentence-transformers."""
     directory = fresh_directory(STACKS / name)
     random = generator("stack " + name)
     for module in modules[1:]:
@@ -192,7 +192,7 @@ def write_golden(
         )
         prompt = whole._resolve_prompt(options.get("prompt"), name)
         model = whole
-        if "max_seq_length" in case:  # opened anew: sentence-transformers remembers a prompt's length, cut or not
+        if "max_seq_length" in case:  # opened again, because sentence-transformers caches a prompt's length
             model = open_stack(directory)
             model.max_seq_length = case["max_seq_length"]
         encode = getattr(model, case["method"])

@@ -12,7 +12,7 @@ from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 
 # The class that lets sentence-transformers open int8 rows, copied into the directory as in the built-in model.
 INT8_CLASS = HERE.parents[1] / "scripts" / "default-model" / "static_embedding_int8.py"
-# A static model cuts nothing, so its texts may be long, and a text may have no token at all.
+# A static model does not cut, so its texts may be long; and a text may have no tokens.
 STATIC_TEXTS = [*TEXTS, "   ", "the quick captain counts boxes " * 30]
 
 
@@ -64,7 +64,7 @@ def int8_rows(vocab: int) -> dict[str, torch.Tensor]:
 def make_static_stacks() -> None:
     vocab = wordpiece().get_vocab_size()
     static = StaticEmbedding(wordpiece(), embedding_weights=table("plain", vocab))
-    # Not through save(): it would draw the table anew with the weights of the modules behind a transformer.
+    # Not with save(), which would replace the table by random weights, as for the modules after a transformer.
     directory = fresh_directory(STACKS / "static")
     SentenceTransformer(modules=[static], device="cpu", similarity_fn_name="dot").save_pretrained(
         str(directory), create_model_card=False

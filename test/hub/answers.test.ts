@@ -1,4 +1,4 @@
-/** Answers of a hub that has not what was asked for, or says what it should not. */
+/** Answers of a hub without the requested files, and invalid answers. */
 import { readdir } from 'node:fs/promises'
 
 import { describe, expect, it, vi, afterEach } from 'vitest'

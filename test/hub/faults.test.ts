@@ -1,7 +1,4 @@
-/**
- * What goes wrong on the way: broken connections, wrong bytes, refusals that pass and that do not, and callers who
- * leave.
- */
+/** Faults during a download: broken connections, wrong bytes, temporary and permanent refusals, and aborts. */
 import { createHash } from 'node:crypto'
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -12,7 +9,7 @@ import { resolveModel } from '../../src/hub/resolve.js'
 import { gitBlobId, sha256 } from '../support/fake-hub.js'
 import { failureOf, holds, SENTENCE_MODEL, useHub, WEIGHTS } from '../support/hub-fixture.js'
 
-// Waits between attempts and looks at locks take a tenth of their time; how they end is not changed.
+// Waits between attempts and between checks of a lock take a tenth of their time; their outcome is the same.
 vi.mock('node:timers/promises', async (original) => {
   const { setTimeout: sleep, ...others } = await original<typeof import('node:timers/promises')>()
   return { ...others, setTimeout: (ms: number, value: unknown, options: object) => sleep(ms / 10, value, options) }
@@ -145,7 +142,7 @@ describe('wrong bytes', () => {
     expect(error.message).toContain(file === FILE ? sha256(bytes) : gitBlobId(bytes))
     const names = await readdir(blobs())
     expect(names.filter((name) => name.startsWith(file === FILE ? sha256(bytes) : gitBlobId(bytes)))).toEqual([])
-    // Other files may have been stopped in the middle.
+    // Downloads of other files may have been interrupted.
     for (const name of names.filter((each) => !each.endsWith('.incomplete'))) {
       const content = await readFile(join(blobs(), name))
       expect([

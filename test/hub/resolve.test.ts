@@ -1,4 +1,4 @@
-/** What a name means, which files come, where they lie, and who sees the token. */
+/** The meaning of a name, the files that are downloaded, their places, and who receives the token. */
 import { mkdir, readdir, readFile, readlink, writeFile, lstat } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { join, relative } from 'node:path'

@@ -1,5 +1,6 @@
 /**
- * One cache for many: without network, beside huggingface_hub (Python), and with several loads and processes at once.
+ * A shared cache: without network, together with huggingface_hub (Python), and with several simultaneous loads and
+ * processes.
  */
 import { fork, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
@@ -24,7 +25,7 @@ import {
   writePythonCache,
 } from '../support/hub-fixture.js'
 
-// Waits between attempts and looks at locks take a tenth of their time; how they end is not changed.
+// Waits between attempts and between checks of a lock take a tenth of their time; their outcome is the same.
 vi.mock('node:timers/promises', async (original) => {
   const { setTimeout: sleep, ...others } = await original<typeof import('node:timers/promises')>()
   return { ...others, setTimeout: (ms: number, value: unknown, options: object) => sleep(ms / 10, value, options) }
@@ -167,7 +168,7 @@ describe('a cache made by Python', () => {
     )
     expect((await failureOf(resolveModel(ID, { offline: true }))).message).toContain('modules.json')
     const directory = await resolveModel(ID)
-    // The listing saves the request for it, and the rest was there.
+    // The listing saves a request, and the other files were there.
     expect(fixture.hub.requests.filter(({ path }) => path.includes('/tree/'))).toEqual([])
     expect(ranges()).toEqual([])
     expect(await resolveModel(ID, { offline: true })).toBe(directory)
@@ -184,7 +185,7 @@ describe('a cache made by Python', () => {
   })
 })
 
-/** The loader as a process of its own: node takes no TypeScript, so it is bundled. */
+/** The loader as a separate process: node does not run TypeScript, so it is bundled. */
 async function startLoad(): Promise<{ child: ChildProcess; answer: Promise<unknown> }> {
   const outDir = join(fixture.scratch, 'bundle')
   const program = join(outDir, 'load.mjs')
@@ -216,7 +217,7 @@ describe('many at once', () => {
     fixture.hub.faults = [{ path: AT_CDN, kind: 'slow', after: 1000 }]
     const directories = await Promise.all(Array.from({ length: 4 }, () => resolveModel(ID)))
     expect(new Set(directories).size).toBe(1)
-    // Files with the same contents are one blob, fetched by the name of whichever came first.
+    // Files with the same contents are one blob, downloaded by the name of the first of them.
     const contents = new Set(NEEDED.map((path) => SENTENCE_MODEL[path]))
     expect(fixture.hub.requests.filter((request) => request.path.startsWith(`/${ID}/resolve/${commit}/`)).length).toBe(
       contents.size,

@@ -1,4 +1,4 @@
-/** A model directory as data: layouts, modules, settings of the transformer. */
+/** The description of a model directory: layouts, modules, settings of the transformer. */
 import { existsSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'

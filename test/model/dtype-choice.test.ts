@@ -1,6 +1,4 @@
-/**
- * How `dtype: 'auto'` chooses and what it remembers, on models of a few lines whose cosines and times are written down.
- */
+/** The choices of `dtype: 'auto'` and its memory, on fake models with given cosines and times. */
 import { mkdir, mkdtemp, readdir, readFile, rm, symlink, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -59,7 +57,7 @@ class Scripted {
   }
 }
 
-/** The module as another process would have it: with nothing in memory. */
+/** The module as in another process, with nothing in memory. */
 async function freshProcess(): Promise<typeof import('../../src/model/dtype-choice.js')> {
   vi.resetModules()
   return import('../../src/model/dtype-choice.js')
@@ -178,7 +176,7 @@ describe('memory', () => {
     const first = await freshProcess()
     const measured = await first.chooseDtype('key', models.open, null)
     expect(await first.chooseDtype('key', models.open, null)).toEqual({ ...measured, remembered: true })
-    await rm(file()) // The process needs no file for what it knows.
+    await rm(file()) // The process does not need the file for what it has in memory.
     expect((await first.chooseDtype('key', models.open, null)).dtype).toBe('bfloat16')
     expect(models.opens).toHaveLength(3)
 
@@ -232,7 +230,7 @@ describe('memory', () => {
     vi.stubEnv('EMBEDCORE_CACHE', path.join(cache, 'taken'))
     expect((await (await freshProcess()).chooseDtype('key', new Scripted(fast).open, null)).dtype).toBe('bfloat16')
     vi.stubEnv('EMBEDCORE_CACHE', cache)
-    await mkdir(file()) // A directory stands where the file should.
+    await mkdir(file()) // A directory with the name of the file.
     expect((await (await freshProcess()).chooseDtype('key', new Scripted(fast).open, null)).dtype).toBe('bfloat16')
     expect((await readdir(cache)).sort()).toEqual(['dtype-choices.json', 'taken'])
   })

@@ -1,4 +1,4 @@
-/** Poolings and adapters in a model directory: what counts and what is refused. */
+/** Poolings and adapters in a model directory: those that count and those that are refused. */
 import { expect, test } from 'vitest'
 import { read, refused, stack } from '../support/model-files.js'
 

@@ -1,4 +1,4 @@
-/** Token ids and offsets as transformers gives them, and the normalizers it makes. */
+/** Token ids and offsets, and normalizers, as in transformers. */
 import { existsSync, readFileSync } from 'node:fs'
 import { copyFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -111,7 +111,7 @@ describe('normalizers', () => {
     expect(await ids({ 'tokenizer_config.json': { tokenizer_class: 'BertTokenizer', strip_accents: false } })).toEqual(
       words('hello', 'café'),
     )
-    // sentence-transformers' own switch lowers and leaves accents alone.
+    // The setting of sentence-transformers lowers letters and keeps accents.
     expect(await ids({}, true)).toEqual(words('hello', 'café'))
   })
 

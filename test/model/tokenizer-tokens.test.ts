@@ -1,4 +1,4 @@
-/** Added tokens, begin and end tokens: what the files beside tokenizer.json ask for, and what is refused. */
+/** Added tokens, begin and end tokens from other files than tokenizer.json: what is followed and what is refused. */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -172,7 +172,7 @@ describe('begin and end tokens', () => {
     expect(await ids(llama({ add_eos_token: true, eos_token: { content: 'b', lstrip: false } }), 'a')).toEqual([
       [1, 3, 4],
     ])
-    // Without the keys the post-processor of tokenizer.json stands.
+    // Without the keys the post-processor of tokenizer.json is kept.
     expect(await ids(llama({}, both), 'a')).toEqual([[1, 3, 2]])
   })
 

@@ -1,4 +1,4 @@
-/** Reading the tokens of large texts leaves turns of the event loop to others. Counts, no times. */
+/** Reading the tokens of large texts leaves turns of the event loop to other work. Counts are compared, no times. */
 import { setImmediate } from 'node:timers/promises'
 import { Encoding } from 'tokenizers'
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
@@ -14,7 +14,7 @@ afterEach(() => vi.restoreAllMocks())
 /** The lengths of the lists that the tokenizer library made in each turn of the event loop while `work` ran. */
 async function listsPerTurn(method: 'getIds' | 'getOffsets', work: () => Promise<unknown>): Promise<number[]> {
   const turns: number[] = [0]
-  // eslint-disable-next-line @typescript-eslint/unbound-method -- called with the spy's own this
+
   const original = Encoding.prototype[method] as () => unknown[]
   vi.spyOn(Encoding.prototype, method).mockImplementation(function (this: Encoding) {
     const list = original.call(this)
@@ -88,7 +88,7 @@ test.each(['left', 'right'] as const)('a cut from the %s reads the part that is 
 test('a call is aborted between two turns', async () => {
   const stop = new AbortController()
   let lists = 0
-  // eslint-disable-next-line @typescript-eslint/unbound-method -- called with the spy's own this
+
   const original = Encoding.prototype.getOffsets
   vi.spyOn(Encoding.prototype, 'getOffsets').mockImplementation(function (this: Encoding) {
     if (++lists === 3) stop.abort()

@@ -143,7 +143,7 @@ describe('texts', () => {
       ['', '\0hello\0', '\ud83d hello', 'hello \udc00', 'hello '.repeat(180_000)],
       { wantOffsets: true },
     )
-    // BERT drops U+FFFD, which a lone surrogate becomes, as it drops NUL.
+    // A lone surrogate becomes U+FFFD, which BERT drops like NUL.
     expect(rows(batch).map((row) => row.length)).toEqual([2, 3, 3, 3, 8])
     expect(places(batch)[2]!.slice(2, 4)).toEqual([2, 7])
     expect(batch.omitted[4]).toBe(180_000 - 6)
@@ -211,7 +211,7 @@ describe('files', () => {
       code: 'ERR_EMBEDCORE_NOT_FOUND',
       message: expect.stringContaining('save_pretrained') as string,
     })
-    // A vocab.txt of a family other than BERT says nothing about how to cut words.
+    // A vocab.txt of a family other than BERT does not say how to cut words.
     await expect(
       TextTokenizer.load(
         await folderWith({ 'vocab.txt': WORDS.join('\n'), 'config.json': { model_type: 'qwen2' } }),

@@ -1,4 +1,4 @@
-/** Tokens that the tokenizer does not know: counted for every text, and a warning where a text has no other. */
+/** Tokens that the tokenizer does not know: counted for every text, with a warning if a text has no other. */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'

@@ -1,4 +1,4 @@
-/** Files that ask for more than is supported are refused by name when the model is loaded, never passed over. */
+/** Files with unsupported settings are refused by name when the model is loaded, never ignored. */
 import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'

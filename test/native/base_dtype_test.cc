@@ -71,8 +71,8 @@ TEST(DType, Bfloat16ReadsEveryPattern) {
     expect_same(bf16_to_f32(static_cast<uint16_t>(bits)), by_definition(bits, 8, 7), bits);
 }
 
-// Every value of the narrow type comes back, the middle of two neighbours goes to the even one, and a hair beside the
-// middle to the nearer one.
+// Every value of the narrow type is restored, the middle of two neighbours is rounded to the even one, and a value just
+// off the middle to the nearer one.
 template <typename Narrow, typename Widen>
 void check_rounding(Narrow narrow, Widen widen, uint16_t infinity) {
   for (uint32_t bits = 0; bits < infinity; ++bits) {
@@ -80,7 +80,7 @@ void check_rounding(Narrow narrow, Widen widen, uint16_t infinity) {
     for (const uint16_t sign : {uint16_t{0}, uint16_t{0x8000}}) {
       const auto signed_low = static_cast<uint16_t>(low | sign), signed_high = static_cast<uint16_t>(high | sign);
       ASSERT_EQ(narrow(widen(signed_low)), signed_low);
-      // The largest finite value's upper neighbour is where the next power of two would be.
+      // The upper neighbour of the largest finite value counts as the next power of two.
       const double above = high == infinity ? 2 * static_cast<double>(widen(low)) -
                                                   static_cast<double>(widen(static_cast<uint16_t>(low - 1)))
                                             : static_cast<double>(widen(high));
@@ -107,7 +107,7 @@ TEST(DType, Float16RoundsToNearestEven) {
   EXPECT_EQ(f32_to_f16(std::numeric_limits<float>::denorm_min()), 0);
   EXPECT_EQ(f32_to_f16(-0.0f), 0x8000);
   EXPECT_TRUE(std::isnan(f16_to_f32(f32_to_f16(NAN))));
-  // A NaN whose payload lies in the bits that are cut must not become infinity.
+  // A NaN whose payload is in the bits that are cut must not become infinity.
   EXPECT_TRUE(std::isnan(f16_to_f32(f32_to_f16(std::bit_cast<float>(0x7f800001u)))));
 }
 

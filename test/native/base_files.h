@@ -1,5 +1,5 @@
-// What the tests of native/base share: a directory that ends with the test, safetensors files made by hand, and the
-// check that something throws a coded error whose sentence says the right things.
+// Shared by the tests of native/base: a temporary directory, safetensors files made by hand, and a check that something
+// throws a coded error with the expected sentence.
 #pragma once
 
 #include <gtest/gtest.h>

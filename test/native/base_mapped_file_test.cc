@@ -59,7 +59,7 @@ TEST(MappedFile, AnotherFileOfTheSameNameIsAnotherMapping) {
   const auto now = MappedFile::open(path);
   EXPECT_NE(now, old);
   EXPECT_EQ(now->text(), "NEW content");
-  // Whoever mapped the old file keeps it whole.
+  // A mapping of the old file stays intact.
   EXPECT_EQ(old->text(), "old content");
   EXPECT_TRUE(old->intact());
   std::filesystem::remove(path);

@@ -66,7 +66,7 @@ TEST(SafeTensors, EveryTruncationIsRefused) {
   const std::string file = safetensors_file(kGood, 31);
   for (size_t length = 0; length < file.size(); ++length) {
     SCOPED_TRACE(length);
-    // A copy of just this size, so that a sanitizer sees a read behind it.
+    // A copy of exactly this size, so that a sanitizer detects a read beyond it.
     const std::vector<char> cut(file.begin(), file.begin() + static_cast<std::ptrdiff_t>(length));
     expect_error(Code::kInvalidFile, {"model.safetensors"}, [&] {
       SafeTensors::parse(as_bytes({cut.data(), cut.size()}), "model.safetensors");

@@ -42,7 +42,7 @@ TEST(WeightFiles, TwoHandlesShareTheMapping) {
   EXPECT_EQ(first->find("a")->data, second->find("a")->data);
 }
 
-// A load reads and drops pages without touching what others serve from.
+// A load reads and releases pages without effect on models that serve from the same files.
 TEST(WeightFiles, MapAgainHasTheSameTensorsAtOtherAddresses) {
   const TemporaryDirectory directory;
   directory.write("one.safetensors", shard("a"));
@@ -121,7 +121,7 @@ TEST(WeightFiles, ShardNamesStayInTheDirectory) {
 TEST(WeightFiles, AnIndexThatNamesItselfIsRefused) {
   expect_index_refused(R"({"weight_map":{"a":"model.safetensors.index.json"}})", Code::kInvalidFile,
                        {"the index itself"});
-  // Behind another name it is a file that is no safetensors file.
+  // Under another name it is a file that is not a safetensors file.
   const TemporaryDirectory directory;
   directory.write(kIndex, R"({"weight_map":{"a":"a.safetensors"}})");
   ASSERT_EQ(::symlink(kIndex, (directory / "a.safetensors").c_str()), 0);

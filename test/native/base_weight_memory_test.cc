@@ -1,4 +1,4 @@
-// base/weight_memory.h: the parts of an arena do not overlap and live as long as they are held, arenas share nothing,
+// base/weight_memory.h: the parts of an arena do not overlap and exist as long as they are held, arenas share nothing,
 // and a refused allocation is null.
 #include "base/weight_memory.h"
 
@@ -12,7 +12,7 @@
 #include <utility>
 #include <vector>
 
-#include "no_memory.h"
+#include "failing_memory.h"
 
 namespace embedcore {
 namespace {
@@ -21,7 +21,7 @@ using test::aligned_blocks, test::refuse_memory;
 
 constexpr size_t kMuch = size_t{20} << 20;  // more than any chunk that is shared
 
-// A part, filled with one byte that tells it from others.
+// A part, filled with a byte that differs from that of others.
 struct Part {
   Part(WeightArena& arena, size_t bytes, int tag)
       : memory(arena.allocate(bytes)), size(bytes), byte(static_cast<std::byte>(tag)) {
@@ -66,7 +66,7 @@ TEST(WeightMemory, PartsShareChunksAndDoNotOverlap) {
   EXPECT_EQ(aligned_blocks, before);
 }
 
-// A small model that lives on keeps no memory of a large one that was dropped.
+// A small model keeps no memory of a large one that was dropped.
 TEST(WeightMemory, ArenasShareNoChunk) {
   const int before = aligned_blocks;
   WeightArena small_arena;
@@ -156,7 +156,7 @@ TEST(WeightMemory, WithoutMemoryIsNull) {
   EXPECT_EQ(aligned_blocks, before + 1);
 }
 
-// A refused chunk leaves those that are there in use.
+// After a refused chunk, the existing ones stay in use.
 TEST(WeightMemory, ARefusalLeavesOpenChunksAlone) {
   const int before = aligned_blocks;
   WeightArena arena;

@@ -1,4 +1,4 @@
-// engine/call.h: rows are written while a call lives and never afterwards; every piece ends once.
+// engine/call.h: rows are written while a call exists and never afterwards; every piece ends once.
 #include "engine/call.h"
 
 #include <gtest/gtest.h>
@@ -51,7 +51,7 @@ TEST(Call, FailEndsEveryPieceWithTheFirstError) {
   call->write(0, row, 2, 1);
   EXPECT_EQ(out, std::vector<float>(2, 0));
   call->delivered(a, 1);
-  // A piece that comes later ends at once.
+  // A later piece ends immediately.
   EXPECT_FALSE(call->open(piece_of({1}, endings.completion())));
   EXPECT_EQ(endings.count(), 3u);
 }
@@ -66,7 +66,7 @@ TEST(Call, AWithdrawnPieceIsNotCompleted) {
   EXPECT_EQ(endings.count(), 0u);
 }
 
-// After fail() has returned, no thread writes any more: the memory may go.
+// After fail() has returned, no thread writes any more, so the memory may be freed.
 TEST(Call, FailWaitsForAWriteUnderWay) {
   for (int round = 0; round < 200; ++round) {
     auto out = std::make_unique<std::vector<float>>(512, 0.0f);

@@ -1,4 +1,5 @@
-// engine/pool.h and engine/slice_job.h: who works for whom, and that nobody is inside a client when it has left.
+// engine/pool.h and engine/slice_job.h: which workers run which clients, and that no worker is inside a client after it
+// has left.
 #include "engine/pool.h"
 
 #include <gtest/gtest.h>
@@ -14,7 +15,7 @@
 namespace embedcore::test {
 namespace {
 
-// A gate that a test opens: workers wait at it, so that the order of things is known.
+// A gate that a test opens: workers wait at it, so that the order of events is known.
 class Gate {
  public:
   void open() {
@@ -22,7 +23,7 @@ class Gate {
     open_ = true;
     changed_.notify_all();
   }
-  // Counts who has arrived, then waits.
+  // Counts the arrivals, then waits.
   void pass() {
     std::unique_lock lock(mutex_);
     ++arrived_;
@@ -122,7 +123,7 @@ TEST(WorkerPool, AClientHasNoMoreWorkersThanItMay) {
   EXPECT_EQ(client->most_inside, 2);
 }
 
-// A client that keeps its workers busy does not keep another from having its turn.
+// A client that keeps its workers busy does not prevent another from being served.
 TEST(WorkerPool, ClientsTakeTurns) {
   const auto pool = WorkerPool::shared();
   std::atomic<int> before{-1};
@@ -165,7 +166,7 @@ TEST(WorkerPool, RemoveWaitsForWhoIsInside) {
   gate.open();
   remover.join();
   EXPECT_EQ(client->inside, 0);
-  EXPECT_LT(client->done, 5);  // what had not begun is not run
+  EXPECT_LT(client->done, 5);  // units that had not begun are not run
 }
 
 // With all workers busy a short unit is run between the steps of a long one, by a worker of any client.
@@ -296,6 +297,20 @@ TEST(SliceJob, CancelBeginsNoMoreSlices) {
   EXPECT_LE(runs, pool->workers());
   job->cancel(shared_error(Code::kAborted, "again"));
   EXPECT_EQ(endings.count(), 1u);
+}
+
+// The pool ends on the thread that lets go of it, however late its workers leave a job.
+TEST(SliceJob, NoWorkerIsTheLastToHoldThePool) {
+  for (int round = 0; round < 500; ++round) {
+    auto pool = WorkerPool::shared();
+    std::atomic<bool> done{false};
+    const auto job = SliceJob::start(
+        pool, 1, [](int64_t, Stream&) {}, [&](auto) { done = true; });
+    job->cancel_and_wait(shared_error(Code::kAborted, "aborted"));
+    EXPECT_EQ(pool.use_count(), 1);
+    pool.reset();
+    EXPECT_TRUE(done);
+  }
 }
 
 TEST(SliceJob, CancelAndWaitLeavesNobodyInside) {

@@ -105,7 +105,7 @@ TEST(CallQueue, EveryFourthBatchGoesToTheOldest) {
   const auto oldest = f.add(std::vector<int32_t>(20, 200));
   std::vector<bool> served_oldest;
   for (int i = 0; i < 8; ++i) {
-    f.add({200});  // newcomers that were served nothing come first otherwise
+    f.add({200});  // otherwise new calls, which have been served nothing, come first
     ASSERT_TRUE(f.take());
     served_oldest.push_back(f.calls()[0] == oldest.get());
   }
@@ -114,7 +114,7 @@ TEST(CallQueue, EveryFourthBatchGoesToTheOldest) {
   EXPECT_LT(std::count(served_oldest.begin(), served_oldest.end(), true), 5);
 }
 
-// Fairness is per call: pieces of one call do not each begin at nothing.
+// Fairness is per call: a new piece of a call does not start at zero.
 TEST(CallQueue, PiecesOfACallCountTogether) {
   Fixture f;
   const auto many = f.add({200});
@@ -223,7 +223,7 @@ TEST(CallQueue, ANewCallIsRefusedWhereTheQueueIsFull) {
   EXPECT_EQ(f.queue.waiting_tokens(), 60);
   f.add({40});
   ASSERT_TRUE(f.take());
-  EXPECT_EQ(f.calls().size(), 2u);  // nothing of the refused one is left
+  EXPECT_EQ(f.calls().size(), 2u);  // nothing is left of the refused one
 }
 
 // --- leaving ---
@@ -260,7 +260,7 @@ TEST(CallQueue, FailedCallsAreNotTaken) {
 TEST(CallQueue, RemoveAllGivesTheCallsBack) {
   Fixture f;
   const auto a = f.add({100}), b = f.add({1});
-  EXPECT_EQ(f.queue.remove_all(), (std::deque<std::shared_ptr<Call>>{a, b}));
+  EXPECT_EQ(f.queue.remove_all(), (std::vector<std::shared_ptr<Call>>{a, b}));
   EXPECT_TRUE(f.queue.empty());
   EXPECT_EQ(f.queue.waiting_tokens(), 0);
   EXPECT_EQ(f.queue.short_calls(), 0);

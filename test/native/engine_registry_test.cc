@@ -1,4 +1,4 @@
-// engine/registry.h and engine/engine.h on the golden models: what is shared, what ends, and what fails.
+// engine/registry.h and engine/engine.h on the golden models: sharing, end and failure.
 #include "engine/registry.h"
 
 #include <gtest/gtest.h>
@@ -64,7 +64,7 @@ TEST(Registry, OtherOptionsShareTheWeights) {
   EXPECT_NE(&open_engine(bf16, default_cpu_backend(), {})->model(), &a->model());
 }
 
-// A limit above what a batch ever holds makes no difference, and so no second engine.
+// A limit above the size of any batch has no effect, so it does not lead to a second engine.
 TEST(Registry, BatchLimitsAboveTheBackendsOwnAreEqual) {
   EXPECT_EQ(open("bert", {.threads = 1, .max_batch_tokens = 4096}),
             open("bert", {.threads = 1, .max_batch_tokens = 8192}));
@@ -101,7 +101,7 @@ TEST(Registry, AChangedFileIsAnotherModel) {
   EXPECT_NE(open_engine(source, default_cpu_backend(), {}), before);
 }
 
-// Many threads at once: one load, one engine.
+// Many threads in parallel: one load, one engine.
 TEST(Registry, LoadsAtTheSameTimeShareOne) {
   std::vector<std::shared_ptr<Engine>> engines(8);
   std::vector<std::thread> threads;
@@ -110,7 +110,7 @@ TEST(Registry, LoadsAtTheSameTimeShareOne) {
   for (const auto& engine : engines) EXPECT_EQ(engine, engines[0]);
 }
 
-// A load that is ended early throws what it was given, and the next one succeeds.
+// A load that is ended early throws the given error, and the next one succeeds.
 TEST(Registry, ALoadEndsEarly) {
   for (const int after : {0, 1, 5, 20}) {
     int asked = 0;
@@ -203,7 +203,7 @@ TEST(Engine, CancelledCallsEndOnceAndWriteNothing) {
   }
 }
 
-// What waits and what runs ends with an error when the engine goes.
+// Waiting and running calls end with an error when the engine is destroyed.
 TEST(Engine, EndsWhatWaitsWhenItGoes) {
   std::vector<float> out(1 << 20);
   Endings endings;

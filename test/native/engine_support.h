@@ -20,7 +20,7 @@ class Endings {
       changed_.notify_all();
     };
   }
-  // Waits until so many pieces have ended.
+  // Waits until this number of pieces has ended.
   std::vector<std::shared_ptr<const Error>> wait_for(size_t count) {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [&] { return errors_.size() >= count; });

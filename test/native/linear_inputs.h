@@ -89,8 +89,8 @@ struct LinearInputs {
   std::vector<float> smoothing;  // [in], or empty for none
 };
 
-// What the reference gives in float32 rows, its sums before the activation, and the sizes that the errors of sums are
-// measured by.
+// The reference's result in float32 rows, its sums before the activation, and the magnitudes that bound the errors of
+// sums.
 struct LinearWanted {
   LinearWanted(const LinearInputs& inputs, DType dtype, DType x_dtype) : y(0, 0), sums(0, 0), sizes(0, 0) {
     const LinearTypes types{dtype, x_dtype, DType::kF32};
@@ -115,7 +115,7 @@ struct LinearWanted {
   Rows y, sums, sizes;
 };
 
-// Made once for all backends. The case must be one of linear_cases().
+// Computed once for all backends. The case must be one of linear_cases().
 inline const LinearWanted& linear_wanted(const LinearCase& c, const LinearInputs& inputs, DType dtype, DType x_dtype) {
   static std::map<std::tuple<const LinearCase*, DType, DType>, LinearWanted> known;
   return known.try_emplace({&c, dtype, x_dtype}, inputs, dtype, x_dtype).first->second;

@@ -1,7 +1,7 @@
 // The bounds that native/cpu/math.h states, measured against float64 over dense grids through the operations of each
-// instruction set, so that what is measured is what was shipped. exp is seen through a softmax over two keys, the
-// activations through the ungated activation. In bfloat16, where cheaper functions suffice, the grid is every number
-// there is.
+// instruction set, so that the shipped code is measured. exp is measured through a softmax over two keys, the
+// activations through the ungated activation. In bfloat16, where faster functions are used, the grid is the set of all
+// numbers.
 #include <limits>
 #include <numbers>
 
@@ -133,7 +133,7 @@ TEST_P(MathTest, ExpNearZeroIsWithinItsBoundAndTheSum) {
   EXPECT_LE(worst.error, 1.5 + 0.75 + 3) << "at " << -worst.at;
 }
 
-// What lies too far below the greatest score weighs next to nothing.
+// Keys far below the greatest score have almost no weight.
 TEST_P(MathTest, ExpIsClampedBelow) {
   for (const float y : exp_over_sum(
            backend(), {87.4f, 88.0f, 104.0f, 1000.0f, 1e30f, 3.4e38f, std::numeric_limits<float>::infinity()})) {
@@ -157,7 +157,7 @@ TEST_P(MathTest, TanhIsWithinItsBound) {
   EXPECT_LE(worst.error, 2) << "at " << worst.at;
 }
 
-// erf is seen through gelu(x) = x / 2 (1 + erf(x / sqrt 2)), whose sum and product are rounded too.
+// erf is measured through gelu(x) = x / 2 (1 + erf(x / sqrt 2)), whose sum and product are rounded too.
 TEST_P(MathTest, ErfIsWithinItsBound) {
   Worst worst;
   for (const auto& [low, high] : {std::pair{-6.0, 6.0}, {-0.1, 0.1}, {-50.0, 50.0}}) {
@@ -174,7 +174,7 @@ TEST_P(MathTest, ErfIsWithinItsBound) {
   EXPECT_LE(worst.error, 5e-7) << "at " << worst.at;
 }
 
-// The bounds that the other tests of the operations take for granted (op_support.h).
+// The bounds that the other tests of the operations use (op_support.h).
 TEST_P(MathTest, ActivationsAreWithinTheirBounds) {
   for (const Activation activation : kEveryActivation) {
     Worst worst;
@@ -210,7 +210,7 @@ TEST_P(MathTest, ActivationsInBfloat16AreWithinTheirBounds) {
 }
 
 // e / (1 + e): the 2^-10 of exp and the 2^-8 of a weight's rounding, both once in the weight and once in the sum, and
-// the result's rounding. exp's clamp leaves next to nothing of what lies farther.
+// the result's rounding. exp's clamp leaves almost nothing of larger distances.
 TEST_P(MathTest, ExpInBfloat16IsWithinItsBound) {
   const std::vector<float> x = every_bf16(0, std::numeric_limits<float>::max());
   const std::vector<float> y = exp_over_sum(backend(), x, DType::kBF16);

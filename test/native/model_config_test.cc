@@ -1,4 +1,4 @@
-// model/config.h and model/families: what each family makes of its config.json, and what it refuses.
+// model/config.h and model/families: how each family reads its config.json, and what it refuses.
 #include "model/config.h"
 
 #include <cmath>
@@ -19,7 +19,7 @@ const std::string kSizes =
     R"("hidden_size": 32, "vocab_size": 100, "max_position_embeddings": 64, "num_attention_heads": 4,
         "intermediate_size": 48, "num_hidden_layers": 3)";
 std::string config_of(const std::string& type, const std::string& more = "") {
-  // Their default of 8 or 32 is no divisor of the heads above.
+  // Their default of 8 or 32 does not divide the heads above.
   const bool needs_kv = more.find("num_key_value_heads") == std::string::npos;
   return R"({"model_type": ")" + type + "\", " + kSizes + (needs_kv ? R"(, "num_key_value_heads": 4)" : "") +
          (more.empty() ? "" : ", " + more) + "}";
@@ -179,7 +179,7 @@ TEST(Config, SlidingWindows) {
   expect_error(Code::kInvalidConfig, {"local_attention", "-8"},
                [] { parse(config_of("modernbert", R"("local_attention": -8)")); });
   expect_error(Code::kInvalidConfig, {"local_attention", "1"},
-               [] { parse(config_of("modernbert", R"("local_attention": 1)")); });  // half of it would be no window
+               [] { parse(config_of("modernbert", R"("local_attention": 1)")); });  // half of it would not be a window
   expect_error(Code::kInvalidConfig, {"window", "-3"}, [] { parse(config_of("mistral", R"("sliding_window": -3)")); });
   expect_error(Code::kInvalidConfig, {"layer_types", "2"}, [] {
     parse(config_of(

@@ -75,7 +75,7 @@ TEST(ConfigKeys, IsCausalMakesADecoderBidirectional) {
     EXPECT_TRUE(parse(type, "").causal());
     expect_error(Code::kInvalidConfig, {"is_causal", "no"}, [&] { parse(type, R"("is_causal": "no")"); });
   }
-  EXPECT_FALSE(parse("bert", R"("is_causal": true)").causal());  // the reference reads it for decoders alone
+  EXPECT_FALSE(parse("bert", R"("is_causal": true)").causal());  // the reference reads it only for decoders
 }
 
 TEST(ConfigKeys, KeysThatOtherFamiliesReadChangeNothing) {
@@ -137,7 +137,7 @@ TEST(ConfigKeys, UnsupportedKeysAreRefusedByName) {
     for (const char* key : {"per_layer_config", "pruned_heads"})
       expect_error(Code::kUnsupportedModel, {key, "an object"},
                    [&] { parse(type, "\"" + std::string(key) + "\": {\"0\": [1]}"); });
-    // Without a value, or for another task, they change nothing.
+    // Without a value, or for another task, they have no effect.
     parse(type, R"("quantization_config": null, "auto_map": {"AutoModelForMaskedLM": "modeling_own.Model"})");
     parse(type, R"("pruned_heads": {}, "per_layer_config": null, "auto_map": null, "a_note": {"of": "the author"})");
   }

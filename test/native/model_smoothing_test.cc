@@ -1,4 +1,4 @@
-// model/smoothing.h: how large inputs are, what they are divided by, and the texts that they are measured on.
+// model/smoothing.h: the sizes of inputs, their divisors, and the texts for measuring them.
 #include "model/smoothing.h"
 
 #include <gtest/gtest.h>
@@ -39,7 +39,7 @@ void expect_usable(const Floats& divisors) {
 
 TEST(InputScales, RootMeanSquaresOverAllRowsOfAllCalls) {
   InputScales sizes;
-  // The values in the gaps are none of the matrix.
+  // The values in the gaps do not belong to the matrix.
   const Floats first = {3, 0, 1e30f, kNaN, kNaN, /**/ -3, 4, -1e30f};
   sizes.add(first.data(), 5, 2, 3);
   sizes.add(first.data(), 5, 0, 3);
@@ -116,7 +116,7 @@ TEST(Smoothing, SizesThatAreNotFiniteGiveOnes) {
   EXPECT_EQ(smoothing(sizes_of({kInfinity, kNaN, 0}), {1, 2, 3}), Floats(3, 1.0f));
 }
 
-// One channel as far as can be from many that are all alike: none is divided by, or multiplied with, more than 1000.
+// One channel as different as possible from many equal ones: no factor is above 1000 or below 1/1000.
 TEST(Smoothing, StaysWithinAThousandth) {
   constexpr size_t kChannels = 4096;
   Floats loud(kChannels, 0.0f), light(kChannels, 1.0f);
@@ -159,7 +159,8 @@ TEST(CalibrationTexts, AreOfTheVocabulary) {
   EXPECT_EQ(one.ids, std::vector<int32_t>(one.ids.size(), 0));
 }
 
-// From everywhere in it: of that many draws, all in one half or a quarter of them repeated would be no accident.
+// From the whole vocabulary: with this number of draws, it would not be an accident if all came from one half or a
+// quarter of them were repeated.
 TEST(CalibrationTexts, AreDrawnFromAllOfIt) {
   constexpr int64_t kVocab = 30522;
   const CalibrationTexts texts(kVocab, 0);

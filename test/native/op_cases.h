@@ -1,6 +1,6 @@
-// The one list of cases an operation, for every backend. Sizes lie around what implementations cut by: 4, 8, 16 floats
-// a vector, words of 2 bfloat16 or 4 bytes, 6 rows and 8, 16 or 64 columns a tile, 240 rows and 512 depth a block; 256
-// queries a run, 512 keys a block.
+// The list of cases of each operation, for all backends. Sizes are around those of blocks in implementations: vectors
+// of 4, 8 or 16 floats, words of 2 bfloat16 or 4 bytes, tiles of 6 rows and 8, 16 or 64 columns, blocks of 240 rows and
+// a depth of 512; runs of 256 queries, blocks of 512 keys.
 #pragma once
 
 #include <sstream>
@@ -74,7 +74,7 @@ inline std::string name_of(const LinearCase& c) {
   return text.str();
 }
 
-// Which of q and k an RMS norm comes first to.
+// Whether q and k are RMS-normalised first.
 enum class HeadNorms { kNone, kBoth, kQuery, kKey };
 
 struct AttentionCase {
@@ -88,7 +88,7 @@ struct AttentionCase {
   bool bias = false;
   int64_t gap = 0;
   float size = 1;   // of q, k and v
-  float slope = 0;  // of the bias: what a key more to the right adds to a score
+  float slope = 0;  // of the bias: the score added per key to the right
 };
 
 inline const std::vector<AttentionCase>& attention_cases() {
@@ -131,8 +131,8 @@ inline const std::vector<AttentionCase>& attention_cases() {
       // pairs that are not whole, and heads of 96
       {{9, 34}, 2, 1, 5, kBoth, 0, {}, 0, kNone, false, 1},
       {{35, 7}, 3, 1, 96, kCausal, 0, {}, 96},
-      // around blocks of 512 keys: all seen, causal, windows that begin and end in every block, prefixes that end
-      // behind one
+      // around blocks of 512 keys: all seen, causal, windows that begin and end in every block, prefixes that end after
+      // one
       {{511, 512, 513}, 2, 1, 16},
       {{513, 1}, 2, 2, 64, kCausal, 0, {}, 64, kNorms},
       {{1023, 2}, 2, 1, 32, kCausal, 0, {}, 0, kNone, true},

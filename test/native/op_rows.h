@@ -1,5 +1,5 @@
-// Matrices that notice reads and writes where there is nothing, in float32 and in the dtypes that operations take, and
-// their comparison.
+// Matrices that detect reads and writes outside of their elements, in float32 and in the dtypes that operations accept,
+// and their comparison.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -36,9 +36,9 @@ class Random {
   std::mt19937 engine_;
 };
 
-// [rows, width] with a row stride. The memory ends with the last row's last element, so that the address sanitizer sees
-// a read beyond; the gaps between rows hold NaNs, so that a read of them spoils the result and a write is found by
-// expect_gaps_kept.
+// [rows, width] with a row stride. The memory ends with the last row's last element, so that the address sanitizer
+// detects a read beyond it; the gaps between rows hold NaNs, so that a read of them spoils the result and a write is
+// found by expect_gaps_kept.
 class Rows {
  public:
   Rows(int64_t rows, int64_t width, int64_t gap = 0) : rows_(rows), width_(width), stride_(width + gap) {
@@ -87,7 +87,7 @@ class Rows {
   std::unique_ptr<float[]> memory_;
 };
 
-// A copy of rows, or fresh ones, in memory of a dtype as operations take it: float32, or bfloat16 rounded to nearest
+// A copy of rows, or new ones, in memory of a dtype that operations accept: float32, or bfloat16 rounded to nearest
 // even. Ends and gaps as Rows.
 class TypedRows {
  public:
@@ -109,8 +109,7 @@ class TypedRows {
   const void* data() const { return memory_.get(); }
   int64_t stride() const { return stride_; }
 
-  // What they hold, exactly: two results have the same bits where their values have. Nothing may have been written into
-  // the gaps.
+  // The exact values, so results with equal values have the same bits. Fails if something was written into the gaps.
   Rows values() const {
     Rows values(rows_, width_, stride_ - width_);
     for (int64_t row = 0; row < rows_; ++row) {
@@ -148,7 +147,7 @@ inline bool same_values(const Rows& a, const Rows& b) {
   return true;
 }
 
-// Every element within tolerance(row, column) of the wanted one; a NaN is within nothing.
+// Every element is within tolerance(row, column) of the expected one; a NaN never is.
 template <typename Tolerance>
 void expect_close(const Rows& got, const Rows& wanted, Tolerance&& tolerance) {
   ASSERT_EQ(got.rows(), wanted.rows());

@@ -1,4 +1,4 @@
-// What the tests of the operations share: the backends to test, scopes that run tasks in different ways, and bounds on
+// Shared by the tests of the operations: the backends to test, streams that run tasks in different ways, and bounds on
 // errors.
 #pragma once
 
@@ -21,8 +21,8 @@ namespace embedcore::test {
 constexpr double kUnit = 0x1p-24;     // half the spacing of floats at 1: the relative error of one rounded operation
 constexpr double kBf16Unit = 0x1p-8;  // the same of bfloat16
 
-// How far the nearest bfloat16 lies from a float32 of this size. Instructions that round to bfloat16 may take what is
-// below 2^-126 for zero.
+// The distance from a float32 of this size to the nearest bfloat16. Instructions that round to bfloat16 may treat
+// values below 2^-126 as zero.
 inline double bf16_rounding(double size) {
   const double least = std::max(size, static_cast<double>(std::numeric_limits<float>::min()));
   return std::ldexp(kBf16Unit, std::ilogb(least)) + 0x1p-126;
@@ -31,7 +31,7 @@ inline double bf16_rounding(double size) {
 // The rounding that a row's dtype adds to a float32 result.
 inline double row_rounding(DType dtype, double size) { return dtype == DType::kBF16 ? bf16_rounding(size) : 0; }
 
-// A fast path that this processor cannot run is not tested here; "plain" always is.
+// An instruction set that this processor lacks is not tested; "plain" always is.
 inline std::vector<const Backend*> fast_backends() {
   std::vector<const Backend*> backends;
   for (const CpuIsa& isa : cpu_isas())
@@ -53,7 +53,7 @@ inline std::string backend_name(const testing::TestParamInfo<const Backend*>& in
 #define EMBEDCORE_EVERY_BACKEND(suite) \
   INSTANTIATE_TEST_SUITE_P(Every, suite, testing::ValuesIn(fast_backends()), backend_name)
 
-// All rows in order, in a shuffled order, or by four threads at once.
+// All rows in order, in a shuffled order, or by four threads in parallel.
 enum class Order { kAscending, kShuffled, kThreads };
 
 struct TestStream : Stream {
@@ -84,7 +84,7 @@ struct TestStream : Stream {
 
 inline void expect_ok(Status status, const Stream& stream) { ASSERT_EQ(status, kOk) << stream.message; }
 
-// Runs run(begin, end, order) -> Rows for runs of rows of every kind, which must all give the bits of the whole.
+// Calls run(begin, end, order) -> Rows for various ranges of rows, which must all have the same bits as in the whole.
 template <typename Run>
 void expect_rows_independent(int64_t rows, Run&& run) {
   const Rows all = run(int64_t{0}, rows, Order::kAscending);
@@ -98,7 +98,7 @@ void expect_rows_independent(int64_t rows, Run&& run) {
 
 // --- activations ---
 
-// Absolute error that one activation of a float may have; math_test.cc measures that it does not have more.
+// The bound on the absolute error of one activation of a float; math_test.cc verifies it.
 inline double activation_error(Activation kind, double x) {
   const double size = std::abs(x);
   switch (kind) {
@@ -115,9 +115,8 @@ inline double activation_error(Activation kind, double x) {
   return 0;
 }
 
-// What it may have beyond that where the result goes into bfloat16 rows, whose own rounding is 2^-8 of the value: fast
-// paths take cheaper functions there. These are the bounds that cpu/math.h states; ops/linear.h would allow six times
-// as much.
+// The additional error if the result goes into bfloat16 rows, whose rounding is 2^-8 of the value: fast paths use
+// cheaper functions there. cpu/math.h states these bounds; ops/linear.h would allow six times as much.
 inline double reduced_activation_error(Activation kind, double x) {
   switch (kind) {
     case Activation::kIdentity:

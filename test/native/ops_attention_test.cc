@@ -3,6 +3,7 @@
 
 #include <map>
 
+#include "attention_inputs.h"
 #include "op_cases.h"
 #include "op_support.h"
 
@@ -14,114 +15,7 @@ EMBEDCORE_EVERY_BACKEND(AttentionTest);
 
 constexpr DType kDTypes[] = {DType::kF32, DType::kBF16};
 
-struct Result {
-  Rows qkv, y, lse;  // lse [tokens, heads], where it was kept
-};
-
-enum class Lse { kDropped, kKept };
-
-struct Inputs {
-  explicit Inputs(const AttentionCase& c)
-      : spec(c),
-        offsets(offsets_of(c.lengths)),
-        longest(*std::max_element(c.lengths.begin(), c.lengths.end())),
-        qkv(offsets.back(), (c.heads + 2 * c.kv_heads) * c.head_dim, c.gap),
-        reach(longest + 2),
-        bias(c.heads, 2 * reach + 1),
-        cosine(longest + 1, c.rotary_dim / 2),
-        sine(longest + 1, c.rotary_dim / 2),
-        q_norm(1, c.head_dim),
-        k_norm(1, c.head_dim) {
-    Random random(static_cast<uint32_t>(offsets.back() * 31 + c.head_dim));
-    qkv.fill(random, -static_cast<double>(c.size), static_cast<double>(c.size));
-    bias.fill(random, -2, 2);
-    for (int64_t h = 0; h < c.heads; ++h)
-      for (int64_t i = 0; i < bias.width(); ++i) bias.at(h, i) += c.slope * static_cast<float>(i - reach);
-    q_norm.fill(random, 0.5, 1.5);
-    k_norm.fill(random, 0.5, 1.5);
-    for (int64_t position = 0; position < cosine.rows(); ++position) {
-      for (int64_t i = 0; i < cosine.width(); ++i) {
-        const double angle = static_cast<double>(position) /
-                             std::pow(100.0, static_cast<double>(i) / static_cast<double>(cosine.width()));
-        cosine.at(position, i) = static_cast<float>(std::cos(angle));
-        sine.at(position, i) = static_cast<float>(std::sin(angle));
-      }
-    }
-  }
-
-  // The same texts with q and k that need no more norm or rotation.
-  Inputs with_prepared(const Rows& prepared) const {
-    Inputs other = *this;
-    other.qkv = Rows(prepared);
-    other.spec.norms = HeadNorms::kNone;
-    other.spec.rotary_dim = 0;
-    return other;
-  }
-
-  float scale() const { return 1.0f / std::sqrt(static_cast<float>(spec.head_dim)); }
-  int64_t texts() const { return static_cast<int64_t>(spec.lengths.size()); }
-  KeyRange keys(int64_t text, int64_t i) const {
-    return visible_keys(spec.mask, spec.window, spec.prefix.empty() ? 0 : spec.prefix[static_cast<size_t>(text)], i,
-                        spec.lengths[static_cast<size_t>(text)]);
-  }
-
-  // Texts begin .. end, their rows copied out.
-  Result run(const Backend& backend, DType dtype, int64_t begin, int64_t end, Order order = Order::kAscending,
-             Lse keep = Lse::kKept) const {
-    const int64_t first = offsets[static_cast<size_t>(begin)], tokens = offsets[static_cast<size_t>(end)] - first;
-    TypedRows in(dtype, qkv, first, first + tokens), y(dtype, tokens, spec.heads * spec.head_dim, spec.gap);
-    std::vector<int32_t> own;
-    for (int64_t text = begin; text <= end; ++text)
-      own.push_back(offsets[static_cast<size_t>(text)] - static_cast<int32_t>(first));
-    int64_t most = 0;
-    for (int64_t text = begin; text < end; ++text)
-      most = std::max<int64_t>(most, spec.lengths[static_cast<size_t>(text)]);
-    AttentionArgs args{.qkv = in.data(),
-                       .qkv_stride = in.stride(),
-                       .y = y.data(),
-                       .y_stride = y.stride(),
-                       .offsets = own.data(),
-                       .texts = end - begin,
-                       .longest = most,
-                       .heads = spec.heads,
-                       .kv_heads = spec.kv_heads,
-                       .head_dim = spec.head_dim,
-                       .scale = scale(),
-                       .mask = spec.mask,
-                       .window = spec.window,
-                       .prefix = spec.prefix.empty() ? nullptr : spec.prefix.data() + begin};
-    if (spec.rotary_dim > 0) {
-      args.rope_cos = cosine.data();
-      args.rope_sin = sine.data();
-      args.rotary_dim = spec.rotary_dim;
-    }
-    if (spec.norms == HeadNorms::kBoth || spec.norms == HeadNorms::kQuery) args.q_norm = q_norm.data();
-    if (spec.norms == HeadNorms::kBoth || spec.norms == HeadNorms::kKey) args.k_norm = k_norm.data();
-    args.qk_norm_epsilon = 1e-6f;
-    if (spec.bias) {
-      args.bias = bias.data();
-      args.bias_reach = reach;
-    }
-    args.dtype = dtype;
-    Rows kept(spec.heads, tokens), lse(tokens, spec.heads);
-    if (keep == Lse::kKept) args.lse = kept.data();
-    TestStream stream(order);
-    expect_ok(backend.attention(stream, args), stream);
-    for (int64_t token = 0; token < tokens; ++token)
-      for (int64_t h = 0; h < spec.heads; ++h) lse.at(token, h) = kept.at(h, token);
-    return {in.values(), y.values(), std::move(lse)};
-  }
-  Result run(const Backend& backend, DType dtype) const { return run(backend, dtype, 0, texts()); }
-
-  AttentionCase spec;
-  std::vector<int32_t> offsets;
-  int32_t longest;
-  Rows qkv;
-  int64_t reach;
-  Rows bias, cosine, sine, q_norm, k_norm;
-};
-
-// The longest texts show in float32 what they can show; in bfloat16 they would only take their time again.
+// The longest texts are run in float32 only, because in bfloat16 they would take as long and test nothing more.
 bool is_run(const AttentionCase& c, DType dtype) { return dtype == DType::kF32 || c.lengths[0] < 4000; }
 
 std::string name_of(const AttentionCase& c, DType dtype) { return name_of(c) + ", " + dtype_name(dtype); }
@@ -138,8 +32,8 @@ double longest_head(const Rows& qkv, int64_t first_head, int64_t heads, int64_t 
   return most;
 }
 
-// For each query the root of the sum of the squares of its keys' shares, a column a head: 1 where one key takes all, 1
-// / sqrt(n) where n take the same.
+// For each query the root of the sum of the squares of its keys' weights, one column per head: 1 if one key has all the
+// weight, 1 / sqrt(n) if n have the same.
 Rows spreads(const Inputs& inputs, const Rows& prepared) {
   const AttentionCase& c = inputs.spec;
   Rows spread(prepared.rows(), c.heads);
@@ -170,7 +64,7 @@ Rows spreads(const Inputs& inputs, const Rows& prepared) {
   return spread;
 }
 
-// What the reference gives and, for bfloat16, how its weights spread; made once for all backends.
+// The reference's result and, for bfloat16, the spread of its weights; computed once for all backends.
 struct Wanted {
   Wanted(const Inputs& inputs, DType dtype)
       : result(inputs.run(reference_backend(), dtype)),
@@ -303,8 +197,8 @@ TEST_P(AttentionTest, AgreesWithReference) {
         expect_lse(inputs, got, wanted.result, dtype);
         continue;
       }
-      // The scores are of q and k as the backend left them: those of the reference but for a rounding here and there,
-      // which is no error of the rest.
+      // The scores are of q and k as the backend left them. They differ from those of the reference by some roundings,
+      // which do not count as errors of the rest.
       expect_prepared_bfloat16(inputs, got.qkv, wanted.result.qkv);
       const bool same = same_values(got.qkv, wanted.result.qkv);
       const Result again = same ? wanted.result : inputs.with_prepared(got.qkv).run(reference_backend(), dtype);

@@ -1,5 +1,4 @@
-// What ops/linear.h promises of int8 alone, on every backend: levels and integer sums without the least error, and its
-// limits.
+// The guarantees of ops/linear.h for int8 only, on every backend: exact levels and integer sums, and limits.
 #include "linear_inputs.h"
 
 namespace embedcore::test {
@@ -11,9 +10,9 @@ EMBEDCORE_EVERY_BACKEND(LinearInt8Test);
 constexpr DType kF32 = DType::kF32, kI8 = DType::kI8;
 constexpr LinearTypes kTypes{kI8, kF32, kF32};
 
-// Every step a power of two: a row of x spans 255 of its steps, a row of W has 127 of its own at one place. Then y is
-// the integer sum rounded to float32 once, whatever it is multiplied with first, so all backends give the same numbers.
-// Values lie on levels, between them and halfway.
+// Every step is a power of two: a row of x spans 255 steps, and the largest value of a row of W is 127 steps. Then y is
+// the integer sum rounded to float32 once, for any order of the factors, so all backends give the same numbers. Values
+// are on levels, between them and halfway.
 TEST_P(LinearInt8Test, IntegerSumsAreExact) {
   for (LinearCase c : linear_cases()) {
     c.activation = Activation::kIdentity;
@@ -85,7 +84,7 @@ TEST_P(LinearInt8Test, MoreInputsThanASumHoldsAreRefused) {
   }
 }
 
-// Rows of W, or of x, without a range say nothing: the bias is left.
+// Rows of W or x without a range contribute nothing, so only the bias remains.
 TEST_P(LinearInt8Test, ZerosLeaveTheBias) {
   const LinearCase c{9, 70, 37};
   LinearInputs inputs(c);
@@ -108,7 +107,7 @@ TEST_P(LinearInt8Test, ZerosLeaveTheBias) {
   }
 }
 
-// A row whose ends lie further apart than the greatest float has no step: it must not pass for one that has.
+// A row whose range exceeds the greatest float has no step, and this must be noticed.
 TEST_P(LinearInt8Test, ARangeBeyondFloat32GivesNaN) {
   const LinearCase c{5, 40, 19};
   LinearInputs inputs(c);

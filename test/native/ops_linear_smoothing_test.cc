@@ -16,18 +16,18 @@ constexpr float kNaN = std::numeric_limits<float>::quiet_NaN(), kInfinity = std:
 // One for each input, by its index.
 std::vector<float> divisors(int64_t in, const std::function<float(int64_t)>& divisor) {
   std::vector<float> list;
-  list.reserve(static_cast<size_t>(in));  // no more than that, so that the address sanitizer sees a read beyond
+  list.reserve(static_cast<size_t>(in));  // exactly this size, so that the address sanitizer detects a read beyond it
   for (int64_t k = 0; k < in; ++k) list.push_back(divisor(k));
   return list;
 }
 
-// Between 1/64 and 64, as many below 1 as above.
+// Between 1/64 and 64, half of them below 1.
 std::vector<float> ordinary_divisors(int64_t in) {
   Random random(static_cast<uint32_t>(in));
   return divisors(in, [&](int64_t) { return std::exp2(random.value(-6, 6)); });
 }
 
-// Quotients, products and the levels made of them are float32 arithmetic that leaves no choice: the bounds are those of
+// Quotients, products and the levels made of them are exactly defined float32 arithmetic, so the bounds are those of
 // int8 without smoothing.
 TEST_P(LinearSmoothingTest, AgreesWithReference) {
   for (const LinearCase& c : linear_cases()) {
@@ -121,8 +121,8 @@ struct ProductErrors {
   double root_mean_square = 0, beyond = -1;
 };
 
-// What smoothing is for. One input of 32 is 64 times as large as the others and leaves them 4 levels of 255. Divided by
-// 8 it leaves them 32, and its weights, multiplied by 8, leave the others 16 of 127: by steps and roots of sums, a
+// The purpose of smoothing. One input of 32 is 64 times as large as the others and leaves them 4 levels of 255. Divided
+// by 8 it leaves them 32, and its weights, multiplied by 8, leave the others 16 of 127: by steps and roots of sums, a
 // third of the error.
 TEST_P(LinearSmoothingTest, TakesTheLevelsBackFromLargeInputs) {
   for (const LinearCase& c : {LinearCase{9, 101, 37}, LinearCase{14, 770, 65}, LinearCase{5, 2049, 18}}) {
@@ -148,7 +148,7 @@ TEST_P(LinearSmoothingTest, TakesTheLevelsBackFromLargeInputs) {
   }
 }
 
-// And whatever it divides by, also what gains nothing, the results stay as near as the levels allow.
+// With any divisors, also useless ones, the results are as exact as the levels allow.
 TEST_P(LinearSmoothingTest, StaysWithinWhatLevelsAllow) {
   for (const LinearCase& c :
        {LinearCase{7, 1, 3}, LinearCase{7, 3, 17}, LinearCase{9, 101, 37}, LinearCase{5, 513, 66}}) {

@@ -1,4 +1,4 @@
-// ops/linear.h on every backend against the reference, in every dtype. What only int8 has is in
+// ops/linear.h on every backend against the reference, in every dtype. The tests of int8 alone are in
 // ops_linear_int8_test.cc.
 #include "linear_inputs.h"
 
@@ -31,8 +31,8 @@ TEST_P(LinearTest, AgreesWithReference) {
   }
 }
 
-// Numbers so small and whole that no sum of theirs is ever rounded: every order gives the same, and a product that is
-// left out or taken twice shows however long the sum is.
+// Small whole numbers, whose sums are never rounded: every order gives the same result, and a product that is left out
+// or added twice is noticed, however long the sum is.
 TEST_P(LinearTest, WholeNumbersAddUpExactly) {
   for (LinearCase c : linear_cases()) {
     c.activation = Activation::kIdentity;
@@ -98,7 +98,7 @@ TEST_P(LinearTest, RowsOfEveryKindAgreeWithReference) {
   }
 }
 
-// In int8 an infinity leaves its row no range, so nothing of the row remains.
+// In int8 a row with an infinity has no range, so the row is lost.
 TEST_P(LinearTest, NonFiniteInputStaysInItsRow) {
   const LinearCase c{13, 33, 70, Activation::kGelu};
   const LinearInputs inputs(c);
@@ -125,7 +125,7 @@ TEST_P(LinearTest, NonFiniteInputStaysInItsRow) {
   }
 }
 
-// A NaN in a sum must reach the result: a model that overflowed has to be seen to have done so.
+// A NaN in a sum must reach the result, so that an overflow in a model is noticed.
 TEST_P(LinearTest, EveryActivationKeepsNaN) {
   for (const Activation activation : kEveryActivation) {
     for (const LinearTypes& types : every_linear_types()) {

@@ -1,47 +1,18 @@
-// What operations do when there is no memory: they say so, leave no exception and work again later.
-#include <cstdlib>
-#include <new>
+// Operations without memory: they report it, throw nothing, and work again later.
 #include <thread>
 
-#include "no_memory.h"
+#include "failing_memory.h"
 #include "op_cases.h"
 #include "op_support.h"
 #include "ops/linear.h"
 #include "packed_weights.h"
-
-namespace {
-
-void* aligned(std::size_t size, std::align_val_t alignment) noexcept {
-  if (embedcore::test::refuse_memory) return nullptr;
-  const auto step = static_cast<std::size_t>(alignment);
-  void* memory = std::aligned_alloc(step, (size + step - 1) / step * step);
-  if (memory) ++embedcore::test::aligned_blocks;
-  return memory;
-}
-
-void give_back(void* memory) noexcept {
-  if (memory) --embedcore::test::aligned_blocks;
-  std::free(memory);
-}
-
-}  // namespace
-
-void* operator new(std::size_t size, std::align_val_t alignment, const std::nothrow_t&) noexcept {
-  return aligned(size, alignment);
-}
-void* operator new(std::size_t size, std::align_val_t alignment) {
-  if (void* memory = aligned(size, alignment)) return memory;
-  throw std::bad_alloc();
-}
-void operator delete(void* memory, std::align_val_t) noexcept { give_back(memory); }
-void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { give_back(memory); }
 
 namespace embedcore::test {
 namespace {
 
 class MemoryTest : public OpTest {
  protected:
-  // On a thread of its own, whose scratch is still empty.
+  // On a new thread, whose scratch memory is still empty.
   template <typename Body>
   static void with_fresh_thread(Body&& body) {
     std::thread(body).join();
@@ -76,8 +47,8 @@ TEST_P(MemoryTest, LinearSaysSoAndRecovers) {
   });
 }
 
-// Whatever an operation needs of memory in the other dtypes: with none of it, it says so or does without; with it, it
-// is right.
+// Memory of operations in the other dtypes: without memory they report it or succeed without it; with memory, the
+// result is right.
 TEST_P(MemoryTest, LinearOfFewerBitsSaysSoOrDoesWithout) {
   for (const DType dtype : {DType::kBF16, DType::kI8}) {
     for (const DType rows : {DType::kF32, DType::kBF16}) {

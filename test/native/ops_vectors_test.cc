@@ -60,7 +60,7 @@ struct QuantizeInputs {
     x.fill(random, -2.5, 2.5);  // beyond the range too
     for (int64_t d = 0; d < width; ++d) {
       if (d % 5 == 1) maximum.at(0, d) = minimum.at(0, d);         // an empty range
-      if (d % 5 == 2) maximum.at(0, d) = minimum.at(0, d) - 1.0f;  // one turned round
+      if (d % 5 == 2) maximum.at(0, d) = minimum.at(0, d) - 1.0f;  // minimum and maximum exchanged
     }
     const float special[] = {0.0f,
                              -0.0f,

@@ -1,4 +1,4 @@
-// The judge judged in bfloat16 and int8: the reference backend against numbers worked out by hand.
+// Tests of the reference backend in bfloat16 and int8, against numbers computed by hand.
 #include <cmath>
 #include <limits>
 
@@ -11,8 +11,8 @@
 namespace embedcore::test {
 namespace {
 
-// Between 1 and 2 bfloat16 counts in 1/128: 1 + 1/256 lies halfway and goes down to even, 1 + 3/256 halfway and up to
-// even 1 + 2/128, 1 + 1/250 up.
+// Between 1 and 2 bfloat16 has steps of 1/128: 1 + 1/256 is halfway and rounds down to even, 1 + 3/256 is halfway and
+// rounds up to the even 1 + 2/128, 1 + 1/250 rounds up.
 TEST(Reference, LinearInBfloat16RoundsBothFactors) {
   const Floats weight = {1 + 1 / 256.0f, 1, 0, /**/ 1 + 3 / 256.0f, -1, 2}, bias = {1 / 256.0f, 0},
                x = {1 + 3 / 256.0f, 1 + 1 / 256.0f, 1 + 1 / 250.0f}, residual = {1, 1};
@@ -38,7 +38,7 @@ TEST(Reference, LinearInBfloat16RoundsBothFactors) {
   EXPECT_EQ(floats(y_rows), (Floats{193 / 64.0f, 195 / 64.0f}));
 }
 
-// float32 arithmetic takes bfloat16 rows as they are and rounds only what it gives.
+// float32 arithmetic uses bfloat16 rows exactly and rounds only its results.
 TEST(Reference, LinearInFloat32TakesBfloat16Rows) {
   const Floats weight = {1 + 1 / 256.0f, 1};
   const Halves x = halves({1, 2});
@@ -78,7 +78,7 @@ TEST(Reference, LinearInInt8) {
   // Zero at 1.5 -> 2 and the highest at 253.5 -> 254 above it, the 257th of 256 levels: it is cut to 253. The lowest,
   // -1.5, is -2. 253 * 127 + 2 * 62 = 32255, 253 * 127 - 2 * 64 = 32003.
   expect_rounded(run({253.5f, -1.5f, 0}), {32255 + 1000, 32003 * step - 1, 7});
-  // No range, and none to speak of.
+  // No range, and a negligible one.
   EXPECT_EQ(run({0, 0, 0}), bias);
   EXPECT_EQ(run({1e-31f, -1e-31f, 1e-32f}), bias);
   for (const float value : {nan, infinity, -infinity})

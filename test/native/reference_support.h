@@ -1,4 +1,4 @@
-// Rows written down by hand, for the tests of the reference.
+// Rows given as literals, for the tests of the reference.
 #pragma once
 
 #include <type_traits>
@@ -60,7 +60,7 @@ void run_linear(const PackedWeights& packed, const X& x, Y& y, Activation activa
             stream);
 }
 
-// longest may be more than there is: the reference does not need it.
+// longest may be too large, because the reference does not use it.
 template <typename Rows>
 AttentionArgs attention_args(Rows& qkv, Rows& y, const std::vector<int32_t>& offsets, int64_t heads, int64_t kv_heads,
                              int64_t head_dim) {

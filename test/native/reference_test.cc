@@ -1,4 +1,4 @@
-// The judge judged: the reference backend against numbers worked out by hand or known in closed form.
+// Tests of the reference backend against numbers computed by hand or known in closed form.
 #include "reference/backend.h"
 
 #include <cmath>
@@ -150,7 +150,7 @@ TEST(Reference, Norm) {
   args.epsilon = 1.5f;
   expect_ok(reference_backend().norm(stream, args), stream);
   expect_rounded(y, {1 / 3.0, 2 / 3.0, 1, 4 / 3.0});
-  EXPECT_EQ(mean[0], 2.5f);  // an rms norm has none
+  EXPECT_EQ(mean[0], 2.5f);  // an RMS norm has no mean
   expect_rounded(rstd, {1 / 3.0});
 }
 

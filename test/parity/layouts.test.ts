@@ -1,4 +1,7 @@
-/** Directories whose files beside tokenizer.json decide ids or attention: ids and vectors against the reference's. */
+/**
+ * Directories where files other than tokenizer.json change ids or attention: ids and vectors compared with the
+ * reference.
+ */
 import { readdirSync } from 'node:fs'
 import path from 'node:path'
 import { describe, expect, test } from 'vitest'

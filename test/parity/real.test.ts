@@ -1,5 +1,5 @@
 /**
- * Real models against sentence-transformers and transformers. They lie beside the checkout, in ../shared/models;
+ * Real models compared with sentence-transformers and transformers. They are in ../shared/models, next to the checkout;
  * without that folder this is skipped, and says so.
  */
 import { existsSync } from 'node:fs'

@@ -1,6 +1,6 @@
 /**
- * Whole sentence-transformers directories through the public face: ids, vectors and similarities against the
- * reference's.
+ * Complete sentence-transformers directories through the public API: ids, vectors and similarities compared with the
+ * reference.
  */
 import { readdirSync } from 'node:fs'
 import path from 'node:path'
@@ -108,9 +108,9 @@ describe.each(withGolden)('%s', (name) => {
 })
 
 /**
- * sentence-transformers cuts vectors behind its Normalize module and leaves them shorter than 1 unless asked; here a
- * model that normalises gives vectors of length 1 at any number of dimensions (src/types.ts), which is what the
- * reference gives when asked.
+ * sentence-transformers cuts vectors after its Normalize module and leaves them shorter than 1, unless
+ * `normalize_embeddings` is set. Here a model that normalises gives vectors of length 1 with any number of dimensions,
+ * like the reference with that option.
  */
 function goldenName({ name, options }: Case, model: Model): string {
   return options.truncate_dim !== undefined && model.info.normalize ? 'truncated-normalized' : name

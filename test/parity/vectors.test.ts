@@ -1,4 +1,4 @@
-/** Finished vectors against sentence-transformers: quantised bit for bit, compared within rounding. */
+/** Finished vectors compared with sentence-transformers: quantisation bit for bit, similarities within rounding. */
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { embedCore, type Model, type Precision } from '../../src/index.js'
@@ -55,7 +55,7 @@ describe('encode with a precision', () => {
   afterAll(() => model.dispose())
 
   // The float32 vectors differ from the reference's in their last digits, and so do the ranges taken from them: a value
-  // near a step may fall to the other side of it, by one level and not by more, as a level is far wider than the
+  // near a step may fall to the other side of it, but only by one level, because a level is far wider than the
   // tolerance of a number.
   test.each(['int8', 'uint8'] as const)('%s', async (precision) => {
     const expected = tensors.any(`encoded.${precision}`)
@@ -73,7 +73,7 @@ describe('encode with a precision', () => {
   test.each(['binary', 'ubinary'] as const)('%s', async (precision: Extract<Precision, 'binary' | 'ubinary'>) => {
     const expected = tensors.any(`encoded.${precision}`)
     const floats = await model.encode(golden.texts)
-    // A bit is the sign of a number; none of these lies within the tolerance of zero, so every bit must agree.
+    // A bit is the sign of a number; none of these is within the tolerance of zero, so every bit must agree.
     for (const value of floats.data) expect(Math.abs(value)).toBeGreaterThan(tolerance(model.info.layers).difference)
     const found = await model.encode(golden.texts, { precision })
     expect(found.shape).toEqual(expected.shape)

@@ -1,4 +1,7 @@
-/** The script that makes the built-in model, on a tiny source model; and what the built-in model promises. */
+/**
+ * The script that makes the built-in model, on a tiny source model; and the documented properties of the built-in
+ * model.
+ */
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'

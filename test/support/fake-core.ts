@@ -1,7 +1,6 @@
 /**
- * A library of a few lines behind the interface the command calls: vectors are computed from the characters of a text,
- * so that tests can say what every output byte must be. It keeps what it was asked and can be slow, fail, or be
- * missing.
+ * A fake library with the interface that the command uses. Vectors are computed from the characters of a text, so that
+ * tests know every output byte. It records its calls and can be slow, fail, or be missing.
  */
 import { PassThrough, Readable, Writable } from 'node:stream'
 import type { CliIO, Core, CoreModel } from '../../src/cli/contract.js'
@@ -15,7 +14,7 @@ import type { EncodeOptions } from '../../src/model/types.js'
 
 export const FAKE_DIMENSION = 4
 
-/** What the fake gives for a text: fractions that float32 cannot hold exactly. */
+/** The fake's vector of a text: fractions that float32 cannot represent exactly. */
 export function fakeVector(text: string, dimension = FAKE_DIMENSION): Float32Array {
   const sums = new Float32Array(dimension)
   ;[...text].forEach((character, i) => (sums[i % dimension]! += character.codePointAt(0)! / 97))
@@ -61,7 +60,7 @@ export interface FakeCore extends Core {
 export interface FakeBehaviour {
   loadError?: Error
   encodeError?: (texts: readonly string[]) => Error | null
-  /** Milliseconds a call takes, broken off by its signal. */
+  /** Milliseconds that a call takes, unless its signal aborts it. */
   delay?: number
   cpuReason?: string
   info?: Partial<ModelInfo>

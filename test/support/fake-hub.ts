@@ -1,7 +1,6 @@
 /**
  * A server on 127.0.0.1 that plays the Hugging Face hub: model info, file tree in pages, resolve with the hub's headers
- * and redirects, and a second origin (another port) as the CDN of large files. It logs requests and misbehaves on
- * demand.
+ * and redirects, and a second origin (another port) as the CDN of large files. It logs requests and can produce faults.
  */
 import { createHash } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
@@ -18,13 +17,13 @@ export interface LoggedRequest {
 }
 
 export interface Fault {
-  /** Which requests, by their decoded path. */
+  /** The requests, by their decoded path. */
   path: RegExp
-  /** How many of them. Default all. */
+  /** The number of them. Default all. */
   times?: number
   /**
-   * drop: the connection ends early; stall: nothing more comes; slow: the rest comes later; whole: ranges are ignored;
-   * short: a smaller file is sent.
+   * drop: the connection ends early; stall: no more bytes are sent; slow: the rest is sent later; whole: ranges are
+   * ignored; short: a smaller file is sent.
    */
   kind: 'drop' | 'stall' | 'slow' | 'corrupt' | 'status' | 'whole' | 'short'
   /** drop, stall, slow, short: bytes sent before. */
@@ -48,7 +47,7 @@ interface Repository {
 export const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex')
 export const gitBlobId = (bytes: Buffer): string =>
   createHash('sha1').update(`blob ${bytes.length}\0`).update(bytes).digest('hex')
-/** As .gitattributes of the hub has it. */
+/** As in .gitattributes of the hub. */
 export const isLarge = (path: string): boolean => /\.(?:safetensors|bin|onnx)$/.test(path)
 export const etagOf = (path: string, bytes: Buffer): string => (isLarge(path) ? sha256(bytes) : gitBlobId(bytes))
 
@@ -59,9 +58,9 @@ export class FakeHub {
   token: string | undefined
   /** Entries in a page of the file tree. */
   pageSize = 1000
-  /** Leaves content names out of the tree, as some mirrors do. */
+  /** Omits the etags from the tree, as some mirrors do. */
   bareTree = false
-  /** Adds entries to every tree, whatever they are. */
+  /** Adds these entries to every tree. */
   extraTree: unknown[] = []
   private readonly repositories = new Map<string, Repository>()
 
@@ -109,7 +108,7 @@ export class FakeHub {
     return sha
   }
 
-  /** Requests whose path ends so. */
+  /** Requests whose path ends like this. */
   requestsFor(end: string): LoggedRequest[] {
     return this.requests.filter((request) => request.path.endsWith(end))
   }
@@ -262,7 +261,7 @@ export class FakeHub {
     if (request.method === 'HEAD') return void response.end()
     if (fault?.kind === 'drop' || fault?.kind === 'stall' || fault?.kind === 'slow') {
       response.write(body.subarray(0, fault.after), () => {
-        // Not at once: the client must have seen the bytes before the connection goes.
+        // Later, because the client must have received the bytes before the connection ends.
         if (fault.kind === 'drop') setTimeout(() => response.destroy(), 20)
         if (fault.kind === 'slow') setTimeout(() => response.end(body.subarray(fault.after ?? 0)), 500)
       })

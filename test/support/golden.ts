@@ -1,12 +1,12 @@
-/** The committed reference results (test/golden/README.md) and how closely a result must follow them. */
+/** The committed reference results (test/golden/README.md) and the tolerances of comparisons with them. */
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 export const GOLDEN = path.join(ROOT, 'test/golden')
-/** Real models lie beside the checkout, where they lie at all. */
-export const REAL_MODELS = path.join(ROOT, '../shared/models')
+/** Real models, if present, are next to the checkout. */
+export const REAL_MODELS = process.env.EMBEDCORE_TEST_MODELS ?? path.join(ROOT, '../shared/models')
 
 export interface Tensor<A = Float32Array> {
   shape: readonly number[]
@@ -20,13 +20,10 @@ const ARRAYS: Record<string, (bytes: ArrayBuffer) => AnyArray> = {
   U8: (bytes) => new Uint8Array(bytes),
 }
 
-/** Public data sets lie there too. */
+/** So are public data sets. */
 export const DATA = path.join(ROOT, '../shared/data')
 
-/**
- * The tensors of a golden file. These are written by our own scripts in three dtypes, so anything else is a fault of
- * the file.
- */
+/** The tensors of a golden file. The scripts write three dtypes, so any other is an error in the file. */
 export class Tensors {
   private readonly bytes: Buffer
   private readonly header: Record<string, { dtype: string; shape: number[]; data_offsets: [number, number] }>
@@ -82,9 +79,8 @@ export interface Deviation {
 export const NONE: Deviation = { difference: 0, cosine: 1 }
 
 /**
- * How far rows lie from the expected ones. Differences are told relative to the expected row's length, so that rows
- * which are not normalised are held to what a normalised row is held to; for a normalised row that is the plain
- * difference.
+ * The distance of rows to the expected ones. Differences are relative to the length of the expected row, so that the
+ * same bound applies to rows that are not normalised; for a normalised row it is the plain difference.
  */
 export function deviation(actual: Float32Array, expected: Float32Array, width: number): Deviation {
   if (actual.length !== expected.length || width < 1 || expected.length % width !== 0)
@@ -106,10 +102,10 @@ function rowDeviation(actual: Float32Array, expected: Float32Array): Deviation {
     ab += a * b
     aa += a * a
     bb += b * b
-    // Not Math.max alone on the numbers: a NaN must not be lost in a comparison.
+    // Not only Math.max of the numbers, because a NaN must not be lost in a comparison.
     difference = Math.max(difference, Math.abs(a - b))
   }
-  // A text without tokens has a row of zeros, which has no direction: then only zeros will do.
+  // A text without tokens has a row of zeros, which has no direction, so only zeros are accepted.
   if (bb === 0) return aa === 0 ? NONE : { difference: Infinity, cosine: -1 }
   return { difference: difference / Math.sqrt(bb), cosine: aa === 0 ? 0 : ab / Math.sqrt(aa * bb) }
 }
@@ -119,15 +115,15 @@ export function worse(a: Deviation, b: Deviation): Deviation {
 }
 
 /**
- * What is allowed after so many layers. Both sides round to float32 (epsilon 1.2e-7) at every step in another order;
- * the errors of a layer are a few epsilon of the row's length, independent of those of the layer before, so that they
- * grow with the square root of the number of layers.
+ * The tolerance after this number of layers. Both sides round to float32 (epsilon 1.2e-7) at every step, in a different
+ * order. The errors of a layer are a few epsilon of the row's length and independent of those of the layer before, so
+ * they grow with the square root of the number of layers.
  */
 export function tolerance(layers: number): Deviation {
   return { difference: 2e-6 * Math.sqrt(Math.max(1, layers)), cosine: 0.999999 }
 }
 
-/** Says what is wrong, or null. */
+/** A description of the difference, or null. */
 export function complaint(what: string, found: Deviation, allowed: Deviation): string | null {
   if (found.difference <= allowed.difference && found.cosine >= allowed.cosine) return null
   return `${what}: ${describeDeviation(found)}; allowed ${allowed.difference.toExponential(2)} and ${allowed.cosine}`
@@ -138,8 +134,8 @@ export function describeDeviation({ difference, cosine }: Deviation): string {
 }
 
 /**
- * How far two float32 computations of a similarity may lie apart: each sums `width` terms, in any order, and rounds by
- * at most half of 2^-23 of the sum of their sizes at each step, which is no more than the lengths of the vectors allow.
+ * The tolerance between two float32 computations of a similarity. Each sums `width` terms in any order and rounds by at
+ * most half of 2^-23 of the sum of their sizes at each step; the lengths of the vectors bound that sum.
  */
 export function similarityBound(
   kind: 'cosine' | 'dot' | 'euclidean' | 'manhattan',
@@ -150,6 +146,6 @@ export function similarityBound(
   for (let row = 0; row < rows.length; row += width)
     longest = Math.max(longest, Math.hypot(...rows.subarray(row, row + width)))
   const size = { cosine: 1, dot: longest ** 2, euclidean: 2 * longest, manhattan: 2 * longest * Math.sqrt(width) }[kind]
-  // The terms themselves are rounded too, and a cosine is divided by two lengths: four steps more.
+  // The terms are rounded too, and a cosine is divided by two lengths, which makes four more steps.
   return (width + 4) * 2 ** -23 * size
 }

@@ -1,5 +1,5 @@
 /**
- * What the hub tests share: a fake hub, an empty cache and a clean environment for each test, and the files of small
+ * Shared by the hub tests: a fake hub, an empty cache and a clean environment for each test, and the files of small
  * models.
  */
 import { mkdtemp, mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
@@ -11,7 +11,7 @@ import { afterEach, beforeEach, vi } from 'vitest'
 import { EmbedCoreError } from '../../src/core/errors.js'
 import { etagOf, FakeHub, type FakeFiles } from './fake-hub.js'
 
-/** Bytes without a pattern, the same every run, so that a byte at a wrong place is seen. */
+/** Bytes without a pattern, the same in every run, so that a byte in the wrong place is noticed. */
 export function noise(length: number, seed = 1): Buffer {
   const bytes = Buffer.allocUnsafe(length)
   let state = seed
@@ -24,7 +24,7 @@ export function noise(length: number, seed = 1): Buffer {
 
 export const WEIGHTS = noise(400_000)
 
-/** A sentence-transformers repository with what an encoder needs and what it does not. */
+/** A sentence-transformers repository with files that an encoder needs and others. */
 export const SENTENCE_MODEL: FakeFiles = {
   '.gitattributes': '*.safetensors filter=lfs diff=lfs merge=lfs -text\n',
   'README.md': '# model\n',
@@ -49,7 +49,7 @@ export const SENTENCE_MODEL: FakeFiles = {
   'train_script.py': 'print()\n',
 }
 
-/** Those of SENTENCE_MODEL that an encoder needs. */
+/** The files of SENTENCE_MODEL that an encoder needs. */
 export const NEEDED = [
   '1_Pooling/config.json',
   'config.json',
@@ -67,7 +67,7 @@ export interface HubFixture {
   hub: FakeHub
   /** An empty directory, which HF_HUB_CACHE names. */
   cacheDir: string
-  /** An empty directory beside it. */
+  /** Another empty directory. */
   scratch: string
 }
 
@@ -110,7 +110,7 @@ export function useHub(): HubFixture {
   return fixture
 }
 
-/** By bytes: a deep comparison of a buffer this long takes a second. */
+/** Compares bytes, because a deep comparison of a buffer this long takes a second. */
 export async function holds(file: string, bytes: Buffer | string): Promise<boolean> {
   return (await readFile(file)).equals(Buffer.from(bytes))
 }

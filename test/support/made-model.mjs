@@ -1,5 +1,5 @@
 // A model larger than the golden ones, with random weights: for tests that need loads, calls and memory of some size.
-// Plain JavaScript, because scripts in processes of their own use it too.
+// It is JavaScript, because scripts in separate processes use it too.
 import { cpSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'

@@ -1,4 +1,4 @@
-/** Model directories for tests, written file by file; what is read from them, and how they are refused. */
+/** Model directories for tests, written file by file, and helpers that read them or expect a refusal. */
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect } from 'vitest'
 import { readModelDirectory } from '../../src/model/directory.js'
 
 let root: string
-/** A directory that ends with the tests of the file. */
+/** A directory that is deleted after the tests of the file. */
 export const scratch = (): string => root
 beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), 'embedcore-directory-'))

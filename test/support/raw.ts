@@ -1,4 +1,4 @@
-/** The addon without the package around it: for what starts from token ids. */
+/** The addon without the package, for tests that start from token ids. */
 import type { RawModel, RawPlanOptions } from '../../src/core/binding.js'
 import type { AttentionMode, Dtype } from '../../src/core/names.js'
 import { native } from '../../src/core/native.js'
@@ -28,7 +28,7 @@ export function loadDirectory(directory: string, threads = 1, dtype: Dtype = 'fl
 
 /**
  * [tokens of all texts, states * hidden size]: the chosen hidden states of each token side by side, or their mean. A
- * list of attentions has one a layer.
+ * list of attentions has one per layer.
  */
 export function hiddenStates(
   model: RawModel,

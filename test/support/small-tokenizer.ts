@@ -1,4 +1,4 @@
-/** A WordPiece tokenizer small enough to read, and what its batches hold. */
+/** A WordPiece tokenizer small enough to read, and the contents of its batches. */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

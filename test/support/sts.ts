@@ -1,4 +1,4 @@
-/** STS-B: pairs of sentences with a score from 0 to 5 by people, and how well similarities follow the scores. */
+/** STS-B: pairs of sentences with human scores from 0 to 5, and the correlation of similarities with them. */
 import { parse } from 'csv-parse/sync'
 import { existsSync, readFileSync } from 'node:fs'
 import path from 'node:path'

@@ -1,4 +1,5 @@
-// Attention of the models' heads on texts of one length, some 512 tokens of them in a call or one text.
+// Attention with the heads of the models, on texts of equal length with about 512 tokens in a call, or on one longer
+// text.
 #include "ops/attention.h"
 
 #include <algorithm>
@@ -48,7 +49,7 @@ AttentionArgs arguments(const ModelShape& model, const Input& input) {
                      .scale = 1.0f / std::sqrt(static_cast<float>(model.head_dim)),
                      .mask = model.causal ? Mask::kCausal : Mask::kBidirectional,
                      .dtype = input.qkv.dtype()};
-  // Rotated in place at each call: the numbers change, their size does not.
+  // Rotated in place at each call: this changes the numbers but not their size.
   if (model.causal) {
     args.rope_cos = input.cos.data();
     args.rope_sin = input.sin.data();

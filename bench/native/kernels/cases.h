@@ -1,4 +1,4 @@
-// The groups of cases, one source each.
+// The groups of cases; each has one source.
 #pragma once
 
 #include "base/dtype.h"
@@ -15,7 +15,7 @@ struct Context {
   std::vector<DType> dtypes;
 };
 
-// The type of rows that a linear layer of this arithmetic is given and gives: what the models use.
+// The type of the input and output rows of a linear layer in this arithmetic, as in the models.
 inline DType activation_dtype(DType dtype) { return dtype == DType::kF32 ? DType::kF32 : DType::kBF16; }
 
 void linear_cases(const Context& context);
@@ -23,7 +23,7 @@ void attention_cases(const Context& context);
 void elementwise_cases(const Context& context);  // norm, gated activation, activations
 void similarity_cases(const Context& context);
 
-// One thread, and all where there are more.
+// One thread, and all threads if there are more.
 inline std::vector<bool> thread_choices(const Context& context) {
   return context.team.threads() > 1 ? std::vector<bool>{false, true} : std::vector<bool>{false};
 }

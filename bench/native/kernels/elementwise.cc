@@ -1,5 +1,5 @@
-// Element-wise work, on one thread and a batch's worth of rows: norms, gated activations, and what an activation adds
-// to a linear layer.
+// Element-wise work, on one thread with the rows of a batch: norms, gated activations, and the time that an activation
+// adds to a linear layer.
 #include <memory>
 
 #include "limit_cases.h"
@@ -31,7 +31,7 @@ Fields fields(const char* kernel, const char* kind, DType dtype, int64_t width) 
       .number("elements", kRows * width);
 }
 
-// From float32 rows, the stream of residuals, to rows of the arithmetic's type.
+// From float32 rows (the residual stream) to rows in the type of the arithmetic.
 void add_norms(std::vector<Case>& cases, const Context& context, DType dtype, int clock) {
   for (const auto& model : kModels) {
     const auto x = std::make_shared<Rows>(kRows, model.width, DType::kF32);
@@ -75,7 +75,7 @@ void add_gated(std::vector<Case>& cases, const Context& context, DType dtype, in
   }
 }
 
-// MiniLM's layer up with each activation; the reader takes the difference to none.
+// The first feed-forward matrix of MiniLM with each activation; the difference to none is reported.
 void add_activations(std::vector<Case>& cases, const Context& context, DType dtype, int clock) {
   const auto& shape = kModels[0].linears[2];
   const auto numbers = normal_numbers(shape.in * shape.out, 0.05f);

@@ -1,9 +1,9 @@
-// Times the kernels of the CPU backend one by one, in turn with what the machine can do: prints a line of JSON for each
-// case. bench/kernels.mjs builds, runs and reads it.
+// Times the kernels of the CPU backend one by one, in turn with the limits of the machine, and prints a line of JSON
+// for each case. bench/kernels.mjs builds, runs and reads it.
 //
 //   kernels THREADS [REPEATS [SECONDS [GROUPS]]]      GROUPS: of linear,attention,elementwise,similarity (default all)
 //
-// EMBEDCORE_CPU_ISA chooses the instruction set, as everywhere.
+// EMBEDCORE_CPU_ISA selects the instruction set.
 #include <cstdlib>
 #include <cstring>
 #include <exception>

@@ -1,6 +1,6 @@
-// Linear layers with bias and, where the model has it, the residual; no activation. Few rows: the weights must come
-// from memory, so calls go through copies of more than any cache holds. More rows: one copy, since arithmetic decides
-// and a group's next call finds its weights as far away as the cache allows.
+// Linear layers with bias and, if the model has it, the residual, without activation. With few rows the weights must
+// come from memory, so calls use several copies, which exceed all caches. With more rows arithmetic dominates, so one
+// copy is enough.
 #include "ops/linear.h"
 
 #include <memory>
@@ -28,7 +28,7 @@ struct Weights {
   const PackedLinear* cold() { return copies[next = (next + 1) % copies.size()]; }
 };
 
-// Copies of the same numbers, more than kColdBytes together; none where the backend has no such arithmetic.
+// Copies of the same numbers, more than kColdBytes in total; none if the backend does not have this arithmetic.
 std::shared_ptr<Weights> pack(const Context& context, const LinearShape& shape, DType dtype) {
   auto weights = std::make_shared<Weights>(context.backend);
   const auto numbers = normal_numbers(shape.in * shape.out, 0.02f);
@@ -54,7 +54,7 @@ void linear_cases(const Context& context) {
       for (const DType dtype : context.dtypes) {
         const auto weights = pack(context, shape, dtype);
         if (!weights) continue;
-        // As in native/model/layer.cc: what comes straight from the residual stream is float32, and so is what is added
+        // As in native/model/layer.cc, inputs from the residual stream are float32, and so are results that are added
         // to it.
         const int64_t most = std::end(kRowCounts)[-1];
         const auto x =
@@ -62,7 +62,7 @@ void linear_cases(const Context& context) {
         const auto y = std::make_shared<Rows>(most, shape.out, shape.adds ? DType::kF32 : activation_dtype(dtype));
         const auto residual = std::make_shared<Rows>(most, shape.out, DType::kF32);
         for (const bool all : thread_choices(context)) {
-          // Each limit just before the cases that it bounds.
+          // Each limit is measured just before the cases that it applies to.
           int read = -1, peak = -1;
           for (const int64_t rows : kRowCounts) {
             const LinearArgs args{.x = x->data(),

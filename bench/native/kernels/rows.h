@@ -33,7 +33,7 @@ class Rows {
       if (dtype == DType::kF32) {
         static_cast<float*>(data_)[i] = numbers[i];
       } else {
-        uint32_t bits;  // cut, not rounded: any numbers will do
+        uint32_t bits;  // cut instead of rounded, because any numbers will do
         std::memcpy(&bits, &numbers[i], 4);
         static_cast<uint16_t*>(data_)[i] = static_cast<uint16_t>(bits >> 16);
       }

@@ -15,7 +15,7 @@ struct LinearShape {
 struct ModelShape {
   const char* name;
   int64_t width, heads, kv_heads, head_dim, intermediate;
-  bool causal;  // and as such models have it: rotary positions, RMS norms before and not behind the layers
+  bool causal;  // and, as in such models, rotary positions and RMS norms before the layers
   std::array<LinearShape, 4> linears;
 };
 

@@ -1,5 +1,4 @@
-// Similarities of every row of one matrix to every row of another, of MiniLM's width: as many as one request compares,
-// and as many as a search does.
+// Similarities of all rows of two matrices with the width of MiniLM: in the sizes of one request and of a search.
 #include <memory>
 
 #include "limit_cases.h"

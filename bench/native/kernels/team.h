@@ -1,8 +1,8 @@
 // The Stream of the kernel bench: helpers that spin while a measurement with several threads runs and sleep otherwise.
 //
-// The engine's workers are not used: their number varies from call to call, and here every call needs the same. A
-// helper that spins and loses its core to another process delays the whole call, so timing.cc asks before and after
-// each sample for how long each thread had no core, and drops samples in which one had none.
+// The engine's workers are not used, because their number varies from call to call, and here every call needs the same.
+// A helper that spins and loses its core to another process delays the whole call, so timing.cc determines before and
+// after each sample for how long each thread had no core, and drops samples in which one lost it.
 #pragma once
 
 #include <atomic>
@@ -36,8 +36,9 @@ class Team {
   void wake() { state_ = kSpinning, state_.notify_all(); }
   void sleep() { state_ = kAsleep; }
 
-  // For how many seconds, from some moment on, the caller and, with `all`, every helper had no core; helpers must be
-  // awake. Each thread reads both its clocks at once, so that a wait between two threads' readings counts for neither.
+  // The total seconds for which the caller and, with `all`, every helper had no core; helpers must be awake. Each
+  // thread reads its two clocks one directly after the other, so a delay between the readings of two threads does not
+  // count.
   const std::vector<double>& absent(bool all) {
     absent_[0] = own_absence();
     if (all && !helpers_.empty()) {

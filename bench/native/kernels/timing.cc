@@ -21,7 +21,7 @@ double median(std::vector<double> values) {
 Sample try_once(Case& one, Team& team, double least) {
   Stream stream = team.stream(one.all_threads);
   if (one.all_threads) team.wake();
-  one.call(stream);  // what the case before left in the caches goes, and every helper is awake
+  one.call(stream);  // evicts the data of the previous case from the caches, and wakes all helpers
   const std::vector<double> before = team.absent(one.all_threads);
   const double start = now();
   double elapsed = 0;
@@ -32,7 +32,7 @@ Sample try_once(Case& one, Team& team, double least) {
   } while ((elapsed = now() - start) < least);
   const std::vector<double> after = team.absent(one.all_threads);
   team.sleep();
-  double lost = 0;  // all threads of a sample work or spin: while they were absent, another process had their core
+  double lost = 0;  // all threads of a sample work or spin, so their absence means that another process had the core
   for (size_t i = 0; i < (one.all_threads ? after.size() : 1); ++i) lost = std::max(lost, after[i] - before[i]);
   return {elapsed / static_cast<double>(calls), lost / elapsed};
 }
@@ -41,7 +41,7 @@ void add_sample(Case& one, Team& team, double least) {
   Sample best = try_once(one, team, least);
   for (int tries = 1; tries < kTries && !best.clean(); ++tries) {
     std::this_thread::sleep_for(
-        std::chrono::milliseconds(tries));  // whoever wants a core gets it now, and not in the next try
+        std::chrono::milliseconds(tries));  // other processes can use the cores now instead of during the next try
     const Sample again = try_once(one, team, least);
     if (again.lost < best.lost) best = again;
     ++one.repeated;
@@ -54,7 +54,7 @@ void print_spread(const char* name, const char* least, const char* most, const s
               *std::min_element(values.begin(), values.end()), most, *std::max_element(values.begin(), values.end()));
 }
 
-// Only clean samples count, and a share only where those of case and limit in the same repeat are: a case without any
+// Only clean samples count. A share needs a clean sample of both case and limit in the same repeat. A case without any
 // has no figures.
 void print(const Case& one, const std::vector<Case>& cases, int threads) {
   std::vector<double> seconds, shares;

@@ -1,5 +1,5 @@
-// Cases and their timing: every repeat runs all cases of a group in turn, so that a busy moment of the machine hits all
-// of them, and among them what shows the machine's limit (limit_cases.h), so that a share compares what was measured
+// Cases and their timing: every repeat runs all cases of a group in turn, so that a busy moment of the machine affects
+// all of them. The limits of the machine (limit_cases.h) are among these cases, so that a share compares measurements
 // within milliseconds.
 #pragma once
 
@@ -12,7 +12,7 @@
 
 namespace embedcore::bench {
 
-// What a case is, as JSON without braces: "kernel":"linear","rows":16
+// The description of a case, as JSON without braces: "kernel":"linear","rows":16
 class Fields {
  public:
   Fields& text(const char* name, const char* value) { return add(name, "\"" + std::string(value) + "\""); }
@@ -29,7 +29,7 @@ class Fields {
 
 struct Sample {
   double seconds;  // a call
-  double lost;     // part of the sample in which the thread worst off had no core
+  double lost;     // largest part of the sample for which a thread had no core
 
   bool clean() const { return lost < 0.01; }
 };
@@ -38,9 +38,9 @@ struct Case {
   Fields fields;
   bool all_threads;
   std::function<void(Stream&)> call;
-  double work = 0;     // of a call, counted as its reference counts
-  int reference = -1;  // place in the list of the case whose rate of work is the limit of this one's; -1: none
-  int repeated = 0;    // samples thrown away
+  double work = 0;                // of a call, counted as its reference counts
+  int reference = -1;             // index of the case whose rate of work is the limit of this one's; -1: none
+  int repeated = 0;               // samples thrown away
   std::vector<Sample> samples{};  // one a repeat
 };
 

@@ -1,5 +1,4 @@
-// BERT: learned positions, token types, post-norm, biases everywhere. RoBERTa and XLM-R differ in where positions
-// begin.
+// BERT: learned positions, token types, post-norm, biases everywhere. RoBERTa and XLM-R differ in the first position.
 #include "model/families/families.h"
 #include "model/families/fields.h"
 

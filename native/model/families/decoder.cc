@@ -5,7 +5,7 @@ namespace embedcore {
 
 namespace {
 
-// transformers 5 tests the field's truth, so null and 0 say the same as false.
+// transformers 5 tests the field's truth value, so null and 0 mean the same as false.
 bool is_causal(const Json& config) {
   const Json* field = config.find("is_causal");
   if (!field) return true;

@@ -1,11 +1,11 @@
-// What Llama, Mistral, Qwen2 and Qwen3 have in common, and where they differ.
+// The common parts of Llama, Mistral, Qwen2 and Qwen3, and their differences.
 #pragma once
 
 #include "model/families/fields.h"
 
 namespace embedcore {
 
-// Defaults of the reference's configuration classes, and what each family's layers have.
+// Defaults of the reference's configuration classes, and properties of each family's layers.
 struct DecoderFields {
   int64_t default_vocab, default_positions, default_intermediate;
   int64_t default_kv_heads = 0;  // 0 = as many as heads
@@ -17,7 +17,7 @@ struct DecoderFields {
 
 ModelConfig parse_decoder(const Json& config, const char* family, const DecoderFields& fields);
 
-// Gives the sliding layers their window.
+// Sets the window of the sliding layers.
 void set_windows(ModelConfig& model, int64_t window, const std::vector<bool>& sliding);
 
 }  // namespace embedcore

@@ -5,7 +5,7 @@
 namespace embedcore {
 
 ModelConfig parse_distilbert(const Json& config) {
-  // The reference takes BERT's names for the same fields, and takes them first.
+  // The reference also accepts BERT's names of these fields, and they have precedence.
   const auto named = [&](const char* usual, const char* own) { return config.find(usual) ? usual : own; };
   ModelConfig model = parse_encoder(config, "distilbert",
                                     {.hidden = named("hidden_size", "dim"),
@@ -15,7 +15,7 @@ ModelConfig parse_distilbert(const Json& config) {
                                      .activation = "activation",
                                      .epsilon = nullptr,
                                      .default_layers = 6});
-  // sinusoidal_pos_embds only says how the position table was first filled.
+  // sinusoidal_pos_embds only says how the position table was initialised.
   model.input.tables = {
       {"embeddings.word_embeddings.weight", model.vocab, TableSpec::Index::kToken},
       {"embeddings.position_embeddings.weight", model.max_positions, TableSpec::Index::kPosition},

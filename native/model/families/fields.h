@@ -23,22 +23,22 @@ constexpr int64_t kMostLayers = 4096;
 
 // An integer in [low, high].
 int64_t read_size(const Json& config, const char* key, int64_t fallback, int64_t low = 1, int64_t high = kMostSize);
-// The same where null has a meaning that differs from an absent field's.
+// The same for a field where null means something else than an absent field.
 int64_t read_size_or_null(const Json& config, const char* key, int64_t fallback, int64_t null_value);
 
 Activation read_activation(const Json& config, const char* key, const char* fallback);
 float read_epsilon(const Json& config, const char* key, double fallback);
 
-// Rotary positions of a decoder: "rope_scaling" where it says anything, else "rope_parameters", else "rope_theta".
+// Rotary positions of a decoder: "rope_scaling" if it has any setting, else "rope_parameters", else "rope_theta".
 RopeSpec read_rope(const Json& config, int64_t head_dim, int64_t max_positions);
 // Rotary positions of one kind of ModernBERT's layers: kind is the entry of "rope_parameters", theta_key the old field.
 RopeSpec read_rope_of_kind(const Json& config, int64_t head_dim, int64_t max_positions, const char* kind, double theta);
 
-// Whether each layer attends to a window: "layer_types", or fallback(layer) where the list is absent.
+// Whether each layer attends to a window: "layer_types", or fallback(layer) if the list is absent.
 std::vector<bool> read_sliding(const Json& config, int64_t layers, bool (*fallback)(int64_t layer, int64_t argument),
                                int64_t argument);
 
-// The keys under which a BERT-type family keeps the fields that all of them have, and the reference's defaults.
+// The keys of the fields that all BERT-type families have, with the reference's defaults.
 struct EncoderFields {
   const char* hidden = "hidden_size";
   const char* heads = "num_attention_heads";

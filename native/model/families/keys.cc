@@ -17,13 +17,13 @@ struct FamilyKeys {
   Keys acted_on = {}, no_effect = {}, refused = {};
 };
 
-// Of all families: transformers' PreTrainedConfig, with keys that only its version 4 knows.
+// The keys of all families: PreTrainedConfig of transformers, with keys that only version 4 knows.
 const FamilyKeys& common_keys() {
   static const FamilyKeys keys = {
       .acted_on = {"architectures", "auto_map", "compression_config", "hidden_size", "intermediate_size",
                    "max_position_embeddings", "model_type", "num_attention_heads", "num_hidden_layers",
                    "output_hidden_states", "quantization_config", "tokenizer_class", "vocab_size"},
-      // The functions that make masks and ropes read some of these, for other families.
+      // Some of these are read by the functions that make masks and ropes, but only for other families.
       .no_effect = {"attention_chunk_size",
                     "attn_implementation",
                     "bos_token_id",
@@ -112,7 +112,7 @@ bool is_off(const Json& value) {
   return (value.is_object() && value.as_object().empty()) || (value.is_array() && value.as_array().empty());
 }
 
-// Weights that are codes, with scales and zero points beside them.
+// Refuses weights that are codes with separate scales and zero points.
 void refuse_quantization(const Json& config, const char* key) {
   const Json* settings = config.find(key);
   if (!settings || settings->is_null()) return;

@@ -1,5 +1,5 @@
 // The keys of config.json that the reference's configuration classes know, and what each does here. A key in no list
-// has no meaning to the reference either.
+// has no meaning in the reference either.
 #pragma once
 
 #include <string_view>
@@ -11,7 +11,7 @@ namespace embedcore {
 enum class KeyEffect {
   kActedOn,   // read by families/*.cc, by refuse_unsupported_keys or by the TypeScript side
   kNoEffect,  // heads, training, generation and the like: no effect on hidden states at inference
-  kRefused,   // would change hidden states and is not supported: null, false or empty is all that is accepted
+  kRefused,   // would change hidden states and is not supported; only null, false or an empty value is accepted
   kUnknown,
 };
 

@@ -13,7 +13,7 @@ ModelConfig parse_llama(const Json& config) {
                         .reads_mlp_bias = true});
 }
 
-// With "layer_types" the reference runs the model as Ministral, whose layers take turns.
+// With "layer_types" the reference runs the model as Ministral, whose layers alternate.
 ModelConfig parse_mistral(const Json& config) {
   ModelConfig model = parse_decoder(
       config, "mistral",

@@ -1,4 +1,4 @@
-// ModernBERT: pre-norm, rotary positions with two bases, local and global layers in turn, gated feed-forward, fused
+// ModernBERT: pre-norm, rotary positions with two bases, alternating local and global layers, gated feed-forward, fused
 // matrices.
 #include "model/families/families.h"
 #include "model/families/fields.h"

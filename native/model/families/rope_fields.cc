@@ -10,7 +10,7 @@ namespace {
 
 constexpr double kDefaultTheta = 10000.0;
 
-// The first object that has a field decides it.
+// The first object that has a field determines its value.
 class Sources {
  public:
   Sources(std::initializer_list<const Json*> objects) {
@@ -18,7 +18,7 @@ class Sources {
       if (object && object->is_object()) objects_.push_back(object);
   }
 
-  // The object with the field, null or not; null where no object has it.
+  // The object that has the field, even with the value null; null if no object has it.
   const Json* with(const char* key) const {
     for (const Json* object : objects_)
       if (object->find(key)) return object;
@@ -40,7 +40,7 @@ class Sources {
   std::vector<const Json*> objects_;
 };
 
-// transformers' _compute_yarn_parameters: DeepSeek's mscale pair where both are given, else YaRN's own factor.
+// transformers' _compute_yarn_parameters: DeepSeek's pair of mscale values if both are given, else YaRN's factor.
 double yarn_attention_factor(const Sources& sources, double factor) {
   const auto of = [&](double scale) { return factor > 1 ? 0.1 * scale * std::log(factor) + 1.0 : 1.0; };
   const double scale = sources.number("mscale", 0), scale_all = sources.number("mscale_all_dim", 0);
@@ -49,7 +49,8 @@ double yarn_attention_factor(const Sources& sources, double factor) {
 
 double or_default(double value, double fallback) { return value == 0 ? fallback : value; }
 
-// The reference has no partial rotation in these families: versions ignore the field or fail on it.
+// The reference does not support partial rotation in these families: depending on the version it ignores the field or
+// fails.
 void refuse_partial_rotation(const Json& object) {
   if (object.get_double("partial_rotary_factor", 1.0) != 1.0)
     refuse_field(object, "partial_rotary_factor", "1", Code::kUnsupportedModel);
@@ -101,7 +102,7 @@ RopeSpec make_rope(const Json& config, const Sources& sources, int64_t head_dim,
 
   rope.original_positions = original_positions(config, sources, max_positions);
   const Json* factor = sources.with("factor");
-  // The reference divides the two lengths where yarn's factor is null.
+  // The reference divides the two lengths if the factor of yarn is null.
   rope.factor = type == "yarn" && factor && factor->find("factor")->is_null()
                     ? static_cast<double>(max_positions) / rope.original_positions
                     : sources.required(config, "factor", 1);
@@ -112,7 +113,7 @@ RopeSpec make_rope(const Json& config, const Sources& sources, int64_t head_dim,
   return rope;
 }
 
-// transformers takes the older field first where both are present.
+// transformers prefers the older field if both are present.
 const Json* scaling_of(const Json& config) {
   const Json* scaling = config.find("rope_scaling");
   return scaling && scaling->is_object() && !scaling->as_object().empty() ? scaling : nullptr;

@@ -4,14 +4,14 @@ import { stat } from 'node:fs/promises'
 import { addAbortSignal, type Readable } from 'node:stream'
 import { InputError, systemReason } from '../failures.js'
 
-/** No line, field or JSON value may be longer: an unclosed quote must not swallow a file larger than memory. */
+/** The longest line, field or JSON value, so that an unclosed quote does not read a file larger than memory. */
 export const LONGEST_RECORD = 64 * 2 ** 20
 
 export interface ByteSource {
-  /** For sentences: the path, or `standard input`. */
+  /** For messages: the path, or `standard input`. */
   readonly name: string
   readonly stream: Readable
-  /** Bytes in all, when known. */
+  /** Total bytes, if known. */
   readonly size: number | null
   /** Bytes read so far. */
   bytesRead: number
@@ -39,7 +39,8 @@ export function openStdin(stdin: Readable, signal: AbortSignal): ByteSource {
 }
 
 /**
- * A stream destroyed before anyone reads it would throw its error at the process; readers get it again from their loop.
+ * A stream that is destroyed before anyone reads it would end the process with its error; a reader gets the error from
+ * its loop.
  */
 function abortable(stream: Readable, signal: AbortSignal): Readable {
   return addAbortSignal(
@@ -49,7 +50,7 @@ function abortable(stream: Readable, signal: AbortSignal): Readable {
 }
 
 /**
- * Malformed UTF-8 is refused: replacement characters would silently make other vectors. A leading byte-order mark is
+ * Malformed UTF-8 is refused: replacement characters would silently give other vectors. A leading byte-order mark is
  * dropped.
  */
 export async function* decodeUtf8(source: ByteSource): AsyncGenerator<string> {

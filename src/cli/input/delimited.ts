@@ -1,5 +1,6 @@
 /**
- * CSV and TSV read as a stream by `csv-parse`: quotes, delimiters and line ends within fields, CRLF, byte-order mark.
+ * Reads CSV and TSV as a stream with `csv-parse`: quotes, delimiters and line ends within fields, CRLF, byte-order
+ * mark.
  */
 import { CsvError, parse } from 'csv-parse'
 import { pipeline } from 'node:stream/promises'
@@ -20,15 +21,14 @@ export interface DelimitedOptions {
   header: boolean
 }
 
-/** Records handed on together at most. */
+/** The most records that are passed on together. */
 const GROUP = 512
 
 const isNumber = (column: string) => /^\d+$/.test(column)
 const listed = (names: readonly string[]) => names.map((name) => JSON.stringify(name)).join(', ')
 
 /**
- * The wanted fields of every record. Records of another length than the first are an error; wholly blank lines are
- * passed over.
+ * The selected fields of every record. A record of another length than the first is an error; blank lines are skipped.
  */
 export async function* readDelimited(source: ByteSource, options: DelimitedOptions): AsyncGenerator<string[][]> {
   const parser = parse({
@@ -38,7 +38,7 @@ export async function* readDelimited(source: ByteSource, options: DelimitedOptio
     skip_empty_lines: true,
     max_record_size: LONGEST_RECORD,
   })
-  // A failure of the feeding side reaches the loop below through the parser, which pipeline destroys.
+  // A failure of the source reaches the loop below through the parser, which pipeline destroys.
   const feeding = pipeline(decodeUtf8(source), parser).catch(() => undefined)
   let places: readonly number[] | null = null
   let rows: string[][] = []
@@ -49,7 +49,7 @@ export async function* readDelimited(source: ByteSource, options: DelimitedOptio
         places = found.places
         if (!found.isHeader) rows.push(places.map((place) => record[place]!))
       } else rows.push(places.map((place) => record[place]!))
-      // An empty buffer means that the rest has yet to arrive: what is there need not wait for it.
+      // An empty buffer means that the rest has not arrived yet, so the records at hand are passed on.
       if (rows.length >= GROUP || (rows.length > 0 && parser.readableLength === 0)) {
         yield rows
         rows = []
@@ -70,7 +70,7 @@ export async function* readDelimited(source: ByteSource, options: DelimitedOptio
   }
 }
 
-/** Where the wanted columns are, told by the first record. */
+/** The positions of the selected columns, from the first record. */
 function locate(
   first: readonly string[],
   { columns, header }: DelimitedOptions,

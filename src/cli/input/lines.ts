@@ -1,11 +1,10 @@
-/** Plain text (a text a line) and JSON lines (an object or a string a line), read as a stream. */
+/** Reads plain text (one text per line) and JSON lines (one object or string per line) as a stream. */
 import { InputError } from '../failures.js'
 import { didYouMean } from '../did-you-mean.js'
 import { decodeUtf8, LONGEST_RECORD, type ByteSource } from './bytes.js'
 
 /**
- * Groups of lines as they arrive, without their `\n` or `\r\n`; a last line needs no end. Every line counts, empty ones
- * too.
+ * Groups of lines as they arrive, without their `\n` or `\r\n`; the last line needs no line end. Empty lines count too.
  */
 export async function* readLines(source: ByteSource): AsyncGenerator<string[]> {
   let pieces: string[] = []
@@ -35,8 +34,7 @@ export async function* readLines(source: ByteSource): AsyncGenerator<string[]> {
 }
 
 /**
- * The named fields of every line; lines of white space are passed over. A bare JSON string will do where one field is
- * wanted.
+ * The named fields of every line; blank lines are skipped. If one field is selected, a line may also be a JSON string.
  */
 export async function* readJsonLines(source: ByteSource, fields: readonly string[]): AsyncGenerator<string[][]> {
   let line = 0

@@ -1,5 +1,6 @@
 /**
- * Where a command's texts come from: arguments, a file or standard input, told by flags; and their way into batches.
+ * The source of a command's texts (arguments, a file or standard input, by the flags), and how they are grouped in
+ * batches.
  */
 import { extname } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -34,13 +35,13 @@ export const FILE_FLAGS = {
 } as const satisfies Flags
 
 export interface TextSource {
-  /** Groups of rows as they arrive; a row holds the wanted fields. */
+  /** Groups of rows as they arrive; a row holds the selected fields. */
   groups: AsyncIterable<readonly (readonly string[])[]>
-  /** Texts in all, when known. */
+  /** Total number of texts, if known. */
   count: number | null
   /** Share of the input read so far, 0 to 1; null when its size is not known. */
   share(): number | null
-  /** Rows trickle in (a pipe): do not hold them back for a full batch. */
+  /** Rows arrive slowly (a pipe), so they must not wait for a full batch. */
   live: boolean
 }
 
@@ -57,8 +58,8 @@ export function textsOfArguments(texts: readonly string[]): TextSource {
 }
 
 /**
- * `columns`: the wanted columns of csv and tsv (null = see `readDelimited`); `fields`: those of jsonl; their number is
- * a row's length.
+ * `columns`: the selected columns of csv and tsv (null = see `readDelimited`). `fields`: those of jsonl. Their number
+ * is the length of a row.
  */
 export async function openTexts(
   args: Arguments,
@@ -106,7 +107,7 @@ function formatOf(path: string, topic: string): Format {
   )
 }
 
-/** A flag that would have no effect is a misunderstanding. */
+/** Refuses a flag that would have no effect, because it is a misunderstanding. */
 function checkFlagsFit(args: Arguments, format: Format, fieldCount: number): void {
   const delimited = format === 'csv' || format === 'tsv'
   for (const flag of ['column', 'delimiter', 'quote', 'header']) {
@@ -141,7 +142,7 @@ export interface Batch {
   share: number | null
 }
 
-/** How long the rows of a live source wait for company. */
+/** How long rows of a slow source wait for more rows. */
 const LINGER_MS = 50
 
 /** Batches of `size` rows; the first may be made larger. */
@@ -158,7 +159,7 @@ export async function* batchesOf(source: TextSource, size: number, firstSize = s
     want = size
     return batch
   }
-  // The first batch of another size (calibration) is not cut short: its content decides about all that follow.
+  // A first batch of another size (calibration) is not cut short, because it determines the ranges of all later ones.
   const mayFlush = () => source.live && (start > 0 || firstSize === size)
   for (;;) {
     const next = iterator.next()

@@ -1,14 +1,14 @@
 /**
  * float32 as decimal text: the fewest digits that read back as the same float32 (so 0.1, not 0.10000000149011612).
- * Digits are found in whole numbers and written as bytes, since printing is otherwise dearer than encoding with a small
- * model.
+ * Digits are found with whole numbers and written as bytes, because printing would otherwise take longer than encoding
+ * with a small model.
  */
 
-/** Most bytes one number takes, its sign included; leave this much room. */
+/** The most bytes that one number takes, including its sign; the buffer must have this much room. */
 export const LONGEST_NUMBER = 24
 
 const POWERS = Float64Array.from({ length: 23 }, (_, i) => Number(`1e${i}`))
-/** Outside of these bounds the plain search below is used: rare in embeddings. */
+/** Outside of these bounds, which is rare in embeddings, the slow search below is used. */
 const SMALLEST = 1e-6
 const LARGEST = 1e6
 const MOST_DIGITS = 9
@@ -21,7 +21,7 @@ function placesFor(value: number, digits: number): number {
   return places
 }
 
-/** Writes the finite `value`, a float32, at `at` and returns the place behind it. */
+/** Writes the finite `value`, a float32, at `at` and returns the position after it. */
 export function writeFloat32(value: number, bytes: Uint8Array, at: number): number {
   if (value < 0 || Object.is(value, -0)) {
     bytes[at++] = 45
@@ -32,8 +32,8 @@ export function writeFloat32(value: number, bytes: Uint8Array, at: number): numb
     return at
   }
   if (value < SMALLEST || value >= LARGEST) return writeAscii(shortestBySearch(value), bytes, at)
-  // Seven digits first: if they do, fewer may; if not, eight or nine will. Both divisions are correctly rounded,
-  // so the double tested is the one that any reader of the printed decimal gets.
+  // Seven digits are tried first: if they suffice, fewer may; if not, eight or nine do. Both divisions are correctly
+  // rounded, so the double tested here is the one that any reader of the printed decimal gets.
   let places = placesFor(value, 7)
   let digits = Math.round(value * POWERS[places]!)
   if (Math.fround(digits / POWERS[places]!) === value) {

@@ -1,13 +1,13 @@
 /**
- * One JSON object a text: `{"index","text","embedding","tokens","omitted","unknown"}`, or for token output ids, pieces, places
- * and vectors.
+ * One JSON object per text: `{"index","text","embedding","tokens","omitted","unknown"}`, or for token output ids,
+ * pieces, offsets and vectors.
  */
 import { EmbedCoreError } from '../../core/errors.js'
 import type { Precision } from '../../core/names.js'
 import type { SentenceEmbeddings, TextCounts, TokenEmbeddings, VectorData } from '../../core/types.js'
 import { LONGEST_NUMBER, writeFloat32 } from './decimal.js'
 
-/** What writing takes of a result; the result of no texts has nothing more. */
+/** The part of a result that is written; the result of no texts has only this. */
 export type WrittenEmbeddings = Pick<SentenceEmbeddings<Precision>, 'data' | 'shape' | keyof TextCounts> &
   Partial<SentenceEmbeddings<Precision>>
 
@@ -20,7 +20,7 @@ export interface Results {
 
 export const isTokenOutput = (embeddings: Results['embeddings']): embeddings is TokenEmbeddings => 'text' in embeddings
 
-/** A byte buffer that grows, so that a batch is one write and no number becomes a string of its own. */
+/** A byte buffer that grows, so that a batch is one write and numbers are not converted to strings one by one. */
 class Bytes {
   #buffer = Buffer.allocUnsafe(2 ** 16)
   #length = 0
@@ -33,7 +33,7 @@ class Bytes {
   }
 
   string(text: string): this {
-    // At most three bytes of UTF-8 for a UTF-16 unit.
+    // A UTF-16 unit takes at most three bytes of UTF-8.
     this.#reserve(text.length * 3)
     this.#length += this.#buffer.write(text, this.#length)
     return this
@@ -64,7 +64,7 @@ class Bytes {
   }
 }
 
-/** The lines of one batch. Lone surrogates come out as \uXXXX, as JSON.stringify writes them. */
+/** The lines of one batch. Lone surrogates are written as \uXXXX, as JSON.stringify writes them. */
 export function jsonLines({ start, texts, embeddings }: Results): Uint8Array {
   const bytes = new Bytes()
   texts.forEach((text, i) => {

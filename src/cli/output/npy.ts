@@ -16,7 +16,7 @@ export const NPY_TYPES: Readonly<Record<Precision, NpyType>> = {
   ubinary: '|u1',
 }
 
-/** Room for any shape of two dimensions, and a multiple of 64 as the format asks. */
+/** Enough for any shape of two dimensions, and a multiple of 64 as the format requires. */
 export const NPY_HEADER_BYTES = 128
 
 export function npyHeader(type: NpyType, shape: readonly number[]): Uint8Array {
@@ -30,13 +30,13 @@ export function npyHeader(type: NpyType, shape: readonly number[]): Uint8Array {
   return header
 }
 
-/** The bytes of an array in little-endian order, without a copy where the machine's order is that. */
+/** The bytes of an array in little-endian order, without a copy on little-endian machines. */
 export function littleEndianBytes(data: VectorData<Precision> | Int32Array): Uint8Array {
   const bytes = Buffer.from(data.buffer, data.byteOffset, data.byteLength)
   return data.BYTES_PER_ELEMENT === 1 || endianness() === 'LE' ? bytes : Buffer.from(bytes).swap32()
 }
 
-/** Reads a small float32 .npy of two dimensions (quantisation ranges). Throws a plain sentence. */
+/** Reads a small float32 .npy of two dimensions (quantisation ranges). Throws an Error without a code. */
 export function parseFloat32Npy(file: Buffer): { data: Float32Array; shape: readonly [number, number] } {
   if (file.length < 10 || file.toString('latin1', 0, 6) !== '\x93NUMPY') throw new Error('it is not an .npy file')
   const start = file[6] === 1 ? 10 : 12

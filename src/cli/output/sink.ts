@@ -1,6 +1,7 @@
 /**
- * Where result bytes go. Every `write` waits until the bytes are taken (back-pressure). A file is written under a
- * temporary name beside its goal and renamed by `commit`, so that a broken run leaves nothing that looks whole.
+ * Writes result bytes to a file or to standard output. Every `write` waits until the bytes are taken (back-pressure). A
+ * file is written under a temporary name in the same directory and renamed by `commit`, so that a failed run leaves no
+ * file that looks complete.
  */
 import { randomUUID } from 'node:crypto'
 import { unlinkSync } from 'node:fs'
@@ -10,9 +11,9 @@ import { OutputError, ReaderGone, systemReason } from '../failures.js'
 
 export interface Sink {
   write(bytes: Uint8Array | string): Promise<void>
-  /** Makes the result visible under its name. */
+  /** Gives the result its final name. */
   commit(): Promise<void>
-  /** Removes what was written, where it can be. Never throws. */
+  /** Removes what was written, if possible. Never throws. */
   discard(): Promise<void>
 }
 
@@ -20,7 +21,7 @@ export class StreamSink implements Sink {
   #failure: Error | null = null
 
   constructor(readonly stream: Writable) {
-    // Stays attached: a pipe may report its end after the last write.
+    // The listener stays attached, because a pipe may report its end after the last write.
     stream.on('error', (error) => (this.#failure ??= error))
   }
 
@@ -44,7 +45,7 @@ export class StreamSink implements Sink {
   async discard(): Promise<void> {}
 }
 
-/** Unfinished files of this process, for the one exit that no `finally` sees: a second Ctrl-C. */
+/** Unfinished files of this process, for the one exit without a `finally`: a second Ctrl-C. */
 const unfinished = new Set<string>()
 
 export function removeUnfinishedFiles(): void {
@@ -52,7 +53,7 @@ export function removeUnfinishedFiles(): void {
     try {
       unlinkSync(path)
     } catch {
-      // Gone already, which is what was wanted.
+      // It does not exist any more, as intended.
     }
   }
   unfinished.clear()
@@ -65,7 +66,7 @@ export class FileSink implements Sink {
     readonly handle: FileHandle,
   ) {}
 
-  /** `mode`: who may read it, before the umask. */
+  /** `mode`: permissions of the file, before the umask. */
   static async open(path: string, mode = 0o666): Promise<FileSink> {
     const goal = await regularGoal(path)
     const temporary = `${goal}.${process.pid}-${randomUUID().slice(0, 8)}.partial`
@@ -86,7 +87,7 @@ export class FileSink implements Sink {
     }
   }
 
-  /** Overwrites bytes at the start, for a header that is known last. */
+  /** Overwrites bytes at the start, for a header that is known only at the end. */
   async patch(bytes: Uint8Array): Promise<void> {
     await this.handle.write(bytes, 0, bytes.length, 0)
   }
@@ -110,8 +111,7 @@ export class FileSink implements Sink {
 }
 
 /**
- * Renaming over a link would cut it, over a device would replace it: links are followed, anything but a file is
- * refused.
+ * Renaming over a link or a device would replace it. So links are followed, and anything other than a file is refused.
  */
 async function regularGoal(path: string): Promise<string> {
   try {

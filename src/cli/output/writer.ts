@@ -1,10 +1,11 @@
 /**
  * Writes the results of a run batch by batch in one of three formats.
  * - jsonl: text lines.
- * - npy: one matrix [rows, columns]. Beside it `<out>.counts.npy` (int32 tokens a text) for token output.
- * - f32: bare little-endian float32; `<out>.json` says shape and origin.
- * int8 and uint8 leave the ranges they were made with in `<out>.ranges.npy`.
- * Companions are renamed into place before the main file: where that is, all is.
+ * - npy: one matrix [rows, columns]; for token output also `<out>.counts.npy` (int32 tokens per text).
+ * - f32: little-endian float32 without a header; `<out>.json` has shape and origin.
+ *
+ * The ranges of int8 and uint8 are written to `<out>.ranges.npy`. The additional files are renamed before the main
+ * file, so if the main file exists, all do.
  */
 import { randomUUID } from 'node:crypto'
 import { tmpdir } from 'node:os'
@@ -46,7 +47,8 @@ export async function openWriter(options: WriterOptions): Promise<ResultWriter> 
       sinks.push(sink)
       return sink
     }
-    // npy's header holds the row count, which only the end tells: without a file to go back in, the rows wait in one.
+    // The header of npy has the row count, which is known only at the end. If the output is not a file, the rows are
+    // kept in a temporary file until then.
     const main =
       out !== null
         ? await FileSink.open(out)
@@ -150,7 +152,7 @@ class NpyWriter extends Writer {
 
   constructor(
     readonly file: FileSink,
-    /** Where a file that only waited is copied to; null when the file itself is the goal. */
+    /** The stream that a temporary file is copied to; null if the file itself is the output. */
     readonly destination: StreamSink | null,
     readonly type: NpyType,
     ranges: FileSink | null,

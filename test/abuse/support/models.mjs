@@ -1,4 +1,4 @@
-// What the scripts beside this one encode.
+// Models and texts for the scripts of test/abuse.
 import { fileURLToPath } from 'node:url'
 
 const stack = (name) => fileURLToPath(new URL(`../../golden/stack/${name}`, import.meta.url))

@@ -1,7 +1,7 @@
-// What memory is left after models were used and let go, in a process of its own:
-//   node --expose-gc memory.mjs WAY PACKAGE EXTERNAL
-// PACKAGE: the built package. EXTERNAL: external.c beside this file, built as an addon. Prints one line of JSON, bytes
-// all: how far resident memory (rss) and what V8 knows of memory outside its heap (external) are above the start.
+// Measures the memory that is left after models were used and released, in a separate process: node --expose-gc
+// memory.mjs WAY PACKAGE EXTERNAL PACKAGE: the built package. EXTERNAL: external.c beside this file, built as an addon.
+// Prints one line of JSON, bytes all: how far resident memory (rss) and what V8 knows of memory outside its heap
+// (external) are above the start.
 import { cpSync, mkdtempSync, rmSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
@@ -37,7 +37,7 @@ async function collected(start) {
 const folder = mkdtempSync(join(tmpdir(), 'embedcore-memory-'))
 const large = makeModel(join(folder, 'large'))
 
-/** In a function of its own: nothing holds the handle afterwards. */
+/** In a separate function, so that nothing holds the handle afterwards. */
 async function useOnce(number, dispose) {
   const directory = join(folder, `copy-${number}`)
   cpSync(large, directory, { recursive: true })
@@ -80,7 +80,7 @@ const WAYS = {
     return { held, rows: (await small.encode('still there')).shape[0], ...over }
   },
 
-  /** What dispose() has freed when it resolves: no collection, no waiting. */
+  /** The memory that dispose() has freed when it resolves, without a collection or waiting. */
   async disposed(start) {
     const model = await load(large)
     const calls = Promise.allSettled(Array.from({ length: 8 }, (_, i) => model.encode(`a text ${i}`)))
@@ -107,7 +107,7 @@ const WAYS = {
   },
 }
 
-/** Everything that stays for good is there before the first measurement: threads, code, the caches of V8. */
+/** Creates everything that stays before the first measurement: threads, code, the caches of V8. */
 for (let i = 0; i < 3; i++) {
   const [model, small] = await Promise.all([load(large), load(SMALL)])
   await Promise.all([model.encode('a'), small.encode('a')])

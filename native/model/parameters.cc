@@ -1,0 +1,90 @@
+#include "model/parameters.h"
+
+#include <algorithm>
+#include <functional>
+#include <numeric>
+
+namespace embedcore {
+
+int64_t Parameter::elements() const {
+  return std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>());
+}
+
+void ParameterList::add(std::string name, std::vector<int64_t> shape) {
+  parameters_.push_back({.name = std::move(name), .shape = std::move(shape), .offset = elements_});
+  elements_ += parameters_.back().elements();
+}
+
+void ParameterList::add_norm(const std::string& name, int64_t width, bool bias) {
+  add(name + ".weight", {width});
+  if (bias) add(name + ".bias", {width});
+}
+
+void ParameterList::add_linear(const std::string& name, int64_t in, int64_t out, bool bias) {
+  add(name + ".weight", {out, in});
+  if (bias) add(name + ".bias", {out});
+}
+
+void ParameterList::add_layer(const ModelConfig& config, size_t index) {
+  const LayerSpec& spec = config.layers[index];
+  const LayerNames& names = config.names.in_layer;
+  std::string prefix = config.names.layer;
+  prefix.replace(prefix.find("%d"), 2, std::to_string(index));
+  const int64_t hidden = config.hidden, q = spec.heads * spec.head_dim, kv = spec.kv_heads * spec.head_dim;
+
+  if (spec.attention_norm) add_norm(prefix + names.attention_norm, hidden, spec.norm_bias);
+  const int64_t qkv[] = {q, kv, kv};
+  for (size_t i = 0; i < names.qkv.size(); ++i)
+    add_linear(prefix + names.qkv[i], hidden, names.qkv.size() == 1 ? spec.qkv_width() : qkv[i], spec.qkv_bias);
+  if (spec.qk_norm) {
+    add(prefix + names.q_norm + ".weight", {spec.head_dim});
+    add(prefix + names.k_norm + ".weight", {spec.head_dim});
+  }
+  add_linear(prefix + names.output, q, hidden, spec.output_bias);
+  add_norm(prefix + names.mlp_norm, hidden, spec.norm_bias);
+  const int64_t up = spec.gated ? 2 * spec.intermediate : spec.intermediate;
+  for (const std::string& name : names.up)
+    add_linear(prefix + name, hidden, up / static_cast<int64_t>(names.up.size()), spec.mlp_bias);
+  add_linear(prefix + names.down, spec.intermediate, hidden, spec.mlp_bias);
+}
+
+std::shared_ptr<const ParameterList> ParameterList::of(const ModelConfig& config) {
+  auto list = std::make_shared<ParameterList>();
+  for (const TableSpec& table : config.input.tables) list->add(table.name, {table.rows, config.hidden});
+  if (config.embedding_norm) list->add_norm(config.names.embedding_norm, config.hidden, config.norm_bias);
+  if (config.relative_buckets > 0) list->add(config.names.relative_bias, {config.relative_buckets, config.heads});
+  for (size_t i = 0; i < config.layers.size(); ++i) list->add_layer(config, i);
+  if (config.final_norm) list->add_norm(config.names.final_norm, config.hidden, config.norm_bias);
+  return list;
+}
+
+const Parameter* ParameterList::find(std::string_view name) const {
+  const auto found = std::find_if(parameters_.begin(), parameters_.end(),
+                                  [&](const Parameter& parameter) { return parameter.name == name; });
+  return found == parameters_.end() ? nullptr : &*found;
+}
+
+Parameters::Parameters(std::shared_ptr<const ParameterList> list, DevicePointer device)
+    : list_(std::move(list)), device_(std::move(device)) {
+  const std::vector<float> zeros(static_cast<size_t>(list_->elements()));
+  block_ = device_->upload(zeros.data(), zeros.size() * sizeof(float));
+}
+
+float* Parameters::at(std::string_view name) const {
+  const Parameter* parameter = list_->find(name);
+  if (!parameter) fail(Code::kMissingTensor, "the model has no parameter %s", quote(name).c_str());
+  return data() + parameter->offset;
+}
+
+void Parameters::read(const TensorReader& reader) {
+  OpenStream stream(device_);
+  for (const Parameter& parameter : list_->all()) {
+    const std::vector<float> values = reader.floats(parameter.name, parameter.shape);
+    check_status(
+        device_->backend().upload(stream, data() + parameter.offset, values.data(), values.size() * sizeof(float)),
+        stream, "an upload");
+    stream.wait();
+  }
+}
+
+}  // namespace embedcore
