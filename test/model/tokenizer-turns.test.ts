@@ -44,7 +44,8 @@ test.each([
 ])('%s: places in the text are read some thousands in a turn', async (_, texts) => {
   const turns = await listsPerTurn('getOffsets', () => model.tokenize(texts))
   expect(sum(turns)).toBeGreaterThan(100_000)
-  expect(Math.max(...turns)).toBeLessThanOrEqual(4096)
+  // Two of the reader's turns may fall between two of the counter's.
+  expect(Math.max(...turns)).toBeLessThanOrEqual(2 * 4096)
 })
 
 test.each([
@@ -53,7 +54,7 @@ test.each([
 ])('%s: ids are read some ten thousands in a turn', async (_, texts) => {
   const turns = await listsPerTurn('getIds', () => model.encode(texts))
   expect(sum(turns)).toBeGreaterThan(100_000)
-  expect(Math.max(...turns)).toBeLessThanOrEqual(1 << 15)
+  expect(Math.max(...turns)).toBeLessThanOrEqual(2 * (1 << 15))
 })
 
 test('a text read in parts has the tokens and places of the whole', async () => {
