@@ -84,7 +84,7 @@ Entry read_entry(const std::string& name, const Json& tensor, const std::string&
          quote(name).c_str(), begin, end);
   if (end > data.size())
     fail(Code::kInvalidFile,
-         "%s: tensor %s: data_offsets [%llu, %llu] reach behind the file's %zu bytes of data (is the file truncated?)",
+         "%s: tensor %s: data_offsets [%llu, %llu] reach beyond the file's %zu bytes of data (is the file truncated?)",
          where.c_str(), quote(name).c_str(), begin, end, data.size());
 
   const uint64_t bytes = byte_size(entry.view, where);
@@ -131,17 +131,17 @@ std::shared_ptr<const SafeTensors> SafeTensors::parse(std::span<const std::byte>
 void SafeTensors::read(std::span<const std::byte> bytes) {
   const std::string& where = path_;
   if (bytes.size() < kPrefix)
-    fail(Code::kInvalidFile, "%s: %zu bytes are no safetensors file, which begins with a length of 8 bytes",
+    fail(Code::kInvalidFile, "%s: %zu bytes are too few for a safetensors file, which begins with a length of 8 bytes",
          where.c_str(), bytes.size());
   uint64_t length = 0;
   std::memcpy(&length, bytes.data(), kPrefix);
   const auto shown = static_cast<unsigned long long>(length);
   if (length > kMaxHeader)
-    fail(Code::kInvalidFile, "%s: a header of %llu bytes is absurd (most: %llu); this is no safetensors file",
+    fail(Code::kInvalidFile, "%s: a header of %llu bytes is implausible (at most %llu); this is not a safetensors file",
          where.c_str(), shown, static_cast<unsigned long long>(kMaxHeader));
   if (length > bytes.size() - kPrefix)
     fail(Code::kInvalidFile,
-         "%s: the header of %llu bytes reaches behind the file's end (%zu bytes; is the file truncated?)",
+         "%s: the header of %llu bytes reaches beyond the file's end (%zu bytes; is the file truncated?)",
          where.c_str(), shown, bytes.size());
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()) + kPrefix, static_cast<size_t>(length));
   if (!text.starts_with('{')) fail(Code::kInvalidFile, "%s: the header must begin with \"{\"", where.c_str());

@@ -43,7 +43,7 @@ void require_directory(const std::string& directory) {
          std::generic_category().message(error).c_str(), error);
   }
   if (!S_ISDIR(status.st_mode))
-    fail(Code::kInvalidFile, "%s is no directory; expected a model's directory", directory.c_str());
+    fail(Code::kInvalidFile, "Expected a model's directory but %s is not a directory", directory.c_str());
 }
 
 [[noreturn]] void fail_without_weights(const std::string& directory) {
@@ -58,12 +58,12 @@ void require_directory(const std::string& directory) {
 
 void require_plain_name(const std::string& shard, const std::string& tensor, const std::string& where) {
   auto refuse = [&](const char* why) {
-    fail(Code::kInvalidFile, "%s: tensor %s is said to lie in %s, %s", where.c_str(), quote(tensor).c_str(),
+    fail(Code::kInvalidFile, "%s: the shard of tensor %s is %s, %s", where.c_str(), quote(tensor).c_str(),
          quote(shard).c_str(), why);
   };
-  if (shard.empty()) refuse("which is no file name");
+  if (shard.empty()) refuse("which is not a file name");
   if (shard.find_first_of(std::string_view("/\\\0", 3)) != std::string::npos || shard == "." || shard == "..")
-    refuse("which is no plain file name; shards lie beside their index");
+    refuse("which is not a plain file name; shards are beside their index");
   if (shard == kIndex) refuse("the index itself");
 }
 

@@ -11,7 +11,7 @@ namespace {
 
 void check_shape(const TensorView& view, const std::vector<int64_t>& expected) {
   if (view.shape == expected) return;
-  fail(Code::kShapeMismatch, "tensor \"%s\" has shape %s; config.json asks for %s", view.name.c_str(),
+  fail(Code::kShapeMismatch, "tensor \"%s\" has shape %s; config.json requires %s", view.name.c_str(),
        shape_string(view.shape).c_str(), shape_string(expected).c_str());
 }
 
@@ -173,7 +173,7 @@ Linear TensorReader::linear(DType dtype, const std::vector<std::string>& names, 
   for (const std::string& name : names) {
     const TensorView& view = find(name + ".weight");
     if (view.shape.size() != 2 || view.shape[1] != in || view.shape[0] > out - rows)
-      fail(Code::kShapeMismatch, "tensor \"%s\" has shape %s; config.json asks for [%lld, %lld]%s", view.name.c_str(),
+      fail(Code::kShapeMismatch, "tensor \"%s\" has shape %s; config.json requires [%lld, %lld]%s", view.name.c_str(),
            shape_string(view.shape).c_str(), static_cast<long long>(out), static_cast<long long>(in),
            names.size() > 1 ? " together with its neighbours" : "");
     check_float_kind(view);
@@ -188,7 +188,7 @@ Linear TensorReader::linear(DType dtype, const std::vector<std::string>& names, 
     rows += view.shape[0];
   }
   if (rows != out)
-    fail(Code::kShapeMismatch, "%s: \"%s.weight\" and its neighbours have %lld rows; config.json asks for %lld",
+    fail(Code::kShapeMismatch, "%s: \"%s.weight\" and its neighbours have %lld rows; config.json requires %lld",
          directory_.c_str(), names.front().c_str(), static_cast<long long>(rows), static_cast<long long>(out));
 
   LinearWeights weights{.bias = bias ? biases.data() : nullptr, .in = in, .out = out, .dtype = dtype};

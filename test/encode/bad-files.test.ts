@@ -67,7 +67,7 @@ describe('safetensors', () => {
     await truncate(file('model.safetensors'), 0)
     await refused('ERR_EMBEDCORE_INVALID_FILE', /model\.safetensors/)
   })
-  it('with an absurd header length', async () => {
+  it('with an implausible header length', async () => {
     const bytes = await readFile(file('model.safetensors'))
     bytes.writeBigUInt64LE(2n ** 63n)
     await writeFile(file('model.safetensors'), bytes)

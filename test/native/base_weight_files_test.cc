@@ -114,8 +114,8 @@ TEST(WeightFiles, ShardNamesStayInTheDirectory) {
   for (const char* name : {"../a.safetensors", "/etc/passwd", "sub/a.safetensors", "..", ".", "a\\\\b",
                            "a\\u0000.safetensors", "./a.safetensors"})
     expect_index_refused(R"({"weight_map":{"a":")" + std::string(name) + "\"}}", Code::kInvalidFile,
-                         {"tensor \"a\"", "no plain file name"});
-  expect_index_refused(R"({"weight_map":{"a":""}})", Code::kInvalidFile, {"which is no file name"});
+                         {"tensor \"a\"", "not a plain file name"});
+  expect_index_refused(R"({"weight_map":{"a":""}})", Code::kInvalidFile, {"which is not a file name"});
 }
 
 TEST(WeightFiles, AnIndexThatNamesItselfIsRefused) {
@@ -125,7 +125,7 @@ TEST(WeightFiles, AnIndexThatNamesItselfIsRefused) {
   const TemporaryDirectory directory;
   directory.write(kIndex, R"({"weight_map":{"a":"a.safetensors"}})");
   ASSERT_EQ(::symlink(kIndex, (directory / "a.safetensors").c_str()), 0);
-  expect_error(Code::kInvalidFile, {"a.safetensors", "absurd"}, [&] { WeightFiles::open(directory.path()); });
+  expect_error(Code::kInvalidFile, {"a.safetensors", "implausible"}, [&] { WeightFiles::open(directory.path()); });
 }
 
 TEST(WeightFiles, MissingPartsAreNamed) {
@@ -144,7 +144,7 @@ TEST(WeightFiles, DirectoriesWithoutWeights) {
                {"holds pytorch_model.bin but no model.safetensors; convert it", "safe_serialization=True"},
                [&] { WeightFiles::open(directory.path()); });
   expect_error(Code::kNotFound, {"No such file"}, [&] { WeightFiles::open(directory / "missing"); });
-  expect_error(Code::kInvalidFile, {"is no directory"}, [&] { WeightFiles::open(directory / "pytorch_model.bin"); });
+  expect_error(Code::kInvalidFile, {"is not a directory"}, [&] { WeightFiles::open(directory / "pytorch_model.bin"); });
   expect_error(Code::kInvalidFile, {"zero byte"}, [] { WeightFiles::open(std::string("a\0b", 3)); });
   std::filesystem::create_directory(directory / "model.safetensors");
   expect_error(Code::kInvalidFile, {"model.safetensors is a directory"}, [&] { WeightFiles::open(directory.path()); });
