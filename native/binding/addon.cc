@@ -23,6 +23,8 @@ Napi::Value cpu(const Napi::CallbackInfo& info) {
     object.Set("forced", Napi::Boolean::New(env, forced && *forced));
     object.Set("isa", chosen_backend().name);
     object.Set("cores", Napi::Number::New(env, available_cores()));
+    const double quota = cpu_quota();
+    object.Set("quota", quota > 0 ? Napi::Number::New(env, quota) : env.Null());
     Napi::Array able = Napi::Array::New(env), refused = Napi::Array::New(env);
     for (const CpuIsa& isa : cpu_isas()) {
       if (isa.table) {

@@ -15,37 +15,46 @@
 
 namespace embedcore {
 
-namespace {
-
-#ifdef __linux__
-// The quota in cores of cgroup v2 (this group and those above it) or v1; 0 = none.
-double cgroup_quota() {
+double cpu_quota(const std::string& root) {
   double quota = 0;
-  auto take = [&quota](double cores) {
+#ifdef __linux__
+  const auto take = [&quota](double cores) {
     if (cores > 0 && (quota == 0 || cores < quota)) quota = cores;
   };
-  std::ifstream groups("/proc/self/cgroup");
-  std::string line;
-  while (std::getline(groups, line)) {
-    if (line.rfind("0::", 0) != 0) continue;
-    std::string path = line.substr(3);
+  // The group and those above it. Inside a container the path of the group may not exist, but the root does.
+  const auto walk = [](std::string path, auto&& look) {
     for (;;) {
-      std::ifstream file("/sys/fs/cgroup" + path + "/cpu.max");
-      std::string limit;
-      double period = 0;
-      if (file >> limit >> period && limit != "max" && period > 0) take(std::atof(limit.c_str()) / period);
-      if (path.empty() || path == "/") break;
+      look(path == "/" ? "" : path);
+      if (path.empty() || path == "/") return;
       path = path.substr(0, path.find_last_of('/'));
     }
+  };
+  std::ifstream groups(root + "/proc/self/cgroup");
+  std::string line;
+  while (std::getline(groups, line)) {
+    // "0::/path" is version 2; "5:cpu,cpuacct:/path" version 1.
+    const size_t first = line.find(':'), second = first == std::string::npos ? first : line.find(':', first + 1);
+    if (second == std::string::npos) continue;
+    const std::string controllers = "," + line.substr(first + 1, second - first - 1) + ",";
+    const std::string path = line.substr(second + 1);
+    if (controllers == ",,")
+      walk(path, [&](const std::string& group) {
+        std::ifstream file(root + "/sys/fs/cgroup" + group + "/cpu.max");
+        std::string limit;
+        double period = 0;
+        if (file >> limit >> period && limit != "max" && period > 0) take(std::atof(limit.c_str()) / period);
+      });
+    if (controllers.find(",cpu,") != std::string::npos)
+      walk(path, [&](const std::string& group) {
+        const std::string folder = root + "/sys/fs/cgroup/cpu" + group;
+        std::ifstream quota_file(folder + "/cpu.cfs_quota_us"), period_file(folder + "/cpu.cfs_period_us");
+        double micros = 0, period = 0;
+        if (quota_file >> micros && period_file >> period && period > 0) take(micros / period);
+      });
   }
-  std::ifstream quota_file("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), period_file("/sys/fs/cgroup/cpu/cpu.cfs_period_us");
-  double micros = 0, period = 0;
-  if (quota_file >> micros && period_file >> period && micros > 0 && period > 0) take(micros / period);
+#endif
   return quota;
 }
-#endif
-
-}  // namespace
 
 int available_cores() {
   int cores = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
@@ -62,7 +71,7 @@ int available_cores() {
     }
     if (!physical.empty()) cores = static_cast<int>(physical.size());
   }
-  if (const double quota = cgroup_quota(); quota > 0)
+  if (const double quota = cpu_quota(); quota > 0)
     cores = std::min(cores, std::max(1, static_cast<int>(std::ceil(quota))));
 #endif
   return cores;

@@ -8,7 +8,8 @@ SliceJob::SliceJob(std::shared_ptr<WorkerPool> pool, int64_t slices, Run run, Co
     : pool_(pool), slices_(slices), workers_(pool->workers()), run_(std::move(run)), done_(std::move(done)) {}
 
 std::shared_ptr<SliceJob> SliceJob::start(std::shared_ptr<WorkerPool> pool, int64_t slices, Run run, Completion done) {
-  pool->grow(available_cores());
+  static const int cores = available_cores();  // reads a file for each processor
+  pool->grow(cores);
   std::shared_ptr<SliceJob> job(new SliceJob(pool, slices, std::move(run), std::move(done)));
   pool->add(job);
   return job;

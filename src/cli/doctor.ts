@@ -10,7 +10,7 @@ import type { DeviceInfo } from '../core/devices.js'
 import { booleanOf, parseArguments, type Arguments, type Flags } from './arguments.js'
 import type { CliIO, Core } from './contract.js'
 import { EXIT, UsageError, withCode } from './failures.js'
-import { cgroupCpuLimit, glibcVersion, packageVersionOf } from './machine.js'
+import { glibcVersion, packageVersionOf } from './machine.js'
 import { StreamSink } from './output/sink.js'
 import { withSession } from './session.js'
 import { bytes, pairs } from './text.js'
@@ -105,7 +105,7 @@ async function examine(args: Arguments, io: CliIO): Promise<Report> {
       model: cpus()[0]?.model.trim() ?? 'unknown',
       logical: cpus().length,
       available: availableParallelism(),
-      cgroupLimit: cgroupCpuLimit(),
+      cgroupLimit: cgroupLimit(devices),
     },
     memory: { total: totalmem(), limit: limit !== undefined && limit > 0 && limit < totalmem() ? limit : null },
     addon,
@@ -114,6 +114,12 @@ async function examine(args: Arguments, io: CliIO): Promise<Report> {
     defaultModel,
     hub: await finding(hub),
   }
+}
+
+/** As the addon counts it, for its default number of threads; null = no limit, or no addon. */
+function cgroupLimit(devices: readonly DeviceInfo[]): number | null {
+  const quota = devices.find(({ device }) => device === 'cpu')?.detail['quota']
+  return typeof quota === 'number' ? quota : null
 }
 
 async function hub() {

@@ -138,6 +138,8 @@ export interface RawAddon {
     forced: boolean
     features: string[]
     cores: number
+    /** Cores that the control group grants, which may be a fraction; null = no limit. */
+    quota: number | null
     refused: { isa: string; reason: string }[]
   }
   load(options: RawLoadOptions, done: (error: Error | null, model?: RawModel) => void): RawTask

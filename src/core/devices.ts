@@ -20,8 +20,13 @@ export function devices(): DeviceInfo[] {
 
 function cpu(): DeviceInfo {
   try {
-    const { isa, forced, features, cores, refused } = native().cpu()
-    return { device: 'cpu', available: true, reason: null, detail: { isa, forced, paths: features, cores, refused } }
+    const { isa, forced, features, cores, quota, refused } = native().cpu()
+    return {
+      device: 'cpu',
+      available: true,
+      reason: null,
+      detail: { isa, forced, paths: features, cores, quota, refused },
+    }
   } catch (error) {
     return { device: 'cpu', available: false, reason: toEmbedCoreError(error).message, detail: {} }
   }

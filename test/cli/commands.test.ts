@@ -1,8 +1,8 @@
-import { mkdir, mkdtemp, writeFile } from 'node:fs/promises'
+import { mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { cgroupCpuLimit, packageVersionOf } from '../../src/cli/machine.js'
+import { packageVersionOf } from '../../src/cli/machine.js'
 import { progressLine } from '../../src/cli/progress.js'
 import { cells, compactNumber, duration, label } from '../../src/cli/text.js'
 import { EmbedCoreError } from '../../src/core/errors.js'
@@ -190,24 +190,6 @@ describe('doctor', () => {
     expect(code).toBe(0)
     expect(text).toMatch(/hub +NOT WORKING: Expected an address without user name and password for HF_ENDPOINT/)
     expect(text).not.toContain('secret')
-  })
-
-  test('control groups: the least limit on the way up; none; version 1', async () => {
-    const put = async (path: string, text: string) => {
-      await mkdir(join(folder, path, '..'), { recursive: true })
-      await writeFile(join(folder, path), text)
-    }
-    expect(cgroupCpuLimit(folder)).toBeNull()
-    await put('proc/self/cgroup', '0::/a/b\n')
-    expect(cgroupCpuLimit(folder)).toBeNull()
-    await put('sys/fs/cgroup/a/b/cpu.max', 'max 100000\n')
-    await put('sys/fs/cgroup/a/cpu.max', '150000 100000\n')
-    await put('sys/fs/cgroup/cpu.max', '800000 100000\n')
-    expect(cgroupCpuLimit(folder)).toBe(1.5)
-    await put('proc/self/cgroup', '5:cpu,cpuacct:/j\n')
-    await put('sys/fs/cgroup/cpu/j/cpu.cfs_quota_us', '50000')
-    await put('sys/fs/cgroup/cpu/j/cpu.cfs_period_us', '100000')
-    expect(cgroupCpuLimit(folder)).toBe(0.5)
   })
 
   test('installed versions', () => {
