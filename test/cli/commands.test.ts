@@ -108,7 +108,9 @@ describe('info', () => {
     const { text } = await run(['info', '--dtype', 'auto', './m'], { core })
     expect(core.loads[0]!.options.dtype).toBe('auto')
     expect(text).toContain(
-      'arithmetic    bfloat16 (auto, measured earlier)\n              float32: least cosine 1.000000, 1000 tokens/s\n              bfloat16: least cosine 0.999950, 2000 tokens/s\n',
+      'arithmetic    bfloat16 (auto, measured earlier)\n' +
+        '              float32: least cosine 1.000000, 1000 tokens/s\n' +
+        '              bfloat16: least cosine 0.999950, 2000 tokens/s\n',
     )
   })
 
