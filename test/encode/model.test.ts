@@ -256,9 +256,11 @@ describe('refusals', () => {
   it('of a disposed model', async () => {
     const model = await embedCore.load(path.join(STACK, 'mean-normalize'), { threads: 1 })
     const call = model.encode(Array.from({ length: 4000 }, (_, i) => `words to be encoded ${i}`))
+    // Watched from the start, because it may fail before the last dispose() is done.
+    const failed = expect(call).rejects.toEqual(failsWith('ERR_EMBEDCORE_DISPOSED'))
     await model.dispose()
     await model.dispose()
-    await expect(call).rejects.toEqual(failsWith('ERR_EMBEDCORE_DISPOSED'))
+    await failed
     await expect(model.encode('a')).rejects.toEqual(failsWith('ERR_EMBEDCORE_DISPOSED', /mean-normalize/))
     expect(() => model.encodeStream(['a'])).toThrow(failsWith('ERR_EMBEDCORE_DISPOSED') as Error)
     expect(model.info.family, 'info stays').toBe('bert')
