@@ -65,7 +65,7 @@ struct SimilarityKernel {
   static constexpr int kTileA = kRowsA, kTileB = kRowsB;
   static constexpr int kDown = kRowsA / kPairsA, kAcross = kRowsB / kPairsB;
   static constexpr int kThreads = kDown * kAcross;
-  static constexpr int kMinBlocks = 512 / kThreads;
+  static constexpr int kMinBlocks = 384 / kThreads;
   static constexpr Arch kArch = Arch::kAny;
   // A warp covers 4 rows of a by 8 rows of b.
   static constexpr int kWarpDown = 4, kWarpAcross = 8, kWarpsAcross = kAcross / kWarpAcross;
@@ -162,27 +162,25 @@ struct SimilarityKernel {
     return static_cast<uint32_t>(row * kRowBytes + (chunk ^ turn) * 16);
   }
 
-  // Begins to fetch columns column .. column + kDepth of kRows rows, of which `left` exist; zeros beyond them.
+  // Begins to fetch columns column .. column + kDepth of kRows rows; zeros for columns that they do not have. Rows
+  // beyond the last one that exists are copies of it: their sums are not used.
   template <int kRows>
   GPU void fetch(const float* rows, int left, int column, uint32_t to) const {
     constexpr int kStep = kThreads / kChunks;  // rows that the block fetches at a time
     const int chunk = thread_index() % kChunks, at = column + chunk * kColumns;
-    const int width = args.width;
-    const float* from = rows + static_cast<int64_t>(thread_index() / kChunks) * width + at;
     UNROLL
     for (int first = 0; first < kRows; first += kStep) {
       const int row = first + thread_index() / kChunks;
       if (kRows % kStep != 0 && row >= kRows) break;
-      const bool exists = row < left && at < width;
+      const float* from = rows + static_cast<int64_t>(row < left ? row : left - 1) * args.width;
       const uint32_t offset = to + chunk_offset(row, chunk);
       if constexpr (kAligned) {
-        copy_async16(offset, exists ? from : rows, exists ? 16 : 0);
+        copy_async16(offset, at < args.width ? from + at : rows, at < args.width ? 16 : 0);
       } else {
         float value[kColumns];
-        load_columns<false>(from, 0, exists ? width - at : 0, value);
+        load_columns<false>(from, at, args.width, value);
         store_aligned(shared_at<float>(offset), value);
       }
-      from += static_cast<int64_t>(kStep) * width;
     }
   }
 
@@ -252,7 +250,7 @@ struct SimilarityKernel {
   int down, across;          // this thread's first row in the tile
 };
 
-using LargeTile = SimilarityKernel<true, 128, 128, 8, 8, 16, 3>;
+using LargeTile = SimilarityKernel<true, 128, 64, 8, 8, 16, 3>;
 template <bool kAligned>
 using SmallTile = SimilarityKernel<kAligned, 64, 64, 4, 8, 32, 3>;
 // For a few rows against many, which is as fast as the many are read.
