@@ -52,15 +52,16 @@ struct alignas(8) Vector8 {
 };
 
 // A tensor map of the TMA unit (CUtensorMap), made by make_tensor_map of runtime.h.
-struct alignas(64) TensorMap {
+struct alignas(128) TensorMap {
   uint64_t opaque[16];
 };
 
 }  // namespace embedcore::cuda
 
-#ifdef EMBEDCORE_EMULATED
+// A source without kernels (.cc) sees the types alone.
+#if defined(EMBEDCORE_EMULATED)
 #include "launch/emulated.h"
-#else
+#elif defined(__CUDACC__)
 #include "launch/device.h"
 #endif
 
