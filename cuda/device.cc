@@ -156,6 +156,7 @@ void close_stream(Stream& stream) {
   const Error error = state->wait();
   report(stream, error, "the work of a stream that is closed");
   if (error != Error::kOk) return;
+  state->replays.clear();
   std::lock_guard lock(device.mutex);
   if (device.idle.size() < kMostIdle) device.idle.push_back(std::move(state));  // has room for them
 }
@@ -182,6 +183,23 @@ Status wait(Stream& stream) {
   set_device(stream.device->index);
   const Status status = report(stream, state_of(stream).wait(), "the work of a stream");
   return status != kOk ? status : usable(stream);
+}
+
+Status begin_replay(Stream& stream, const void* key, size_t key_bytes, bool* replayed, ReplayNote* note) {
+  *replayed = false;
+  if (const Status status = usable(stream); status != kOk) return status;
+  StreamState& state = state_of(stream);
+  try {
+    return report(stream, state.replays.begin(stream_of(stream), key, key_bytes, state.memory(), replayed, note),
+                  "a replay");
+  } catch (const std::bad_alloc&) {
+    return no_memory(stream, "a replay");
+  }
+}
+
+Status end_replay(Stream& stream, const ReplayNote* note) {
+  StreamState& state = state_of(stream);
+  return report(stream, state.replays.end(stream_of(stream), note, state.memory()), "a recording");
 }
 
 }  // namespace cuda

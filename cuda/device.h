@@ -89,6 +89,8 @@ void close_stream(Stream& stream);
 Status upload(Stream& stream, void* to, const void* from, size_t bytes);
 Status download(Stream& stream, void* to, const void* from, size_t bytes);
 Status wait(Stream& stream);
+Status begin_replay(Stream& stream, const void* key, size_t key_bytes, bool* replayed, ReplayNote* note);
+Status end_replay(Stream& stream, const ReplayNote* note);
 
 }  // namespace cuda
 }  // namespace embedcore

@@ -128,6 +128,7 @@ Error StreamState::open() {
 
 StreamState::~StreamState() {
   if (handle.stream) wait();
+  replays.clear();
   if (done_.event) close_event(done_);
   if (handle.stream) close_stream(handle);
   device_.memory.release(scratch_);
@@ -147,6 +148,8 @@ Error StreamState::wait() {
   return first;
 }
 
+Replays::Memory StreamState::memory() const { return {.releases = device_.memory.releases(), .moves = scratch_moves_}; }
+
 void* StreamState::scratch(size_t bytes, Error* error) {
   *error = Error::kOk;
   if (bytes <= scratch_bytes_ && scratch_) return scratch_;
@@ -156,6 +159,7 @@ void* StreamState::scratch(size_t bytes, Error* error) {
   if (!memory) return nullptr;
   if (scratch_) outgrown_.push_back(scratch_);
   scratch_ = memory;
+  ++scratch_moves_;
   scratch_bytes_ = rounded;
   return memory;
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "runtime.h"
+#include "stream_replay.h"
 
 namespace embedcore {
 struct Device;
@@ -60,17 +61,20 @@ class StreamState {
   Error open();
   // Until everything is done, without spinning.
   Error wait();
+  Replays::Memory memory() const;
   // Null with the error.
   void* scratch(size_t bytes, Error* error);
 
   StreamHandle handle;
   Staging staging;
+  Replays replays;
 
  private:
   Device& device_;
   EventHandle done_;
   void* scratch_ = nullptr;
   size_t scratch_bytes_ = 0;
+  uint64_t scratch_moves_ = 0;
   std::vector<void*> outgrown_;  // scratch that launched work may still use, until the next wait
 };
 

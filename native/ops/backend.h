@@ -83,6 +83,11 @@ struct PackedLinear {
   DType dtype = DType::kF32;
 };
 
+// What the caller wants to know of recorded work: where its results are.
+struct ReplayNote {
+  uint64_t words[4] = {};
+};
+
 // Raised with every change of the table or of an argument struct: a plugin of another version is refused.
 constexpr uint32_t kBackendVersion = 4;
 
@@ -124,6 +129,15 @@ struct Backend {
   // packed in this way (linear.h). Freed with free_linear.
   Status (*pack_linear)(Device* device, const LinearWeights& weights, PackedLinear** packed) = nullptr;
   void (*free_linear)(PackedLinear* packed) = nullptr;
+
+  // Work that comes again may be recorded and launched as a whole, which is cheaper for the host; null where it is not.
+  // Between begin_replay and end_replay the caller gives operations of the stream and nothing else. `key` names all
+  // that decides which operations these are, their arguments, and the addresses: equal keys mean equal work.
+  // `replayed`: the work is launched already, must not be given, and has no end; `note` is that of the work's first
+  // end_replay. Otherwise the work must be given and ended, and may run at its end only. A null note ends work that was
+  // not given completely; it may have run in part or not at all.
+  Status (*begin_replay)(Stream& stream, const void* key, size_t key_bytes, bool* replayed, ReplayNote* note) = nullptr;
+  Status (*end_replay)(Stream& stream, const ReplayNote* note) = nullptr;
 
 #define EMBEDCORE_SLOT(name, Args) Status (*name)(Stream & stream, const Args& args) = nullptr;
   EMBEDCORE_OPS(EMBEDCORE_SLOT)
