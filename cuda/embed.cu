@@ -1,5 +1,5 @@
-// ops/embed.h. Embedding: a warp sums a token's rows for a slice of the columns, table after table. Bag: a warp adds the
-// rows of a text's tokens in order; it reads several rows ahead, because each must be found by its index first.
+// ops/embed.h. Embedding: a warp sums a token's rows for a slice of the columns, table after table. Bag: a warp adds
+// the rows of a text's tokens in order; it reads several rows ahead, because each must be found by its index first.
 #include "ops/embed.h"
 
 #include <cstdio>

@@ -29,8 +29,7 @@ struct SizeKernel {
     const int64_t step = static_cast<int64_t>(grid_size()) * kRows;
     for (int64_t row = static_cast<int64_t>(block_index()) * kRows + thread_index() / kWarp; row < args.rows;
          row += step) {
-      const float* x =
-          row < args.rows_a ? args.a + row * args.width : args.b + (row - args.rows_a) * args.width;
+      const float* x = row < args.rows_a ? args.a + row * args.width : args.b + (row - args.rows_a) * args.width;
       const float sum = warp_sum(args.aligned ? lane_squares<true>(x, args.width) : lane_squares<false>(x, args.width));
       const float root = exact_sqrt(sum);
       if (lane_index() == 0) args.sizes[row] = !args.lengths ? sum : root < 1e-12f ? 1e-12f : root;
@@ -58,8 +57,8 @@ struct SizeKernel {
 
 enum class Term { kProduct, kSquaredDifference, kDifference };
 
-// kRowsA x kRowsB pairs, kPairsA x kPairsB of them a thread; strips of kDepth columns, kStages of them in shared memory.
-// A thread's rows are kDown and kAcross apart: neighbouring threads read neighbouring rows.
+// kRowsA x kRowsB pairs, kPairsA x kPairsB of them a thread; strips of kDepth columns, kStages of them in shared
+// memory. A thread's rows are kDown and kAcross apart: neighbouring threads read neighbouring rows.
 template <bool kAligned, int kRowsA, int kRowsB, int kPairsA, int kPairsB, int kDepth, int kStages>
 struct SimilarityKernel {
   static constexpr int kTileA = kRowsA, kTileB = kRowsB;
@@ -98,8 +97,7 @@ struct SimilarityKernel {
     const float* size_a = args.size_a + tile.first_a + tile.down;
     const float* size_b = args.size_b + tile.first_b + tile.across;
     if (args.kind == Similarity::kCosine)
-      return tile.each_pair(
-          [&](int i, int j, float* y) { *y = sums[i][j] / size_a[i * kDown] / size_b[j * kAcross]; });
+      return tile.each_pair([&](int i, int j, float* y) { *y = sums[i][j] / size_a[i * kDown] / size_b[j * kAcross]; });
     // A squared distance that cancels, or of which a square overflowed, is computed again from the differences. So is
     // the whole tile then: one pair would take about as long, because its sum is a chain too.
     uint64_t near = 0;
@@ -263,8 +261,10 @@ constexpr int64_t kFewRows = 8;
 template <typename Kernel>
 Status run(Stream& stream, typename Kernel::Args args) {
   const int64_t tiles = divide_up(args.rows_a, Kernel::kTileA) * divide_up(args.rows_b, Kernel::kTileB);
-  if (tiles > 0x7fffffff) return refuse(stream, "Expected fewer pairs of rows for similarity: their number is too great");
-  const Error error = launch<Kernel>(stream_of(stream), {.x = static_cast<uint32_t>(tiles)}, Kernel::kSharedBytes, args);
+  if (tiles > 0x7fffffff)
+    return refuse(stream, "Expected fewer pairs of rows for similarity: their number is too great");
+  const Error error =
+      launch<Kernel>(stream_of(stream), {.x = static_cast<uint32_t>(tiles)}, Kernel::kSharedBytes, args);
   return report(stream, error, "similarity");
 }
 
@@ -272,7 +272,8 @@ Status run(Stream& stream, typename Kernel::Args args) {
 
 Status similarity(Stream& stream, const SimilarityArgs& args) {
   if (args.rows_a <= 0 || args.rows_b <= 0) return kOk;
-  const bool aligned = aligned_rows(args.a, args.width, sizeof(float)) && aligned_rows(args.b, args.width, sizeof(float));
+  const bool aligned =
+      aligned_rows(args.a, args.width, sizeof(float)) && aligned_rows(args.b, args.width, sizeof(float));
   float* sizes = nullptr;
   if (args.kind == Similarity::kCosine || args.kind == Similarity::kEuclidean) {
     const int64_t rows = args.rows_a + args.rows_b;
@@ -308,8 +309,7 @@ Status similarity(Stream& stream, const SimilarityArgs& args) {
   if (args.rows_b <= kFewRows) return with_either.template operator()<NarrowTile>();
   const int64_t large = divide_up(args.rows_a, LargeTile::kTileA) * divide_up(args.rows_b, LargeTile::kTileB);
   const bool fills = large >= 2 * stream.device->properties.multiprocessors;
-  if (!aligned || !fills || args.rows_a <= 64 || args.rows_b <= 64)
-    return with_either.template operator()<SmallTile>();
+  if (!aligned || !fills || args.rows_a <= 64 || args.rows_b <= 64) return with_either.template operator()<SmallTile>();
   return with.template operator()<LargeTile>();
 }
 

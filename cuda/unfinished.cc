@@ -8,8 +8,6 @@ namespace embedcore::cuda {
   Status name(Stream& stream, const Args&) { return refuse(stream, #name " is not part of this build"); }
 EMBEDCORE_UNFINISHED(linear, LinearArgs)
 EMBEDCORE_UNFINISHED(attention, AttentionArgs)
-EMBEDCORE_UNFINISHED(activation, ActivationArgs)
-EMBEDCORE_UNFINISHED(similarity, SimilarityArgs)
 #undef EMBEDCORE_UNFINISHED
 
 Status pack_linear(Device*, const LinearWeights&, PackedLinear**) { return kBadArgument; }

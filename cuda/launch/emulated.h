@@ -13,6 +13,7 @@
 
 #define GPU inline
 #define UNROLL
+#define ROLLED
 
 namespace embedcore::cuda {
 
