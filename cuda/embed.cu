@@ -18,7 +18,7 @@ struct EmbedKernel {
   static constexpr int kGroups = 4;
 
   struct Args {
-    EmbedTable tables[kMostEmbedTables];
+    EmbedTable tables[kMostEmbedTables] = {};
     int count, width;
     float* y;
     int64_t y_stride, tokens;
