@@ -42,7 +42,7 @@ GPU void mma_k16(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1
 template <typename T, int kDim>
 struct FlashKernel {
   static constexpr int kThreads = 128;
-  static constexpr int kMinBlocks = kDim <= 64 ? 4 : kDim <= 128 ? 3 : 2;
+  static constexpr int kMinBlocks = kDim <= 32 ? 4 : kDim <= 96 ? 3 : 2;
   static constexpr Arch kArch = std::is_same_v<T, bf16> ? Arch::kSm80 : Arch::kSm75;
   struct Args : AttendCall {
     int shift[kPlanClasses];  // of a class: log2 of the key heads that share a block
@@ -50,27 +50,24 @@ struct FlashKernel {
 
   static constexpr int kRows = 64;                      // queries of a block
   static constexpr int kKeys = kDim <= 128 ? 64 : 32;   // of a tile
-  static constexpr int kSlotBits = kDim <= 128 ? 6 : 5; // log2 of kKeys
   static constexpr int kChunks = kDim / 8;              // 16-byte chunks of a row
   static constexpr bool kQueriesInShared = kDim > 128;  // registers do not hold them beside the sums
   static constexpr uint32_t kValues = kKeys * kDim * 2, kQueries = 2 * kValues;  // offsets; keys begin at 0
   static constexpr int kSharedBytes = kQueries + (kQueriesInShared ? kRows * kDim * 2 : 0);
 
-  // Where the block and this warp and lane are.
+  // Where the block, this warp and this lane are.
   struct Place {
-    Work work;
-    const T* qkv;      // row of the text's first token
-    int64_t total;     // tokens of the batch
-    int prefix;        // of the text
-    int kv_head;       // the block's first
-    int slots, slot_bits;  // of a tile for the keys of one head, a power of two
-    int slot;          // the first of this warp's head
-    bool busy;         // whether this warp has rows
-    Keys block;        // seen by any row of the block
-    Keys any, all;     // seen by any and by all rows of the warp
-    int row[2], rows;  // rows of this lane's fragments in the item, their count in the item
-    Query query[2];
-    Keys keys[2];
+    PlanItem item;
+    const T* qkv;   // row of the text's first token
+    int prefix;     // of the text
+    int kv_head;    // of this warp
+    int shift;      // log2 of the key heads in this block; each has as many of the warps
+    int slot;       // of a tile, the first of this warp's head
+    int end;        // last key that any row of the block sees
+    bool busy;      // whether this warp has rows
+    Keys any, all;  // seen by any and by all rows of the warp
+    int row, rows;  // first of the warp's rows in the item; rows of the item
+    int token[2];   // of this lane's rows
   };
   struct State {
     uint32_t query[kQueriesInShared ? 1 : kDim / 16][4];
@@ -87,17 +84,15 @@ struct FlashKernel {
     allow_next_kernel();
     if (!found) return;
     Place at;
-    if (!find_place(args, work, at)) return;
-
-    int key = at.block.first / kKeys * kKeys;
-    const int end = at.block.last;
+    int key = 0;
+    if (!find_place(args, work, at, key)) return;
     load_tile(args, at, 0, args.heads, key);
     copy_async_commit();
     load_tile(args, at, kValues, args.heads + args.kv_heads, key);
     copy_async_commit();
     State state;
     if (at.busy) start(args, at, state);
-    for (bool first = true; key < end; key += kKeys, first = false) {
+    for (bool first = true; key < at.end; key += kKeys, first = false) {
       if (first) {
         copy_async_wait<1>();
         sync_block();
@@ -117,7 +112,7 @@ struct FlashKernel {
         multiply_keys<false>(at, state, score, limit);
       copy_async_wait<0>();
       sync_block();  // the values are there, and nobody reads the keys of this tile any more
-      if (key + kKeys < end) {
+      if (key + kKeys < at.end) {
         load_tile(args, at, 0, args.heads, key + kKeys);
         copy_async_commit();
       }
@@ -129,40 +124,45 @@ struct FlashKernel {
     if (at.busy) finish(args, at, state);
   }
 
-  GPU static bool find_place(const Args& args, const Work& work, Place& at) {
-    at.work = work;
+  // False if the block has no rows. `key`: where its first tile begins.
+  GPU static bool find_place(const Args& args, const Work& work, Place& at, int& key) {
+    at.item = work.item;
     at.rows = work.tokens * args.group;
-    const int most = kMostPlanTokens >> work.kind, tiles = (most * args.group + kRows - 1) / kRows;
-    const int shift = args.shift[work.kind];
+    at.shift = args.shift[work.kind];
+    const int tiles = ((kMostPlanTokens >> work.kind) * args.group + kRows - 1) / kRows;
     const int first_row = work.block % tiles * kRows;
     if (first_row >= at.rows) return false;
-    at.kv_head = work.block / tiles << shift;
-    at.slots = kKeys >> shift;
-    at.qkv = static_cast<const T*>(args.qkv) + work.item.begin * args.qkv_stride;
-    at.total = args.lse ? args.offsets[args.texts] : 0;
-    at.prefix = args.mask == Mask::kPrefix ? args.prefix[work.item.text] : 0;
+    at.qkv = static_cast<const T*>(args.qkv) + at.item.begin * args.qkv_stride;
+    at.prefix = args.mask == Mask::kPrefix ? args.prefix[at.item.text] : 0;
 
-    const int warp = thread_index() / 32, part = warp >> (2 - shift);
-    const int warp_row = first_row + (warp & ((4 >> shift) - 1)) * 16;
-    at.slot = part * at.slots;
-    at.slot_bits = kSlotBits - shift;
-    at.busy = at.kv_head + part < args.kv_heads && warp_row < at.rows;
-    const auto keys = [&](int row) {
-      const Query query = query_of(args, work, 0, row < at.rows ? row : at.rows - 1);
-      return keys_of(args, at.prefix, query.token, work.item.length);
-    };
-    at.block = {keys(first_row).first, keys(first_row + kRows - 1).last};
-    const Keys low = keys(warp_row), high = keys(warp_row + 15);
+    const int warp = thread_index() / 32, part = warp >> (2 - at.shift);
+    at.kv_head = (work.block / tiles << at.shift) + part;
+    at.slot = part * (kKeys >> at.shift);
+    at.row = first_row + (warp & ((4 >> at.shift) - 1)) * 16;
+    at.busy = at.kv_head < args.kv_heads && at.row < at.rows;
+    const Keys first = keys_at(args, at, token_at(args, at, first_row));
+    at.end = keys_at(args, at, token_at(args, at, first_row + kRows - 1)).last;
+    key = first.first / kKeys * kKeys;
+    const Keys low = keys_at(args, at, token_at(args, at, at.row));
+    const Keys high = keys_at(args, at, token_at(args, at, at.row + 15));
     at.any = {low.first, high.last};
     at.all = {high.first, low.last};
     UNROLL
-    for (int i = 0; i < 2; ++i) {
-      at.row[i] = warp_row + lane_index() / 4 + 8 * i;
-      const int row = at.row[i] < at.rows ? at.row[i] : at.rows - 1;
-      at.query[i] = query_of(args, work, at.kv_head + part, row);
-      at.keys[i] = keys(row);
-    }
+    for (int i = 0; i < 2; ++i) at.token[i] = token_at(args, at, row_of(at, i));
     return true;
+  }
+  // Rows of this lane's fragments; those beyond the item are computed as its last one and not written.
+  GPU static int row_of(const Place& at, int i) { return at.row + lane_index() / 4 + 8 * i; }
+  GPU static int token_at(const Args& args, const Place& at, int row) {
+    if (row >= at.rows) row = at.rows - 1;
+    return at.item.first + (args.group == 1 ? row : row / args.group);
+  }
+  GPU static int head_at(const Args& args, const Place& at, int i) {
+    const int row = row_of(at, i) < at.rows ? row_of(at, i) : at.rows - 1;
+    return at.kv_head * args.group + row - (at.token[i] - at.item.first) * args.group;
+  }
+  GPU static Keys keys_at(const Args& args, const Place& at, int token) {
+    return keys_of(args, at.prefix, token, at.item.length);
   }
 
   // Offset of a chunk in a tile. Eight rows of one chunk lie in different banks.
@@ -174,29 +174,28 @@ struct FlashKernel {
   }
 
   // The keys or values of the tile that begins at `key`, up to the next 16 after the last that is seen; zeros beyond the
-  // text. `head`: the first key head of those that are loaded, among all heads of a row.
+  // text. The warps of a key head load its rows. `head`: of key head 0 among all heads of a row.
   GPU static void load_tile(const Args& args, const Place& at, uint32_t to, int head, int key) {
-    const int wanted = (at.block.last - key + 15) & ~15, length = at.work.item.length;
+    if (at.kv_head >= args.kv_heads) return;
+    const int most = kKeys >> at.shift, left = (at.end - key + 15) & ~15, wanted = left < most ? left : most;
+    const int threads = kThreads >> at.shift, thread = thread_index() & (threads - 1);
+    const T* const rows = at.qkv + key * args.qkv_stride + static_cast<int64_t>(head + at.kv_head) * args.head_dim;
     if (args.aligned) {
-      UNROLL
-      for (int i = 0; i < kKeys * kChunks / kThreads; ++i) {
-        const int index = thread_index() + i * kThreads, slot = index / kChunks, chunk = index % kChunks;
-        const int part = slot >> at.slot_bits, j = slot & (at.slots - 1), kv_head = at.kv_head + part;
-        if (j >= wanted || kv_head >= args.kv_heads) continue;
-        const bool there = key + j < length && chunk * 8 < args.head_dim;
-        const T* from = at.qkv;
-        if (there) from += (key + j) * args.qkv_stride + (head + kv_head) * args.head_dim + chunk * 8;
-        copy_async16(to + chunk_at(slot, chunk), from, there ? 16 : 0);
+      const int chunk = thread % kChunks, step = threads / kChunks;
+      int row = thread / kChunks;
+      if (row >= step) return;
+      const bool has_chunk = chunk * 8 < args.head_dim;
+      for (; row < wanted; row += step) {
+        const bool there = has_chunk && key + row < at.item.length;
+        copy_async16(to + chunk_at(at.slot + row, chunk), there ? rows + row * args.qkv_stride + chunk * 8 : at.qkv,
+                     there ? 16 : 0);
       }
     } else {
-      for (int index = thread_index(); index < kKeys * kDim; index += kThreads) {
-        const int slot = index / kDim, d = index % kDim;
-        const int part = slot >> at.slot_bits, j = slot & (at.slots - 1), kv_head = at.kv_head + part;
-        if (j >= wanted || kv_head >= args.kv_heads) continue;
+      for (int index = thread; index < wanted * kDim; index += threads) {
+        const int row = index / kDim, d = index % kDim;
         T value{0};
-        if (key + j < length && d < args.head_dim)
-          value = at.qkv[(key + j) * args.qkv_stride + (head + kv_head) * args.head_dim + d];
-        *shared_at<T>(to + chunk_at(slot, d / 8) + static_cast<uint32_t>(d % 8) * 2) = value;
+        if (key + row < at.item.length && d < args.head_dim) value = rows[row * args.qkv_stride + d];
+        *shared_at<T>(to + chunk_at(at.slot + row, d / 8) + static_cast<uint32_t>(d % 8) * 2) = value;
       }
     }
   }
@@ -207,7 +206,7 @@ struct FlashKernel {
     const T* query[2];
     UNROLL
     for (int i = 0; i < 2; ++i)
-      query[i] = at.qkv + at.query[i].token * args.qkv_stride + at.query[i].head * args.head_dim;
+      query[i] = at.qkv + at.token[i] * args.qkv_stride + head_at(args, at, i) * args.head_dim;
     UNROLL
     for (int pair = 0; pair < kDim / 32; ++pair) {
       uint32_t fragment[2][4];
@@ -305,7 +304,7 @@ struct FlashKernel {
       scale_scores<kWhole>(args, at, score, key, limit, unit);
       unit = 1.0f;
     }
-    if constexpr (!kWhole) hide_scores(at, score, key, limit);
+    if constexpr (!kWhole) hide_scores(args, at, score, key, limit);
     float top[2] = {state.top[0], state.top[1]};
     UNROLL
     for (int n = 0; n < kKeys / 8; ++n) {
@@ -368,8 +367,7 @@ struct FlashKernel {
     if (args.bias) {
       UNROLL
       for (int i = 0; i < 2; ++i)
-        bias[i] =
-            args.bias + at.query[i].head * (2 * args.bias_reach + 1) + (args.bias_reach - at.query[i].token);
+        bias[i] = args.bias + head_at(args, at, i) * (2 * args.bias_reach + 1) + (args.bias_reach - at.token[i]);
     }
     UNROLL
     for (int n = 0; n < kKeys / 8; ++n) {
@@ -377,43 +375,47 @@ struct FlashKernel {
       UNROLL
       for (int e = 0; e < 4; ++e) {
         const int j = key_of(key, n, e);
-        const bool has_bias = args.bias && (kWhole || j < at.work.item.length);
+        const bool has_bias = args.bias && (kWhole || j < at.item.length);
         score[n][e] = multiply_add(score[n][e], unit, has_bias ? multiply(load_cached(bias[e / 2] + j), kLog2E) : 0.0f);
       }
     }
   }
 
-  GPU static void hide_scores(const Place& at, float (&score)[kKeys / 8][4], int key, int limit) {
+  GPU static void hide_scores(const Args& args, const Place& at, float (&score)[kKeys / 8][4], int key, int limit) {
+    const Keys keys[2] = {keys_at(args, at, at.token[0]), keys_at(args, at, at.token[1])};
     UNROLL
     for (int n = 0; n < kKeys / 8; ++n) {
       if (!is_seen<false>(n / 2, limit)) continue;
       UNROLL
       for (int e = 0; e < 4; ++e) {
-        const Keys& keys = at.keys[e / 2];
         const int j = key_of(key, n, e);
-        if (j < keys.first || j >= keys.last) score[n][e] = kLowest;
+        if (j < keys[e / 2].first || j >= keys[e / 2].last) score[n][e] = kLowest;
       }
     }
   }
 
   GPU static void finish(const Args& args, const Place& at, const State& state) {
     float share[2];
+    T* row[2];
+    bool is_row[2];
     UNROLL
     for (int i = 0; i < 2; ++i) {
       float total = state.total[i];
       total += shuffle_xor(total, 1);
       total += shuffle_xor(total, 2);
       share[i] = 1.0f / total;
-      if (args.lse && lane_index() % 4 == 0 && at.row[i] < at.rows)
-        args.lse[at.query[i].head * at.total + at.work.item.begin + at.query[i].token] =
+      const int64_t token = at.item.begin + at.token[i];
+      const int head = head_at(args, at, i);
+      is_row[i] = row_of(at, i) < at.rows;
+      row[i] = static_cast<T*>(args.y) + token * args.y_stride + head * args.head_dim;
+      if (args.lse && lane_index() % 4 == 0 && is_row[i])
+        args.lse[head * static_cast<int64_t>(args.offsets[args.texts]) + token] =
             multiply_add(state.base[i], kLn2, exact_log(total));
     }
     UNROLL
     for (int pair = 0; pair < kDim / 32; ++pair) {
       UNROLL
       for (int i = 0; i < 2; ++i) {
-        T* row = static_cast<T*>(args.y) + (at.work.item.begin + at.query[i].token) * args.y_stride +
-                 at.query[i].head * args.head_dim;
         uint32_t word[4];
         UNROLL
         for (int j = 0; j < 4; ++j) {
@@ -423,13 +425,13 @@ struct FlashKernel {
         if (args.aligned) {
           transpose_quad(word);
           const int d = (4 * pair + lane_index() % 4) * 8;
-          if (at.row[i] < at.rows && d < args.head_dim) store16(row + d, {{word[0], word[1], word[2], word[3]}});
-        } else if (at.row[i] < at.rows) {
+          if (is_row[i] && d < args.head_dim) store16(row[i] + d, {{word[0], word[1], word[2], word[3]}});
+        } else if (is_row[i]) {
           UNROLL
           for (int j = 0; j < 4; ++j) {
             const int d = (4 * pair + j) * 8 + lane_index() % 4 * 2;
-            if (d < args.head_dim) row[d].bits = static_cast<uint16_t>(word[j] & 0xffff);
-            if (d + 1 < args.head_dim) row[d + 1].bits = static_cast<uint16_t>(word[j] >> 16);
+            if (d < args.head_dim) row[i][d].bits = static_cast<uint16_t>(word[j] & 0xffff);
+            if (d + 1 < args.head_dim) row[i][d + 1].bits = static_cast<uint16_t>(word[j] >> 16);
           }
         }
       }
