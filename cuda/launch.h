@@ -109,7 +109,6 @@ struct alignas(128) TensorMap {
 //   float exact_exp(float), exact_log, exact_erf, exact_tanh, exact_sqrt     accurate, as in <cmath>
 //   float multiply_add(a, b, c)              fused
 //   float multiply(a, b)                     rounded by itself: never fused with an addition
-//   float maximum(a, b)                      the other one if one is not a number
 //   int float_to_int_nearest(float)          to nearest even
 //
 // Tensor cores (lane l, g = l / 4, t = l % 4):

@@ -21,6 +21,11 @@ namespace embedcore::cuda {
 template <Arch kKernel>
 constexpr bool kCompiledFor = true;
 
+EMULATED_PART bool runs_on(Arch least) {
+  const int architecture = emulator::current->block->architecture;
+  return least == Arch::kSm90a ? architecture == 90 : static_cast<int>(least) <= architecture;
+}
+
 EMULATED int thread_index() { return emulator::current->index; }
 EMULATED int lane_index() { return emulator::current->lane; }
 EMULATED uint32_t block_index() { return emulator::current->block->index[0]; }
