@@ -60,6 +60,7 @@ Backend make_table() {
           .supports = supports,
           .pack_linear = pack_linear,
           .free_linear = free_linear,
+          .plan_attention = plan_attention,
           .begin_replay = begin_replay,
           .end_replay = end_replay,
           EMBEDCORE_OPS(EMBEDCORE_OWN_SLOT)};

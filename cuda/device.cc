@@ -113,17 +113,6 @@ void release(Device* device, void* memory) {
   if (is_sticky(error)) device->gpu.fail(error, "a release of memory");
 }
 
-Status write(Device* device, void* to, const void* from, size_t bytes) {
-  Stream stream;
-  stream.device = device;
-  Status status = open_stream(stream);
-  if (status != kOk) return status;
-  status = upload(stream, to, from, bytes);
-  const Status waited = wait(stream);
-  close_stream(stream);
-  return status != kOk ? status : waited;
-}
-
 // --- streams ---
 
 Status open_stream(Stream& stream) {

@@ -75,8 +75,6 @@ Status refuse(Stream& stream, const char* sentence);
 // Device memory for weights: null if none is left. 256-byte aligned. release(null) does nothing.
 void* allocate(Device* device, size_t bytes);
 void release(Device* device, void* memory);
-// Copies host memory into device memory and waits for it.
-Status write(Device* device, void* to, const void* from, size_t bytes);
 
 // --- slots of the table ---
 

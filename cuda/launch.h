@@ -71,6 +71,8 @@ struct alignas(128) TensorMap {
 //   UNROLL                                   before a loop: unrolled completely
 //   ROLLED                                   before a loop: not unrolled, which saves registers
 //
+//   bool runs_on(Arch least)                 whether this code runs on that architecture or a later one: a constant
+//
 //   int thread_index()                       0 .. kThreads - 1
 //   int lane_index()                         thread_index() % 32
 //   uint32_t block_index(), block_index_y(), block_index_z()
@@ -104,8 +106,10 @@ struct alignas(128) TensorMap {
 //   float fast_tanh(float)                   relative error up to 2^-10.9
 //   float fast_divide(float, float)          within 2 ulp
 //   float fast_rsqrt(float)                  within 2 ulp
-//   float exp(float), erf, tanh, sqrt, rsqrt accurate, as in <cmath>: named exact_exp, exact_erf, exact_tanh,
-//   exact_sqrt float multiply_add(a, b, c)              fused int float_to_int_nearest(float)          to nearest even
+//   float exact_exp(float), exact_log, exact_erf, exact_tanh, exact_sqrt     accurate, as in <cmath>
+//   float multiply_add(a, b, c)              fused
+//   float multiply(a, b)                     rounded by itself: never fused with an addition
+//   int float_to_int_nearest(float)          to nearest even
 //
 // Tensor cores (lane l, g = l / 4, t = l % 4):
 //   void ldmatrix4(uint32_t (&r)[4], uint32_t offset)          four 8x8 matrices of 16 bits; lane l gives the offset of

@@ -7,10 +7,6 @@ namespace embedcore::cuda {
 #define EMBEDCORE_UNFINISHED(name, Args) \
   Status name(Stream& stream, const Args&) { return refuse(stream, #name " is not part of this build"); }
 EMBEDCORE_UNFINISHED(linear, LinearArgs)
-EMBEDCORE_UNFINISHED(attention, AttentionArgs)
 #undef EMBEDCORE_UNFINISHED
-
-Status pack_linear(Device*, const LinearWeights&, PackedLinear**) { return kBadArgument; }
-void free_linear(PackedLinear*) {}
 
 }  // namespace embedcore::cuda

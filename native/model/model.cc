@@ -16,7 +16,8 @@ namespace {
 std::vector<uint64_t> replay_key(const TokenEncoder& encoder, const EncodePlan& plan, const Batch& batch) {
   std::vector<uint64_t> key = {plan.number.value, static_cast<uint64_t>(batch.texts),
                                static_cast<uint64_t>(batch.tokens), static_cast<uint64_t>(batch.longest),
-                               reinterpret_cast<uintptr_t>(batch.ids)};  // the workspace begins there
+                               reinterpret_cast<uintptr_t>(batch.ids)};  // at the workspace's begin
+  for (const int32_t word : batch.host_plan) key.push_back(static_cast<uint64_t>(word));
   encoder.add_to_replay_key(batch, key);
   return key;
 }
