@@ -225,8 +225,9 @@ function report({ file, arch, cubin, output, ptx }, disassembler) {
   return rows.filter((row) => !row.isEmpty).sort((a, b) => a.kernel.localeCompare(b.kernel, 'en', { numeric: true }))
 }
 
-/** Whether a name of the budget means this kernel: exactly, or all instances of a template. */
-const means = (name, kernel) => kernel === name || kernel.startsWith(`${name}<`)
+/** Whether a name of the budget means this kernel: exactly, or all instances whose name begins with it. */
+const means = (name, kernel) =>
+  [name, `${name}<`, `${name},`].some((start, i) => (i === 0 ? kernel === start : kernel.startsWith(start)))
 
 function judge(rows, budget, everyFile) {
   const failures = []
