@@ -30,5 +30,9 @@ Status report(Stream& stream, Error error, const char* what);
 // kBadArgument with this sentence.
 Status refuse(Stream& stream, const char* sentence);
 
+// Device memory for weights: null if none is left. 256-byte aligned. release(null) does nothing.
+void* allocate(Device* device, size_t bytes);
+void release(Device* device, void* memory);
+
 }  // namespace cuda
 }  // namespace embedcore

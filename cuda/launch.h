@@ -68,6 +68,7 @@ struct alignas(64) TensorMap {
 //
 //   GPU                                      marks a function of a kernel
 //   UNROLL                                   before a loop: unrolled completely
+//   ROLLED                                   before a loop: its body exists once
 //
 //   int thread_index()                       0 .. kThreads - 1
 //   int lane_index()                         thread_index() % 32

@@ -244,10 +244,11 @@ Status pack_linear(Device* device, const LinearWeights& w, PackedLinear** out) {
   packed->out = w.out;
   packed->bytes = at.bytes;
   packed->dtype = w.dtype;
-  packed->device = device->index;
+  packed->device = device;
   packed->row_bytes = row_bytes;
+  packed->memory = allocate(device, at.bytes);
   Status status = kOutOfMemory;
-  if (set_device(device->index) == Error::kOk && allocate(&packed->memory, at.bytes) == Error::kOk) {
+  if (packed->memory) {
     auto* memory = static_cast<std::byte*>(packed->memory);
     packed->weight = memory;
     packed->bias = reinterpret_cast<const float*>(memory + at.bias);
@@ -259,10 +260,7 @@ Status pack_linear(Device* device, const LinearWeights& w, PackedLinear** out) {
       LoadStream load(device);
       status = load.status() == kOk ? fill_packed(load, w, at, *packed, arrays) : load.status();
     } catch (const std::bad_alloc&) {
-      status = kOutOfMemory;
     }
-  } else {
-    packed->memory = nullptr;
   }
   if (status != kOk) {
     free_linear(packed);
@@ -275,7 +273,7 @@ Status pack_linear(Device* device, const LinearWeights& w, PackedLinear** out) {
 void free_linear(PackedLinear* base) {
   if (!base) return;
   auto* packed = static_cast<Packed*>(base);
-  if (packed->memory && set_device(packed->device) == Error::kOk) release(packed->memory);
+  release(packed->device, packed->memory);
   delete packed;
 }
 

@@ -5,6 +5,7 @@
 
 #define GPU __device__ __forceinline__
 #define UNROLL _Pragma("unroll")
+#define ROLLED _Pragma("unroll 1")
 
 namespace embedcore::cuda {
 
