@@ -6,18 +6,32 @@
 #include "linear_kernels.h"
 #include "linear_mma.cuh"
 #include "linear_rows.h"
-#include "ops/host_checks.h"
 
 namespace embedcore::cuda {
 namespace {
 
 bool is_row_dtype(DType dtype) { return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16; }
 
-Status refuse_dtype(Stream& stream, DType dtype) {
+template <typename... Values>
+Status refuse_with(Stream& stream, const char* format, Values... values) {
   char sentence[sizeof stream.message];
-  std::snprintf(sentence, sizeof sentence, "Expected rows of float32, float16 or bfloat16 for linear but received %s",
-                dtype_name(dtype));
+  std::snprintf(sentence, sizeof sentence, format, values...);
   return refuse(stream, sentence);
+}
+
+// The sentences of training are those of the host backends (ops/host_checks.cc).
+Status check(Stream& stream, const LinearArgs& args) {
+  if (args.lora_parts != 0)
+    return refuse_with(stream, "Expected no LoRA parts for linear on this backend but received %d",
+                       static_cast<int>(args.lora_parts));
+  if (args.dropout.rate != 0)
+    return refuse_with(stream, "Expected a dropout rate of 0 for linear on this backend but received %g",
+                       static_cast<double>(args.dropout.rate));
+  for (const DType dtype : {args.x_dtype, args.y_dtype})
+    if (!is_row_dtype(dtype))
+      return refuse_with(stream, "Expected rows of float32, float16 or bfloat16 for linear but received %s",
+                         dtype_name(dtype));
+  return kOk;
 }
 
 bool begins_at_16_bytes(const void* rows, int64_t stride, size_t element_bytes) {
@@ -71,9 +85,7 @@ Error launch_chosen(StreamHandle stream, const TileChoice& tile, const Packed& p
 }  // namespace
 
 Status linear(Stream& stream, const LinearArgs& args) {
-  if (!host_can_run(stream, args)) return kBadArgument;
-  for (const DType dtype : {args.x_dtype, args.y_dtype})
-    if (!is_row_dtype(dtype)) return refuse_dtype(stream, dtype);
+  if (const Status status = check(stream, args); status != kOk) return status;
   if (args.rows <= 0) return kOk;
   const Packed& packed = *static_cast<const Packed*>(args.weights);
   PreparedRows rows;

@@ -93,17 +93,17 @@ class LoadStream {
  public:
   explicit LoadStream(Device* device) {
     stream_.device = device;
-    status_ = backend().open_stream(stream_);
+    status_ = open_stream(stream_);
   }
   ~LoadStream() {
-    if (status_ == kOk) backend().close_stream(stream_);
+    if (status_ == kOk) close_stream(stream_);
   }
   LoadStream(const LoadStream&) = delete;
 
   Status status() const { return status_; }
   Stream& stream() { return stream_; }
-  Status upload(void* to, const void* from, size_t bytes) { return backend().upload(stream_, to, from, bytes); }
-  Status wait() { return backend().wait(stream_); }
+  Status upload(void* to, const void* from, size_t bytes) { return cuda::upload(stream_, to, from, bytes); }
+  Status wait() { return cuda::wait(stream_); }
 
  private:
   Stream stream_;

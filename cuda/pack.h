@@ -18,9 +18,9 @@ constexpr int64_t kRowBytes = 128;
 constexpr int64_t kMostTileColumns = 256;
 
 struct Packed : PackedLinear {
-  Device* device;
-  void* memory;        // holds all arrays below
-  const void* weight;  // [out] rows of row_bytes bytes
+  Device* device = nullptr;
+  void* memory = nullptr;  // holds all arrays below
+  const void* weight;      // [out] rows of row_bytes bytes
   int64_t row_bytes;
   const float* bias;        // [out]
   const float* scale;       // [out], int8 only
