@@ -6,7 +6,6 @@ namespace embedcore::cuda {
 
 #define EMBEDCORE_UNFINISHED(name, Args) \
   Status name(Stream& stream, const Args&) { return refuse(stream, #name " is not part of this build"); }
-EMBEDCORE_UNFINISHED(linear, LinearArgs)
 EMBEDCORE_UNFINISHED(activation, ActivationArgs)
 #undef EMBEDCORE_UNFINISHED
 
