@@ -93,7 +93,8 @@ void test_ulps(Fast fast, Exact exact, float from, float to) {
 TEST(Numbers, FastFunctions) {
   test_ulps([](float x) { return fast_exp2(x); }, [](double x) { return std::exp2(x); }, -100, 100);
   test_ulps([](float x) { return fast_rsqrt(x); }, [](double x) { return 1 / std::sqrt(x); }, 1e-3f, 1e5f);
-  test_ulps([](float x) { return fast_divide(x, 3.7f); }, [](double x) { return x / static_cast<double>(3.7f); }, -5, 5);
+  test_ulps([](float x) { return fast_divide(x, 3.7f); }, [](double x) { return x / static_cast<double>(3.7f); }, -5,
+            5);
   EXPECT_EQ(fast_exp2(-HUGE_VALF), 0.0f);
   EXPECT_EQ(fast_exp2(-140.0f), 0.0f);
   EXPECT_EQ(fast_exp2(0.0f), fast_exp2(0.0f));

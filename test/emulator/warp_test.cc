@@ -298,7 +298,8 @@ struct CopyBody {
     copy_async_wait<0>();
     sync_warp();
     if (lane < 17)
-      for (int i = 0; i < 4; ++i) args.out[4 * lane + i] = *shared_at<uint32_t>(static_cast<uint32_t>(16 * lane + 4 * i));
+      for (int i = 0; i < 4; ++i)
+        args.out[4 * lane + i] = *shared_at<uint32_t>(static_cast<uint32_t>(16 * lane + 4 * i));
   }
 };
 
