@@ -16,6 +16,7 @@ namespace {
 
 typedef float Floats __attribute__((vector_size(32), may_alias));       // a row of c
 typedef uint32_t Words __attribute__((vector_size(32), may_alias));     // a row of a, or of b
+typedef uint32_t Word __attribute__((may_alias));
 typedef int32_t Integers __attribute__((vector_size(32), may_alias));
 typedef uint32_t Four __attribute__((vector_size(16), may_alias, aligned(1)));
 typedef uint16_t Halves __attribute__((vector_size(16), may_alias, aligned(1)));
@@ -44,8 +45,8 @@ EMULATED_INSIDE void multiply_bf16(Fragments& f) {
   Floats b[2 * kPairs];
   for (int row = 0; row < 16; ++row)
     for (int k = 0; k < kPairs; ++k) {
-      reinterpret_cast<uint32_t*>(a[row])[2 * k] = f.a[row * 8 + k] << 16;
-      reinterpret_cast<uint32_t*>(a[row])[2 * k + 1] = f.a[row * 8 + k] & 0xffff0000u;
+      reinterpret_cast<Word*>(a[row])[2 * k] = f.a[row * 8 + k] << 16;
+      reinterpret_cast<Word*>(a[row])[2 * k + 1] = f.a[row * 8 + k] & 0xffff0000u;
     }
   for (int k = 0; k < kPairs; ++k) {
     const Words words = *reinterpret_cast<const Words*>(f.b + 8 * k);

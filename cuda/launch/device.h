@@ -5,6 +5,7 @@
 
 #define GPU __device__ __forceinline__
 #define UNROLL _Pragma("unroll")
+#define ROLLED _Pragma("unroll 1")
 
 namespace embedcore::cuda {
 
@@ -138,6 +139,8 @@ GPU void unpack2(uint32_t word, float& low, float& high) {
   high = to_float(T{static_cast<uint16_t>(word >> 16)});
 }
 
+GPU float minimum(float a, float b) { return fminf(a, b); }
+GPU float maximum(float a, float b) { return fmaxf(a, b); }
 GPU float fast_exp2(float x) {
   float y;
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
@@ -156,7 +159,6 @@ GPU float exact_tanh(float x) { return tanhf(x); }
 GPU float exact_sqrt(float x) { return __fsqrt_rn(x); }
 GPU float multiply_add(float a, float b, float c) { return __fmaf_rn(a, b, c); }
 GPU float multiply(float a, float b) { return __fmul_rn(a, b); }
-GPU float maximum(float a, float b) { return fmaxf(a, b); }
 GPU float exact_log(float x) { return logf(x); }
 GPU int float_to_int_nearest(float x) { return __float2int_rn(x); }
 

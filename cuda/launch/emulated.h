@@ -13,6 +13,7 @@
 
 #define GPU inline
 #define UNROLL
+#define ROLLED
 
 namespace embedcore::cuda {
 
@@ -197,10 +198,11 @@ EMULATED_PART float exact_exp(float x) { return std::exp(x); }
 EMULATED_PART float exact_erf(float x) { return std::erf(x); }
 EMULATED_PART float exact_tanh(float x) { return std::tanh(x); }
 EMULATED_PART float exact_sqrt(float x) { return std::sqrt(x); }
-EMULATED_PART float multiply_add(float a, float b, float c) { return std::fma(a, b, c); }
-EMULATED_PART float multiply(float a, float b) { return a * b; }
-EMULATED_PART float maximum(float a, float b) { return std::fmax(a, b); }
 EMULATED_PART float exact_log(float x) { return std::log(x); }
+EMULATED_PART float minimum(float a, float b) { return std::fmin(a, b); }
+EMULATED_PART float maximum(float a, float b) { return std::fmax(a, b); }
+EMULATED_PART float multiply(float a, float b) { return a * b; }
+EMULATED_PART float multiply_add(float a, float b, float c) { return std::fma(a, b, c); }
 EMULATED_PART int float_to_int_nearest(float x) {
   // The device saturates, and gives 0 for NaN.
   if (x != x) return 0;
