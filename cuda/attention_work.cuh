@@ -23,9 +23,22 @@ struct Work {
   int block;   // of the item's blocks
 };
 
+// A value that is the same in all lanes of a warp, so that the compiler knows it: branches on it need no care for lanes
+// that go the other way.
+template <typename T>
+GPU T uniform(T value) {
+  return shuffle(value, 0);
+}
+GPU Vector16 load_uniform(const int32_t* words) {
+  Vector16 loaded = load16(words);
+  UNROLL
+  for (uint32_t& word : loaded.word) word = uniform(word);
+  return loaded;
+}
+
 // False for a block beyond the plan.
 GPU bool find_work(const PlanShare& share, Work& work) {
-  const Vector16 counts = load16(share.plan);
+  const Vector16 counts = load_uniform(share.plan);
   uint32_t block = block_index(), first = 0;
   UNROLL
   for (int kind = 0; kind < kPlanClasses; ++kind) {
@@ -33,7 +46,7 @@ GPU bool find_work(const PlanShare& share, Work& work) {
     const uint32_t span = counts.word[kind] * each;
     if (block < span) {
       const uint32_t number = first + block / each;
-      const Vector16 words = load16(share.plan + kPlanClasses + 4 * static_cast<int64_t>(number));
+      const Vector16 words = load_uniform(share.plan + kPlanClasses + 4 * static_cast<int64_t>(number));
       work.item = {static_cast<int32_t>(words.word[0]), static_cast<int32_t>(words.word[1]),
                    static_cast<int32_t>(words.word[2]), static_cast<int32_t>(words.word[3])};
       work.kind = kind;
