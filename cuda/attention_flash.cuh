@@ -147,7 +147,7 @@ struct FlashKernel {
   GPU static int row_of(const Place& at, int i) { return at.row + lane_index() / 4 + 8 * i; }
   GPU static int token_at(const Args& args, const Place& at, int row) {
     if (row >= at.rows) row = at.rows - 1;
-    return at.item.first + (args.group == 1 ? row : row / args.group);
+    return at.item.first + token_of(args, row);
   }
   GPU static int head_at(const Args& args, const Place& at, int i) {
     const int row = row_of(at, i) < at.rows ? row_of(at, i) : at.rows - 1;
@@ -159,10 +159,14 @@ struct FlashKernel {
 
   // Offset of a chunk in a tile. Eight rows of one chunk lie in different banks.
   GPU static uint32_t chunk_at(int row, int chunk) {
-    if constexpr (kChunks % 8 == 0)
-      return static_cast<uint32_t>(row * kChunks + (chunk ^ (row & 7))) * 16;
-    else
-      return static_cast<uint32_t>(row * kChunks + (chunk ^ ((row >> 1) & 3))) * 16;
+    const int turn = kChunks % 8 == 0 ? row & 7 : (row >> 1) & 3;
+    return static_cast<uint32_t>(row * kChunks + (chunk ^ turn)) * 16;
+  }
+  // Offsets of chunks `side`, side + 2, ... of a row. Those of a row that is n * 16 rows further on are n * kStep more.
+  static constexpr uint32_t kStep = 16 * kDim * 2;
+  GPU static void chunks_of(int row, int side, uint32_t (&at)[kDim / 16]) {
+    UNROLL
+    for (int step = 0; step < kDim / 16; ++step) at[step] = chunk_at(row, 2 * step + side);
   }
 
   // The keys or values of the tile that begins at `key`, up to the next 16 after the last that is seen; zeros beyond the
@@ -251,20 +255,27 @@ struct FlashKernel {
 
   // The products of queries and keys of a tile: of its first `limit` keys, rounded up to 16. Others have no weight.
   GPU static void multiply_keys(const Place& at, const State& state, float (&score)[kKeys / 8][4], int limit) {
-    const int lane = lane_index(), row = at.slot + lane % 8 + lane / 16 * 8, side = lane / 8 % 2;
+    const int lane = lane_index();
+    uint32_t chunk[kDim / 16];
+    chunks_of(at.slot + lane % 8 + lane / 16 * 8, lane / 8 % 2, chunk);
     UNROLL
     for (int pair = 0; pair < kKeys / 16; ++pair) {
-      const bool seen = 16 * pair < limit;
-      UNROLL
-      for (int e = 0; e < 4; ++e) score[2 * pair][e] = score[2 * pair + 1][e] = seen ? 0.0f : kLowest;
-      if (!seen) continue;
-      UNROLL
-      for (int step = 0; step < kDim / 16; ++step) {
-        uint32_t key[4], query[4];
-        ldmatrix4(key, chunk_at(row + 16 * pair, 2 * step + side));
-        load_query(state, step, query);
-        mma_k16<T>(score[2 * pair], query, key[0], key[1]);
-        mma_k16<T>(score[2 * pair + 1], query, key[2], key[3]);
+      float(&low)[4] = score[2 * pair];
+      float(&high)[4] = score[2 * pair + 1];
+      if (16 * pair < limit) {
+        UNROLL
+        for (int e = 0; e < 4; ++e) low[e] = high[e] = 0.0f;
+        UNROLL
+        for (int step = 0; step < kDim / 16; ++step) {
+          uint32_t key[4], query[4];
+          ldmatrix4(key, chunk[step] + static_cast<uint32_t>(pair) * kStep);
+          load_query(state, step, query);
+          mma_k16<T>(low, query, key[0], key[1]);
+          mma_k16<T>(high, query, key[2], key[3]);
+        }
+      } else {
+        UNROLL
+        for (int e = 0; e < 4; ++e) low[e] = high[e] = kLowest;
       }
     }
   }
@@ -310,7 +321,9 @@ struct FlashKernel {
         for (int e = 0; e < 4; ++e) state.sum[n][e] *= factor[e / 2];
       }
     }
-    const int lane = lane_index(), row = at.slot + lane % 16, side = lane / 16, limit = at.any.last - key;
+    const int limit = at.any.last - key;
+    uint32_t chunk[kDim / 16];
+    chunks_of(at.slot + lane_index() % 16, lane_index() / 16, chunk);
     UNROLL
     for (int pair = 0; pair < kKeys / 16; ++pair) {
       if (16 * pair >= limit) continue;
@@ -329,7 +342,7 @@ struct FlashKernel {
       UNROLL
       for (int n = 0; n < kDim / 16; ++n) {
         uint32_t value[4];
-        ldmatrix4_transposed(value, kValues + chunk_at(row + 16 * pair, 2 * n + side));
+        ldmatrix4_transposed(value, kValues + chunk[n] + static_cast<uint32_t>(pair) * kStep);
         mma_k16<T>(state.sum[2 * n], weight, value[0], value[1]);
         mma_k16<T>(state.sum[2 * n + 1], weight, value[2], value[3]);
       }

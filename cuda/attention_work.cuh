@@ -71,6 +71,7 @@ struct AttendCall {
   float* lse;
   int64_t qkv_stride, y_stride, bias_reach, texts;
   int heads, kv_heads, group;  // group: query heads of a key head
+  uint32_t group_inverse;      // inverse_of(group)
   int head_dim;
   int window;
   Mask mask;
@@ -96,14 +97,11 @@ GPU Keys keys_of(const AttendCall& call, int prefix, int token, int length) {
   return keys;
 }
 
-// A token of a text and one of its query heads. The rows of an item and a key head are all queries that attend to it,
-// token by token, so that they share what is loaded of the keys.
-struct Query {
-  int token, head;
-};
-GPU Query query_of(const AttendCall& call, const Work& work, int kv_head, int row) {
-  const int token = call.group == 1 ? row : row / call.group;
-  return {work.item.first + token, kv_head * call.group + (row - token * call.group)};
+// The rows of an item and a key head are all queries that attend to it, token by token, so that they share what is
+// loaded of the keys. token_of: row / group, of fewer than 2^31 / group rows.
+inline uint32_t inverse_of(int group) { return ((1u << 31) + static_cast<uint32_t>(group) - 1) / static_cast<uint32_t>(group); }
+GPU int token_of(const AttendCall& call, int row) {
+  return static_cast<int>((static_cast<uint64_t>(static_cast<uint32_t>(row)) * call.group_inverse) >> 31);
 }
 
 // Launches the blocks of all items.
