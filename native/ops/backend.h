@@ -34,6 +34,7 @@ struct DeviceInfo {
   char name[128] = "";
   int32_t compute_capability = 0;  // major * 10 + minor; 0 on other devices
   int64_t memory_bytes = 0, free_bytes = 0;
+  char driver[64] = "";   // "580.65.06, CUDA 13.0"; empty where there is none
   char reason[256] = "";  // why it cannot be used, and what to do; empty = it can be used
 };
 
@@ -83,7 +84,7 @@ struct PackedLinear {
 };
 
 // Raised with every change of the table or of an argument struct: a plugin of another version is refused.
-constexpr uint32_t kBackendVersion = 3;
+constexpr uint32_t kBackendVersion = 4;
 
 struct Backend {
   uint32_t version = kBackendVersion;
@@ -97,6 +98,7 @@ struct Backend {
   int32_t batches_in_flight = 1;
 
   int32_t (*device_count)() = nullptr;
+  // Where device_count() is 0, index 0 fails and `reason` says why there is none.
   Status (*describe_device)(int32_t index, DeviceInfo* info) = nullptr;
   // Null with a sentence in `message` if it cannot be opened.
   Device* (*open_device)(int32_t index, char* message, size_t message_bytes) = nullptr;
