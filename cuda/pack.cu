@@ -93,17 +93,17 @@ class LoadStream {
  public:
   explicit LoadStream(Device* device) {
     stream_.device = device;
-    status_ = backend().open_stream(stream_);
+    status_ = open_stream(stream_);
   }
   ~LoadStream() {
-    if (status_ == kOk) backend().close_stream(stream_);
+    if (status_ == kOk) close_stream(stream_);
   }
   LoadStream(const LoadStream&) = delete;
 
   Status status() const { return status_; }
   Stream& stream() { return stream_; }
-  Status upload(void* to, const void* from, size_t bytes) { return backend().upload(stream_, to, from, bytes); }
-  Status wait() { return backend().wait(stream_); }
+  Status upload(void* to, const void* from, size_t bytes) { return cuda::upload(stream_, to, from, bytes); }
+  Status wait() { return cuda::wait(stream_); }
 
  private:
   Stream stream_;
@@ -246,8 +246,8 @@ Status pack_linear(Device* device, const LinearWeights& w, PackedLinear** out) {
   packed->dtype = w.dtype;
   packed->device = device;
   packed->row_bytes = row_bytes;
-  Status status = kOutOfMemory;
   packed->memory = allocate(device, at.bytes);
+  Status status = kOutOfMemory;
   if (packed->memory) {
     auto* memory = static_cast<std::byte*>(packed->memory);
     packed->weight = memory;
@@ -260,7 +260,6 @@ Status pack_linear(Device* device, const LinearWeights& w, PackedLinear** out) {
       LoadStream load(device);
       status = load.status() == kOk ? fill_packed(load, w, at, *packed, arrays) : load.status();
     } catch (const std::bad_alloc&) {
-      status = kOutOfMemory;
     }
   }
   if (status != kOk) {
