@@ -13,6 +13,7 @@
 //                         whoever has it open
 //   late 100              a pass of more than 100 tokens finds at its wait() that there is no memory
 //   hold                  wait() does not return before this line is gone
+//   log PATH              the file to which the tokens of each pass are written, a line each
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -189,6 +190,8 @@ Status wait(Stream& stream) {
 
 Status embed(Stream& stream, const EmbedArgs& args) {
   if (is_lost(stream.device, "embed")) return lose(stream);
+  std::string log;
+  if (scripted("log", &log)) std::ofstream(log, std::ios::app) << args.tokens << '\n';
   if (args.tokens > number("late", INT64_MAX)) {
     State& now = state();
     std::lock_guard lock(now.mutex);
