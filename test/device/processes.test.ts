@@ -1,5 +1,5 @@
 /** Processes with a GPU: the library beside the addon, ends with work under way, worker threads, the command. */
-import { spawn } from 'node:child_process'
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
 import { copyFileSync, existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import path from 'node:path'
@@ -22,13 +22,17 @@ interface Ended {
 }
 
 /** Runs node; `onOutput` is called with each piece of its standard output. */
-function node(args: string[], env = fake.env(), onOutput?: (piece: string) => void): Promise<Ended> {
+function node(
+  args: string[],
+  env = fake.env(),
+  onOutput?: (piece: string, child: ChildProcessWithoutNullStreams) => void,
+): Promise<Ended> {
   return new Promise((resolve) => {
     const child = spawn(process.execPath, args, { cwd: ROOT, env, timeout: 50_000 })
     let [out, err] = ['', '']
     child.stdout.on('data', (piece: Buffer) => {
       out += String(piece)
-      onOutput?.(String(piece))
+      onOutput?.(String(piece), child)
     })
     child.stderr.on('data', (piece: Buffer) => (err += String(piece)))
     child.on('close', (code, signal) => resolve({ code, signal, out: out.trim(), err: err.trim() }))
@@ -76,18 +80,20 @@ describe('the library beside the addon', () => {
 
 describe('a process that ends while the GPU works', () => {
   test.each([
-    ['by exit()', 'setTimeout(() => process.exit(7), 20)', 7],
-    ['by an error', "setTimeout(() => { throw new Error('on purpose') }, 20)", 1],
+    ['by exit()', 'setTimeout(() => process.exit(7), 50)', 7],
+    ['by an error', "setTimeout(() => { throw new Error('on purpose') }, 50)", 1],
   ])('%s', async (_, end, status) => {
-    // The GPU comes back after the end has begun: an environment waits for what runs on a device.
+    // The GPU never answers, and nobody waits for it.
     const hold = script(`
       const model = await embedCore.load(MODEL)
-      process.stdout.write('holding')
-      for (let i = 0; i < 20; i++) void model.encode(texts)
-      ${end}`)
-    const { code, signal } = await node(hold, fake.env(), () => {
+      process.stdout.write('loaded')
+      process.stdin.once('data', () => {
+        for (let i = 0; i < 20; i++) void model.encode(texts)
+        ${end}
+      })`)
+    const { code, signal } = await node(hold, fake.env(), (_piece, child) => {
       fake.script('hold')
-      setTimeout(() => fake.script(), 300)
+      child.stdin.write('go')
     })
     expect({ code, signal }).toEqual({ code: status, signal: null })
   })
