@@ -83,7 +83,7 @@ struct PackedLinear {
 };
 
 // Raised with every change of the table or of an argument struct: a plugin of another version is refused.
-constexpr uint32_t kBackendVersion = 3;
+constexpr uint32_t kBackendVersion = 4;
 
 struct Backend {
   uint32_t version = kBackendVersion;
@@ -112,6 +112,11 @@ struct Backend {
   Status (*upload)(Stream& stream, void* to, const void* from, size_t bytes) = nullptr;
   Status (*download)(Stream& stream, void* to, const void* from, size_t bytes) = nullptr;
   Status (*wait)(Stream& stream) = nullptr;
+
+  // Whether the device computes in this dtype. int8: linear takes weights of it. A float dtype: that too, and every
+  // operation takes rows of it where its arguments have a dtype. Always true of float32. What is not supported is
+  // refused with kBadArgument.
+  bool (*supports)(Device* device, DType dtype) = nullptr;
 
   // Weights in the backend's layout, made once from host memory. kOutOfMemory, or kBadArgument if the weights cannot be
   // packed in this way (linear.h). Freed with free_linear.
