@@ -42,7 +42,7 @@ GPU void mma_k16(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1
 template <typename T, int kDim>
 struct FlashKernel {
   static constexpr int kThreads = 128;
-  static constexpr int kMinBlocks = kDim <= 32 ? 4 : kDim <= 96 ? 3 : 2;
+  static constexpr int kMinBlocks = kDim <= 64 ? 3 : 2;
   static constexpr Arch kArch = std::is_same_v<T, bf16> ? Arch::kSm80 : Arch::kSm75;
   struct Args : AttendCall {
     int shift[kPlanClasses];  // of a class: log2 of the key heads that share a block
