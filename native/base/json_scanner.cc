@@ -23,7 +23,8 @@ bool JsonScanner::string(std::string& out) {
   if (!take('"')) return false;
   while (true) {
     size_t end = at_;
-    while (end < text_.size() && text_[end] != '"' && text_[end] != '\\' && static_cast<unsigned char>(text_[end]) >= 0x20)
+    while (end < text_.size() && text_[end] != '"' && text_[end] != '\\' &&
+           static_cast<unsigned char>(text_[end]) >= 0x20)
       ++end;
     out.append(text_, at_, end - at_);
     at_ = end + 1;
@@ -97,7 +98,8 @@ bool JsonScanner::skip(std::string_view& span) {
     if (closing.empty() && (next == '"' || next == ']' || next == '}')) break;
   }
   size_t end = at_;
-  while (end > begin && (text_[end - 1] == ' ' || text_[end - 1] == '\n' || text_[end - 1] == '\r' || text_[end - 1] == '\t'))
+  while (end > begin &&
+         (text_[end - 1] == ' ' || text_[end - 1] == '\n' || text_[end - 1] == '\r' || text_[end - 1] == '\t'))
     --end;
   span = text_.substr(begin, end - begin);
   return closing.empty() && end > begin;

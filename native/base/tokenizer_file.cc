@@ -47,11 +47,10 @@ bool find_model(JsonScanner& scan, ModelSpans& model) {
 
 // Whether the library reads the token back from its line of a vocab.txt, of which it cuts white space at the end.
 bool fits_line(std::string_view token) {
-  static constexpr std::string_view kSpaces[] = {
-      "\t",           "\n",           "\v",           "\f",           "\r",           " ",            "\u0085",
-      "\u00a0",       "\u1680",       "\u2000",       "\u2001",       "\u2002",       "\u2003",       "\u2004",
-      "\u2005",       "\u2006",       "\u2007",       "\u2008",       "\u2009",       "\u200a",       "\u2028",
-      "\u2029",       "\u202f",       "\u205f",       "\u3000"};
+  static constexpr std::string_view kSpaces[] = {"\t",     "\n",     "\v",     "\f",     "\r",     " ",      "\u0085",
+                                                 "\u00a0", "\u1680", "\u2000", "\u2001", "\u2002", "\u2003", "\u2004",
+                                                 "\u2005", "\u2006", "\u2007", "\u2008", "\u2009", "\u200a", "\u2028",
+                                                 "\u2029", "\u202f", "\u205f", "\u3000"};
   return token.find('\n') == token.npos &&
          std::none_of(std::begin(kSpaces), std::end(kSpaces), [&](auto space) { return token.ends_with(space); });
 }
@@ -145,11 +144,12 @@ std::optional<TokenizerFile> take_apart_tokenizer(std::string_view json) {
   } else {
     const bool lines = model.type == "WordPiece";
     file.has_model_files = lines;
-    const bool ascend = read_vocabulary(model.vocab, file.largest_id, [&](std::string_view piece, int64_t at, int64_t id) {
-      if (!lines || !file.has_model_files) return;
-      file.has_model_files = id == at && fits_line(piece);
-      file.vocab_file.append(piece) += '\n';
-    });
+    const bool ascend =
+        read_vocabulary(model.vocab, file.largest_id, [&](std::string_view piece, int64_t at, int64_t id) {
+          if (!lines || !file.has_model_files) return;
+          file.has_model_files = id == at && fits_line(piece);
+          file.vocab_file.append(piece) += '\n';
+        });
     if (!ascend) return std::nullopt;
     if (model.type == "BPE" && model.merges.data() && write_merges(model.merges, file.merges_file)) {
       file.has_model_files = true;

@@ -13,7 +13,8 @@ constexpr auto kLast = Json::Duplicates::kLastCounts;
 
 std::vector<std::string_view> lines_of(std::string_view text) {
   std::vector<std::string_view> lines;
-  for (size_t end; (end = text.find('\n')) != text.npos; text.remove_prefix(end + 1)) lines.push_back(text.substr(0, end));
+  for (size_t end; (end = text.find('\n')) != text.npos; text.remove_prefix(end + 1))
+    lines.push_back(text.substr(0, end));
   if (!text.empty()) finding("the last line has no end");
   return lines;
 }

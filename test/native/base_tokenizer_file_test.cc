@@ -51,7 +51,8 @@ TEST(TokenizerFile, ModelsThatOnlyTheWholeFileGives) {
   for (const char* vocab : {R"({"a ":0})", R"({"a\u3000":0})", R"({"a\nb":0})", R"({"a\r":0})", R"({"a":1})"})
     EXPECT_FALSE(word_piece(vocab)) << vocab;
   const auto bpe = [](std::string_view merges) {
-    return taken(std::string(R"({"model":{"type":"BPE","vocab":{"a":0},"merges":)").append(merges) + "}}").has_model_files;
+    return taken(std::string(R"({"model":{"type":"BPE","vocab":{"a":0},"merges":)").append(merges) + "}}")
+        .has_model_files;
   };
   EXPECT_TRUE(bpe(R"([["#v","a"]])"));
   for (const char* merges : {R"([["a","b c"]])", R"([["","a"]])", R"([["a","b","c"]])", R"([["a"]])", R"([["a","\r"]])",
@@ -61,14 +62,27 @@ TEST(TokenizerFile, ModelsThatOnlyTheWholeFileGives) {
 }
 
 TEST(TokenizerFile, LeavesOtherFormsToTheLibrary) {
-  for (const std::string_view json :
-       {R"()", R"({})", R"([])", R"({"model":{}})", R"({"model":{"vocab":null}})", R"({"model":{"vocab":{}}} 1)",
-        R"({"model":{"vocab":{}},"model":{"vocab":{}}})", R"({"model":{"vocab":{},"vocab":{}}})",
-        R"({"model":{"vocab":{},"merges":null}})", R"({"model":{"vocab":{"a":1,"b":1}}})",
-        R"({"model":{"vocab":{"a":1.0}}})", R"({"model":{"vocab":{"a":01}}})", R"({"model":{"vocab":{"a":-0}}})",
-        R"({"model":{"vocab":{"a":2147483648}}})", R"({"model":{"vocab":{"\ud800":1}}})",
-        R"({"model":{"vocab":{"\x":1}}})", "{\"model\":{\"vocab\":{\"\n\":1}}}", "{\"model\":{\"vocab\":{\"\xff\":1}}}",
-        R"({"model":{"vocab":{"a":0})", R"({"model":{"vocab":{}})", "\xef\xbb\xbf{\"model\":{\"vocab\":{}}}"})
+  for (const std::string_view json : {R"()",
+                                      R"({})",
+                                      R"([])",
+                                      R"({"model":{}})",
+                                      R"({"model":{"vocab":null}})",
+                                      R"({"model":{"vocab":{}}} 1)",
+                                      R"({"model":{"vocab":{}},"model":{"vocab":{}}})",
+                                      R"({"model":{"vocab":{},"vocab":{}}})",
+                                      R"({"model":{"vocab":{},"merges":null}})",
+                                      R"({"model":{"vocab":{"a":1,"b":1}}})",
+                                      R"({"model":{"vocab":{"a":1.0}}})",
+                                      R"({"model":{"vocab":{"a":01}}})",
+                                      R"({"model":{"vocab":{"a":-0}}})",
+                                      R"({"model":{"vocab":{"a":2147483648}}})",
+                                      R"({"model":{"vocab":{"\ud800":1}}})",
+                                      R"({"model":{"vocab":{"\x":1}}})",
+                                      "{\"model\":{\"vocab\":{\"\n\":1}}}",
+                                      "{\"model\":{\"vocab\":{\"\xff\":1}}}",
+                                      R"({"model":{"vocab":{"a":0})",
+                                      R"({"model":{"vocab":{}})",
+                                      "\xef\xbb\xbf{\"model\":{\"vocab\":{}}}"})
     EXPECT_FALSE(take_apart_tokenizer(json).has_value()) << json;
   const std::string deep = std::string(70, '[') + std::string(70, ']');
   EXPECT_FALSE(take_apart_tokenizer("{\"x\":" + deep + ",\"model\":{\"vocab\":{}}}").has_value());
