@@ -1,5 +1,5 @@
 /**
- * GPUs that fail as a test says: the library of test/native/fake_plugin, built by `npm run test:native`, and the script
+ * GPUs that fail as a test says: the library of test/native/plugin/fake_plugin.cc, built by `npm run test:native`, and the script
  * that it reads.
  */
 import { existsSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'

@@ -204,6 +204,12 @@ Status linear(Stream& stream, const LinearArgs& args) {
   return is_lost(stream.device, "linear") ? lose(stream) : base().linear(stream, args);
 }
 
+// From 8.0 on there is bfloat16.
+bool supports(Device* device, DType dtype) {
+  if (dtype == DType::kBF16) return number("capability", 90) >= 80;
+  return base().supports(device, dtype);
+}
+
 }  // namespace
 
 }  // namespace embedcore
@@ -218,6 +224,7 @@ extern "C" const embedcore::Backend* embedcore_backend(uint32_t version) {
     made.describe_device = describe_device;
     made.open_device = open_device;
     made.close_device = close_device;
+    made.supports = supports;
     made.allocate = allocate;
     made.release = release;
     made.close_stream = close_stream;
