@@ -1,11 +1,12 @@
 // The checked build compiles kernels as for ThreadSanitizer, so that every access to memory calls one of these
 // functions. The sanitizer's own library is not linked.
-#include "emulator/shadow.h"
+#include "emulator/access.h"
 
 #ifdef EMBEDCORE_EMULATED_CHECKED
 
 using embedcore::cuda::emulator::Access;
-using embedcore::cuda::emulator::check;
+using embedcore::cuda::emulator::check_access;
+using embedcore::cuda::emulator::check_range;
 using embedcore::cuda::emulator::current;
 using embedcore::cuda::emulator::report_misaligned;
 
@@ -16,7 +17,7 @@ template <int kBytes, Access kAccess, bool kAligned>
 inline void see(void* at, const void* site) {
   if (!current) return;
   if (kAligned && reinterpret_cast<uintptr_t>(at) % kBytes != 0) report_misaligned(at, kBytes, site);
-  check(*current, at, kBytes, kAccess, site);
+  check_access<kBytes, kAccess>(*current, at, site);
 }
 
 }  // namespace
@@ -38,10 +39,10 @@ EMULATED_HOOKS(8)
 EMULATED_HOOKS(16)
 
 EMULATED_HOOK(__tsan_read_range)(void* at, size_t bytes) {
-  if (current) check(*current, at, static_cast<int>(bytes), Access::kRead, __builtin_return_address(0));
+  if (current) check_range(*current, at, bytes, Access::kRead, __builtin_return_address(0));
 }
 EMULATED_HOOK(__tsan_write_range)(void* at, size_t bytes) {
-  if (current) check(*current, at, static_cast<int>(bytes), Access::kWrite, __builtin_return_address(0));
+  if (current) check_range(*current, at, bytes, Access::kWrite, __builtin_return_address(0));
 }
 EMULATED_HOOK(__tsan_init)() {}
 EMULATED_HOOK(__tsan_vptr_update)(void*, void*) {}

@@ -32,15 +32,21 @@ constexpr int thread_of(Record record) { return static_cast<int>(record & kThrea
 constexpr int kAgents = kMaxWarps + 1;
 constexpr int kCopyAgent = kMaxWarps;
 
-struct Cell {
-  Record write, read;
-};
-
-// Shadow of a piece of memory: a cell per byte, and where the kernel accessed each word last.
+// Shadow of a piece of memory: the last write and the last read of each byte, and from where in the kernel each word
+// was accessed last. 0 = never.
 struct Shadow {
   const unsigned char* memory = nullptr;
-  Cell* cells = nullptr;
-  int32_t *writers = nullptr, *readers = nullptr;  // of words; offsets from site_base()
+  Record *writes = nullptr, *reads = nullptr;
+  int32_t *writers = nullptr, *readers = nullptr;  // packed sites of words
+};
+
+// Bytes of a page of device memory that are allocated.
+struct PageRange {
+  uint16_t begin, end;
+};
+struct DeviceShadow {
+  Shadow shadow;
+  PageRange* pages = nullptr;
 };
 
 // The readers of 16 bytes of shared memory that several threads read in one epoch.
@@ -59,6 +65,7 @@ constexpr uint32_t kEpochsAtOnce = 64;  // that a block takes; the first one is 
 struct BlockCheck {
   Shadow shared;
   Readers* readers = nullptr;  // of each 16 bytes of shared memory
+  const DeviceShadow* device = nullptr;
   LaunchCheck* launch = nullptr;
   uint32_t epoch = 0, first_epoch = 0, fence_epoch = 0;
   std::vector<uint32_t> chunks;  // the first epochs of all that the block took
@@ -98,12 +105,13 @@ void arrived_at(Thread& me, Clocks& barrier);
 // A warp that waited knows what the barrier knows; `all_lanes`: they all waited.
 void released_by(Block& block, int warp, const Clocks& barrier, bool all_lanes);
 
-enum class Access : uint8_t { kRead, kWrite, kAtomic };
-// An access of the kernel to any memory, and one to shared memory.
-void check(Thread& me, const void* at, int bytes, Access access, const void* site);
-void check_shared(Thread& me, uint32_t offset, int bytes, Access access, const void* site);
-void copy_issued(Thread& me, const PendingCopy& copy);
-void copy_arrived(Thread& me, const PendingCopy& copy);
+bool own_epoch(const BlockCheck& check, uint32_t epoch);
 void fenced(Thread& me);
+// An atomic operation after fence_device publishes what the block did; one that comes later on the same word knows it.
+void synchronise_blocks(BlockCheck& check, const void* word);
+
+// Sites are kept as distances from a function of this library.
+int32_t packed_site(const void* site);
+const void* unpacked_site(int32_t site);  // null if there is none
 
 }  // namespace embedcore::cuda::emulator

@@ -90,7 +90,7 @@ void load_matrices(Warp& warp, const void* site) {
          lane, offsets[lane], block.shared_bytes);
   }
   if constexpr (kChecked)
-    for (int lane = 0; lane < 32; ++lane) check_shared(warp.threads[lane], offsets[lane], 16, Access::kRead, site);
+    for (int lane = 0; lane < 32; ++lane) check_shared16<Access::kRead>(warp.threads[lane], offsets[lane], site);
   if (warp.operation == Operation::kLoadMatrix) {
     spread_matrices(rows, warp.matrices);
   } else {

@@ -1,7 +1,7 @@
 // What the functions of launch/emulated.h do inside: barriers, shared memory, asynchronous copies, checks of addresses.
 #pragma once
 
-#include "emulator/shadow.h"
+#include "emulator/access.h"
 
 namespace embedcore::cuda::emulator {
 
@@ -24,10 +24,11 @@ EMULATED_PART void need_architecture(int architecture, const void* site) {
 [[noreturn]] void report_not_global(const void* at, const void* site);
 
 // An access of the launch layer; the accesses of the kernel itself are seen by the checked build alone.
-EMULATED_PART void check_access(const void* at, int bytes, Access access, const void* site) {
-  if (reinterpret_cast<uintptr_t>(at) & static_cast<uintptr_t>(bytes - 1)) [[unlikely]]
-    report_misaligned(at, bytes, site);
-  if constexpr (kChecked) check(*current, at, bytes, access, site);
+template <int kBytes, Access kAccess>
+EMULATED_PART void check_aligned(const void* at, const void* site) {
+  if (reinterpret_cast<uintptr_t>(at) & (kBytes - 1)) [[unlikely]]
+    report_misaligned(at, kBytes, site);
+  if constexpr (kChecked) check_access<kBytes, kAccess>(*current, at, site);
 }
 // The address may not be in shared memory.
 EMULATED_PART void check_global(const void* at, const void* site) {

@@ -92,11 +92,11 @@ EMULATED uint32_t ballot(bool value) {
 // --- memory ---
 
 EMULATED uint32_t atomic_add(uint32_t* at, uint32_t value) {
-  emulator::check_access(at, 4, emulator::Access::kAtomic, EMULATED_SITE);
+  emulator::check_aligned<4, emulator::Access::kAtomic>(at, EMULATED_SITE);
   return __atomic_fetch_add(at, value, __ATOMIC_RELAXED);
 }
 EMULATED int atomic_max(int* at, int value) {
-  emulator::check_access(at, 4, emulator::Access::kAtomic, EMULATED_SITE);
+  emulator::check_aligned<4, emulator::Access::kAtomic>(at, EMULATED_SITE);
   int old = __atomic_load_n(at, __ATOMIC_RELAXED);
   while (old < value && !__atomic_compare_exchange_n(at, &old, value, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
   }
@@ -108,28 +108,28 @@ EMULATED void fence_device() {
 }
 
 EMULATED Vector16 load16(const void* at) {
-  emulator::check_access(at, 16, emulator::Access::kRead, EMULATED_SITE);
+  emulator::check_aligned<16, emulator::Access::kRead>(at, EMULATED_SITE);
   Vector16 value;
   std::memcpy(&value, at, 16);
   return value;
 }
 EMULATED void store16(void* at, Vector16 value) {
-  emulator::check_access(at, 16, emulator::Access::kWrite, EMULATED_SITE);
+  emulator::check_aligned<16, emulator::Access::kWrite>(at, EMULATED_SITE);
   std::memcpy(at, &value, 16);
 }
 EMULATED Vector8 load8(const void* at) {
-  emulator::check_access(at, 8, emulator::Access::kRead, EMULATED_SITE);
+  emulator::check_aligned<8, emulator::Access::kRead>(at, EMULATED_SITE);
   Vector8 value;
   std::memcpy(&value, at, 8);
   return value;
 }
 EMULATED void store8(void* at, Vector8 value) {
-  emulator::check_access(at, 8, emulator::Access::kWrite, EMULATED_SITE);
+  emulator::check_aligned<8, emulator::Access::kWrite>(at, EMULATED_SITE);
   std::memcpy(at, &value, 8);
 }
 EMULATED Vector16 load16_once(const void* at) {
   emulator::check_global(at, EMULATED_SITE);
-  emulator::check_access(at, 16, emulator::Access::kRead, EMULATED_SITE);
+  emulator::check_aligned<16, emulator::Access::kRead>(at, EMULATED_SITE);
   Vector16 value;
   std::memcpy(&value, at, 16);
   return value;
@@ -137,7 +137,7 @@ EMULATED Vector16 load16_once(const void* at) {
 template <typename T>
 EMULATED T load_cached(const T* at) {
   emulator::check_global(at, EMULATED_SITE);
-  emulator::check_access(at, sizeof(T), emulator::Access::kRead, EMULATED_SITE);
+  emulator::check_aligned<sizeof(T), emulator::Access::kRead>(at, EMULATED_SITE);
   T value;
   std::memcpy(&value, at, sizeof(T));
   return value;
