@@ -193,8 +193,8 @@ const char* verb(Access access) {
   const std::string what = context.global ? format("%s %d bytes at %p", verb(access), bytes,
                                                    static_cast<const void*>(shadow.memory + offset))
                                           : format("%s %d bytes at the shared offset %zu", verb(access), bytes, offset);
-  const std::string writer = who(context, shadow.writes[offset] & ~kInFlight) + where(shadow.writers[offset / 4]);
-  const std::string reader = who(context, shadow.reads[offset]) + where(shadow.readers[offset / 4]);
+  const std::string writer = who(context, shadow.write_of(offset) & ~kInFlight) + where(shadow.writers[offset / 4]);
+  const std::string reader = who(context, shadow.read_of(offset)) + where(shadow.readers[offset / 4]);
   switch (verdict) {
     case Verdict::kUninitialised: fail(site, "%s, which was never written", what.c_str());
     case Verdict::kInFlight:
@@ -210,50 +210,110 @@ const char* verb(Access access) {
 
 typedef Record FourRecords __attribute__((vector_size(32), aligned(8), may_alias));
 
-template <int kBytes>
+template <int kWords>
 EMULATED_INSIDE bool all_equal(const Record* records) {
-  if constexpr (kBytes == 2) return records[0] == records[1];
+  if constexpr (kWords == 2) return records[0] == records[1];
   const Record first = records[0];
   const FourRecords all = {first, first, first, first};
-  FourRecords different = *reinterpret_cast<const FourRecords*>(records) ^ all;
-  for (int i = 4; i < kBytes; i += 4) different |= *reinterpret_cast<const FourRecords*>(records + i) ^ all;
+  const FourRecords different = *reinterpret_cast<const FourRecords*>(records) ^ all;
   return (different[0] | different[1] | different[2] | different[3]) == 0;
 }
 
-template <int kBytes>
+template <int kWords>
 EMULATED_INSIDE void set_all(Record* records, Record value) {
-  if constexpr (kBytes >= 4) {
+  if constexpr (kWords == 4) {
     const FourRecords all = {value, value, value, value};
-    for (int i = 0; i < kBytes; i += 4) *reinterpret_cast<FourRecords*>(records + i) = all;
+    *reinterpret_cast<FourRecords*>(records) = all;
   } else {
-    for (int i = 0; i < kBytes; ++i) records[i] = value;
+    for (int i = 0; i < kWords; ++i) records[i] = value;
   }
 }
 
-// The bytes of an access; `whole` is its size. Bytes with equal records are decided about together.
-template <int kBytes, Access kAccess>
-EMULATED_INSIDE void check_bytes(const Context& context, size_t offset, int whole, const void* site) {
-  Record *writes = context.shadow.writes + offset, *reads = context.shadow.reads + offset;
-  if constexpr (kBytes > 1) {
-    if (!all_equal<kBytes>(writes) || !all_equal<kBytes>(reads)) [[unlikely]] {
-      for (int i = 0; i < kBytes; ++i) {
-        const Verdict verdict = decide<kAccess>(context, writes[i], reads[i], offset + i);
-        if (verdict != Verdict::kRight) report(context, verdict, offset + i, whole, kAccess, site);
-      }
-      return;
-    }
-  }
-  Record write = writes[0], read = reads[0];
-  const Verdict verdict = decide<kAccess>(context, write, read, offset);
+template <Access kAccess>
+EMULATED_INSIDE void check_byte(const Context& context, size_t offset, int whole, const void* site) {
+  const Shadow& shadow = context.shadow;
+  const Verdict verdict = decide<kAccess>(context, shadow.byte_writes[offset], shadow.byte_reads[offset], offset);
   if (verdict != Verdict::kRight) [[unlikely]]
     report(context, verdict, offset, whole, kAccess, site);
-  set_all<kBytes>(reads, read);
-  if constexpr (kAccess != Access::kRead) set_all<kBytes>(writes, write);
+}
+
+// All of a word that is split. It is made whole again where its bytes have become equal, or where they differ in
+// nothing that matters: their writes came before all that may still happen.
+template <Access kAccess>
+__attribute__((noinline)) void check_split_word(const Context& context, size_t word, int whole, const void* site) {
+  const Shadow& shadow = context.shadow;
+  bool past = true, equal = true;
+  for (size_t i = 4 * word; i < 4 * word + 4; ++i) {
+    check_byte<kAccess>(context, i, whole, site);
+    past = past && epoch_of(shadow.byte_writes[i]) < context.high;
+    equal = equal && shadow.byte_writes[i] == shadow.byte_writes[4 * word];
+    if (shadow.byte_reads[i] != shadow.byte_reads[4 * word]) return;
+  }
+  if (!past && !equal) return;
+  shadow.reads[word] = shadow.byte_reads[4 * word];
+  shadow.writes[word] = shadow.byte_writes[4 * word];
+}
+
+// Some bytes of a word.
+template <Access kAccess>
+EMULATED_INSIDE void check_part(const Context& context, size_t offset, int bytes, int whole, const void* site) {
+  const Shadow& shadow = context.shadow;
+  const size_t word = offset / 4;
+  if (shadow.writes[word] != kSplit) {
+    Record write = shadow.writes[word], read = shadow.reads[word];
+    const Verdict verdict = decide<kAccess>(context, write, read, offset);
+    if (verdict != Verdict::kRight) [[unlikely]]
+      report(context, verdict, offset, whole, kAccess, site);
+    if (write == shadow.writes[word] && read == shadow.reads[word]) return;
+    shadow.split(word);
+    for (size_t i = offset; i < offset + static_cast<size_t>(bytes); ++i)
+      shadow.byte_writes[i] = write, shadow.byte_reads[i] = read;
+    return;
+  }
+  for (int i = 0; i < bytes; ++i) check_byte<kAccess>(context, offset + static_cast<size_t>(i), whole, site);
+}
+
+// The bytes of an access. Words with equal records are decided about together.
+template <int kBytes, Access kAccess>
+EMULATED_INSIDE void check_bytes(const Context& context, size_t offset, const void* site) {
+  const Shadow& shadow = context.shadow;
+  if constexpr (kBytes < 4) {
+    check_part<kAccess>(context, offset, kBytes, kBytes, site);
+    return;
+  } else {
+    constexpr int kWords = kBytes / 4;
+    const size_t word = offset / 4;
+    if (offset % 4 != 0) [[unlikely]] {
+      for (int i = 0; i < kBytes; ++i) check_part<kAccess>(context, offset + static_cast<size_t>(i), 1, kBytes, site);
+      return;
+    }
+    Record write = shadow.writes[word], read = shadow.reads[word];
+    bool together = write != kSplit;
+    if constexpr (kWords > 1)
+      together = together && all_equal<kWords>(shadow.writes + word) && all_equal<kWords>(shadow.reads + word);
+    if (together) [[likely]] {
+      const Verdict verdict = decide<kAccess>(context, write, read, offset);
+      if (verdict != Verdict::kRight) [[unlikely]]
+        report(context, verdict, offset, kBytes, kAccess, site);
+      set_all<kWords>(shadow.reads + word, read);
+      if constexpr (kAccess != Access::kRead) set_all<kWords>(shadow.writes + word, write);
+      return;
+    }
+    for (size_t i = word; i < word + kWords; ++i) {
+      if (shadow.writes[i] == kSplit) {
+        check_split_word<kAccess>(context, i, kBytes, site);
+        continue;
+      }
+      const Verdict verdict = decide<kAccess>(context, shadow.writes[i], shadow.reads[i], 4 * i);
+      if (verdict != Verdict::kRight) [[unlikely]]
+        report(context, verdict, 4 * i, kBytes, kAccess, site);
+    }
+  }
 }
 
 template <int kBytes, Access kAccess>
 EMULATED_INSIDE void check_and_sign(const Context& context, size_t offset, const void* site) {
-  check_bytes<kBytes, kAccess>(context, offset, kBytes, site);
+  check_bytes<kBytes, kAccess>(context, offset, site);
   int32_t* signs = kAccess == Access::kRead ? context.shadow.readers : context.shadow.writers;
   const int32_t sign = packed_site(site);
   for (size_t word = offset / 4; word <= (offset + kBytes - 1) / 4; ++word) signs[word] = sign;
@@ -349,14 +409,14 @@ template void check_shared16<Access::kWrite>(Thread&, uint32_t, const void*);
 void copy_issued(Thread& me, const PendingCopy& copy) {
   if (copy.bytes > 0) check_range(me, copy.from, static_cast<size_t>(copy.bytes), Access::kRead, copy.site);
   check_shared16<Access::kWrite>(me, copy.to, copy.site);
-  set_all<16>(me.block->check->shared.writes + copy.to, context_of(me, false).mine | kInFlight);
+  set_all<4>(me.block->check->shared.writes + copy.to / 4, context_of(me, false).mine | kInFlight);
 }
 
 void copy_arrived(Thread& me, const PendingCopy& copy) {
   // The source may not have been written meanwhile.
   if (copy.bytes > 0) check_range(me, copy.from, static_cast<size_t>(copy.bytes), Access::kRead, copy.site);
-  set_all<16>(me.block->check->shared.writes + copy.to, context_of(me, false).mine);
-  set_all<16>(me.block->check->shared.reads + copy.to, 0);
+  set_all<4>(me.block->check->shared.writes + copy.to / 4, context_of(me, false).mine);
+  set_all<4>(me.block->check->shared.reads + copy.to / 4, 0);
 }
 
 }  // namespace embedcore::cuda::emulator

@@ -27,9 +27,15 @@ T* reserve(size_t count) {
 }
 
 bool reserve_shadow(Shadow& shadow, const unsigned char* memory, size_t bytes) {
-  shadow = {memory, reserve<Record>(bytes), reserve<Record>(bytes), reserve<int32_t>(bytes / 4),
-            reserve<int32_t>(bytes / 4)};
-  return shadow.writes && shadow.reads && shadow.writers && shadow.readers;
+  const size_t words = bytes / 4;
+  shadow = {memory,
+            reserve<Record>(words),
+            reserve<Record>(words),
+            reserve<Record>(bytes),
+            reserve<Record>(bytes),
+            reserve<int32_t>(words),
+            reserve<int32_t>(words)};
+  return shadow.writes && shadow.reads && shadow.byte_writes && shadow.byte_reads && shadow.writers && shadow.readers;
 }
 
 DeviceShadow& shadow_of_device(int device) {
@@ -63,19 +69,34 @@ Arenas& arenas() {
   return *instance;
 }
 
+// Bytes that the host wrote, or of which it does not matter who did.
+void set_host(const Shadow& shadow, size_t offset, size_t bytes, bool written) {
+  const Record record = written ? kOfTheHost : 0;
+  for (const size_t end = offset + bytes; offset < end;) {
+    if (offset % 4 == 0 && offset + 4 <= end) {
+      shadow.writes[offset / 4] = record;
+      shadow.reads[offset / 4] = 0;
+      offset += 4;
+    } else {
+      shadow.split(offset / 4);
+      shadow.byte_writes[offset] = record;
+      shadow.byte_reads[offset] = 0;
+      ++offset;
+    }
+  }
+}
+
 // Epochs begin anew: all that was written becomes the host's.
 void restart_epochs() {
   for (int device = 0; device < kMaxDevices; ++device)
     memory_of_device(device).for_each([&](const void* memory, size_t bytes) {
       const DeviceShadow& shadow = shadow_of_device(device);
-      Record* writes = shadow.shadow.writes + offset_of(shadow, memory);
-      for (size_t i = 0; i < bytes; ++i) writes[i] = writes[i] ? kOfTheHost : 0;
-      std::memset(shadow.shadow.reads + offset_of(shadow, memory), 0, bytes * sizeof(Record));
+      const size_t begin = offset_of(shadow, memory);
+      for (size_t i = begin; i < begin + bytes; ++i) set_host(shadow.shadow, i, 1, shadow.shadow.write_of(i) != 0);
     });
   std::lock_guard lock(arenas().mutex);
   for (BlockCheck* check : arenas().all) {
-    std::memset(check->shared.writes, 0, kArenaBytes * sizeof(Record));
-    std::memset(check->shared.reads, 0, kArenaBytes * sizeof(Record));
+    set_host(check->shared, 0, kArenaBytes, false);
     std::memset(check->readers, 0, kArenaBytes / 16 * sizeof(Readers));
   }
   next_epoch = kEpochsAtOnce;
@@ -105,15 +126,20 @@ void begin_launch_check(LaunchCheck& launch) {
 
 void host_wrote(int device, const void* memory, size_t bytes, const void* from) {
   const DeviceShadow& shadow = shadow_of_device(device);
-  Record* writes = shadow.shadow.writes + offset_of(shadow, memory);
-  std::memset(shadow.shadow.reads + offset_of(shadow, memory), 0, bytes * sizeof(Record));
+  const size_t to = offset_of(shadow, memory);
   if (!from) {
-    std::fill(writes, writes + bytes, kOfTheHost);
+    set_host(shadow.shadow, to, bytes, true);
     return;
   }
-  const Record* source = shadow.shadow.writes + offset_of(shadow, from);
-  std::memmove(writes, source, bytes * sizeof(Record));
-  for (size_t i = 0; i < bytes; ++i) writes[i] = writes[i] ? kOfTheHost : 0;
+  std::vector<bool> written(bytes);  // the two may overlap
+  const size_t source = offset_of(shadow, from);
+  for (size_t i = 0; i < bytes; ++i) written[i] = shadow.shadow.write_of(source + i) != 0;
+  for (size_t i = 0; i < bytes;) {
+    size_t end = i + 1;
+    while (end < bytes && written[end] == written[i]) ++end;
+    set_host(shadow.shadow, to + i, end - i, written[i]);
+    i = end;
+  }
 }
 
 void add_shadow(int device, const void* memory, size_t bytes) {
@@ -131,8 +157,11 @@ void remove_shadow(int device, const void* memory, size_t bytes) {
   const size_t first = offset_of(shadow, memory) / kPage, end = (offset_of(shadow, memory) + bytes - 1) / kPage + 1;
   // Allocations share no page.
   std::memset(shadow.pages + first, 0, (end - first) * sizeof(PageRange));
-  ::madvise(shadow.shadow.writes + first * kPage, (end - first) * kPage * sizeof(Record), MADV_DONTNEED);
-  ::madvise(shadow.shadow.reads + first * kPage, (end - first) * kPage * sizeof(Record), MADV_DONTNEED);
+  const size_t records = (end - first) * kPage * sizeof(Record);
+  ::madvise(shadow.shadow.writes + first * kPage / 4, records / 4, MADV_DONTNEED);
+  ::madvise(shadow.shadow.reads + first * kPage / 4, records / 4, MADV_DONTNEED);
+  ::madvise(shadow.shadow.byte_writes + first * kPage, records, MADV_DONTNEED);
+  ::madvise(shadow.shadow.byte_reads + first * kPage, records, MADV_DONTNEED);
 }
 
 BlockCheck* make_block_check(const unsigned char* arena, size_t arena_bytes) {

@@ -32,12 +32,22 @@ constexpr int thread_of(Record record) { return static_cast<int>(record & kThrea
 constexpr int kAgents = kMaxWarps + 1;
 constexpr int kCopyAgent = kMaxWarps;
 
-// Shadow of a piece of memory: the last write and the last read of each byte, and from where in the kernel each word
-// was accessed last. 0 = never.
+// Shadow of a piece of memory: the last write and the last read of each word, 0 = never, and from where in the kernel.
+// Where the bytes of a word differ its write is kSplit, and each byte has records of its own.
+constexpr Record kSplit = 0x7fffffffffffffff;
 struct Shadow {
   const unsigned char* memory = nullptr;
   Record *writes = nullptr, *reads = nullptr;
-  int32_t *writers = nullptr, *readers = nullptr;  // packed sites of words
+  Record *byte_writes = nullptr, *byte_reads = nullptr;
+  int32_t *writers = nullptr, *readers = nullptr;  // packed sites
+
+  void split(size_t word) const {
+    if (writes[word] == kSplit) return;
+    for (size_t i = 4 * word; i < 4 * word + 4; ++i) byte_writes[i] = writes[word], byte_reads[i] = reads[word];
+    writes[word] = kSplit;
+  }
+  Record write_of(size_t byte) const { return writes[byte / 4] == kSplit ? byte_writes[byte] : writes[byte / 4]; }
+  Record read_of(size_t byte) const { return writes[byte / 4] == kSplit ? byte_reads[byte] : reads[byte / 4]; }
 };
 
 // Bytes of a page of device memory that are allocated.
