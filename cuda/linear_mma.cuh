@@ -226,6 +226,16 @@ struct TileKernel {
     }
   }
 
+  // Like a copy that fills up with zeros. Elements have two bytes, because rows of bytes are whole (linear_rows.h).
+  GPU static Vector16 load_chunk(XChunk chunk) {
+    if (chunk.bytes == 16) return load16(chunk.from);
+    Vector16 value{{0, 0, 0, 0}};
+    UNROLL
+    for (int i = 0; i < 8; ++i)
+      if (2 * i < chunk.bytes)
+        value.word[i / 2] |= uint32_t{reinterpret_cast<const uint16_t*>(chunk.from)[i]} << 16 * (i % 2);
+    return value;
+  }
   // Without asynchronous copies: the next step waits in registers while this one is multiplied.
   GPU void multiply_staged() {
     wait_for_previous_kernel();
@@ -250,8 +260,7 @@ struct TileKernel {
     for (int i = 0; i < kWeightCopies; ++i) weight[i] = load16(weight_chunk(step, i));
     UNROLL
     for (int i = 0; i < kXCopies; ++i) {
-      const XChunk chunk = x_chunk(step, i);
-      x[i] = chunk.bytes > 0 ? load16(chunk.from) : Vector16{{0, 0, 0, 0}};
+      x[i] = load_chunk(x_chunk(step, i));
     }
   }
   GPU void store_step(uint32_t stage, const Vector16 (&x)[kXCopies], const Vector16 (&weight)[kWeightCopies]) const {
