@@ -115,6 +115,7 @@ Status attention(Stream& stream, const AttentionArgs& args) {
                         .heads = static_cast<int>(args.heads),
                         .kv_heads = static_cast<int>(args.kv_heads),
                         .group = static_cast<int>(args.heads / args.kv_heads),
+                        .group_inverse = inverse_of(static_cast<int>(args.heads / args.kv_heads)),
                         .head_dim = static_cast<int>(args.head_dim),
                         .window = static_cast<int>(args.window < kEverything ? args.window : kEverything),
                         .mask = args.mask,

@@ -42,7 +42,7 @@ GPU void mma_k16(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1
 template <typename T, int kDim>
 struct FlashKernel {
   static constexpr int kThreads = 128;
-  static constexpr int kMinBlocks = kDim <= 32 ? 4 : kDim <= 96 ? 3 : 2;
+  static constexpr int kMinBlocks = kDim <= 64 ? 3 : 2;
   static constexpr Arch kArch = std::is_same_v<T, bf16> ? Arch::kSm80 : Arch::kSm75;
   struct Args : AttendCall {
     int shift[kPlanClasses];  // of a class: log2 of the key heads that share a block
@@ -103,23 +103,15 @@ struct FlashKernel {
         copy_async_commit();
       }
       const bool seen = at.busy && key < at.any.last && key + kKeys > at.any.first;
-      const bool whole = seen && key >= at.all.first && key + kKeys <= at.all.last;
       float score[kKeys / 8][4];
-      const int limit = at.any.last - key;
-      if (whole)
-        multiply_keys<true>(at, state, score, limit);
-      else if (seen)
-        multiply_keys<false>(at, state, score, limit);
+      if (seen) multiply_keys(at, state, score, at.any.last - key);
       copy_async_wait<0>();
       sync_block();  // the values are there, and nobody reads the keys of this tile any more
       if (key + kKeys < at.end) {
         load_tile(args, at, 0, args.heads, key + kKeys);
         copy_async_commit();
       }
-      if (whole)
-        add_values<true>(args, at, state, score, key, limit);
-      else if (seen)
-        add_values<false>(args, at, state, score, key, limit);
+      if (seen) add_values(args, at, state, score, key);
     }
     if (at.busy) finish(args, at, state);
   }
@@ -133,9 +125,9 @@ struct FlashKernel {
     const int first_row = work.block % tiles * kRows;
     if (first_row >= at.rows) return false;
     at.qkv = static_cast<const T*>(args.qkv) + at.item.begin * args.qkv_stride;
-    at.prefix = args.mask == Mask::kPrefix ? args.prefix[at.item.text] : 0;
+    at.prefix = args.mask == Mask::kPrefix ? uniform(args.prefix[at.item.text]) : 0;
 
-    const int warp = thread_index() / 32, part = warp >> (2 - at.shift);
+    const int warp = uniform(thread_index() / 32), part = warp >> (2 - at.shift);
     at.kv_head = (work.block / tiles << at.shift) + part;
     at.slot = part * (kKeys >> at.shift);
     at.row = first_row + (warp & ((4 >> at.shift) - 1)) * 16;
@@ -155,7 +147,7 @@ struct FlashKernel {
   GPU static int row_of(const Place& at, int i) { return at.row + lane_index() / 4 + 8 * i; }
   GPU static int token_at(const Args& args, const Place& at, int row) {
     if (row >= at.rows) row = at.rows - 1;
-    return at.item.first + (args.group == 1 ? row : row / args.group);
+    return at.item.first + token_of(args, row);
   }
   GPU static int head_at(const Args& args, const Place& at, int i) {
     const int row = row_of(at, i) < at.rows ? row_of(at, i) : at.rows - 1;
@@ -167,10 +159,14 @@ struct FlashKernel {
 
   // Offset of a chunk in a tile. Eight rows of one chunk lie in different banks.
   GPU static uint32_t chunk_at(int row, int chunk) {
-    if constexpr (kChunks % 8 == 0)
-      return static_cast<uint32_t>(row * kChunks + (chunk ^ (row & 7))) * 16;
-    else
-      return static_cast<uint32_t>(row * kChunks + (chunk ^ ((row >> 1) & 3))) * 16;
+    const int turn = kChunks % 8 == 0 ? row & 7 : (row >> 1) & 3;
+    return static_cast<uint32_t>(row * kChunks + (chunk ^ turn)) * 16;
+  }
+  // Offsets of chunks `side`, side + 2, ... of a row. Those of a row that is n * 16 rows further on are n * kStep more.
+  static constexpr uint32_t kStep = 16 * kDim * 2;
+  GPU static void chunks_of(int row, int side, uint32_t (&at)[kDim / 16]) {
+    UNROLL
+    for (int step = 0; step < kDim / 16; ++step) at[step] = chunk_at(row, 2 * step + side);
   }
 
   // The keys or values of the tile that begins at `key`, up to the next 16 after the last that is seen; zeros beyond the
@@ -257,92 +253,88 @@ struct FlashKernel {
     return kQueries + static_cast<uint32_t>(step * kThreads + thread_index()) * 16;
   }
 
-  // Whether columns 16 pair .. 16 pair + 15 of a tile hold a key that a row of the warp sees.
-  template <bool kWhole>
-  GPU static bool is_seen(int pair, int limit) {
-    return kWhole || 16 * pair < limit;
-  }
-
-  template <bool kWhole>
+  // The products of queries and keys of a tile: of its first `limit` keys, rounded up to 16. Others have no weight.
   GPU static void multiply_keys(const Place& at, const State& state, float (&score)[kKeys / 8][4], int limit) {
+    const int lane = lane_index();
+    uint32_t chunk[kDim / 16];
+    chunks_of(at.slot + lane % 8 + lane / 16 * 8, lane / 8 % 2, chunk);
     UNROLL
-    for (int n = 0; n < kKeys / 8; ++n) {
-      UNROLL
-      for (float& value : score[n]) value = 0.0f;
-    }
-    const int lane = lane_index(), row = at.slot + lane % 8 + lane / 16 * 8, side = lane / 8 % 2;
-    UNROLL
-    for (int step = 0; step < kDim / 16; ++step) {
-      uint32_t query[4];
-      if constexpr (kQueriesInShared) {
-        const Vector16 words = load16(shared_at<void>(query_at(step)));
+    for (int pair = 0; pair < kKeys / 16; ++pair) {
+      float(&low)[4] = score[2 * pair];
+      float(&high)[4] = score[2 * pair + 1];
+      if (16 * pair < limit) {
         UNROLL
-        for (int r = 0; r < 4; ++r) query[r] = words.word[r];
+        for (int e = 0; e < 4; ++e) low[e] = high[e] = 0.0f;
+        UNROLL
+        for (int step = 0; step < kDim / 16; ++step) {
+          uint32_t key[4], query[4];
+          ldmatrix4(key, chunk[step] + static_cast<uint32_t>(pair) * kStep);
+          load_query(state, step, query);
+          mma_k16<T>(low, query, key[0], key[1]);
+          mma_k16<T>(high, query, key[2], key[3]);
+        }
       } else {
         UNROLL
-        for (int r = 0; r < 4; ++r) query[r] = state.query[step][r];
+        for (int e = 0; e < 4; ++e) low[e] = high[e] = kLowest;
       }
+    }
+  }
+  GPU static void load_query(const State& state, int step, uint32_t (&query)[4]) {
+    if constexpr (kQueriesInShared) {
+      const Vector16 words = load16(shared_at<void>(query_at(step)));
       UNROLL
-      for (int pair = 0; pair < kKeys / 16; ++pair) {
-        if (!is_seen<kWhole>(pair, limit)) continue;
-        uint32_t key[4];
-        ldmatrix4(key, chunk_at(row + 16 * pair, 2 * step + side));
-        mma_k16<T>(score[2 * pair], query, key[0], key[1]);
-        mma_k16<T>(score[2 * pair + 1], query, key[2], key[3]);
-      }
+      for (int r = 0; r < 4; ++r) query[r] = words.word[r];
+    } else {
+      UNROLL
+      for (int r = 0; r < 4; ++r) query[r] = state.query[step][r];
     }
   }
 
   // Turns the scores into weights and adds the weighted values.
-  template <bool kWhole>
-  GPU static void add_values(const Args& args, const Place& at, State& state, float (&score)[kKeys / 8][4], int key,
-                             int limit) {
+  GPU static void add_values(const Args& args, const Place& at, State& state, float (&score)[kKeys / 8][4], int key) {
     // The weight is 2^(unit * score - base). A bias is in the scores; so is a scale that would turn the greatest score
     // into the least.
     float unit = args.scale * kLog2E;
     if (args.bias || !(unit > 0.0f)) {
-      scale_scores<kWhole>(args, at, score, key, limit, unit);
+      scale_scores(args, at, score, key, unit);
       unit = 1.0f;
     }
-    if constexpr (!kWhole) hide_scores(args, at, score, key, limit);
-    float top[2] = {state.top[0], state.top[1]};
-    UNROLL
-    for (int n = 0; n < kKeys / 8; ++n) {
-      if (!is_seen<kWhole>(n / 2, limit)) continue;
-      UNROLL
-      for (int e = 0; e < 4; ++e) top[e / 2] = maximum(top[e / 2], score[n][e]);
-    }
+    if (key < at.all.first || key + kKeys > at.all.last) hide_scores(args, at, score, key);
     float factor[2], base[2], weights[2] = {0.0f, 0.0f};
     UNROLL
     for (int i = 0; i < 2; ++i) {
-      top[i] = maximum(top[i], shuffle_xor(top[i], 1));
-      top[i] = maximum(top[i], shuffle_xor(top[i], 2));
-      const float exponent = multiply(top[i], unit);
-      base[i] = top[i] == kLowest ? 0.0f : exponent;  // a row that has seen no key yet
+      float top = state.top[i];
+      UNROLL
+      for (int n = 0; n < kKeys / 8; ++n) top = maximum(maximum(score[n][2 * i], score[n][2 * i + 1]), top);
+      top = maximum(top, shuffle_xor(top, 1));
+      top = maximum(top, shuffle_xor(top, 2));
+      const float exponent = multiply(top, unit);
+      base[i] = top == kLowest ? 0.0f : exponent;  // a row that has seen no key yet
       factor[i] = fast_exp2(state.base[i] - base[i]);
-      state.top[i] = top[i];
+      state.top[i] = top;
       state.base[i] = exponent;
     }
-    UNROLL
-    for (int n = 0; n < kKeys / 8; ++n) {
-      if (!is_seen<kWhole>(n / 2, limit)) continue;
+    if (ballot(factor[0] != 1.0f || factor[1] != 1.0f) != 0) {
       UNROLL
-      for (int e = 0; e < 4; ++e) {
-        score[n][e] = fast_exp2(multiply_add(score[n][e], unit, -base[e / 2]));
-        weights[e / 2] += score[n][e];
+      for (int n = 0; n < kDim / 8; ++n) {
+        UNROLL
+        for (int e = 0; e < 4; ++e) state.sum[n][e] *= factor[e / 2];
       }
     }
-    UNROLL
-    for (int i = 0; i < 2; ++i) state.total[i] = multiply_add(state.total[i], factor[i], weights[i]);
-    UNROLL
-    for (int n = 0; n < kDim / 8; ++n) {
-      UNROLL
-      for (int e = 0; e < 4; ++e) state.sum[n][e] *= factor[e / 2];
-    }
-    const int lane = lane_index(), row = at.slot + lane % 16, side = lane / 16;
+    const int limit = at.any.last - key;
+    uint32_t chunk[kDim / 16];
+    chunks_of(at.slot + lane_index() % 16, lane_index() / 16, chunk);
     UNROLL
     for (int pair = 0; pair < kKeys / 16; ++pair) {
-      if (!is_seen<kWhole>(pair, limit)) continue;
+      if (16 * pair >= limit) continue;
+      UNROLL
+      for (int n = 2 * pair; n <= 2 * pair + 1; ++n) {
+        UNROLL
+        for (int e = 0; e < 4; ++e) {
+          score[n][e] = fast_exp2(multiply_add(score[n][e], unit, -base[e / 2]));
+          weights[e / 2] += score[n][e];
+        }
+      }
       const float(&low)[4] = score[2 * pair];
       const float(&high)[4] = score[2 * pair + 1];
       const uint32_t weight[4] = {pack2<T>(low[0], low[1]), pack2<T>(low[2], low[3]), pack2<T>(high[0], high[1]),
@@ -350,19 +342,19 @@ struct FlashKernel {
       UNROLL
       for (int n = 0; n < kDim / 16; ++n) {
         uint32_t value[4];
-        ldmatrix4_transposed(value, kValues + chunk_at(row + 16 * pair, 2 * n + side));
+        ldmatrix4_transposed(value, kValues + chunk[n] + static_cast<uint32_t>(pair) * kStep);
         mma_k16<T>(state.sum[2 * n], weight, value[0], value[1]);
         mma_k16<T>(state.sum[2 * n + 1], weight, value[2], value[3]);
       }
     }
+    UNROLL
+    for (int i = 0; i < 2; ++i) state.total[i] = multiply_add(state.total[i], factor[i], weights[i]);
   }
 
   // Key of element e of score[n] in this lane.
   GPU static int key_of(int key, int n, int e) { return key + 8 * n + lane_index() % 4 * 2 + e % 2; }
 
-  template <bool kWhole>
-  GPU static void scale_scores(const Args& args, const Place& at, float (&score)[kKeys / 8][4], int key, int limit,
-                               float unit) {
+  GPU static void scale_scores(const Args& args, const Place& at, float (&score)[kKeys / 8][4], int key, float unit) {
     const float* bias[2] = {nullptr, nullptr};  // of the text's first key
     if (args.bias) {
       UNROLL
@@ -371,21 +363,19 @@ struct FlashKernel {
     }
     UNROLL
     for (int n = 0; n < kKeys / 8; ++n) {
-      if (!is_seen<kWhole>(n / 2, limit)) continue;
       UNROLL
       for (int e = 0; e < 4; ++e) {
         const int j = key_of(key, n, e);
-        const bool has_bias = args.bias && (kWhole || j < at.item.length);
+        const bool has_bias = args.bias && j < at.item.length;
         score[n][e] = multiply_add(score[n][e], unit, has_bias ? multiply(load_cached(bias[e / 2] + j), kLog2E) : 0.0f);
       }
     }
   }
 
-  GPU static void hide_scores(const Args& args, const Place& at, float (&score)[kKeys / 8][4], int key, int limit) {
+  GPU static void hide_scores(const Args& args, const Place& at, float (&score)[kKeys / 8][4], int key) {
     const Keys keys[2] = {keys_at(args, at, at.token[0]), keys_at(args, at, at.token[1])};
     UNROLL
     for (int n = 0; n < kKeys / 8; ++n) {
-      if (!is_seen<false>(n / 2, limit)) continue;
       UNROLL
       for (int e = 0; e < 4; ++e) {
         const int j = key_of(key, n, e);

@@ -57,8 +57,12 @@ struct PlainKernel {
     attend(args, at);
   }
 
+  struct Query {
+    int token, head;
+  };
   GPU static Query query_at(const Args& args, const Place& at, int row) {
-    return query_of(args, at.work, at.kv_head, at.first_row + (row < at.rows ? row : at.rows - 1));
+    const int number = at.first_row + (row < at.rows ? row : at.rows - 1), token = token_of(args, number);
+    return {at.work.item.first + token, at.kv_head * args.group + number - token * args.group};
   }
   GPU static Keys keys_at(const Args& args, const Place& at, int row) {
     return keys_of(args, at.prefix, query_at(args, at, row).token, at.work.item.length);

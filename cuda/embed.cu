@@ -1,5 +1,5 @@
-// ops/embed.h. Embedding: a warp sums a token's rows for a slice of the columns, table after table. Bag: a warp adds the
-// rows of a text's tokens in order; it reads several rows ahead, because each must be found by its index first.
+// ops/embed.h. Embedding: a warp sums a token's rows for a slice of the columns, table after table. Bag: a warp adds
+// the rows of a text's tokens in order; it reads several rows ahead, because each must be found by its index first.
 #include "ops/embed.h"
 
 #include <cstdio>
@@ -18,7 +18,7 @@ struct EmbedKernel {
   static constexpr int kGroups = 4;
 
   struct Args {
-    EmbedTable tables[kMostEmbedTables];
+    EmbedTable tables[kMostEmbedTables] = {};
     int count, width;
     float* y;
     int64_t y_stride, tokens;

@@ -146,13 +146,13 @@ Status normalize(Stream& stream, const NormalizeArgs& args) {
   const bool aligned = args.width % kColumns == 0 && aligned_rows(args.x, args.stride, sizeof(float));
   return with_row_shape(args.width, [&]<int kWarps, int kGroups>() {
     using Kernel = NormalizeKernel<kWarps, kGroups>;
-    const Error error = launch<Kernel>(stream_of(stream), {.x = blocks_of(args.rows, Kernel::kRows)},
-                                       Kernel::kSharedBytes,
-                                       {.x = args.x,
-                                        .stride = args.stride,
-                                        .rows = args.rows,
-                                        .width = static_cast<int>(args.width),
-                                        .aligned = aligned});
+    const Error error =
+        launch<Kernel>(stream_of(stream), {.x = blocks_of(args.rows, Kernel::kRows)}, Kernel::kSharedBytes,
+                       {.x = args.x,
+                        .stride = args.stride,
+                        .rows = args.rows,
+                        .width = static_cast<int>(args.width),
+                        .aligned = aligned});
     return report(stream, error, "normalize");
   });
 }
@@ -177,17 +177,17 @@ Status quantize(Stream& stream, const QuantizeArgs& args) {
     return report(stream, error, "quantize");
   }
   const Grid grid = slices_of<LevelKernel::kThreads, LevelKernel::kGroups>(args.rows, args.width);
-  const Error error = launch<LevelKernel>(stream_of(stream), grid, 0,
-                                          {.x = args.x,
-                                           .minimum = args.minimum,
-                                           .maximum = args.maximum,
-                                           .y = args.y,
-                                           .rows = args.rows,
-                                           .width = static_cast<int>(args.width),
-                                           .flip = flip,
-                                           .aligned = aligned && aligned_rows(args.minimum, 0, sizeof(float)) &&
-                                                      aligned_rows(args.maximum, 0, sizeof(float)) &&
-                                                      aligned_rows(args.y, args.width, 1)});
+  const Error error = launch<LevelKernel>(
+      stream_of(stream), grid, 0,
+      {.x = args.x,
+       .minimum = args.minimum,
+       .maximum = args.maximum,
+       .y = args.y,
+       .rows = args.rows,
+       .width = static_cast<int>(args.width),
+       .flip = flip,
+       .aligned = aligned && aligned_rows(args.minimum, 0, sizeof(float)) &&
+                  aligned_rows(args.maximum, 0, sizeof(float)) && aligned_rows(args.y, args.width, 1)});
   return report(stream, error, "quantize");
 }
 

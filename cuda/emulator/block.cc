@@ -232,7 +232,8 @@ void report_different_operation(Thread& me, Operation operation) {
     if (me.warp->arrived >> lane & 1) other = lane;
   const Thread& first = me.warp->threads[other];
   const std::string there = first.site ? " (" + place_of(first.site) + ")" : "";
-  fail(me.site, "thread %d calls %s while thread %d of its warp waits in %s%s: the lanes of a warp must call it together",
+  fail(me.site,
+       "thread %d calls %s while thread %d of its warp waits in %s%s: the lanes of a warp must call it together",
        me.index, operation_name(operation), first.index, operation_name(me.warp->operation), there.c_str());
 }
 
@@ -248,9 +249,7 @@ void fail(const void* site, const char* format_, ...) {
                      place.c_str(), place.empty() ? "" : ")", sentence));
 }
 
-void report_fault(void* address) {
-  fail(nullptr, "access to %p, %s", address, describe_address(address).c_str());
-}
+void report_fault(void* address) { fail(nullptr, "access to %p, %s", address, describe_address(address).c_str()); }
 
 bool run_block(Block& block) {
   Worker& worker = worker_of(block);

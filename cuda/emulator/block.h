@@ -123,7 +123,7 @@ struct Block {
   uint32_t grid[3] = {};
   int architecture = 0;
   int thread_count = 0, warp_count = 0;
-  int running = 0;           // threads that have not ended
+  int running = 0;  // threads that have not ended
   bool failed = false;
   unsigned char* arena = nullptr;
   uint32_t shared_bytes = 0;

@@ -124,8 +124,8 @@ Error enqueue_kernel(StreamHandle stream, const KernelInfo& kernel, Grid grid, s
   DeviceState& device = *static_cast<QueuedStream*>(stream.stream)->device;
   if (device.error != Error::kOk) return device.error;
   const int architecture = settings().architecture;
-  const bool runs = kernel.architecture == static_cast<int>(Arch::kSm90a) ? architecture == 90
-                                                                        : kernel.architecture <= architecture;
+  const bool runs =
+      kernel.architecture == static_cast<int>(Arch::kSm90a) ? architecture == 90 : kernel.architecture <= architecture;
   if (!runs) return Error::kNoKernelImage;
   if (grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535) return kInvalidConfiguration;
   const Card& card = card_of(architecture);

@@ -39,7 +39,8 @@ inline uint16_t f16_of_float(float value) {
   return bits;
 }
 
-// The error of an approximate function is a fixed function of its inputs and of the seed, so that equal rows stay equal.
+// The error of an approximate function is a fixed function of its inputs and of the seed, so that equal rows stay
+// equal.
 extern uint64_t error_seed;
 // Between -1 and 1.
 inline float error_of(uint32_t x, uint32_t y, uint32_t function) {

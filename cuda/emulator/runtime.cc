@@ -26,14 +26,17 @@ constexpr NamedError kErrors[] = {
     {Error::kOutOfMemory, "cudaErrorMemoryAllocation", "out of memory"},
     {Error::kUnloading, "cudaErrorCudartUnloading", "driver shutting down"},
     {static_cast<Error>(9), "cudaErrorInvalidConfiguration", "invalid configuration argument"},
-    {Error::kDriverTooOld, "cudaErrorInsufficientDriver", "CUDA driver version is insufficient for CUDA runtime version"},
+    {Error::kDriverTooOld, "cudaErrorInsufficientDriver",
+     "CUDA driver version is insufficient for CUDA runtime version"},
     {Error::kNoDevice, "cudaErrorNoDevice", "no CUDA-capable device is detected"},
     {Error::kInvalidDevice, "cudaErrorInvalidDevice", "invalid device ordinal"},
-    {Error::kNoKernelImage, "cudaErrorNoKernelImageForDevice", "no kernel image is available for execution on the device"},
+    {Error::kNoKernelImage, "cudaErrorNoKernelImageForDevice",
+     "no kernel image is available for execution on the device"},
     {Error::kIllegalAddress, "cudaErrorIllegalAddress", "an illegal memory access was encountered"},
     {Error::kLaunchFailed, "cudaErrorLaunchFailure", "unspecified launch failure"},
     {static_cast<Error>(900), "cudaErrorStreamCaptureUnsupported", "operation not permitted when stream is capturing"},
-    {static_cast<Error>(901), "cudaErrorStreamCaptureInvalidated", "operation failed due to a previous error during capture"},
+    {static_cast<Error>(901), "cudaErrorStreamCaptureInvalidated",
+     "operation failed due to a previous error during capture"},
 };
 
 constexpr int kRuntime = 13000;

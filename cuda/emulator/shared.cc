@@ -55,8 +55,7 @@ void check_named_barrier(Thread& me, int id, int threads, const void* site) {
 }
 
 void need_newer_architecture(int architecture, const void* site) {
-  fail(site, "the instruction exists from sm_%d on, and sm_%d is emulated", architecture,
-       current->block->architecture);
+  fail(site, "the instruction exists from sm_%d on, and sm_%d is emulated", architecture, current->block->architecture);
 }
 
 void report_misaligned(const void* at, int bytes, const void* site) {

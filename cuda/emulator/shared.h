@@ -17,7 +17,8 @@ EMULATED_PART void synced_warp(Warp&) {}
 // Reports an instruction that the emulated architecture does not have.
 void need_newer_architecture(int architecture, const void* site);
 EMULATED_PART void need_architecture(int architecture, const void* site) {
-  if (current->block->architecture < architecture) [[unlikely]] need_newer_architecture(architecture, site);
+  if (current->block->architecture < architecture) [[unlikely]]
+    need_newer_architecture(architecture, site);
 }
 
 // --- memory ---
