@@ -26,6 +26,7 @@ class OpenDevice {
 
   const Backend& backend() const { return backend_; }
   Device* handle() const { return handle_; }
+  bool supports(DType dtype) const { return backend_.supports(handle_, dtype); }
 
   // The memory frees itself. Throws Error(kOutOfMemory).
   std::shared_ptr<void> allocate(size_t bytes) const;

@@ -249,7 +249,7 @@ describe('names of other libraries', () => {
     [{ device: 'cuda' }, /for device but received "cuda"; .*embedCore\.devices\(\)/],
     [{ device: 'cuda:0' }, /received "cuda:0"; .*CPU only/],
     [{ device: 'mps' }, /CPU only/],
-    [{ dtype: 'fp16' }, /'bfloat16' is the nearest/],
+    [{ dtype: 'fp16' }, /use 'float16', or 'bfloat16' on a CPU/],
     [{ dtype: 'bf16' }, /use 'bfloat16'/],
     [{ dtype: 'fp32' }, /use 'float32'/],
     [{ dtype: 'q8' }, /use 'int8'/],
