@@ -192,7 +192,7 @@ function countInstructions(tool, cubin) {
   const isObjdump = /cuobjdump/.test(tool)
   const text = capture(tool, isObjdump ? ['-sass', cubin] : ['-c', cubin])
   const counts = new Map()
-  const parts = isObjdump ? text.split(/^\s*Function : /m) : text.split(/^\.section\s+\.text\./m)
+  const parts = isObjdump ? text.split(/^\s*Function : /m) : text.split(/^\s*\.section\s+\.text\./m)
   for (const part of parts.slice(1)) {
     const count = Object.fromEntries(INSTRUCTIONS.map((name) => [name, 0]))
     for (const [, name] of part.matchAll(/^\s+\/\*[0-9a-f]{4,}\*\/\s+(?:@!?U?P\w+ )?([A-Z0-9]+)/gm))
@@ -210,6 +210,8 @@ function report({ file, arch, cubin, output, ptx }, disassembler) {
   const rows = [...ptxas].map(([mangled, kernel], i) => {
     const entry = entries.get(mangled) ?? { threads: 0, sharedBytes: null, isEmpty: false }
     const sharedBytes = (entry.sharedBytes ?? 0) + kernel.staticBytes
+    if (disassembler && !counts.has(mangled))
+      throw new Error(`${disassembler} shows no machine code of ${names[i]} for sm_${arch}`)
     return {
       file,
       arch,
