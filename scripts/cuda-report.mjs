@@ -233,12 +233,17 @@ const means = (name, kernel) => {
   return name.includes('<') && kernel.startsWith(`${name},`)
 }
 
+/** A limit of the budget on one architecture: a number, or an object of numbers with a default. */
+const limitOn = (arch, limit) => (typeof limit === 'number' ? limit : (limit?.[arch] ?? limit?.default))
+
 function readBudget(file) {
   if (!existsSync(file)) throw new UsageError(`The budget ${file} does not exist`)
   const budget = JSON.parse(readFileSync(file, 'utf8'))
-  for (const [name, { registers, instructions = [] }] of Object.entries(budget)) {
-    if (typeof (registers?.default ?? registers) !== 'number')
-      throw new UsageError(`${file}: ${name} needs "registers", a number or an object with a "default"`)
+  for (const [name, limits] of Object.entries(budget)) {
+    const { registers, spills = (limits.spills = 0), instructions = (limits.instructions = []) } = limits
+    for (const [key, limit] of Object.entries({ registers, spills }))
+      if (typeof limitOn('', limit) !== 'number')
+        throw new UsageError(`${file}: ${name} needs "${key}", a number or an object with a "default"`)
     const unknown = instructions.find((instruction) => !INSTRUCTIONS.includes(instruction))
     if (unknown) throw new UsageError(`${file}: ${name} asks for ${unknown}; known are ${INSTRUCTIONS.join(', ')}`)
   }
@@ -252,10 +257,11 @@ function judge(rows, budget, everyFile) {
     if (found.length === 0 && everyFile) failures.push(`${name} of the budget is no kernel`)
     for (const row of found) {
       const where = `${row.kernel} on sm_${row.arch}`
-      const most = limit.registers[row.arch] ?? limit.registers.default ?? limit.registers
+      const most = limitOn(row.arch, limit.registers)
       if (row.registers > most) failures.push(`${where}: ${row.registers} registers, at most ${most}`)
-      if (row.spillBytes > 0) failures.push(`${where}: spills ${row.spillBytes} bytes`)
-      for (const each of row.instructions ? (limit.instructions ?? []) : [])
+      const spills = limitOn(row.arch, limit.spills)
+      if (row.spillBytes > spills) failures.push(`${where}: spills ${row.spillBytes} bytes, at most ${spills}`)
+      for (const each of row.instructions ? limit.instructions : [])
         if (HAS_INSTRUCTION[each](row.arch) && row.instructions[each] === 0) failures.push(`${where}: has no ${each}`)
     }
   }
