@@ -116,20 +116,20 @@ Error device_properties(int device, Properties* properties) {
   return Error::kOk;
 }
 
-Error memory_info(size_t* free_bytes, size_t* total_bytes) {
+Error memory_info(int device, size_t* free_bytes, size_t* total_bytes) {
   std::lock_guard lock(runtime_lock());
-  *total_bytes = settings().memory;
-  const size_t used = memory_of_device(current_device()).used();
-  *free_bytes = used < *total_bytes ? *total_bytes - used : 0;
-  return device_state(current_device()).error;
-}
-
-Error has_code(int device) {
+  *free_bytes = *total_bytes = 0;
   int count = 0;
   const Error error = device_count(&count);
   if (error != Error::kOk) return error;
-  return device < 0 || device >= count ? Error::kInvalidDevice : Error::kOk;
+  if (device < 0 || device >= count) return Error::kInvalidDevice;
+  *total_bytes = settings().memory;
+  const size_t used = memory_of_device(device).used();
+  *free_bytes = used < *total_bytes ? *total_bytes - used : 0;
+  return device_state(device).error;
 }
+
+bool has_code(int architecture) { return architecture >= 75; }
 
 Error allocate(void** memory, size_t bytes) {
   catch_faults();

@@ -13,12 +13,18 @@
 
 #define GPU inline
 #define UNROLL
+#define ROLLED
 
 namespace embedcore::cuda {
 
 // Whether a kernel of this architecture has code; emulated kernels always have.
 template <Arch kKernel>
 constexpr bool kCompiledFor = true;
+
+EMULATED_PART bool runs_on(Arch least) {
+  const int architecture = emulator::current->block->architecture;
+  return least == Arch::kSm90a ? architecture == 90 : static_cast<int>(least) <= architecture;
+}
 
 EMULATED int thread_index() { return emulator::current->index; }
 EMULATED int lane_index() { return emulator::current->lane; }
@@ -171,6 +177,7 @@ EMULATED_PART void unpack2(uint32_t word, float& low, float& high) {
 }
 
 EMULATED float fast_exp2(float x) {
+  if (x == 0) return 1;  // exact on the device too
   const float y = emulator::with_ulps(static_cast<float>(std::exp2(static_cast<double>(x))),
                                       emulator::error_of(emulator::bits_of_float(x), 0, 1));
   return y < 0x1p-126f ? 0.0f : y;  // subnormal results are flushed
@@ -196,6 +203,10 @@ EMULATED_PART float exact_exp(float x) { return std::exp(x); }
 EMULATED_PART float exact_erf(float x) { return std::erf(x); }
 EMULATED_PART float exact_tanh(float x) { return std::tanh(x); }
 EMULATED_PART float exact_sqrt(float x) { return std::sqrt(x); }
+EMULATED_PART float exact_log(float x) { return std::log(x); }
+EMULATED_PART float minimum(float a, float b) { return std::fmin(a, b); }
+EMULATED_PART float maximum(float a, float b) { return std::fmax(a, b); }
+EMULATED_PART float multiply(float a, float b) { return a * b; }
 EMULATED_PART float multiply_add(float a, float b, float c) { return std::fma(a, b, c); }
 EMULATED_PART int float_to_int_nearest(float x) {
   // The device saturates, and gives 0 for NaN.
