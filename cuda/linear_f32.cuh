@@ -2,9 +2,12 @@
 // the shape of the tile.
 #pragma once
 
+#include <iterator>
+
 #include "launch.h"
 #include "linear_tail.cuh"
 #include "linear_tile.h"
+#include "runtime.h"
 
 namespace embedcore::cuda {
 
@@ -14,7 +17,7 @@ struct FloatArgs {
   int64_t in;        // of x: what follows up to row_elements counts as zeros
   const float* weight;
   int64_t row_elements;   // of W
-  int32_t row_tiles = 0;  // of launch_float
+  int32_t row_tiles = 0;  // of launch_float_tile
   Tail tail;
 };
 
@@ -169,5 +172,25 @@ struct FloatKernel {
   int warp_row_, warp_column_, load_row_, load_input_;
   float sums_[kThreadRows][kThreadColumns] = {};
 };
+
+template <FloatTileSpec kSpec>
+Error launch_float_tile(StreamHandle stream, FloatArgs args) {
+  using Kernel = FloatKernel<kSpec>;
+  args.row_tiles = static_cast<int32_t>((args.tail.rows + kSpec.rows - 1) / kSpec.rows);
+  const auto columns = static_cast<uint32_t>((args.tail.out + kSpec.columns - 1) / kSpec.columns);
+  return launch<Kernel>(stream, {.x = static_cast<uint32_t>(args.row_tiles) * columns}, Kernel::kSharedBytes, args,
+                        Order::kMayOverlap);
+}
+
+// The tile `index` of kFloatTiles.
+template <int kFirst = 0>
+Error launch_float_tile(StreamHandle stream, int index, const FloatArgs& args) {
+  if constexpr (kFirst < static_cast<int>(std::size(kFloatTiles))) {
+    if (index == kFirst) return launch_float_tile<kFloatTiles[kFirst]>(stream, args);
+    return launch_float_tile<kFirst + 1>(stream, index, args);
+  } else {
+    return Error::kInvalidValue;
+  }
+}
 
 }  // namespace embedcore::cuda
