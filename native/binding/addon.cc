@@ -6,6 +6,7 @@
 #include "binding/devices.h"
 #include "binding/environment.h"
 #include "binding/model.h"
+#include "binding/tokenizer.h"
 #include "binding/vectors.h"
 
 namespace embedcore {
@@ -36,6 +37,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
     exports.Set("load", Napi::Function::New(env, ModelHandle::load));
     exports.Set("quantize", Napi::Function::New(env, quantize));
     exports.Set("ranges", Napi::Function::New(env, ranges));
+    exports.Set("tokenizerFile", Napi::Function::New(env, tokenizer_file));
     exports.Set("similarity", Napi::Function::New(env, similarity));
     return exports;
   });

@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 
+#include "model/device.h"
 #include "ops/plugin_entry.h"
 
 namespace embedcore {
@@ -91,8 +92,10 @@ std::string reason_for_none(const Backend& backend) {
 }
 
 DType fast_dtype(const Backend& backend, int32_t index) {
-  // Tensor cores have bfloat16 from compute capability 8.0 on.
-  return describe_device(backend, index).compute_capability >= 80 ? DType::kBF16 : DType::kF16;
+  const auto device = OpenDevice::open(backend, index);
+  for (const DType dtype : {DType::kBF16, DType::kF16})
+    if (backend.supports(device->handle(), dtype)) return dtype;
+  return DType::kF32;
 }
 
 }  // namespace embedcore

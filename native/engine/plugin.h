@@ -25,8 +25,8 @@ DeviceInfo describe_device(const Backend& backend, int32_t index);
 // Why a backend has no device.
 std::string reason_for_none(const Backend& backend);
 
-// The fastest dtype of the device whose vectors are as good as those of float32: bfloat16 or float16 where it computes
-// in them.
+// The fastest dtype of a device whose vectors are near those of float32: bfloat16, or float16 where it does not compute
+// in that, or float32. Opens the device. Throws Error(kDevice).
 DType fast_dtype(const Backend& backend, int32_t index);
 
 }  // namespace embedcore

@@ -134,8 +134,8 @@ export interface DeviceSettings {
   cpuForced: boolean
 }
 
-export function deviceSettings(): DeviceSettings {
-  return { library: libraryHere(), cpuForced: native().cpu().forced }
+export function deviceSettings(cpuForced: boolean): DeviceSettings {
+  return { library: libraryHere(), cpuForced }
 }
 
 /** The device that a load runs on. Throws ERR_EMBEDCORE_DEVICE with the reason if it cannot. */

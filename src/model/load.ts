@@ -37,8 +37,8 @@ function isSystemError(error: unknown): boolean {
 async function load(pathOrHubId: string, given: ResolvedLoad): Promise<Model> {
   const addon = native() // First: without it nothing below is of use, and its error says what to do.
   // What the environment says at the time of the call holds; the program may change it while files are read.
-  const { isa, cores } = addon.cpu()
-  const settings = deviceSettings()
+  const { isa, cores, forced } = addon.cpu()
+  const settings = deviceSettings(forced)
   // A device that the caller names is refused before anything is downloaded.
   const named = given.device === 'auto' ? null : await chooseDevice(given.device, settings)
   const directory = await resolveModel(pathOrHubId, {

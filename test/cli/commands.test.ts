@@ -164,7 +164,7 @@ describe('doctor', () => {
     const core = fakeCore({ gpus: [gpu, old] })
     const { text } = await run(['doctor'], { core })
     expect(text).toContain(
-      'device cuda:0  NVIDIA A10, compute capability 8.6, 24.0 GiB of memory, 12.0 GiB of them free, ' +
+      'device cuda:0  NVIDIA A10, compute capability 8.6, 24.00 GiB of memory, 12.00 GiB of them free, ' +
         'driver 580.65.06, CUDA 13.0\n               usable, by cuda\n',
     )
     expect(text).toMatch(/device cuda:1 {2}Old GPU, .*\n +cannot be used: too old: get another\n/)

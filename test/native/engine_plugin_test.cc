@@ -1,12 +1,15 @@
 // engine/plugin.h, and models on devices that fail (engine/device_executor.cc, engine/registry.h), with the library of
-// fake_plugin/.
+// plugin/fake_plugin.cc.
 #include "engine/plugin.h"
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
 #include <functional>
+#include <iterator>
+#include <numeric>
 #include <thread>
 
 #include "base_files.h"
@@ -30,6 +33,19 @@ class FakeDevices : public testing::Test {
     // Renamed, because a device reads it at any moment.
     std::ofstream(directory_ / "new") << lines << '\n';
     std::filesystem::rename(directory_ / "new", directory_ / "script");
+  }
+  // The line that begins a new log, and the sizes of the passes in it.
+  std::string logged() {
+    std::filesystem::remove(directory_ / "log");
+    return "log " + (directory_ / "log");
+  }
+  std::vector<int64_t> sizes() const {
+    std::ifstream log(directory_ / "log");
+    return {std::istream_iterator<int64_t>(log), {}};
+  }
+  int64_t used() {
+    const DeviceInfo info = describe_device(backend(), 0);
+    return info.memory_bytes - info.free_bytes;
   }
   const Backend& backend() { return *open_plugin(EMBEDCORE_FAKE_PLUGIN).backend; }
   std::shared_ptr<Engine> open(int32_t index = 0, EngineOptions options = {}) {
@@ -115,7 +131,7 @@ TEST_F(FakeDevices, AreDescribed) {
   EXPECT_STREQ(describe_device(backend(), 0).name, "Fake GPU 0");
   EXPECT_STREQ(describe_device(backend(), 0).reason, "");
   EXPECT_STREQ(describe_device(backend(), 1).reason, "it is too old");
-  EXPECT_EQ(fast_dtype(backend(), 0), DType::kF16);
+  EXPECT_EQ(fast_dtype(backend(), 0), DType::kF32);
   script("capability 80");
   EXPECT_EQ(fast_dtype(backend(), 0), DType::kBF16);
   script("devices 0\nnone there is no driver");
@@ -180,26 +196,59 @@ TEST_F(FakeDevices, ALostDeviceEndsItsModelAndNoOther) {
 
 // --- memory that runs out in the middle ---
 
+// 1920 tokens. The first batch has a half of them, the next a half of the rest, and so on.
 const std::vector<int32_t> kMany(64, 30);
 
-TEST_F(FakeDevices, ABatchWithoutMemoryIsTriedInHalves) {
-  // Seen at the allocation: there is room for a half of the batch and not for the whole.
+int64_t sum(const std::vector<int64_t>& sizes) { return std::accumulate(sizes.begin(), sizes.end(), int64_t{0}); }
+int64_t most(const std::vector<int64_t>& sizes) { return *std::max_element(sizes.begin(), sizes.end()); }
+
+TEST_F(FakeDevices, ABatchWhoseMemoryIsMissingAtTheEndIsTriedInHalves) {
   script("");
-  const EngineOptions one_batch{.max_batch_tokens = 4096};
-  const auto engine = open(0, one_batch);
-  const int64_t weights = describe_device(backend(), 0).memory_bytes - describe_device(backend(), 0).free_bytes;
-  ASSERT_EQ(encode(*engine, kMany).error, nullptr);
-  const int64_t both = describe_device(backend(), 0).memory_bytes - describe_device(backend(), 0).free_bytes;
-  const auto fresh = open(0, {.threads = 2, .max_batch_tokens = 4096});  // the same weights, no activations yet
-  script("memory " + std::to_string(both + (both - weights) * 3 / 4));
-  const Encoding halves = encode(*fresh, kMany);
-  EXPECT_EQ(halves.error, nullptr) << halves.error->what();
-  EXPECT_EQ(halves.rows, expected(kMany));
-  // Seen at wait(), after everything was launched.
-  script("late 1000");
+  const auto engine = open(0, {.max_batch_tokens = 4096});
+  script("late 500\n" + logged());
   const Encoding late = encode(*engine, kMany);
   EXPECT_EQ(late.error, nullptr) << late.error->what();
   EXPECT_EQ(late.rows, expected(kMany));
+  const std::vector<int64_t> all = sizes();
+  EXPECT_EQ(all.front(), 960);
+  EXPECT_EQ(sum(all), 1920 + 960);
+  EXPECT_EQ(most({all.begin() + 1, all.end()}), 480);
+}
+
+TEST_F(FakeDevices, ABatchThatFindsNoMemoryIsTriedInHalves) {
+  script("");
+  int64_t weights = 0, both = 0;
+  {
+    const auto engine = open(0, {.max_batch_tokens = 4096});
+    weights = used();
+    ASSERT_EQ(encode(*engine, kMany).error, nullptr);
+    both = used();
+  }
+  const auto engine = open(0, {.max_batch_tokens = 4096});
+  // Not for one batch, but for a half.
+  script("memory " + std::to_string(weights + (both - weights) * 3 / 8) + "\n" + logged());
+  const Encoding halves = encode(*engine, kMany);
+  EXPECT_EQ(halves.error, nullptr) << halves.error->what();
+  EXPECT_EQ(halves.rows, expected(kMany));
+  EXPECT_EQ(sum(sizes()), 1920);
+  EXPECT_EQ(most(sizes()), 480);
+}
+
+// The other flight's memory is given back, so a lone text may succeed the second time.
+TEST_F(FakeDevices, ALoneTextIsTriedAgainWithTheMemoryOfTheOtherFlight) {
+  script("");
+  const auto engine = open(0, {.max_batch_tokens = 30});
+  const int64_t weights = used();
+  ASSERT_EQ(encode(*engine, std::vector<int32_t>(8, 30)).error, nullptr);
+  const int64_t flights = used() - weights;
+  script("memory " + std::to_string(weights + flights) + "\n" + logged());
+  const auto longer = encode(*engine, {32});
+  EXPECT_EQ(longer.error, nullptr) << longer.error->what();
+  // A second engine of the model finds no memory that it could give back.
+  const auto second = open(0, {.threads = 2, .max_batch_tokens = 30});
+  script("memory " + std::to_string(used()) + "\n" + logged());
+  expect_error(encode(*second, {30}).error, Code::kOutOfMemory, "bytes of activations on fake");
+  EXPECT_EQ(sizes(), std::vector<int64_t>{});
 }
 
 TEST_F(FakeDevices, WithoutMemoryForAHalfTheCallFailsAndTheNextWorks) {
@@ -214,12 +263,17 @@ TEST_F(FakeDevices, WithoutMemoryForAHalfTheCallFailsAndTheNextWorks) {
 
 // Later batches are half as large, and as large as before after enough successes.
 TEST_F(FakeDevices, LaterBatchesAreSmallerForAWhile) {
-  script("late 1000");
-  const auto engine = open(0, {.max_batch_tokens = 4096});
+  script("");
+  const auto engine = open(0, {.max_batch_tokens = 960});
+  script("late 500");
   EXPECT_EQ(encode(*engine, kMany).error, nullptr);
+  script(logged());
+  EXPECT_EQ(encode(*engine, kMany).error, nullptr);
+  EXPECT_EQ(most(sizes()), 480);
   for (int i = 0; i < 64; ++i) EXPECT_EQ(encode(*engine, {5}).error, nullptr);
-  EXPECT_EQ(encode(*engine, kMany).error, nullptr);
+  script(logged());
   EXPECT_EQ(encode(*engine, kMany).rows, expected(kMany));
+  EXPECT_EQ(most(sizes()), 960);
 }
 
 // Calls at the same time, one of them too large for the memory: the others lose nothing.

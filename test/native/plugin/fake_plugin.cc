@@ -13,6 +13,7 @@
 //                         whoever has it open
 //   late 100              a pass of more than 100 tokens finds at its wait() that there is no memory
 //   hold                  wait() does not return before this line is gone
+//   log PATH              the file to which the tokens of each pass are written, a line each
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -189,6 +190,8 @@ Status wait(Stream& stream) {
 
 Status embed(Stream& stream, const EmbedArgs& args) {
   if (is_lost(stream.device, "embed")) return lose(stream);
+  std::string log;
+  if (scripted("log", &log)) std::ofstream(log, std::ios::app) << args.tokens << '\n';
   if (args.tokens > number("late", INT64_MAX)) {
     State& now = state();
     std::lock_guard lock(now.mutex);
@@ -199,6 +202,12 @@ Status embed(Stream& stream, const EmbedArgs& args) {
 
 Status linear(Stream& stream, const LinearArgs& args) {
   return is_lost(stream.device, "linear") ? lose(stream) : base().linear(stream, args);
+}
+
+// From 8.0 on there is bfloat16.
+bool supports(Device* device, DType dtype) {
+  if (dtype == DType::kBF16) return number("capability", 90) >= 80;
+  return base().supports(device, dtype);
 }
 
 }  // namespace
@@ -215,6 +224,7 @@ extern "C" const embedcore::Backend* embedcore_backend(uint32_t version) {
     made.describe_device = describe_device;
     made.open_device = open_device;
     made.close_device = close_device;
+    made.supports = supports;
     made.allocate = allocate;
     made.release = release;
     made.close_stream = close_stream;
