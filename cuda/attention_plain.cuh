@@ -1,5 +1,5 @@
-// Attention without tensor cores: float32 rows, heads that are wider than the tensor-core kernels take, and dtypes that
-// the device's tensor cores do not have. A block takes 64 queries of one key head and up to 128 columns of the values,
+// Attention without tensor cores: float32 rows, heads that are wider than the tensor-core kernels take or not aligned,
+// and dtypes that the device's tensor cores do not have. A block takes 64 queries of one key head and up to 128 columns of the values,
 // through tiles of 64 keys with an online softmax. Everything is float32 in shared memory; sums go element by element
 // in order.
 #pragma once

@@ -76,7 +76,6 @@ struct AttendCall {
   int window;
   Mask mask;
   float scale;
-  bool aligned;  // rows, heads and their addresses are multiples of 16 bytes
   PlanShare share;
 };
 
@@ -113,6 +112,12 @@ Error launch_items(StreamHandle stream, const AttentionArgs& args, size_t shared
     blocks += static_cast<int64_t>(args.host_plan[kind]) * share.blocks[kind];
   return launch<Kernel>(stream, {.x = static_cast<uint32_t>(blocks), .y = slices}, shared_bytes, kernel_args,
                         Order::kMayOverlap);
+}
+
+// Whether the heads begin and end at multiples of 16 bytes.
+inline bool is_aligned(const void* rows, int64_t stride, const AttentionArgs& args) {
+  const auto bytes = static_cast<int64_t>(dtype_size(args.dtype));
+  return reinterpret_cast<uintptr_t>(rows) % 16 == 0 && stride * bytes % 16 == 0 && args.head_dim * bytes % 16 == 0;
 }
 
 // Whether the tensor-core kernels take these arguments on a device of this architecture, and their launch.
