@@ -225,9 +225,23 @@ function report({ file, arch, cubin, output, ptx }, disassembler) {
   return rows.filter((row) => !row.isEmpty).sort((a, b) => a.kernel.localeCompare(b.kernel, 'en', { numeric: true }))
 }
 
-/** Whether a name of the budget means this kernel: exactly, or all instances whose name begins with it. */
-const means = (name, kernel) =>
-  [name, `${name}<`, `${name},`].some((start, i) => (i === 0 ? kernel === start : kernel.startsWith(start)))
+/** Whether a name of the budget means this kernel: exactly, or as all instances whose name begins with it. */
+const means = (name, kernel) => {
+  if (kernel === name || kernel.startsWith(`${name}<`)) return true
+  return name.includes('<') && kernel.startsWith(`${name},`)
+}
+
+function readBudget(file) {
+  if (!existsSync(file)) throw new UsageError(`The budget ${file} does not exist`)
+  const budget = JSON.parse(readFileSync(file, 'utf8'))
+  for (const [name, { registers, instructions = [] }] of Object.entries(budget)) {
+    if (typeof (registers?.default ?? registers) !== 'number')
+      throw new UsageError(`${file}: ${name} needs "registers", a number or an object with a "default"`)
+    const unknown = instructions.find((instruction) => !INSTRUCTIONS.includes(instruction))
+    if (unknown) throw new UsageError(`${file}: ${name} asks for ${unknown}; known are ${INSTRUCTIONS.join(', ')}`)
+  }
+  return budget
+}
 
 function judge(rows, budget, everyFile) {
   const failures = []
@@ -236,11 +250,11 @@ function judge(rows, budget, everyFile) {
     if (found.length === 0 && everyFile) failures.push(`${name} of the budget is no kernel`)
     for (const row of found) {
       const where = `${row.kernel} on sm_${row.arch}`
-      const most = limit.registers?.[row.arch] ?? limit.registers?.default ?? limit.registers
+      const most = limit.registers[row.arch] ?? limit.registers.default ?? limit.registers
       if (row.registers > most) failures.push(`${where}: ${row.registers} registers, at most ${most}`)
       if (row.spillBytes > 0) failures.push(`${where}: spills ${row.spillBytes} bytes`)
-      for (const name of row.instructions ? (limit.instructions ?? []) : [])
-        if (HAS_INSTRUCTION[name](row.arch) && row.instructions[name] === 0) failures.push(`${where}: has no ${name}`)
+      for (const each of row.instructions ? (limit.instructions ?? []) : [])
+        if (HAS_INSTRUCTION[each](row.arch) && row.instructions[each] === 0) failures.push(`${where}: has no ${each}`)
     }
   }
   return failures
@@ -288,7 +302,7 @@ async function main() {
   const nvcc = process.env.NVCC ?? 'nvcc'
   const archs = architectures(nvcc, asked.arch)
   const files = sources(asked.files)
-  const budget = existsSync(asked.budget) ? JSON.parse(readFileSync(asked.budget, 'utf8')) : {}
+  const budget = readBudget(asked.budget)
   const disassembler = findDisassembler()
   const folder = mkdtempSync(join(tmpdir(), 'embedcore-cuda-report-'))
   try {
