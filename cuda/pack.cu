@@ -93,17 +93,17 @@ class LoadStream {
  public:
   explicit LoadStream(Device* device) {
     stream_.device = device;
-    status_ = backend().open_stream(stream_);
+    status_ = open_stream(stream_);
   }
   ~LoadStream() {
-    if (status_ == kOk) backend().close_stream(stream_);
+    if (status_ == kOk) close_stream(stream_);
   }
   LoadStream(const LoadStream&) = delete;
 
   Status status() const { return status_; }
   Stream& stream() { return stream_; }
-  Status upload(void* to, const void* from, size_t bytes) { return backend().upload(stream_, to, from, bytes); }
-  Status wait() { return backend().wait(stream_); }
+  Status upload(void* to, const void* from, size_t bytes) { return cuda::upload(stream_, to, from, bytes); }
+  Status wait() { return cuda::wait(stream_); }
 
  private:
   Stream stream_;
@@ -202,11 +202,11 @@ Status fill_packed(LoadStream& load, const LinearWeights& w, const Places& at, c
 
   const auto in_bytes = static_cast<size_t>(w.in) * dtype_size(w.weight_dtype);
   const int64_t slice_rows = std::clamp<int64_t>(kSliceBytes / static_cast<int64_t>(in_bytes), 1, w.out);
-  const size_t smoothing_bytes = w.smoothing ? static_cast<size_t>(round_up_to(w.in * 4, 256)) : 0;
+  const size_t smoothing_bytes = packed.reciprocal ? static_cast<size_t>(round_up_to(w.in * 4, 256)) : 0;
   auto* room =
       static_cast<std::byte*>(scratch(load.stream(), smoothing_bytes + static_cast<size_t>(slice_rows) * in_bytes));
   if (!room) return kOutOfMemory;
-  const float* smoothing = w.smoothing ? reinterpret_cast<const float*>(room) : nullptr;
+  const float* smoothing = packed.reciprocal ? reinterpret_cast<const float*>(room) : nullptr;
   if (smoothing) {
     const Status status = load.upload(room, w.smoothing, static_cast<size_t>(w.in) * sizeof(float));
     if (status != kOk) return status;
@@ -228,7 +228,8 @@ bool can_pack(const Device& device, const LinearWeights& w) {
   const DType file = w.weight_dtype;
   if (file != DType::kF32 && file != DType::kF16 && file != DType::kBF16) return false;
   if (w.dtype == DType::kI8 && w.in > kMostInt8Inputs) return false;
-  return can_multiply(device, w.dtype) && w.use == LinearUse::kForward && w.in > 0 && w.out > 0;
+  return can_multiply(device, w.dtype) && w.use == LinearUse::kForward && w.in > 0 && w.out > 0 &&
+         w.in <= kMostRowBytes / static_cast<int64_t>(dtype_size(w.dtype));
 }
 
 }  // namespace
@@ -246,8 +247,8 @@ Status pack_linear(Device* device, const LinearWeights& w, PackedLinear** out) {
   packed->dtype = w.dtype;
   packed->device = device;
   packed->row_bytes = row_bytes;
-  Status status = kOutOfMemory;
   packed->memory = allocate(device, at.bytes);
+  Status status = kOutOfMemory;
   if (packed->memory) {
     auto* memory = static_cast<std::byte*>(packed->memory);
     packed->weight = memory;
@@ -260,7 +261,6 @@ Status pack_linear(Device* device, const LinearWeights& w, PackedLinear** out) {
       LoadStream load(device);
       status = load.status() == kOk ? fill_packed(load, w, at, *packed, arrays) : load.status();
     } catch (const std::bad_alloc&) {
-      status = kOutOfMemory;
     }
   }
   if (status != kOk) {

@@ -26,11 +26,12 @@ struct SizeKernel {
   };
 
   GPU static void run(const Args& args) {
+    wait_for_previous_kernel();
+    allow_next_kernel();
     const int64_t step = static_cast<int64_t>(grid_size()) * kRows;
     for (int64_t row = static_cast<int64_t>(block_index()) * kRows + thread_index() / kWarp; row < args.rows;
          row += step) {
-      const float* x =
-          row < args.rows_a ? args.a + row * args.width : args.b + (row - args.rows_a) * args.width;
+      const float* x = row < args.rows_a ? args.a + row * args.width : args.b + (row - args.rows_a) * args.width;
       const float sum = warp_sum(args.aligned ? lane_squares<true>(x, args.width) : lane_squares<false>(x, args.width));
       const float root = exact_sqrt(sum);
       if (lane_index() == 0) args.sizes[row] = !args.lengths ? sum : root < 1e-12f ? 1e-12f : root;
@@ -58,14 +59,14 @@ struct SizeKernel {
 
 enum class Term { kProduct, kSquaredDifference, kDifference };
 
-// kRowsA x kRowsB pairs, kPairsA x kPairsB of them a thread; strips of kDepth columns, kStages of them in shared memory.
-// A thread's rows are kDown and kAcross apart: neighbouring threads read neighbouring rows.
+// kRowsA x kRowsB pairs, kPairsA x kPairsB of them a thread; strips of kDepth columns, kStages of them in shared
+// memory. A thread's rows are kDown and kAcross apart: neighbouring threads read neighbouring rows.
 template <bool kAligned, int kRowsA, int kRowsB, int kPairsA, int kPairsB, int kDepth, int kStages>
 struct SimilarityKernel {
   static constexpr int kTileA = kRowsA, kTileB = kRowsB;
   static constexpr int kDown = kRowsA / kPairsA, kAcross = kRowsB / kPairsB;
   static constexpr int kThreads = kDown * kAcross;
-  static constexpr int kMinBlocks = 512 / kThreads;
+  static constexpr int kMinBlocks = 384 / kThreads;
   static constexpr Arch kArch = Arch::kAny;
   // A warp covers 4 rows of a by 8 rows of b.
   static constexpr int kWarpDown = 4, kWarpAcross = 8, kWarpsAcross = kAcross / kWarpAcross;
@@ -87,6 +88,8 @@ struct SimilarityKernel {
   };
 
   GPU static void run(const Args& args) {
+    wait_for_previous_kernel();
+    allow_next_kernel();
     const SimilarityKernel tile(args);
     float sums[kPairsA][kPairsB];
     if (args.kind == Similarity::kManhattan) {
@@ -98,8 +101,7 @@ struct SimilarityKernel {
     const float* size_a = args.size_a + tile.first_a + tile.down;
     const float* size_b = args.size_b + tile.first_b + tile.across;
     if (args.kind == Similarity::kCosine)
-      return tile.each_pair(
-          [&](int i, int j, float* y) { *y = sums[i][j] / size_a[i * kDown] / size_b[j * kAcross]; });
+      return tile.each_pair([&](int i, int j, float* y) { *y = sums[i][j] / size_a[i * kDown] / size_b[j * kAcross]; });
     // A squared distance that cancels, or of which a square overflowed, is computed again from the differences. So is
     // the whole tile then: one pair would take about as long, because its sum is a chain too.
     uint64_t near = 0;
@@ -162,27 +164,25 @@ struct SimilarityKernel {
     return static_cast<uint32_t>(row * kRowBytes + (chunk ^ turn) * 16);
   }
 
-  // Begins to fetch columns column .. column + kDepth of kRows rows, of which `left` exist; zeros beyond them.
+  // Begins to fetch columns column .. column + kDepth of kRows rows; zeros for columns that they do not have. Rows
+  // beyond the last one that exists are copies of it: their sums are not used.
   template <int kRows>
   GPU void fetch(const float* rows, int left, int column, uint32_t to) const {
     constexpr int kStep = kThreads / kChunks;  // rows that the block fetches at a time
     const int chunk = thread_index() % kChunks, at = column + chunk * kColumns;
-    const int width = args.width;
-    const float* from = rows + static_cast<int64_t>(thread_index() / kChunks) * width + at;
     UNROLL
     for (int first = 0; first < kRows; first += kStep) {
       const int row = first + thread_index() / kChunks;
       if (kRows % kStep != 0 && row >= kRows) break;
-      const bool exists = row < left && at < width;
+      const float* from = rows + static_cast<int64_t>(row < left ? row : left - 1) * args.width;
       const uint32_t offset = to + chunk_offset(row, chunk);
       if constexpr (kAligned) {
-        copy_async16(offset, exists ? from : rows, exists ? 16 : 0);
+        copy_async16(offset, at < args.width ? from + at : rows, at < args.width ? 16 : 0);
       } else {
         float value[kColumns];
-        load_columns<false>(from, 0, exists ? width - at : 0, value);
+        load_columns<false>(from, at, args.width, value);
         store_aligned(shared_at<float>(offset), value);
       }
-      from += static_cast<int64_t>(kStep) * width;
     }
   }
 
@@ -252,44 +252,45 @@ struct SimilarityKernel {
   int down, across;          // this thread's first row in the tile
 };
 
-using LargeTile = SimilarityKernel<true, 128, 128, 8, 8, 16, 3>;
+using LargeTile = SimilarityKernel<true, 128, 64, 8, 8, 16, 3>;
 template <bool kAligned>
-using SmallTile = SimilarityKernel<kAligned, 64, 64, 4, 8, 32, 3>;
+using SmallTile = SimilarityKernel<kAligned, 64, 64, 4, 8, 16, 4>;
 // For a few rows against many, which is as fast as the many are read.
 template <bool kAligned>
-using LowTile = SimilarityKernel<kAligned, 8, 128, 2, 4, 32, 3>;
+using LowTile = SimilarityKernel<kAligned, 8, 128, 2, 4, 16, 4>;
 template <bool kAligned>
-using NarrowTile = SimilarityKernel<kAligned, 128, 8, 8, 1, 32, 3>;
+using NarrowTile = SimilarityKernel<kAligned, 128, 8, 8, 1, 16, 4>;
 constexpr int64_t kFewRows = 8;
 
 template <typename Kernel>
 Status run(Stream& stream, typename Kernel::Args args) {
   const int64_t tiles = divide_up(args.rows_a, Kernel::kTileA) * divide_up(args.rows_b, Kernel::kTileB);
-  if (tiles > 0x7fffffff) return refuse(stream, "Expected fewer pairs of rows for similarity: their number is too great");
-  const Error error = launch<Kernel>(stream_of(stream), {.x = static_cast<uint32_t>(tiles)}, Kernel::kSharedBytes, args);
-  return report(stream, error, "similarity");
+  if (tiles > 0x7fffffff)
+    return refuse(stream, "Expected fewer pairs of rows for similarity: their number is too great");
+  return launch_on<Kernel>(stream, "similarity", {.x = static_cast<uint32_t>(tiles)}, Kernel::kSharedBytes, args);
 }
 
 }  // namespace
 
 Status similarity(Stream& stream, const SimilarityArgs& args) {
   if (args.rows_a <= 0 || args.rows_b <= 0) return kOk;
-  const bool aligned = aligned_rows(args.a, args.width, sizeof(float)) && aligned_rows(args.b, args.width, sizeof(float));
+  const bool aligned =
+      aligned_rows(args.a, args.width, sizeof(float)) && aligned_rows(args.b, args.width, sizeof(float));
   float* sizes = nullptr;
   if (args.kind == Similarity::kCosine || args.kind == Similarity::kEuclidean) {
     const int64_t rows = args.rows_a + args.rows_b;
     sizes = static_cast<float*>(scratch(stream, static_cast<size_t>(rows) * sizeof(float)));
     if (!sizes) return kOutOfMemory;
-    const Error error = launch<SizeKernel>(stream_of(stream), {.x = blocks_of(rows, SizeKernel::kRows)}, 0,
-                                           {.a = args.a,
-                                            .b = args.b,
-                                            .sizes = sizes,
-                                            .rows_a = args.rows_a,
-                                            .rows = rows,
-                                            .width = static_cast<int>(args.width),
-                                            .lengths = args.kind == Similarity::kCosine,
-                                            .aligned = aligned});
-    if (const Status status = report(stream, error, "similarity"); status != kOk) return status;
+    const Status status = launch_on<SizeKernel>(stream, "similarity", {.x = blocks_of(rows, SizeKernel::kRows)}, 0,
+                                                {.a = args.a,
+                                                 .b = args.b,
+                                                 .sizes = sizes,
+                                                 .rows_a = args.rows_a,
+                                                 .rows = rows,
+                                                 .width = static_cast<int>(args.width),
+                                                 .lengths = args.kind == Similarity::kCosine,
+                                                 .aligned = aligned});
+    if (status != kOk) return status;
   }
   const auto with = [&]<typename Kernel>() {
     return run<Kernel>(stream, {.kind = args.kind,
@@ -310,8 +311,7 @@ Status similarity(Stream& stream, const SimilarityArgs& args) {
   if (args.rows_b <= kFewRows) return with_either.template operator()<NarrowTile>();
   const int64_t large = divide_up(args.rows_a, LargeTile::kTileA) * divide_up(args.rows_b, LargeTile::kTileB);
   const bool fills = large >= 2 * stream.device->properties.multiprocessors;
-  if (!aligned || !fills || args.rows_a <= 64 || args.rows_b <= 64)
-    return with_either.template operator()<SmallTile>();
+  if (!aligned || !fills || args.rows_a <= 64 || args.rows_b <= 64) return with_either.template operator()<SmallTile>();
   return with.template operator()<LargeTile>();
 }
 

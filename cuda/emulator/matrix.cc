@@ -14,8 +14,8 @@ namespace embedcore::cuda::emulator {
 
 namespace {
 
-typedef float Floats __attribute__((vector_size(32), may_alias));       // a row of c
-typedef uint32_t Words __attribute__((vector_size(32), may_alias));     // a row of a, or of b
+typedef float Floats __attribute__((vector_size(32), may_alias));    // a row of c
+typedef uint32_t Words __attribute__((vector_size(32), may_alias));  // a row of a, or of b
 typedef uint32_t Word __attribute__((may_alias));
 typedef int32_t Integers __attribute__((vector_size(32), may_alias));
 typedef uint32_t Four __attribute__((vector_size(16), may_alias, aligned(1)));

@@ -17,5 +17,4 @@ void spread_matrices(const unsigned char* const (&rows)[32], uint32_t (&lanes)[3
 // The same of the transposed matrices.
 void spread_matrices_transposed(const unsigned char* const (&rows)[32], uint32_t (&lanes)[32][4]);
 
-
 }  // namespace embedcore::cuda::emulator

@@ -1,5 +1,6 @@
 #include "emulator/memory.h"
 
+#include <link.h>
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -19,6 +20,10 @@ constexpr size_t kAlignment = 256;
 
 size_t round_up(size_t bytes, size_t to) { return (bytes + to - 1) / to * to; }
 
+unsigned char poison_at(const unsigned char* at) {
+  return static_cast<unsigned char>(reinterpret_cast<uintptr_t>(at) % 2 ? kPoison >> 8 : kPoison & 0xff);
+}
+
 struct Pinned {
   std::mutex mutex;
   std::map<const unsigned char*, size_t> blocks;  // guarded by mutex
@@ -32,11 +37,10 @@ Pinned& pinned() {
 
 void poison(void* memory, size_t bytes) {
   auto* at = static_cast<unsigned char*>(memory);
-  constexpr unsigned char kBytes[2] = {kPoison & 0xff, kPoison >> 8};
   size_t done = std::min<size_t>(bytes, 4096);
-  for (size_t i = 0; i < done; ++i) at[i] = kBytes[i & 1];
+  for (size_t i = 0; i < done; ++i) at[i] = poison_at(at + i);
   while (done < bytes) {
-    const size_t part = std::min(done, bytes - done);
+    const size_t part = std::min(done, bytes - done);  // an even number but for the last part
     std::memcpy(at + done, at, part);
     done += part;
   }
@@ -44,9 +48,8 @@ void poison(void* memory, size_t bytes) {
 
 bool is_poison(const void* memory, size_t bytes) {
   const auto* at = static_cast<const unsigned char*>(memory);
-  constexpr unsigned char kBytes[2] = {kPoison & 0xff, kPoison >> 8};
   for (size_t i = 0; i < bytes; ++i)
-    if (at[i] != kBytes[i & 1]) return false;
+    if (at[i] != poison_at(at + i)) return false;
   return true;
 }
 
@@ -88,7 +91,7 @@ bool DeviceMemory::release(void* memory) {
   unsigned char* begin = found->first + rounded - block.pages;
   ::mprotect(begin, block.pages, PROT_READ);
   const auto before = static_cast<size_t>(found->first - begin);
-  const bool whole = is_poison(begin, before) && (block.bytes % 2 == 1 ? true : is_poison(found->first + block.bytes, rounded - block.bytes));
+  const bool whole = is_poison(begin, before) && is_poison(found->first + block.bytes, rounded - block.bytes);
   if (!whole) add_report(format("a write outside of an allocation of %zu bytes, seen at its release", block.bytes));
   ::madvise(begin, block.pages, MADV_DONTNEED);
   ::mprotect(begin, block.pages, PROT_NONE);
@@ -120,6 +123,11 @@ bool DeviceMemory::holds(const void* address, size_t bytes) const {
   if (found == blocks_.end()) return false;
   const auto offset = static_cast<size_t>(static_cast<const unsigned char*>(address) - found->first);
   return offset <= found->second.bytes && bytes <= found->second.bytes - offset;
+}
+
+size_t DeviceMemory::bytes_of(const void* memory) const {
+  const auto found = before(memory);
+  return found != blocks_.end() && found->first == memory ? found->second.bytes : 0;
 }
 
 std::string DeviceMemory::describe(const void* address) const {
@@ -170,6 +178,26 @@ bool is_pinned(const void* memory, size_t bytes) {
   --after;
   const auto offset = static_cast<size_t>(at - after->first);
   return offset <= after->second && bytes <= after->second - offset;
+}
+
+bool is_constant(const void* address) {
+  struct Search {
+    uintptr_t address;
+    bool found = false;
+  } search{reinterpret_cast<uintptr_t>(address)};
+  ::dl_iterate_phdr(
+      [](dl_phdr_info* info, size_t, void* data) {
+        auto& search = *static_cast<Search*>(data);
+        for (int i = 0; i < info->dlpi_phnum; ++i) {
+          const auto& part = info->dlpi_phdr[i];
+          const uintptr_t begin = info->dlpi_addr + part.p_vaddr;
+          if (part.p_type == PT_LOAD && !(part.p_flags & PF_W) && search.address - begin < part.p_memsz)
+            search.found = true;
+        }
+        return search.found ? 1 : 0;
+      },
+      &search);
+  return search.found;
 }
 
 std::string describe_address(const void* address) {

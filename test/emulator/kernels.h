@@ -67,9 +67,8 @@ struct ProductKernel {
           b[j][0] = r[0], b[j][1] = r[1], b[j + 1][0] = r[2], b[j + 1][1] = r[3];
         }
         UNROLL
-        for (int i = 0; i < kTilesM; ++i)
-          UNROLL
-          for (int j = 0; j < kTilesN; ++j) mma_16816<bf16>(sums[i][j], a[i], b[j]);
+        for (int i = 0; i < kTilesM; ++i) UNROLL
+        for (int j = 0; j < kTilesN; ++j) mma_16816<bf16>(sums[i][j], a[i], b[j]);
       }
     }
     copy_async_wait<0>();

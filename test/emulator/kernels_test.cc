@@ -32,7 +32,8 @@ std::vector<bf16> random_bf16(size_t count, unsigned seed) {
 
 template <typename Kernel>
 void test_product(int m, int n, int k, Grid grid, const char* name) {
-  const std::vector<bf16> x = random_bf16(static_cast<size_t>(m) * k, 1), w = random_bf16(static_cast<size_t>(n) * k, 2);
+  const std::vector<bf16> x = random_bf16(static_cast<size_t>(m) * k, 1),
+                          w = random_bf16(static_cast<size_t>(n) * k, 2);
   DeviceArray<bf16> device_x(x), device_w(w);
   DeviceArray<float> device_y(static_cast<size_t>(m) * n);
   double taken = 1e9;
