@@ -19,7 +19,7 @@ Status refuse_with(Stream& stream, const char* format, Values... values) {
   return refuse(stream, sentence);
 }
 
-// The sentences of training are those of the host backends (ops/host_checks.cc).
+// The sentences of training are those of the host backends (ops/checks.cc).
 Status check(Stream& stream, const LinearArgs& args) {
   if (args.lora_parts != 0)
     return refuse_with(stream, "Expected no LoRA parts for linear on this backend but received %d",

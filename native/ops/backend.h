@@ -2,8 +2,8 @@
 // (plain loops) defines the correct results.
 //
 // Rules that hold for every operation:
-// - Activations are row-major with a row stride counted in elements. They are float32, or bfloat16 if the argument's
-//   dtype says so. Rows are tokens (or texts after pooling).
+// - Activations are row-major with a row stride counted in elements. They are float32, or float16 or bfloat16 if the
+//   argument's dtype says so. Rows are tokens (or texts after pooling), and begin at any element.
 // - All rows, ids, offsets, weights and tables of the arguments are device memory (allocate). Only a backend may touch
 //   them; where `host_memory` is set they are host memory, and the caller may.
 // - A row of a result depends only on its own inputs: not on the other rows of the call, their number, or the number of
@@ -120,9 +120,9 @@ struct Backend {
   Status (*download)(Stream& stream, void* to, const void* from, size_t bytes) = nullptr;
   Status (*wait)(Stream& stream) = nullptr;
 
-  // Whether the device computes in this dtype. int8: linear takes weights of it. A float dtype: that too, and every
-  // operation takes rows of it where its arguments have a dtype. Always true of float32. What is not supported is
-  // refused with kBadArgument.
+  // Whether the device computes in this dtype: float32 (always), float16, bfloat16 or int8. Linear weights may be of
+  // it, and, if it is a float dtype, rows where an argument has a dtype. What is not supported is refused with
+  // kBadArgument (ops/checks.h).
   bool (*supports)(Device* device, DType dtype) = nullptr;
 
   // Weights in the backend's layout, made once from host memory. kOutOfMemory, or kBadArgument if the weights cannot be

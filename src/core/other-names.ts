@@ -67,7 +67,7 @@ const VALUES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     fp32: "use 'float32'",
     float: "use 'float32'",
     bf16: "use 'bfloat16'",
-    fp16: "'bfloat16' is the nearest",
+    fp16: "use 'float16', or 'bfloat16' on a CPU",
     float16: "'bfloat16' is the nearest",
     half: "'bfloat16' is the nearest",
     q8: "use 'int8'",
