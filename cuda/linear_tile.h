@@ -36,7 +36,7 @@ constexpr TileSpec kTilesSm75[] = {
     {64, 64, 128, 32, 32, 2, 1, 130},
     {16, 64, 128, 16, 16, 2, 1, 220},
 };
-constexpr FloatTileSpec kFloatTiles[] = {{128, 128, 8, 8, 1, 100}, {64, 64, 8, 4, 1, 130}, {16, 64, 4, 4, 1, 220}};
+constexpr FloatTileSpec kFloatTiles[] = {{128, 128, 8, 8, 2, 100}, {64, 64, 8, 4, 1, 130}, {16, 64, 4, 4, 1, 220}};
 
 enum class TileFamily { kFloat, kSm75, kSm80 };
 

@@ -53,6 +53,7 @@ bool ordered(const Context& context, Record record) {
     return clock_of(record) < (agent == warp ? check.synced[warp] : check.known[warp][agent]);
   }
   if (!context.global || epoch < context.high || own_epoch(check, epoch)) return true;
+  const OutsideKernel outside(context.me);
   const auto known = check.acquired.find(epoch & ~(kEpochsAtOnce - 1));
   return known != check.acquired.end() && epoch < known->second;
 }
@@ -189,6 +190,7 @@ const char* verb(Access access) {
 
 [[noreturn]] __attribute__((noinline)) void report(const Context& context, Verdict verdict, size_t offset, int bytes,
                                                    Access access, const void* site) {
+  context.me.outside = true;
   const Shadow& shadow = context.shadow;
   const std::string what = context.global ? format("%s %d bytes at %p", verb(access), bytes,
                                                    static_cast<const void*>(shadow.memory + offset))
@@ -321,6 +323,7 @@ EMULATED_INSIDE void check_and_sign(const Context& context, size_t offset, const
 
 [[noreturn]] __attribute__((noinline)) void report_outside(const unsigned char* at, int bytes, Access access,
                                                            const void* site) {
+  current->outside = true;
   std::string place = describe_address(at);
   if (place.empty()) place = describe_address(at + bytes - 1);
   fail(site, "%s %d bytes at %p, %s", verb(access), bytes, static_cast<const void*>(at), place.c_str());
@@ -371,11 +374,12 @@ void check_access(Thread& me, const void* at, const void* site) {
   const PageRange range = device.pages[offset / kPage];
   if (offset % kPage < range.begin || offset % kPage + kBytes > range.end) [[unlikely]] {
     // An access that is not aligned may reach into the next page.
+    const OutsideKernel outside(me);
     const bool inside = offset % kPage + kBytes > kPage && memory_of_device(block.device).holds(at, kBytes);
     if (!inside) report_outside(address, kBytes, kAccess, site);
   }
   check_and_sign<kBytes, kAccess>(context_of(me, true), offset, site);
-  if constexpr (kAccess == Access::kAtomic) synchronise_blocks(*block.check, at);
+  if constexpr (kAccess == Access::kAtomic) synchronise_blocks(me, at);
 }
 
 #define EMULATED_INSTANTIATE(bytes)                                                    \

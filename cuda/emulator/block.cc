@@ -124,6 +124,7 @@ void start_threads(Worker& worker) {
     thread.bit = 1u << t % 32;
     thread.wait = Wait::kNothing;
     thread.site = nullptr;
+    thread.outside = false;
     thread.copies.clear();
     thread.groups.clear();
     thread.first_copy = thread.first_group = 0;
@@ -223,10 +224,12 @@ void run_other_warp(Thread& me) {
     if (&next != &me) switch_to(me, next);
     return;
   }
+  me.outside = true;
   abandon(me, where(block) + ": no thread can continue:" + list_waits(block));
 }
 
 void report_different_operation(Thread& me, Operation operation) {
+  me.outside = true;
   int other = 0;
   for (int lane = 31; lane >= 0; --lane)
     if (me.warp->arrived >> lane & 1) other = lane;
@@ -239,6 +242,7 @@ void report_different_operation(Thread& me, Operation operation) {
 
 void fail(const void* site, const char* format_, ...) {
   Thread& me = *current;
+  me.outside = true;  // for ever
   char sentence[1024];
   va_list list;
   va_start(list, format_);

@@ -60,6 +60,7 @@ struct Thread {
   int wait_id = 0;             // the barrier's number or offset
   int wait_parity = 0;         // of a barrier in shared memory
   const void* site = nullptr;  // where in the kernel it waits
+  bool outside = false;        // in code of the emulator, whose accesses are not the kernel's
 
   // Copies in the order of issue; `groups` are the ends of committed groups.
   std::vector<PendingCopy> copies;
@@ -139,6 +140,19 @@ struct Block {
 
 // The fiber that runs on this thread of the system, or null.
 extern thread_local constinit Thread* current __attribute__((tls_model("initial-exec")));
+
+// Around code of the emulator that uses the standard library: the linker may have taken the kernels' instrumented
+// copies of its templates.
+class OutsideKernel {
+ public:
+  explicit OutsideKernel(Thread& thread) : thread_(thread), before_(thread.outside) { thread_.outside = true; }
+  ~OutsideKernel() { thread_.outside = before_; }
+  OutsideKernel(const OutsideKernel&) = delete;
+
+ private:
+  Thread& thread_;
+  bool before_;
+};
 
 extern "C" __attribute__((visibility("hidden"))) void embedcore_emulator_switch(void** save, void* load);
 

@@ -10,4 +10,8 @@ namespace embedcore::cuda::emulator {
 // events and memory stay; release them.
 void reset_devices();
 
+// A sentence for each allocation of device memory that was not released; also printed when the process of a checked
+// build ends.
+std::vector<std::string> unreleased_memory();
+
 }  // namespace embedcore::cuda::emulator

@@ -15,7 +15,7 @@ namespace {
 // Code of the host, which is compiled with the kernels, has no current fiber.
 template <int kBytes, Access kAccess, bool kAligned>
 inline void see(void* at, const void* site) {
-  if (!current) return;
+  if (!current || current->outside) return;
   if (kAligned && reinterpret_cast<uintptr_t>(at) % kBytes != 0) report_misaligned(at, kBytes, site);
   check_access<kBytes, kAccess>(*current, at, site);
 }
@@ -39,10 +39,10 @@ EMULATED_HOOKS(8)
 EMULATED_HOOKS(16)
 
 EMULATED_HOOK(__tsan_read_range)(void* at, size_t bytes) {
-  if (current) check_range(*current, at, bytes, Access::kRead, __builtin_return_address(0));
+  if (current && !current->outside) check_range(*current, at, bytes, Access::kRead, __builtin_return_address(0));
 }
 EMULATED_HOOK(__tsan_write_range)(void* at, size_t bytes) {
-  if (current) check_range(*current, at, bytes, Access::kWrite, __builtin_return_address(0));
+  if (current && !current->outside) check_range(*current, at, bytes, Access::kWrite, __builtin_return_address(0));
 }
 EMULATED_HOOK(__tsan_init)() {}
 EMULATED_HOOK(__tsan_vptr_update)(void*, void*) {}

@@ -4,12 +4,38 @@
 #include <cstdio>
 #include <cstring>
 
+#include "emulator/control.h"
 #include "emulator/device.h"
 #include "emulator/memory.h"
 #include "emulator/report.h"
 #include "emulator/settings.h"
 #include "emulator/shadow.h"
 #include "emulator/stream.h"
+
+namespace embedcore::cuda::emulator {
+
+std::vector<std::string> unreleased_memory() {
+  std::lock_guard lock(runtime_lock());
+  std::vector<std::string> sentences;
+  for (int i = 0; i < kMaxDevices; ++i)
+    memory_of_device(i).for_each([&](const void* memory, size_t bytes) {
+      sentences.push_back(format("device %d: %zu bytes at %p were never released", i, bytes, memory));
+    });
+  return sentences;
+}
+
+namespace {
+
+struct AtExit {
+  ~AtExit() {
+    if (!kChecked) return;
+    for (const std::string& sentence : unreleased_memory()) std::fprintf(stderr, "emulator: %s\n", sentence.c_str());
+  }
+} at_exit;
+
+}  // namespace
+
+}  // namespace embedcore::cuda::emulator
 
 namespace embedcore::cuda {
 

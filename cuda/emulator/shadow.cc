@@ -191,6 +191,7 @@ void begin_block_check(Block& block) {
 }
 
 void block_synced(Block& block) {
+  const OutsideKernel outside(*current);
   BlockCheck& check = *block.check;
   ++check.epoch;
   if (check.epoch % kEpochsAtOnce == 0) check.epoch = take_epochs(check);
@@ -228,7 +229,9 @@ bool own_epoch(const BlockCheck& check, uint32_t epoch) {
 
 void fenced(Thread& me) { me.block->check->fence_epoch = me.block->check->epoch; }
 
-void synchronise_blocks(BlockCheck& check, const void* word) {
+void synchronise_blocks(Thread& me, const void* word) {
+  const OutsideKernel outside(me);
+  BlockCheck& check = *me.block->check;
   LaunchCheck& launch = *check.launch;
   std::lock_guard lock(launch.mutex);
   auto& published = launch.published[word];

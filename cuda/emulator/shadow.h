@@ -118,7 +118,7 @@ void released_by(Block& block, int warp, const Clocks& barrier, bool all_lanes);
 bool own_epoch(const BlockCheck& check, uint32_t epoch);
 void fenced(Thread& me);
 // An atomic operation after fence_device publishes what the block did; one that comes later on the same word knows it.
-void synchronise_blocks(BlockCheck& check, const void* word);
+void synchronise_blocks(Thread& me, const void* word);
 
 // Sites are kept as distances from a function of this library.
 int32_t packed_site(const void* site);

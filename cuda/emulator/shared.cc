@@ -129,10 +129,12 @@ void issue_copy(Thread& me, uint32_t to, const void* from, int bytes, const void
     copy_now(me, copy);
     return;
   }
+  const OutsideKernel outside(me);
   me.copies.push_back(copy);
 }
 
 void commit_copies(Thread& me) {
+  const OutsideKernel outside(me);
   if (me.block->architecture >= 80) me.groups.push_back(static_cast<uint32_t>(me.copies.size()));
 }
 
@@ -144,6 +146,7 @@ void wait_for_copies(Thread& me, uint32_t groups) {
   }
   // What has been copied is forgotten now and then.
   if (me.first_group >= 64) {
+    const OutsideKernel outside(me);
     me.groups.erase(me.groups.begin(), me.groups.begin() + me.first_group);
     me.copies.erase(me.copies.begin(), me.copies.begin() + me.first_copy);
     for (uint32_t& end : me.groups) end -= me.first_copy;
