@@ -121,7 +121,7 @@ class DeviceExecutor final : public Executor {
   void land(Flight& flight) noexcept {
     try {
       flight.stream.wait();
-      deliver(flight.work, flight.rows.data(), flight.stride);
+      deliver(*model_, flight.work, flight.rows.data(), flight.stride);
     } catch (...) {
       end_failed(flight);
     }
