@@ -271,7 +271,7 @@ describe('resolveLoadOptions', () => {
       { onProgress: 3 },
       { signal: {} },
       { dtype: null },
-      { dtype: 'float16' },
+      { dtype: 'float64' },
     ])
       expect(() => resolveLoadOptions(options as unknown as LoadOptions)).toThrow(invalid(Object.keys(options)[0]!))
   })

@@ -257,7 +257,8 @@ TEST_P(RefusalTest, Bag) {
   expect_refused<BagArgs>(
       backend().bag, valid,
       {
-          {[](BagArgs& a) { a.ids = nullptr; }, "Expected memory for the ids of bag but received null"},
+          {[](BagArgs& a) { a.offsets = a.rows = nullptr; }, "Expected memory for the rows of bag but received null"},
+          {[](BagArgs& a) { a.offsets = a.ids = nullptr; }, "Expected memory for the ids of bag but received null"},
           {[](BagArgs& a) { a.table = nullptr; }, "Expected memory for the table of bag but received null"},
           {[](BagArgs& a) { a.texts = -1; }, "Expected at least 0 for texts of bag but received -1"},
           {[](BagArgs& a) { a.width = -1; }, "Expected at least 0 for the width of bag but received -1"},
