@@ -22,7 +22,7 @@ constexpr Record kWithoutClock = ~(kClockMask << kClockShift);  // epoch, flags 
 int agent_of(Record record) { return record & kCopyUnit ? kCopyAgent : thread_of(record) / 32; }
 
 // What is wrong with an access.
-enum class Verdict { kRight, kUninitialised, kInFlight, kAfterWrite, kAfterRead, kOverlap, kBarrier };
+enum class Verdict { kRight, kUninitialised, kInFlight, kAfterWrite, kAfterRead, kOverlap, kBarrier, kStillRead };
 
 // One access, and what decides about it.
 struct Context {
@@ -95,6 +95,7 @@ Verdict slow_read(const Context& context, Record write, Record& read, size_t off
   if (!ordered(context, write)) return Verdict::kAfterWrite;
   const uint32_t epoch = epoch_of(read);
   const BlockCheck& check = context.check;
+  if ((read & kReading) && epoch >= context.low) return Verdict::kRight;  // that is what matters
   Readers* readers = context.global ? nullptr : check.readers + offset / 16;
   if (epoch == check.epoch) {
     if (read & kMany) {
@@ -129,6 +130,7 @@ Verdict slow_write(const Context& context, Record& write, Record& read, size_t o
   }
   const uint32_t epoch = epoch_of(read);
   if (epoch >= context.low) {
+    if (read & kReading) return Verdict::kStillRead;
     if (in_overlap(context, read)) return Verdict::kOverlap;
     if (context.global && epoch == check.launch->first_epoch) return Verdict::kAfterRead;
     if (epoch == check.epoch && (read & kMany)) {
@@ -149,7 +151,7 @@ template <Access kAccess>
 EMULATED_INSIDE Verdict decide(const Context& context, Record& write, Record& read, size_t offset) {
   const bool mine_read = ((read ^ context.mine) & kWithoutClock) == 0;
   const bool mine_write = ((write ^ context.mine) & kWithoutClock) == 0;
-  const bool alone = epoch_of(read) < context.high || mine_read;
+  const bool alone = (epoch_of(read) < context.high && !(read & kReading)) || mine_read;
   if constexpr (kAccess == Access::kRead) {
     const bool written =
         (epoch_of(write) - context.low < context.high - context.low && !(write & kInFlight)) || mine_write;
@@ -208,6 +210,8 @@ const char* verb(Access access) {
     case Verdict::kAfterRead: fail(site, "%s, which %s read: nothing orders the two", what.c_str(), reader.c_str());
     case Verdict::kOverlap:
       fail(site, "%s, which the previous kernel may still use: wait_for_previous_kernel comes first", what.c_str());
+    case Verdict::kStillRead:
+      fail(site, "%s, which a store of the copy unit still reads: %s", what.c_str(), reader.c_str());
     case Verdict::kBarrier: fail(site, "%s, where a barrier lies", what.c_str());
     case Verdict::kRight: break;
   }
@@ -461,6 +465,16 @@ void check_async_operand(Thread& me, uint32_t offset, const void* site) {
            offset, thread_of(write), line.c_str());
     }
     i += split ? 1 : 4;
+  }
+}
+
+void tma_store_reads(Thread& me, uint32_t offset, bool begins) {
+  const Shadow& shared = me.block->check->shared;
+  const Record mine = context_of(me, false).mine, record = begins ? mine | kCopyUnit | kReading : mine;
+  for (uint32_t word = offset / 4; word < offset / 4 + 4; ++word) {
+    shared.reads[word] = record;
+    if (shared.writes[word] == kSplit)
+      for (uint32_t i = 4 * word; i < 4 * word + 4; ++i) shared.byte_reads[i] = record;
   }
 }
 

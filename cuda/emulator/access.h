@@ -26,5 +26,7 @@ void tma_load_issued(Thread& me, uint32_t to, const void* site);
 void tma_load_arrived(Block& block, uint32_t to, int thread);
 // Sixteen bytes that the copy unit or wgmma reads for this thread: what threads wrote there needs a fence_async_proxy.
 void check_async_operand(Thread& me, uint32_t offset, const void* site);
+// A store of the copy unit begins and ends to read 16 bytes: between the two nobody may write them.
+void tma_store_reads(Thread& me, uint32_t offset, bool begins);
 
 }  // namespace embedcore::cuda::emulator

@@ -148,7 +148,8 @@ std::string waits(const Thread& thread) {
       return format("waits at the named barrier %d, where %d of %d threads have arrived", thread.wait_id,
                     thread.block->barriers[thread.wait_id].arrived, thread.block->barriers[thread.wait_id].expected);
     case Wait::kMbarrier:
-      return format("waits for parity %d of the barrier at shared offset %d", thread.wait_parity, thread.wait_id);
+      return format("waits for the parity %d of %s", thread.wait_parity,
+                    describe_mbarrier(*thread.block, thread.wait_id).c_str());
     case Wait::kRegisters: return format("waits for %d registers a thread", thread.wait_id);
     case Wait::kExited: return "has ended";
   }

@@ -55,6 +55,14 @@ void end_phase(Block& block, Mbarrier& barrier) {
 
 }  // namespace
 
+std::string describe_mbarrier(const Block& block, int offset) {
+  for (const Mbarrier& barrier : block.sm90->barriers)
+    if (barrier.offset == static_cast<uint32_t>(offset))
+      return format("the barrier at the shared offset %d, which misses %d arrivals and %lld bytes", offset,
+                    barrier.missing, static_cast<long long>(barrier.bytes));
+  return "";
+}
+
 void make_barrier(Thread& me, uint32_t offset, int arrivals, const void* site) {
   need_architecture(90, site);
   const OutsideKernel outside(me);
@@ -107,6 +115,9 @@ void arrive_at_mbarrier(Thread& me, uint32_t offset, int bytes, const void* site
 
 void bytes_arrived(Block& block, Mbarrier& barrier, int bytes) {
   barrier.bytes -= bytes;
+  if (barrier.missing == 0 && barrier.bytes < 0)
+    fail(barrier.site, "the barrier at the shared offset %u gets %lld bytes more than were announced", barrier.offset,
+         static_cast<long long>(-barrier.bytes));
   if constexpr (kChecked) copies_arrived_at(block, barrier.arriving);
   end_phase(block, barrier);
 }

@@ -22,6 +22,7 @@ constexpr Record kThreadMask = 0x3ff;
 constexpr Record kInFlight = 1u << 10;  // of a write: an asynchronous copy that has not been waited for
 constexpr Record kMany = 1u << 10;      // of a read: by several threads (Readers) or by several blocks (no thread)
 constexpr Record kAtomic = 1u << 11;    // of a write
+constexpr Record kReading = 1u << 11;   // of a read: by a store of the copy unit that has not been waited for
 constexpr Record kCopyUnit = 1u << 12;  // of a write or read: by the copy unit, for that thread
 constexpr int kClockShift = 13;
 constexpr Record kClockMask = 0x7ffff;

@@ -37,6 +37,8 @@ void arrive_at_mbarrier(Thread& me, uint32_t offset, int bytes, const void* site
 void wait_at_mbarrier(Thread& me, uint32_t offset, int parity, const void* site);
 // Finds a barrier that this thread may use.
 Mbarrier& mbarrier_at(Thread& me, uint32_t offset, const void* site);
+// "the barrier at the shared offset 8, which misses ...", for reports.
+std::string describe_mbarrier(const Block& block, int offset);
 void bytes_arrived(Block& block, Mbarrier& barrier, int bytes);
 
 // --- the copy unit ---
@@ -78,12 +80,16 @@ bool copy_one(Block& block);
 
 // --- wgmma ---
 
-// The sums of a warp for one array of registers, while instructions on them are under way: blocks [columns / 8][16][8].
+// Sums of 16 rows and 8 columns.
+struct alignas(64) SumsBlock {
+  float at[16 * 8];
+};
+// The sums of a warp for one array of registers, while instructions on them are under way.
 struct WgmmaSums {
   float* registers[32] = {};
   int columns = 0;
   int pending = 0;
-  std::vector<float> values;
+  std::vector<SumsBlock> blocks;
 };
 struct WgmmaWork {
   uint32_t a = 0, b = 0;  // offsets in shared memory

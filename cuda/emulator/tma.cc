@@ -129,6 +129,7 @@ void store_by_tma(Thread& me, const TensorMap* map, uint32_t shared, int x, int 
     for_each_chunk(copy, [&](uint32_t from, int, const unsigned char* to, int bytes) {
       if (bytes == 0) return;
       check_async_operand(me, from, site);
+      tma_store_reads(me, from, true);
       check_range(me, to, static_cast<size_t>(bytes), Access::kWrite, site);
     });
   TmaStores& stores = me.block->sm90->stores[me.index];
@@ -152,8 +153,7 @@ void wait_for_stores(Thread& me, size_t groups) {
     for (size_t i = 0; i < count; ++i)
       for_each_chunk(stores.copies[i], [&](uint32_t from, int at, const unsigned char* to, int bytes) {
         if (bytes == 0) return;
-        // Nobody may have written it since.
-        if constexpr (kChecked) check_async_operand(me, from, stores.copies[i].site);
+        if constexpr (kChecked) tma_store_reads(me, from, false);
         TmaWrite& write = sm90.writes.emplace_back();
         write.to = const_cast<unsigned char*>(to);
         write.count = bytes;

@@ -46,7 +46,7 @@ void for_each_chunk(const WgmmaWork& work, int warp, Body&& body) {
 void gather(WgmmaSums& sums) {
   for (int lane = 0; lane < 32; ++lane)
     for (int j = 0; j < sums.columns / 8; ++j) {
-      float* block = sums.values.data() + 128 * j + 8 * (lane / 4) + 2 * (lane % 4);
+      float* block = sums.blocks[static_cast<size_t>(j)].at + 8 * (lane / 4) + 2 * (lane % 4);
       std::memcpy(block, sums.registers[lane] + 4 * j, 8);
       std::memcpy(block + 64, sums.registers[lane] + 4 * j + 2, 8);
     }
@@ -54,7 +54,7 @@ void gather(WgmmaSums& sums) {
 void scatter(const WgmmaSums& sums) {
   for (int lane = 0; lane < 32; ++lane)
     for (int j = 0; j < sums.columns / 8; ++j) {
-      const float* block = sums.values.data() + 128 * j + 8 * (lane / 4) + 2 * (lane % 4);
+      const float* block = sums.blocks[static_cast<size_t>(j)].at + 8 * (lane / 4) + 2 * (lane % 4);
       std::memcpy(sums.registers[lane] + 4 * j, block, 8);
       std::memcpy(sums.registers[lane] + 4 * j + 2, block + 64, 8);
     }
@@ -79,7 +79,7 @@ WgmmaSums& sums_of(WgmmaQueue& queue, float* const (&registers)[32], int columns
   std::memcpy(sums->registers, registers, sizeof registers);
   sums->columns = columns;
   sums->pending = 0;
-  sums->values.resize(static_cast<size_t>(16 * columns));
+  sums->blocks.resize(static_cast<size_t>(columns / 8));
   gather(*sums);
   for (int lane = 0; lane < 32; ++lane) poison(sums->registers[lane], static_cast<size_t>(columns) / 2 * 4);
   return *sums;
@@ -91,7 +91,7 @@ void execute(Warp& warp, const WgmmaWork& work) {
     // Nobody may have written the operands since.
     for_each_chunk(work, warp.index,
                    [&](uint32_t chunk) { check_shared16<Access::kRead>(warp.threads[0], chunk, work.site); });
-  if (!work.accumulate) std::memset(work.sums->values.data(), 0, work.sums->values.size() * sizeof(float));
+  if (!work.accumulate) std::memset(work.sums->blocks.data(), 0, work.sums->blocks.size() * sizeof(SumsBlock));
   const unsigned char* rows[16][2];
   for (int row = 0; row < 16; ++row)
     for (int half = 0; half < 2; ++half)
@@ -100,9 +100,9 @@ void execute(Warp& warp, const WgmmaWork& work) {
   for (int column = 0; column < work.columns; ++column)
     for (int half = 0; half < 2; ++half) columns[column][half] = block.arena + chunk_of(work.b, column, half);
   if (work.f16) {
-    multiply_wgmma_f16(rows, columns, work.columns, work.sums->values.data());
+    multiply_wgmma_f16(rows, columns, work.columns, work.sums->blocks[0].at);
   } else {
-    multiply_wgmma_bf16(rows, columns, work.columns, work.sums->values.data());
+    multiply_wgmma_bf16(rows, columns, work.columns, work.sums->blocks[0].at);
   }
 }
 
