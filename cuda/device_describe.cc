@@ -106,7 +106,7 @@ Status describe_device(int32_t index, DeviceInfo* info) {
     std::snprintf(info->reason, sizeof info->reason, "%s", known->sentence);
     return kOk;
   }
-  if (!has_code(info->compute_capability)) {
+  if (code_for(info->compute_capability) == 0) {
     std::snprintf(info->reason, sizeof info->reason,
                   "this library has no code for compute capability %d.%d: build it with EMBEDCORE_CUDA_ARCHS=%d",
                   properties.major, properties.minor, info->compute_capability);
@@ -136,7 +136,7 @@ Device* open_device(int32_t index, char* message, size_t message_bytes) {
     std::snprintf(message, message_bytes, "no memory for a device");
     return nullptr;
   }
-  device->architecture = info.compute_capability;
+  device->architecture = code_for(info.compute_capability);
   Error error = device_properties(index, &device->properties);
   if (error == Error::kOk) error = set_device(index);
   if (error != Error::kOk) {
