@@ -66,16 +66,8 @@ bool has_driver(DeviceInfo* info) {
   return false;
 }
 
-}  // namespace
-
-int32_t count_devices() {
-  DeviceInfo info;
-  int count = 0;
-  if (has_driver(&info)) device_count(&count);
-  return count;
-}
-
-Status describe_device(int32_t index, DeviceInfo* info) {
+// All but the memory that is free, for which a device must be initialised.
+Status describe(int32_t index, DeviceInfo* info) {
   *info = DeviceInfo{};
   if (!has_driver(info)) return kDeviceFailed;
   int count = 0;
@@ -94,7 +86,7 @@ Status describe_device(int32_t index, DeviceInfo* info) {
     return kBadArgument;
   }
   Properties properties{};
-  Error error = device_properties(index, &properties);
+  const Error error = device_properties(index, &properties);
   if (error != Error::kOk) {
     explain(error, index, info->reason, sizeof info->reason);
     return kDeviceFailed;
@@ -112,8 +104,23 @@ Status describe_device(int32_t index, DeviceInfo* info) {
                   properties.major, properties.minor, info->compute_capability);
     return kOk;
   }
+  return kOk;
+}
+
+}  // namespace
+
+int32_t count_devices() {
+  DeviceInfo info;
+  int count = 0;
+  if (has_driver(&info)) device_count(&count);
+  return count;
+}
+
+Status describe_device(int32_t index, DeviceInfo* info) {
+  const Status status = describe(index, info);
+  if (status != kOk || info->reason[0]) return status;
   size_t free_bytes = 0, total_bytes = 0;
-  error = memory_info(index, &free_bytes, &total_bytes);
+  const Error error = memory_info(index, &free_bytes, &total_bytes);
   if (error != Error::kOk) explain(error, index, info->reason, sizeof info->reason);
   info->free_bytes = static_cast<int64_t>(free_bytes);
   return kOk;
@@ -121,7 +128,7 @@ Status describe_device(int32_t index, DeviceInfo* info) {
 
 Device* open_device(int32_t index, char* message, size_t message_bytes) {
   DeviceInfo info;
-  describe_device(index, &info);
+  describe(index, &info);
   if (info.reason[0]) {
     std::snprintf(message, message_bytes, "%s", info.reason);
     return nullptr;
