@@ -39,8 +39,7 @@ void explain(Error error, int index, char* reason, size_t bytes) {
   if (error == Error::kOutOfMemory)
     std::snprintf(
         reason, bytes,
-        "the memory of GPU %d is full: nvidia-smi shows the processes that hold it; end one or take another GPU",
-        index);
+        "no memory is left on GPU %d: nvidia-smi shows the processes that hold it; end one or take another GPU", index);
   else
     std::snprintf(reason, bytes, "GPU %d does not answer: %s (%s); nvidia-smi shows its state", index,
                   error_sentence(error), error_name(error));
