@@ -105,7 +105,7 @@ struct Backend {
   int32_t (*device_count)() = nullptr;
   // Where device_count() is 0, index 0 fails and `reason` says why there is none.
   Status (*describe_device)(int32_t index, DeviceInfo* info) = nullptr;
-  // Null with a sentence in `message` if it cannot be opened.
+  // Null with a sentence in `message` if it cannot be opened; it begins with "no memory" where that is the reason.
   Device* (*open_device)(int32_t index, char* message, size_t message_bytes) = nullptr;
   void (*close_device)(Device* device) = nullptr;
   // 64-byte aligned on a host, 256 on a device; null if no memory is left. release(null) does nothing.
