@@ -3,7 +3,8 @@
 
 #include <cstdint>
 
-#include "device.h"
+#include "base/dtype.h"
+#include "runtime.h"
 
 namespace embedcore::cuda {
 
@@ -46,6 +47,6 @@ struct TileChoice {
 };
 
 // Depends on rows and out, so all tiles of a family must give the same bits.
-TileChoice choose_tile(const Device& device, DType dtype, int64_t rows, int64_t out);
+TileChoice choose_tile(const Properties& card, DType dtype, int64_t rows, int64_t out);
 
 }  // namespace embedcore::cuda

@@ -50,6 +50,12 @@ inline const std::vector<LinearCase>& linear_cases() {
         {481, 33, 80, Activation::kIdentity, true, true, true, 2},
         {64, 384, 1536, Activation::kGelu},
         {0, 8, 8},
+        // around tiles of 64, 128 and 256 rows or columns; sums that end around steps of 32 and 64
+        {65, 31, 257, Activation::kGelu, true, true},
+        {130, 72, 264, Activation::kSilu, true, false, false, 8},
+        {129, 65, 136, Activation::kIdentity, true, true, true, 4},
+        {257, 96, 128},
+        {31, 160, 300, Activation::kGeluTanh},
     };
     // The last word of a row whole or in part, at the start and around blocks, each with rows 1 to 13 and columns
     // around 16 and 64 in turn.
