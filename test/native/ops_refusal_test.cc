@@ -3,6 +3,7 @@
 #include <cstring>
 #include <functional>
 
+#include "attention_inputs.h"
 #include "op_support.h"
 #include "ops/activation.h"
 #include "ops/attention.h"
@@ -169,6 +170,10 @@ TEST_P(RefusalTest, Attention) {
        "Expected a dropout rate of 0 for attention on this backend but received 0.5"},
   };
   add_dtypes(changes, &AttentionArgs::dtype, "qkv and y of attention");
+  const std::vector<int32_t> plan = Inputs::plan_of(backend(), offsets_);
+  if (!plan.empty())
+    changes.push_back({[](AttentionArgs& a) { a.plan = nullptr; },
+                       "Expected a plan for attention on this backend but received none"});
   expect_refused<AttentionArgs>(
       backend().attention,
       [&](OpCall& call, Rows& y) {
@@ -180,6 +185,8 @@ TEST_P(RefusalTest, Attention) {
                              .offsets = call.in(offsets_),
                              .texts = 2,
                              .longest = 2,
+                             .plan = plan.empty() ? nullptr : call.in(plan),
+                             .host_plan = plan.empty() ? nullptr : plan.data(),
                              .heads = 3,
                              .kv_heads = 1,
                              .head_dim = 4,
