@@ -231,7 +231,7 @@ describe('resolveLoadOptions', () => {
       device: 'auto',
       dtype: 'float32',
       threads: null,
-      maxBatchTokens: 4096,
+      maxBatchTokens: 32768,
       maxQueueTokens: 16 * 1024 * 1024,
       maxTokens: null,
       revision: 'main',
