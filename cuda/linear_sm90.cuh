@@ -1,0 +1,152 @@
+// The matrix product of sm_90a: TMA brings tiles of rows and weights, wgmma multiplies them. One warpgroup loads, two
+// multiply. Each multiprocessor runs one block, which takes tile after tile.
+//
+// Every element is one chain of wgmma instructions over k = 0, 16, 32, ..., whatever the tile.
+#pragma once
+
+#include "launch.h"
+
+namespace embedcore::cuda {
+
+// How two consumers share the work.
+enum class Consumers {
+  kCooperative,  // each takes one half of the rows of a tile
+  kPingPong,     // each takes every second tile: while one stores its results, the other multiplies
+};
+
+constexpr int kHopperDepth = 64;  // elements of a k-tile: 128 bytes, the width of the swizzle
+
+// The tiles of a product in the order in which blocks take them: columns of kTileGroup tiles, so that the blocks that
+// run at the same time share rows and weights in the L2 cache.
+struct TileOrder {
+  static constexpr int kGroup = 8;
+  int tiles_m, tiles_n;
+
+  GPU int count() const { return tiles_m * tiles_n; }
+  GPU void place(int tile, int& m, int& n) const {
+    const int per_group = kGroup * tiles_n;
+    const int group = tile / per_group, first = group * kGroup;
+    const int height = tiles_m - first < kGroup ? tiles_m - first : kGroup;
+    const int inside = tile - group * per_group;
+    m = first + inside % height;
+    n = inside / height;
+  }
+};
+
+// kWide: 64-row products of a consumer; kN: columns of a tile; Tail: see linear_tail.cuh.
+template <typename T, int kWide, int kN, int kStages, Consumers kConsumers, typename Tail>
+struct HopperLinear {
+  static constexpr int kThreads = 384;
+  static constexpr int kMinBlocks = 1;
+  static constexpr Arch kArch = Arch::kSm90a;
+
+  static constexpr bool kPingPong = kConsumers == Consumers::kPingPong;
+  static constexpr int kM = 64 * kWide * (kPingPong ? 1 : 2);
+  static constexpr int kRowsBytes = kM * 128, kWeightsBytes = kN * 128, kStageBytes = kRowsBytes + kWeightsBytes;
+  static constexpr uint32_t kFull = kStages * kStageBytes, kEmpty = kFull + 8 * kStages;
+  static constexpr size_t kSharedBytes = kEmpty + 8 * kStages;
+  static_assert(kSharedBytes <= 227 * 1024);
+
+  struct Args {
+    TensorMap x;  // [rows, in], boxes of kM rows
+    TensorMap w;  // [out, in], boxes of kN rows
+    TileOrder tiles;
+    int k_tiles;
+    typename Tail::Args tail;
+  };
+
+  // A ring of stages, and the parity of the round.
+  struct Ring {
+    int stage = 0, parity = 0;
+    GPU void next() {
+      if (++stage == kStages) stage = 0, parity ^= 1;
+    }
+    GPU void skip(int count) {
+      const int to = stage + count;
+      stage = to % kStages;
+      parity ^= to / kStages & 1;
+    }
+  };
+
+  GPU static void run(const Args& args) {
+    const int group = shuffle(thread_index() / 128, 0);
+    if (thread_index() == 0) {
+      for (int i = 0; i < kStages; ++i) {
+        barrier_init(kFull + 8 * i, 1);
+        barrier_init(kEmpty + 8 * i, kPingPong ? 4 : 8);  // warps that read a stage
+      }
+      barrier_init_done();
+    }
+    sync_block();
+    if (group == 0) {
+      release_registers<40>();
+      if (thread_index() == 0) produce(args);
+    } else {
+      claim_registers<232>();
+      consume(args, group - 1);
+    }
+  }
+
+  GPU static void produce(const Args& args) {
+    wait_for_previous_kernel();
+    Ring ring;
+    for (int tile = static_cast<int>(block_index()); tile < args.tiles.count(); tile += static_cast<int>(grid_size())) {
+      int m, n;
+      args.tiles.place(tile, m, n);
+      for (int k = 0; k < args.k_tiles; ++k, ring.next()) {
+        // Of the first round, the phase before the barrier's first has ended.
+        barrier_wait(kEmpty + 8 * ring.stage, ring.parity ^ 1);
+        const uint32_t full = kFull + 8 * ring.stage, rows = ring.stage * kStageBytes;
+        barrier_arrive_expect(full, kStageBytes);
+        tma_load_2d(rows, &args.x, full, k * kHopperDepth, m * kM);
+        tma_load_2d(rows + kRowsBytes, &args.w, full, k * kHopperDepth, n * kN);
+      }
+    }
+  }
+
+  GPU static void consume(const Args& args, int consumer) {
+    // The tails read and write rows of other kernels.
+    wait_for_previous_kernel();
+    Ring ring;
+    if (kPingPong && consumer == 1) ring.skip(args.k_tiles);
+    const int step = static_cast<int>(grid_size());
+    int tile = static_cast<int>(block_index()) + (kPingPong ? consumer * step : 0);
+    for (; tile < args.tiles.count(); tile += kPingPong ? 2 * step : step) {
+      int m, n;
+      args.tiles.place(tile, m, n);
+      float sums[kWide][kN / 2];
+      multiply(sums, ring, args.k_tiles, kPingPong ? 0 : consumer * kWide * 64 * 128);
+      if (kPingPong) ring.skip(args.k_tiles);
+      const int row = m * kM + (kPingPong ? 0 : consumer * kWide * 64) + (thread_index() / 32 & 3) * 16;
+      UNROLL
+      for (int i = 0; i < kWide; ++i) Tail::template store<kN / 8>(args.tail, sums[i], row + 64 * i, n * kN);
+    }
+  }
+
+  // sums = the product of one tile; rows_offset: where this consumer's rows begin in a stage.
+  GPU static void multiply(float (&sums)[kWide][kN / 2], Ring& ring, int k_tiles, uint32_t rows_offset) {
+    uint32_t last = 0;
+    for (int k = 0; k < k_tiles; ++k) {
+      barrier_wait(kFull + 8 * ring.stage, ring.parity);
+      const uint32_t rows = ring.stage * kStageBytes + rows_offset, weights = ring.stage * kStageBytes + kRowsBytes;
+      wgmma_fence();
+      UNROLL
+      for (int kk = 0; kk < kHopperDepth / 16; ++kk) {
+        UNROLL
+        for (int i = 0; i < kWide; ++i)
+          wgmma<T, kN>(sums[i], wgmma_descriptor(rows + i * 64 * 128 + kk * 32), wgmma_descriptor(weights + kk * 32),
+                       k > 0 || kk > 0);
+      }
+      wgmma_commit();
+      // The stage before this one is not read any more.
+      wgmma_wait<1>();
+      if (k > 0 && lane_index() == 0) barrier_arrive(last);
+      last = kEmpty + 8 * ring.stage;
+      ring.next();
+    }
+    wgmma_wait<0>();
+    if (lane_index() == 0) barrier_arrive(last);
+  }
+};
+
+}  // namespace embedcore::cuda
