@@ -87,21 +87,36 @@ struct HopperLinear {
     }
   }
 
+  // The weights of the first stages do not wait for the kernel before this one.
   GPU static void produce(const Args& args) {
+    Ring ring, ahead;
+    int early = 0;
+    const int begin = static_cast<int>(block_index()), step = static_cast<int>(grid_size());
+    if (begin < args.tiles.count()) {
+      int m, n;
+      args.tiles.place(begin, m, n);
+      for (; early < kStages && early < args.k_tiles; ++early, ahead.next()) {
+        barrier_arrive_expect(kFull + 8 * ahead.stage, kStageBytes);
+        load_weights(args, ahead.stage, early, n);
+      }
+    }
     wait_for_previous_kernel();
-    Ring ring;
-    for (int tile = static_cast<int>(block_index()); tile < args.tiles.count(); tile += static_cast<int>(grid_size())) {
+    for (int tile = begin; tile < args.tiles.count(); tile += step) {
       int m, n;
       args.tiles.place(tile, m, n);
       for (int k = 0; k < args.k_tiles; ++k, ring.next()) {
-        // Of the first round, the phase before the barrier's first has ended.
-        barrier_wait(kEmpty + 8 * ring.stage, ring.parity ^ 1);
-        const uint32_t full = kFull + 8 * ring.stage, rows = ring.stage * kStageBytes;
-        barrier_arrive_expect(full, kStageBytes);
-        tma_load_2d(rows, &args.x, full, k * kHopperDepth, m * kM);
-        tma_load_2d(rows + kRowsBytes, &args.w, full, k * kHopperDepth, n * kN);
+        if (tile != begin || k >= early) {
+          // In the first round the parity is that of the phase before the first, which counts as ended.
+          barrier_wait(kEmpty + 8 * ring.stage, ring.parity ^ 1);
+          barrier_arrive_expect(kFull + 8 * ring.stage, kStageBytes);
+          load_weights(args, ring.stage, k, n);
+        }
+        tma_load_2d(ring.stage * kStageBytes, &args.x, kFull + 8 * ring.stage, k * kHopperDepth, m * kM);
       }
     }
+  }
+  GPU static void load_weights(const Args& args, int stage, int k, int n) {
+    tma_load_2d(stage * kStageBytes + kRowsBytes, &args.w, kFull + 8 * stage, k * kHopperDepth, n * kN);
   }
 
   GPU static void consume(const Args& args, int consumer) {
