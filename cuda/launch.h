@@ -97,6 +97,7 @@ struct alignas(64) TensorMap {
 //   uint32_t pack2<T>(float low, float high) two bf16 or f16 in a word, low in the low half
 //   void unpack2<T>(uint32_t, float& low, float& high)
 //
+//   float minimum(float, float), maximum(float, float)                   of a NaN and a number the number
 //   float fast_exp2(float)                   2^x within 2 ulp; -inf gives 0
 //   float fast_tanh(float)                   relative error up to 2^-10.9
 //   float fast_divide(float, float)          within 2 ulp

@@ -133,6 +133,8 @@ GPU void unpack2(uint32_t word, float& low, float& high) {
   high = to_float(T{static_cast<uint16_t>(word >> 16)});
 }
 
+GPU float minimum(float a, float b) { return fminf(a, b); }
+GPU float maximum(float a, float b) { return fmaxf(a, b); }
 GPU float fast_exp2(float x) {
   float y;
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
