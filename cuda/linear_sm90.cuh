@@ -5,6 +5,7 @@
 #pragma once
 
 #include "launch.h"
+#include "linear_tail.cuh"
 
 namespace embedcore::cuda {
 
@@ -33,8 +34,8 @@ struct TileOrder {
   }
 };
 
-// kWide: 64-row products of a consumer; kN: columns of a tile; Tail: see linear_tail.cuh.
-template <typename T, int kWide, int kN, int kStages, Consumers kConsumers, typename Tail>
+// kWide: 64-row products of a consumer; kN: columns of a tile.
+template <typename T, int kWide, int kN, int kStages, Consumers kConsumers>
 struct HopperLinear {
   static constexpr int kThreads = 384;
   static constexpr int kMinBlocks = 1;
@@ -44,7 +45,11 @@ struct HopperLinear {
   static constexpr int kM = 64 * kWide * (kPingPong ? 1 : 2);
   static constexpr int kRowsBytes = kM * 128, kWeightsBytes = kN * 128, kStageBytes = kRowsBytes + kWeightsBytes;
   static constexpr uint32_t kFull = kStages * kStageBytes, kEmpty = kFull + 8 * kStages;
-  static constexpr size_t kSharedBytes = kEmpty + 8 * kStages;
+  // Sums pass through a slab of each warp on their way to y.
+  static constexpr int kSlabColumns = kN % 32 == 0 ? 32 : 16;
+  using WarpSlab = Slab<16, kSlabColumns>;
+  static constexpr uint32_t kSlabs = (kEmpty + 8 * kStages + 127) / 128 * 128;
+  static constexpr size_t kSharedBytes = kSlabs + 8 * WarpSlab::kBytes;
   static_assert(kSharedBytes <= 227 * 1024);
 
   struct Args {
@@ -52,7 +57,7 @@ struct HopperLinear {
     TensorMap w;  // [out, in], boxes of kN rows
     TileOrder tiles;
     int k_tiles;
-    typename Tail::Args tail;
+    Tail tail;
   };
 
   // A ring of stages, and the parity of the round.
@@ -134,7 +139,26 @@ struct HopperLinear {
       if (kPingPong) ring.skip(args.k_tiles);
       const int row = m * kM + (kPingPong ? 0 : consumer * kWide * 64) + (thread_index() / 32 & 3) * 16;
       UNROLL
-      for (int i = 0; i < kWide; ++i) Tail::template store<kN / 8>(args.tail, sums[i], row + 64 * i, n * kN);
+      for (int i = 0; i < kWide; ++i) finish(args.tail, sums[i], row + 64 * i, n * kN);
+    }
+  }
+
+  // Stores 16 rows of a warp, from this row on.
+  GPU static void finish(const Tail& tail, const float (&sums)[kN / 2], int row, int column) {
+    const uint32_t slab = kSlabs + static_cast<uint32_t>(thread_index() / 32 - 4) * WarpSlab::kBytes;
+    const int lane_row = lane_index() / 4, lane_column = lane_index() % 4 * 2;
+    UNROLL
+    for (int part = 0; part < kN; part += kSlabColumns) {
+      UNROLL
+      for (int j = 0; j < kSlabColumns; j += 8) {
+        UNROLL
+        for (int half = 0; half < 2; ++half) {
+          const int at = (part + j) / 2 + 2 * half;
+          store8(shared_at<Vector8>(WarpSlab::at(slab, half * 8 + lane_row, j + lane_column)),
+                 Vector8{{__builtin_bit_cast(uint32_t, sums[at]), __builtin_bit_cast(uint32_t, sums[at + 1])}});
+        }
+      }
+      finish_slab<float, 16, kSlabColumns>(tail, slab, row, column + part);
     }
   }
 
