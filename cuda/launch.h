@@ -52,15 +52,16 @@ struct alignas(8) Vector8 {
 };
 
 // A tensor map of the TMA unit (CUtensorMap), made by make_tensor_map of runtime.h.
-struct alignas(64) TensorMap {
+struct alignas(128) TensorMap {
   uint64_t opaque[16];
 };
 
 }  // namespace embedcore::cuda
 
-#ifdef EMBEDCORE_EMULATED
+// A source without kernels (.cc) sees the types alone.
+#if defined(EMBEDCORE_EMULATED)
 #include "launch/emulated.h"
-#else
+#elif defined(__CUDACC__)
 #include "launch/device.h"
 #endif
 
@@ -68,6 +69,9 @@ struct alignas(64) TensorMap {
 //
 //   GPU                                      marks a function of a kernel
 //   UNROLL                                   before a loop: unrolled completely
+//   ROLLED                                   before a loop: not unrolled, which saves registers
+//
+//   bool runs_on(Arch least)                 whether this code runs on that architecture or a later one: a constant
 //
 //   int thread_index()                       0 .. kThreads - 1
 //   int lane_index()                         thread_index() % 32
@@ -98,12 +102,14 @@ struct alignas(64) TensorMap {
 //   void unpack2<T>(uint32_t, float& low, float& high)
 //
 //   float minimum(float, float), maximum(float, float)                   of a NaN and a number the number
-//   float fast_exp2(float)                   2^x within 2 ulp; -inf gives 0
+//   float fast_exp2(float)                   2^x within 2 ulp; 0 gives 1, -inf gives 0
 //   float fast_tanh(float)                   relative error up to 2^-10.9
 //   float fast_divide(float, float)          within 2 ulp
 //   float fast_rsqrt(float)                  within 2 ulp
-//   float exp(float), erf, tanh, sqrt, rsqrt accurate, as in <cmath>: named exact_exp, exact_erf, exact_tanh,
-//   exact_sqrt float multiply_add(a, b, c)              fused int float_to_int_nearest(float)          to nearest even
+//   float exact_exp(float), exact_log, exact_erf, exact_tanh, exact_sqrt     accurate, as in <cmath>
+//   float multiply_add(a, b, c)              fused
+//   float multiply(a, b)                     rounded by itself: never fused with an addition
+//   int float_to_int_nearest(float)          to nearest even
 //
 // Tensor cores (lane l, g = l / 4, t = l % 4):
 //   void ldmatrix4(uint32_t (&r)[4], uint32_t offset)          four 8x8 matrices of 16 bits; lane l gives the offset of

@@ -93,17 +93,17 @@ class LoadStream {
  public:
   explicit LoadStream(Device* device) {
     stream_.device = device;
-    status_ = backend().open_stream(stream_);
+    status_ = open_stream(stream_);
   }
   ~LoadStream() {
-    if (status_ == kOk) backend().close_stream(stream_);
+    if (status_ == kOk) close_stream(stream_);
   }
   LoadStream(const LoadStream&) = delete;
 
   Status status() const { return status_; }
   Stream& stream() { return stream_; }
-  Status upload(void* to, const void* from, size_t bytes) { return backend().upload(stream_, to, from, bytes); }
-  Status wait() { return backend().wait(stream_); }
+  Status upload(void* to, const void* from, size_t bytes) { return cuda::upload(stream_, to, from, bytes); }
+  Status wait() { return cuda::wait(stream_); }
 
  private:
   Stream stream_;
@@ -244,10 +244,11 @@ Status pack_linear(Device* device, const LinearWeights& w, PackedLinear** out) {
   packed->out = w.out;
   packed->bytes = at.bytes;
   packed->dtype = w.dtype;
-  packed->device = device->index;
+  packed->device = device;
   packed->row_bytes = row_bytes;
+  packed->memory = allocate(device, at.bytes);
   Status status = kOutOfMemory;
-  if (set_device(device->index) == Error::kOk && allocate(&packed->memory, at.bytes) == Error::kOk) {
+  if (packed->memory) {
     auto* memory = static_cast<std::byte*>(packed->memory);
     packed->weight = memory;
     packed->bias = reinterpret_cast<const float*>(memory + at.bias);
@@ -259,10 +260,7 @@ Status pack_linear(Device* device, const LinearWeights& w, PackedLinear** out) {
       LoadStream load(device);
       status = load.status() == kOk ? fill_packed(load, w, at, *packed, arrays) : load.status();
     } catch (const std::bad_alloc&) {
-      status = kOutOfMemory;
     }
-  } else {
-    packed->memory = nullptr;
   }
   if (status != kOk) {
     free_linear(packed);
@@ -275,7 +273,7 @@ Status pack_linear(Device* device, const LinearWeights& w, PackedLinear** out) {
 void free_linear(PackedLinear* base) {
   if (!base) return;
   auto* packed = static_cast<Packed*>(base);
-  if (packed->memory && set_device(packed->device) == Error::kOk) release(packed->memory);
+  release(packed->device, packed->memory);
   delete packed;
 }
 

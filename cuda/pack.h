@@ -18,7 +18,7 @@ constexpr int64_t kRowBytes = 128;
 constexpr int64_t kMostTileColumns = 256;
 
 struct Packed : PackedLinear {
-  int device = 0;          // index
+  Device* device = nullptr;
   void* memory = nullptr;  // holds all arrays below
   const void* weight;      // [out] rows of row_bytes bytes
   int64_t row_bytes;

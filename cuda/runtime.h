@@ -34,15 +34,17 @@ struct Properties {
   int shared_bytes_per_block, shared_bytes_per_multiprocessor;
 };
 
-// 0 where there is no driver; `driver` and `runtime` as CUDA counts them (13000 = 13.0), 0 = none.
+// 0 where there is no driver; `driver` and `runtime` as CUDA counts them (13000 = 13.0), 0 = none. These do not
+// initialise a device.
 Error device_count(int* count);
 Error versions(int* driver, int* runtime);
 Error device_properties(int device, Properties* properties);
-// The device of this thread's next calls.
+// Whether the library holds code that a device of this architecture (major * 10 + minor) runs.
+bool has_code(int architecture);
+// Initialises the device for the time of the call where this process does not use it.
+Error memory_info(int device, size_t* free_bytes, size_t* total_bytes);
+// The device of this thread's next calls. Initialises it, for as long as the process lives.
 Error set_device(int device);
-Error memory_info(size_t* free_bytes, size_t* total_bytes);
-// Whether the library holds code that this device runs.
-Error has_code(int device);
 
 Error allocate(void** memory, size_t bytes);  // 256-byte aligned
 Error release(void* memory);

@@ -5,6 +5,7 @@
 
 #define GPU __device__ __forceinline__
 #define UNROLL _Pragma("unroll")
+#define ROLLED _Pragma("unroll 1")
 
 namespace embedcore::cuda {
 
@@ -22,6 +23,11 @@ template <Arch kKernel>
 constexpr bool kCompiledFor = kKernel == Arch::kSm90a     ? kThisArch == Arch::kSm90a
                               : kThisArch == Arch::kSm90a ? static_cast<int>(kKernel) <= 90
                                                           : kKernel <= kThisArch;
+
+// A constant, so a branch on it costs nothing.
+GPU constexpr bool runs_on(Arch least) {
+  return kThisArch == Arch::kSm90a ? static_cast<int>(least) <= 90 || least == Arch::kSm90a : least <= kThisArch;
+}
 
 extern __shared__ __align__(1024) unsigned char shared_arena[];
 
@@ -152,6 +158,8 @@ GPU float exact_erf(float x) { return erff(x); }
 GPU float exact_tanh(float x) { return tanhf(x); }
 GPU float exact_sqrt(float x) { return __fsqrt_rn(x); }
 GPU float multiply_add(float a, float b, float c) { return __fmaf_rn(a, b, c); }
+GPU float multiply(float a, float b) { return __fmul_rn(a, b); }
+GPU float exact_log(float x) { return logf(x); }
 GPU int float_to_int_nearest(float x) { return __float2int_rn(x); }
 
 // --- tensor cores ---

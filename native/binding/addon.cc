@@ -7,6 +7,7 @@
 #include "binding/convert.h"
 #include "binding/environment.h"
 #include "binding/model.h"
+#include "binding/tokenizer.h"
 #include "binding/vectors.h"
 #include "cpu/dispatch.h"
 #include "engine/cores.h"
@@ -63,6 +64,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
     exports.Set("load", Napi::Function::New(env, ModelHandle::load));
     exports.Set("quantize", Napi::Function::New(env, quantize));
     exports.Set("ranges", Napi::Function::New(env, ranges));
+    exports.Set("tokenizerFile", Napi::Function::New(env, tokenizer_file));
     exports.Set("similarity", Napi::Function::New(env, similarity));
     return exports;
   });

@@ -5,6 +5,7 @@
 #include <new>
 
 #include "cpu/tile.h"
+#include "ops/host_checks.h"
 #include "ops/host_device.h"
 
 #define EMBEDCORE_TEXT(name) EMBEDCORE_TEXT_OF(name)
@@ -40,6 +41,7 @@ extern const Backend kBackend;
 const Backend kBackend = {.name = "cpu-" EMBEDCORE_TEXT(EMBEDCORE_ISA),
                           .batch_tokens = 256,  // their activations fit a core's L2 cache
                           EMBEDCORE_HOST_SLOTS,
+                          .supports = host_supports,
                           .pack_linear = pack_linear,
                           .free_linear = free_linear,
                           EMBEDCORE_OPS(EMBEDCORE_OWN_SLOT)};

@@ -36,8 +36,16 @@ void BatchBuilder::add(std::span<const int32_t> ids, int32_t skip, int32_t prefi
   longest_ = std::max<int64_t>(longest_, static_cast<int64_t>(ids.size()));
 }
 
+size_t BatchBuilder::plan_ints(const Backend& backend) const {
+  return backend.plan_attention ? static_cast<size_t>(backend.plan_attention(offsets_.data(), texts(), nullptr)) : 0;
+}
+
+size_t BatchBuilder::block_ints(const Backend& backend) const {
+  return plan_ints(backend) + 2 * ids_.size() + offsets_.size() + 2 * skip_.size();
+}
+
 void BatchBuilder::place(Layout& layout, const Backend& backend) const {
-  if (!backend.host_memory) layout.array<int32_t>(static_cast<int64_t>(block_ints()));
+  if (!backend.host_memory) layout.array<int32_t>(static_cast<int64_t>(block_ints(backend)));
 }
 
 Batch BatchBuilder::upload(Layout& layout, const TokenEncoder& encoder, Stream& stream) {
@@ -55,10 +63,19 @@ Batch BatchBuilder::upload(Layout& layout, const TokenEncoder& encoder, Stream& 
     return batch;
   }
   batch.kept = &kept_;
+  const size_t plan = plan_ints(backend);
   block_.clear();
+  block_.reserve(block_ints(backend));
+  block_.resize(plan);  // first, where it is aligned
+  if (plan > 0) backend.plan_attention(offsets_.data(), texts(), block_.data());
   for (const auto* part : parts) block_.insert(block_.end(), part->begin(), part->end());
   auto* block = layout.array<int32_t>(static_cast<int64_t>(block_.size()));
   check_status(backend.upload(stream, block, block_.data(), block_.size() * sizeof(int32_t)), stream, "an upload");
+  if (plan > 0) {
+    batch.plan = block;
+    batch.host_plan = std::span(block_).first(plan);
+  }
+  block += plan;
   for (size_t i = 0; i < std::size(parts); ++i) {
     *arrays[i] = block;
     block += parts[i]->size();

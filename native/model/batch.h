@@ -19,6 +19,9 @@ struct Batch {
   const int32_t* offsets = nullptr;  // [texts + 1], offsets[0] = 0
   const int32_t* skip = nullptr;     // [texts]: leading tokens that pooling leaves out
   const int32_t* prefix = nullptr;   // [texts]: leading tokens of a prefix mask
+  // Of Backend::plan_attention, empty where there is none: on the device, and the same words in host memory.
+  const int32_t* plan = nullptr;
+  std::span<const int32_t> host_plan;
   int64_t texts = 0, tokens = 0;
   int64_t longest = 0;  // tokens of the longest text
 
@@ -30,7 +33,8 @@ struct Batch {
   }
 };
 
-// Packs texts on the host into one block: ids, indices, offsets, skip, prefix. Its memory is kept for the next batch.
+// Packs texts on the host into one block: the plan of attention, ids, indices, offsets, skip, prefix. Its memory is
+// kept for the next batch.
 class BatchBuilder {
  public:
   void clear();
@@ -50,7 +54,8 @@ class BatchBuilder {
   Batch upload(Layout& layout, const TokenEncoder& encoder, Stream& stream);
 
  private:
-  size_t block_ints() const { return 2 * ids_.size() + offsets_.size() + 2 * skip_.size(); }
+  size_t plan_ints(const Backend& backend) const;
+  size_t block_ints(const Backend& backend) const;
 
   std::vector<int32_t> ids_, indices_, offsets_{0}, skip_, prefix_;
   std::vector<int32_t> block_;  // uploaded as a whole

@@ -54,6 +54,8 @@ void attend(const LayerCall& call, const LayerSpec& spec, const LayerWeights& we
                      .offsets = call.batch.offsets,
                      .texts = call.batch.texts,
                      .longest = call.batch.longest,
+                     .plan = call.batch.plan,
+                     .host_plan = call.batch.host_plan.data(),
                      .heads = spec.heads,
                      .kv_heads = spec.kv_heads,
                      .head_dim = spec.head_dim,

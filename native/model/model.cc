@@ -1,11 +1,28 @@
 #include "model/model.h"
 
 #include <algorithm>
+#include <atomic>
+#include <vector>
 
 #include "base/error.h"
+#include "model/replay.h"
 #include "ops/vectors.h"
 
 namespace embedcore {
+
+namespace {
+
+// All that the operations of a batch depend on, besides what a model keeps as it is.
+std::vector<uint64_t> replay_key(const TokenEncoder& encoder, const EncodePlan& plan, const Batch& batch) {
+  std::vector<uint64_t> key = {plan.number.value, static_cast<uint64_t>(batch.texts),
+                               static_cast<uint64_t>(batch.tokens), static_cast<uint64_t>(batch.longest),
+                               reinterpret_cast<uintptr_t>(batch.ids)};  // at the workspace's begin
+  for (const int32_t word : batch.host_plan) key.push_back(static_cast<uint64_t>(word));
+  encoder.add_to_replay_key(batch, key);
+  return key;
+}
+
+}  // namespace
 
 std::shared_ptr<const Model> Model::load(const ModelSource& source, DevicePointer device,
                                          const KeepLoading& keep_loading) {
@@ -25,7 +42,9 @@ std::shared_ptr<const Model> Model::load(const ModelSource& source, DevicePointe
 }
 
 EncodePlan Model::plan(const PlanOptions& options) const {
+  static std::atomic<uint64_t> plans{0};
   EncodePlan plan;
+  plan.number.value = ++plans;
   plan.forward = encoder_->plan(options);
   plan.token_output = options.token_output;
   plan.pooling = options.pooling;
@@ -48,7 +67,6 @@ EncodePlan Model::plan(const PlanOptions& options) const {
 ResultRows Model::run(const EncodePlan& plan, BatchBuilder& builder, Workspace& workspace, Stream& stream,
                       const TokenEncoder::BetweenLayers& between_layers) const {
   const int64_t texts = builder.texts(), tokens = builder.tokens();
-  const bool pools_here = !plan.token_output && !encoder_->pools_itself();
   const int64_t widest = head_.widest(plan.pooled);
   View buffers[2];
   const auto place_rows = [&](Layout& layout) {
@@ -63,6 +81,23 @@ ResultRows Model::run(const EncodePlan& plan, BatchBuilder& builder, Workspace& 
 
   const Batch batch = builder.upload(layout, *encoder_, stream);
   place_rows(layout);
+  if (!backend().begin_replay || tokens > kMostReplayTokens || plan.number.value == 0)
+    return launch(plan, batch, layout, buffers, stream, between_layers);
+  Replay replay(backend(), stream, replay_key(*encoder_, plan, batch));
+  if (const ReplayNote* note = replay.replayed())
+    return {.data = reinterpret_cast<const float*>(static_cast<uintptr_t>(note->words[0])),
+            .stride = static_cast<int64_t>(note->words[1]),
+            .rows = static_cast<int64_t>(note->words[2])};
+  const ResultRows rows = launch(plan, batch, layout, buffers, stream, between_layers);
+  if (rows.data)
+    replay.complete({{reinterpret_cast<uintptr_t>(rows.data), static_cast<uint64_t>(rows.stride),
+                      static_cast<uint64_t>(rows.rows)}});
+  return rows;
+}
+
+ResultRows Model::launch(const EncodePlan& plan, const Batch& batch, Layout& layout, const View (&buffers)[2],
+                         Stream& stream, const TokenEncoder::BetweenLayers& between_layers) const {
+  const bool pools_here = !plan.token_output && !encoder_->pools_itself();
   View rows = encoder_->forward(layout, plan, batch, stream, between_layers);
   if (!rows.data) return {};
   if (pools_here) {
@@ -75,13 +110,13 @@ ResultRows Model::run(const EncodePlan& plan, BatchBuilder& builder, Workspace& 
                                            .y_stride = buffers[0].stride,
                                            .offsets = batch.offsets,
                                            .skip = batch.skip,
-                                           .texts = texts,
+                                           .texts = batch.texts,
                                            .width = width}),
                    stream, "pool");
     rows = buffers[0];
   }
-  if (!plan.token_output) rows = head_.apply(stream, rows, buffers, texts, plan.pooled, plan.apply_normalize);
-  const int64_t count = plan.token_output ? tokens : texts;
+  if (!plan.token_output) rows = head_.apply(stream, rows, buffers, batch.texts, plan.pooled, plan.apply_normalize);
+  const int64_t count = plan.token_output ? batch.tokens : batch.texts;
   if (plan.normalize_last)
     check_status(backend().normalize(
                      stream, {.x = rows.floats(), .stride = rows.stride, .rows = count, .width = plan.dimension}),

@@ -52,6 +52,10 @@ class Model {
                  const TokenEncoder::BetweenLayers& between_layers) const;
 
  private:
+  // The operations of run() after the batch is on the device.
+  ResultRows launch(const EncodePlan& plan, const Batch& batch, Layout& layout, const View (&buffers)[2],
+                    Stream& stream, const TokenEncoder::BetweenLayers& between_layers) const;
+
   std::shared_ptr<const TokenEncoder> encoder_;
   const TransformerEncoder* transformer_ = nullptr;
   const StaticEncoder* static_ = nullptr;

@@ -37,6 +37,12 @@ struct ForwardPlan {
   bool operator==(const ForwardPlan&) const = default;
 };
 
+// Tells plans that were made apart, also equal ones; 0 = none. It does not count for ==.
+struct PlanNumber {
+  uint64_t value = 0;
+  bool operator==(const PlanNumber&) const { return true; }
+};
+
 // Validated options, resolved into what a forward pass needs.
 struct EncodePlan {
   ForwardPlan forward;
@@ -46,6 +52,7 @@ struct EncodePlan {
   bool normalize_last = false;  // after truncation
   int64_t pooled = 0;           // width after pooling
   int64_t dimension = 0;        // width of a finished row
+  PlanNumber number;            // of Model::plan
   bool operator==(const EncodePlan&) const = default;
 };
 

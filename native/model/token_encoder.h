@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <span>
+#include <vector>
 
 #include "model/batch.h"
 #include "model/device.h"
@@ -45,6 +46,9 @@ class TokenEncoder {
   virtual void place(Layout& layout, const EncodePlan& plan, int64_t texts, int64_t tokens) const = 0;
   virtual View forward(Layout& layout, const EncodePlan& plan, const Batch& batch, Stream& stream,
                        const BetweenLayers& between_layers) const = 0;
+  // Appends the addresses of what forward() reads of this batch that other batches may move, and holds it for the
+  // batch.
+  virtual void add_to_replay_key(const Batch&, std::vector<uint64_t>&) const {}
 
  protected:
   explicit TokenEncoder(DevicePointer device) : device_(std::move(device)) {}

@@ -249,6 +249,19 @@ View TransformerEncoder::forward(Layout& layout, const EncodePlan& encode_plan, 
   return plan.only_last ? placed.hidden : placed.fused;
 }
 
+void TransformerEncoder::add_to_replay_key(const Batch& batch, std::vector<uint64_t>& key) const {
+  const auto add = [&](const auto& values) {
+    key.push_back(reinterpret_cast<uintptr_t>(values.get()));
+    batch.keep(values);
+  };
+  const RopeTable* last = nullptr;
+  for (const auto& rope : ropes_) {
+    if (rope && rope.get() != last) add(rope->at_least(batch.longest));
+    last = rope.get();
+  }
+  if (relative_bias_) add(relative_bias_->at_least(std::max<int64_t>(batch.longest - 1, 0)));
+}
+
 // Runs in float32, layer by layer, so that only one layer's float32 weights are in memory.
 std::vector<LayerInputScales> TransformerEncoder::measure_inputs(const TensorReader& reader) const {
   const CalibrationTexts texts(config_.vocab, max_tokens());

@@ -42,6 +42,7 @@ class TransformerEncoder final : public TokenEncoder {
   void place(Layout& layout, const EncodePlan& plan, int64_t texts, int64_t tokens) const override;
   View forward(Layout& layout, const EncodePlan& plan, const Batch& batch, Stream& stream,
                const BetweenLayers& between_layers) const override;
+  void add_to_replay_key(const Batch& batch, std::vector<uint64_t>& key) const override;
 
  private:
   TransformerEncoder(DevicePointer device, DType dtype) : TokenEncoder(std::move(device)), dtype_(dtype) {}

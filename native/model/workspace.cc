@@ -24,10 +24,10 @@ void* Workspace::reserve(const OpenDevice& device, size_t bytes) {
   // A block of host memory can be used for every model and outlives them; a block on a device belongs to that device.
   Device* owner = backend.host_memory ? nullptr : device.handle();
   const bool same = block_ && owner == device_ && backend_->release == backend.release;
-  // A block that is eight times larger than needed is freed, so that one very long text does not keep its memory
-  // forever.
+  // On a host a block that is eight times larger than needed is freed, so that one very long text does not keep its
+  // memory forever. On a device it stays: freeing waits for the work of other batches and ends recorded work.
   constexpr size_t kLarge = size_t{16} << 20;
-  if (same && bytes <= capacity_ && (capacity_ <= kLarge || bytes >= capacity_ / 8)) return block_;
+  if (same && bytes <= capacity_ && (owner || capacity_ <= kLarge || bytes >= capacity_ / 8)) return block_;
   release();
   const size_t rounded = bytes + bytes / 8 + 64;
   void* block = backend.allocate(owner, rounded);

@@ -34,6 +34,7 @@ struct DeviceInfo {
   char name[128] = "";
   int32_t compute_capability = 0;  // major * 10 + minor; 0 on other devices
   int64_t memory_bytes = 0, free_bytes = 0;
+  char driver[64] = "";   // "580.65.06, CUDA 13.0"; empty where there is none
   char reason[256] = "";  // why it cannot be used, and what to do; empty = it can be used
 };
 
@@ -82,8 +83,13 @@ struct PackedLinear {
   DType dtype = DType::kF32;
 };
 
+// What the caller wants to know of recorded work: where its results are.
+struct ReplayNote {
+  uint64_t words[4] = {};
+};
+
 // Raised with every change of the table or of an argument struct: a plugin of another version is refused.
-constexpr uint32_t kBackendVersion = 3;
+constexpr uint32_t kBackendVersion = 4;
 
 struct Backend {
   uint32_t version = kBackendVersion;
@@ -97,6 +103,7 @@ struct Backend {
   int32_t batches_in_flight = 1;
 
   int32_t (*device_count)() = nullptr;
+  // Where device_count() is 0, index 0 fails and `reason` says why there is none.
   Status (*describe_device)(int32_t index, DeviceInfo* info) = nullptr;
   // Null with a sentence in `message` if it cannot be opened.
   Device* (*open_device)(int32_t index, char* message, size_t message_bytes) = nullptr;
@@ -113,10 +120,28 @@ struct Backend {
   Status (*download)(Stream& stream, void* to, const void* from, size_t bytes) = nullptr;
   Status (*wait)(Stream& stream) = nullptr;
 
+  // Whether the device computes in this dtype. int8: linear takes weights of it. A float dtype: that too, and every
+  // operation takes rows of it where its arguments have a dtype. Always true of float32. What is not supported is
+  // refused with kBadArgument.
+  bool (*supports)(Device* device, DType dtype) = nullptr;
+
   // Weights in the backend's layout, made once from host memory. kOutOfMemory, or kBadArgument if the weights cannot be
   // packed in this way (linear.h). Freed with free_linear.
   Status (*pack_linear)(Device* device, const LinearWeights& weights, PackedLinear** packed) = nullptr;
   void (*free_linear)(PackedLinear* packed) = nullptr;
+
+  // What attention needs to know of a batch on the host: writes int32 words, from the texts' offsets in host memory, and
+  // returns their number; with null words it only counts. Null on a backend whose attention needs no plan.
+  int64_t (*plan_attention)(const int32_t* offsets, int64_t texts, int32_t* words) = nullptr;
+
+  // Work that comes again may be recorded and launched as a whole, which is cheaper for the host; null where it is not.
+  // Between begin_replay and end_replay the caller gives operations of the stream and nothing else. `key` names all
+  // that decides which operations these are, their arguments, and the addresses: equal keys mean equal work.
+  // `replayed`: the work is launched already, must not be given, and has no end; `note` is that of the work's first
+  // end_replay. Otherwise the work must be given and ended, and may run at its end only. A null note ends work that was
+  // not given completely; it may have run in part or not at all.
+  Status (*begin_replay)(Stream& stream, const void* key, size_t key_bytes, bool* replayed, ReplayNote* note) = nullptr;
+  Status (*end_replay)(Stream& stream, const ReplayNote* note) = nullptr;
 
 #define EMBEDCORE_SLOT(name, Args) Status (*name)(Stream & stream, const Args& args) = nullptr;
   EMBEDCORE_OPS(EMBEDCORE_SLOT)

@@ -26,8 +26,12 @@ bool has_no_dropout(Stream& stream, const char* op, const Dropout& dropout) {
 
 }  // namespace
 
+bool host_supports(Device*, DType dtype) {
+  return dtype == DType::kF32 || dtype == DType::kBF16 || dtype == DType::kI8;
+}
+
 bool host_can_pack(const LinearWeights& weights) {
-  if (weights.dtype != DType::kF32 && weights.dtype != DType::kBF16 && weights.dtype != DType::kI8) return false;
+  if (!host_supports(nullptr, weights.dtype)) return false;
   if (weights.dtype == DType::kI8 && weights.in > kMostInt8Inputs) return false;
   return is_float_file(weights.weight_dtype) && weights.use == LinearUse::kForward;
 }

@@ -6,6 +6,9 @@
 
 namespace embedcore {
 
+// Backend::supports: float32, bfloat16 and int8.
+bool host_supports(Device* device, DType dtype);
+
 bool host_can_pack(const LinearWeights& weights);
 
 // If an operation cannot run, the stream's message says why.

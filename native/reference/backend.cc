@@ -1,5 +1,6 @@
 #include "reference/backend.h"
 
+#include "ops/host_checks.h"
 #include "ops/host_device.h"
 #include "reference/ops.h"
 
@@ -11,6 +12,7 @@ const Backend& reference_backend() {
   static constexpr Backend kTable = {.name = "reference",
                                      .batch_tokens = 256,
                                      EMBEDCORE_HOST_SLOTS,
+                                     .supports = host_supports,
                                      .pack_linear = pack_linear,
                                      .free_linear = free_linear,
                                      EMBEDCORE_OPS(EMBEDCORE_OWN_SLOT)};

@@ -14,6 +14,7 @@
 #include "ops/attention.h"
 #include "ops/embed.h"
 #include "ops/fuse.h"
+#include "ops/host_checks.h"
 #include "ops/host_device.h"
 #include "ops/linear.h"
 #include "ops/norm.h"
@@ -266,6 +267,7 @@ const Backend& reference_device_backend() {
                                      .upload = upload,
                                      .download = download,
                                      .wait = wait,
+                                     .supports = host_supports,
                                      .pack_linear = reference::pack_linear,
                                      .free_linear = reference::free_linear,
                                      EMBEDCORE_OPS(EMBEDCORE_OWN_SLOT)};

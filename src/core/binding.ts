@@ -131,6 +131,21 @@ export interface RawModel {
   dispose(freed?: RawDone): void
 }
 
+/** A tokenizer.json, taken apart on another thread so that no list of its pieces is made in JavaScript. */
+export interface RawTokenizerFile {
+  /** The text of the file, in which the `vocab` and the `merges` of the model are empty. */
+  outline: string
+  /** The largest id of `vocab`; -1 = it is empty. */
+  largestId: number
+  /**
+   * Paths of the files from which the library's WordPiece.fromFile and BPE.fromFile make the model of this file, until
+   * `release`. null = they cannot, or the system has no such files.
+   */
+  vocab: string | null
+  merges: string | null
+  release(): void
+}
+
 export interface RawAddon {
   /** What the CPU backend would run and why the others would not. */
   cpu(): {
@@ -143,6 +158,8 @@ export interface RawAddon {
     refused: { isa: string; reason: string }[]
   }
   load(options: RawLoadOptions, done: (error: Error | null, model?: RawModel) => void): RawTask
+  /** null = there is no such file, or its form is unusual and only the library can read it. */
+  tokenizerFile(path: string, done: (error: Error | null, file?: RawTokenizerFile | null) => void): void
   // The following read and write the arrays on other threads: nobody may change one before `done`.
   /**
    * ranges: [2, dimension] minimum then maximum, for int8/uint8. out: rows*dimension bytes, or rows*ceil(dimension/8)

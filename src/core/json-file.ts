@@ -88,6 +88,11 @@ export class Fields {
     return Object.keys(this.object)
   }
 
+  /** All fields, as they are. */
+  get all(): Readonly<Record<string, JsonValue>> {
+    return this.object
+  }
+
   /** The raw value; undefined when absent. Own keys only: `__proto__` in a file is a key like any other. */
   raw(key: string): JsonValue | undefined {
     return Object.hasOwn(this.object, key) ? this.object[key] : undefined

@@ -5,14 +5,15 @@
  * off: truncation is done in tokenizer.ts.
  */
 import path from 'node:path'
-import { bertNormalizer, lowercase, type Normalizer, sequenceNormalizer, Tokenizer } from 'tokenizers'
+import { bertNormalizer, lowercase, type Normalizer, sequenceNormalizer, type Tokenizer } from 'tokenizers'
 import { EmbedCoreError } from '../core/errors.js'
-import { Fields, type JsonValue, LARGEST_INTEGER, parseJson, readFields, readText } from '../core/json-file.js'
+import { Fields, type JsonValue, LARGEST_INTEGER, readFields, readText } from '../core/json-file.js'
 import type { ModelKind, Side } from '../core/names.js'
-import { reason, show } from '../core/show.js'
+import { show } from '../core/show.js'
 import { type AddedTokenEntry, addNamed, addNumbered, fileTokens, readAddedTokens } from './added-tokens.js'
 import { applyPrefixSpace } from './prefix-space.js'
 import { applyBeginAndEnd } from './specials.js'
+import { fromWhole, LONGEST_TOKENIZER, openTokenizer } from './tokenizer-source.js'
 
 export interface LoadedTokenizer {
   tokenizer: Tokenizer
@@ -37,33 +38,25 @@ export interface TokenizerSettings {
   lowerCase: boolean | null
 }
 
-/** Vocabularies of 250,000 pieces take 20 MB; no tokenizer is nearly as large as this. */
-const LONGEST_TOKENIZER = 256 * 1024 * 1024
-
 export async function loadTokenizer(directory: string, settings: TokenizerSettings): Promise<LoadedTokenizer> {
   const config = await readFields(path.join(directory, 'tokenizer_config.json'))
   if (config !== null && settings.kind === 'transformer') refuseOtherTokenizer(config)
   const className = await tokenizerClass(directory, config)
   const bert = settings.kind === 'transformer' && BERT_CLASSES.has(className)
   const file = path.join(directory, 'tokenizer.json')
-  let text = await readText(file, LONGEST_TOKENIZER)
   let source = file
-  let json: Fields
-  if (text !== null) {
-    json = Fields.of(parseJson(text, file), file)
-  } else {
+  let opened = await openTokenizer(file)
+  if (opened === null) {
     const vocabulary = bert ? await readText(path.join(directory, 'vocab.txt'), LONGEST_TOKENIZER) : null
     if (vocabulary === null) throw missing(directory)
     source = path.join(directory, 'vocab.txt')
-    const made = await fromVocabulary(directory, vocabulary, source, config)
-    text = JSON.stringify(made)
-    json = Fields.of(made, source)
+    opened = await fromWhole(await fromVocabulary(directory, vocabulary, source, config), null, source)
   }
+  const { tokenizer, json } = opened
   const stored = storedTruncation(json)
-  const tokenizer = build(text, source)
   tokenizer.disablePadding()
   tokenizer.disableTruncation()
-  const known = ids(json)
+  const known = ids(json, opened.largestId)
   if (settings.kind === 'transformer') {
     correctNormalizer(tokenizer, json, config, bert, settings.lowerCase === true)
     applyPrefixSpace(tokenizer, json, config, className)
@@ -103,18 +96,6 @@ function note(tokenizer: Tokenizer, known: ReturnType<typeof ids>, added: AddedT
     if (id === null) continue
     known.maxId = Math.max(known.maxId, id)
     if (special) known.specialIds.add(id)
-  }
-}
-
-function build(text: string, file: string): Tokenizer {
-  try {
-    return Tokenizer.fromString(text)
-  } catch (error) {
-    throw new EmbedCoreError(
-      'ERR_EMBEDCORE_INVALID_FILE',
-      `${file} is not a tokenizer the tokenizers library can read: ${reason(error)}`,
-      { cause: error },
-    )
   }
 }
 
@@ -255,13 +236,9 @@ function unknownId(tokenizer: Tokenizer, json: Fields): number | null {
   return typeof token === 'string' ? tokenizer.tokenToId(token) : null
 }
 
-function ids(json: Fields): { maxId: number; specialIds: Set<number> } {
+/** `maxId`: the largest of the vocabulary. */
+function ids(json: Fields, maxId: number): { maxId: number; specialIds: Set<number> } {
   const specialIds = new Set<number>()
-  let maxId = -1
-  const vocabulary = json.fields('model')?.raw('vocab')
-  if (Array.isArray(vocabulary)) maxId = vocabulary.length - 1
-  else if (typeof vocabulary === 'object' && vocabulary !== null)
-    for (const id of Object.values(vocabulary)) if (typeof id === 'number' && id > maxId) maxId = id
   for (const { id, special } of fileTokens(json)) {
     if (id > maxId) maxId = id
     if (special) specialIds.add(id)

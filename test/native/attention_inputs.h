@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "op_cases.h"
 #include "op_support.h"
 #include "ops/attention.h"
 
@@ -72,11 +71,12 @@ struct Inputs {
     int64_t most = 0;
     for (int64_t text = begin; text < end; ++text)
       most = std::max<int64_t>(most, spec.lengths[static_cast<size_t>(text)]);
-    AttentionArgs args{.qkv = in.data(),
+    OpCall call(backend, order);
+    AttentionArgs args{.qkv = call.out(in),
                        .qkv_stride = in.stride(),
-                       .y = y.data(),
+                       .y = call.out(y),
                        .y_stride = y.stride(),
-                       .offsets = own.data(),
+                       .offsets = call.in(own),
                        .texts = end - begin,
                        .longest = most,
                        .heads = spec.heads,
@@ -85,24 +85,23 @@ struct Inputs {
                        .scale = scale(),
                        .mask = spec.mask,
                        .window = spec.window,
-                       .prefix = spec.prefix.empty() ? nullptr : spec.prefix.data() + begin};
+                       .prefix = spec.prefix.empty() ? nullptr : call.in(spec.prefix, begin)};
     if (spec.rotary_dim > 0) {
-      args.rope_cos = cosine.data();
-      args.rope_sin = sine.data();
+      args.rope_cos = call.in(cosine);
+      args.rope_sin = call.in(sine);
       args.rotary_dim = spec.rotary_dim;
     }
-    if (spec.norms == HeadNorms::kBoth || spec.norms == HeadNorms::kQuery) args.q_norm = q_norm.data();
-    if (spec.norms == HeadNorms::kBoth || spec.norms == HeadNorms::kKey) args.k_norm = k_norm.data();
+    if (spec.norms == HeadNorms::kBoth || spec.norms == HeadNorms::kQuery) args.q_norm = call.in(q_norm);
+    if (spec.norms == HeadNorms::kBoth || spec.norms == HeadNorms::kKey) args.k_norm = call.in(k_norm);
     args.qk_norm_epsilon = 1e-6f;
     if (spec.bias) {
-      args.bias = bias.data();
+      args.bias = call.in(bias);
       args.bias_reach = reach;
     }
     args.dtype = dtype;
     Rows kept(spec.heads, tokens), lse(tokens, spec.heads);
-    if (keep == Lse::kKept) args.lse = kept.data();
-    TestStream stream(order);
-    expect_ok(backend.attention(stream, args), stream);
+    if (keep == Lse::kKept) args.lse = call.out(kept);
+    call.run(backend.attention, args);
     for (int64_t token = 0; token < tokens; ++token)
       for (int64_t h = 0; h < spec.heads; ++h) lse.at(token, h) = kept.at(h, token);
     return {in.values(), y.values(), std::move(lse)};

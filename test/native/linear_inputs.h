@@ -4,7 +4,6 @@
 #include <map>
 #include <tuple>
 
-#include "op_cases.h"
 #include "op_support.h"
 #include "ops/linear.h"
 #include "packed_weights.h"
@@ -19,15 +18,19 @@ struct LinearTypes {
 constexpr DType kArithmetics[] = {DType::kF32, DType::kBF16, DType::kI8};
 constexpr DType kRowTypes[] = {DType::kF32, DType::kBF16};
 
-inline const std::vector<LinearTypes>& every_linear_types() {
-  static const std::vector<LinearTypes> all = [] {
-    std::vector<LinearTypes> list;
-    for (const DType dtype : kArithmetics)
-      for (const DType x : kRowTypes)
-        for (const DType y : kRowTypes) list.push_back({dtype, x, y});
-    return list;
-  }();
-  return all;
+inline bool is_supported(const Backend& backend, const LinearTypes& types) {
+  const DType dtypes[] = {types.dtype, types.x, types.y};
+  return supported(backend, dtypes).size() == 3;
+}
+
+// Those that a backend supports.
+inline std::vector<LinearTypes> every_linear_types(const Backend& backend) {
+  std::vector<LinearTypes> list;
+  for (const DType dtype : kArithmetics)
+    for (const DType x : kRowTypes)
+      for (const DType y : kRowTypes)
+        if (is_supported(backend, {dtype, x, y})) list.push_back({dtype, x, y});
+  return list;
 }
 
 inline std::string name_of(const LinearTypes& types) {
@@ -61,22 +64,21 @@ struct LinearInputs {
     const bool in_place = spec.in_place && types.y == DType::kF32;  // as the residual is
     TypedRows y =
         in_place ? TypedRows(types.y, residual, begin, end) : TypedRows(types.y, end - begin, spec.out, spec.gap);
-    const float* added = in_place        ? static_cast<const float*>(y.data())
-                         : spec.residual ? residual.data(begin)
-                                         : nullptr;
-    TestStream stream(order);
-    expect_ok(backend.linear(stream, {.weights = packed,
-                                      .x = from.data(),
-                                      .x_stride = from.stride(),
-                                      .y = y.data(),
-                                      .y_stride = y.stride(),
-                                      .rows = end - begin,
-                                      .activation = spec.activation,
-                                      .residual = added,
-                                      .residual_stride = residual.stride(),
-                                      .x_dtype = types.x,
-                                      .y_dtype = types.y}),
-              stream);
+    OpCall call(backend, order);
+    void* const to = call.out(y);
+    call.run(backend.linear, {.weights = packed,
+                              .x = call.in(from),
+                              .x_stride = from.stride(),
+                              .y = to,
+                              .y_stride = y.stride(),
+                              .rows = end - begin,
+                              .activation = spec.activation,
+                              .residual = in_place        ? static_cast<const float*>(to)
+                                          : spec.residual ? call.in(residual, begin)
+                                                          : nullptr,
+                              .residual_stride = residual.stride(),
+                              .x_dtype = types.x,
+                              .y_dtype = types.y});
     return y.values();
   }
   Rows run(const Backend& backend, const LinearTypes& types) const {
@@ -87,6 +89,14 @@ struct LinearInputs {
   LinearCase spec;
   Rows x, weight, bias, residual;
   std::vector<float> smoothing;  // [in], or empty for none
+};
+
+// The tests of int8, which a device may lack.
+class LinearInt8OpTest : public OpTest {
+ protected:
+  void SetUp() override {
+    if (!backend().supports(device_of(backend()), DType::kI8)) GTEST_SKIP() << backend().name << " has no int8";
+  }
 };
 
 // The reference's result in float32 rows, its sums before the activation, and the magnitudes that bound the errors of
@@ -137,12 +147,12 @@ inline double sum_error(DType dtype, int64_t in, double size) {
 
 // The activation stretches the sum's error by its slope and adds its own; adding the residual and rounding the wanted
 // value cost a unit each. The rounding to bfloat16 comes last: of a value that is off by all this, to the nearest.
-inline void expect_linear(const Rows& got, const LinearInputs& inputs, const LinearWanted& wanted,
-                          const LinearTypes& types) {
+inline void expect_linear(const Backend& backend, const Rows& got, const LinearInputs& inputs,
+                          const LinearWanted& wanted, const LinearTypes& types) {
   expect_close(got, wanted.y, [&](int64_t row, int64_t column) {
     const double size = std::abs(wanted.y.at(row, column));
     const double error = kSteepest * sum_error(types.dtype, inputs.spec.in, wanted.sizes.at(row, column)) +
-                         activation_error(inputs.spec.activation, wanted.sums.at(row, column), types.y) +
+                         activation_error(backend, inputs.spec.activation, wanted.sums.at(row, column), types.y) +
                          (inputs.spec.residual ? 3 : 2) * kUnit * size;
     return error + row_rounding(types.y, size + error);
   });

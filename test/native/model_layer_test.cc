@@ -107,7 +107,7 @@ class Layer {
 };
 
 class LayerTest : public OpTest {};
-EMBEDCORE_EVERY_BACKEND(LayerTest);
+EMBEDCORE_EVERY_HOST_BACKEND(LayerTest);
 
 template <typename Test>
 void with_specs(Test&& test) {

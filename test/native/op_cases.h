@@ -3,6 +3,8 @@
 // a depth of 512; runs of 256 queries, blocks of 512 keys.
 #pragma once
 
+#include <algorithm>
+#include <numeric>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -64,6 +66,11 @@ inline const std::vector<LinearCase>& linear_cases() {
     return list;
   }();
   return cases;
+}
+
+// About how many products an operation computes.
+inline double cost_of(const LinearCase& c) {
+  return static_cast<double>(c.rows) * static_cast<double>(c.in) * static_cast<double>(c.out);
 }
 
 inline std::string name_of(const LinearCase& c) {
@@ -152,6 +159,16 @@ inline const std::vector<AttentionCase>& attention_cases() {
   return cases;
 }
 
+inline double cost_of(const AttentionCase& c) {
+  double pairs = 0;
+  for (const int32_t n : c.lengths) {
+    const double prefix = c.mask == Mask::kPrefix ? n : 0.0;
+    pairs += static_cast<double>(n) * (c.window > 0 ? std::min<double>(n, 2.0 * static_cast<double>(c.window) + prefix)
+                                                    : static_cast<double>(n));
+  }
+  return 2 * pairs * static_cast<double>(c.heads * c.head_dim);
+}
+
 inline std::string name_of(const AttentionCase& c) {
   std::ostringstream text;
   text << "attention lengths";
@@ -187,6 +204,8 @@ inline const NormCase kNormCases[] = {
     {0, 8},
 };
 
+inline double cost_of(const NormCase& c) { return static_cast<double>(c.rows * c.width); }
+
 inline std::string name_of(const NormCase& c) {
   std::ostringstream text;
   text << "norm rows " << c.rows << ", width " << c.width << (c.weight ? ", weight" : "") << (c.bias ? ", bias" : "")
@@ -204,6 +223,8 @@ struct ElementCase {
 inline const ElementCase kElementCases[] = {{1, 1},   {1, 384},   {2, 15},   {3, 16, 1}, {31, 17, 3},
                                             {33, 64}, {65, 7, 2}, {70, 131}, {0, 8}};
 
+inline double cost_of(const ElementCase& c) { return static_cast<double>(c.rows * c.width); }
+
 struct EmbedPart {
   DType dtype;
   bool ids = true;  // else null: row 0 for every token
@@ -214,6 +235,10 @@ struct EmbedCase {
   std::vector<EmbedPart> tables;
   int64_t gap = 0;
 };
+
+inline double cost_of(const EmbedCase& c) {
+  return static_cast<double>(c.tokens * c.width) * static_cast<double>(c.tables.size());
+}
 
 inline const std::vector<EmbedCase>& embed_cases() {
   constexpr DType kF32 = DType::kF32, kF16 = DType::kF16, kBF16 = DType::kBF16;
@@ -241,6 +266,12 @@ struct BagCase {
   int64_t gap = 0;
 };
 
+inline double tokens_of(const std::vector<int32_t>& lengths) {
+  return std::accumulate(lengths.begin(), lengths.end(), 0.0);
+}
+
+inline double cost_of(const BagCase& c) { return tokens_of(c.lengths) * static_cast<double>(c.width); }
+
 inline const std::vector<BagCase>& bag_cases() {
   static const std::vector<BagCase> cases = {
       {{1}, 1, 1, DType::kF32, false, false},
@@ -261,6 +292,8 @@ struct PoolCase {
   int64_t width;
   int64_t gap = 0;
 };
+
+inline double cost_of(const PoolCase& c) { return tokens_of(c.lengths) * static_cast<double>(c.width); }
 
 inline const std::vector<PoolCase>& pool_cases() {
   static const std::vector<PoolCase> cases = {

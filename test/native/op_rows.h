@@ -67,6 +67,7 @@ class Rows {
 
   float* data(int64_t row = 0) { return memory_.get() + row * stride_; }
   const float* data(int64_t row = 0) const { return memory_.get() + row * stride_; }
+  size_t bytes() const { return size_ * sizeof(float); }
   float& at(int64_t row, int64_t column) { return memory_[static_cast<size_t>(row * stride_ + column)]; }
   float at(int64_t row, int64_t column) const { return memory_[static_cast<size_t>(row * stride_ + column)]; }
   int64_t rows() const { return rows_; }
@@ -94,7 +95,8 @@ class TypedRows {
   TypedRows(DType dtype, int64_t rows, int64_t width, int64_t gap = 0)
       : dtype_(dtype), rows_(rows), width_(width), stride_(width + gap) {
     const size_t size = rows > 0 ? static_cast<size_t>((rows - 1) * stride_ + width) : 0;
-    memory_.reset(new std::byte[size * dtype_size(dtype)]);
+    bytes_ = size * dtype_size(dtype);
+    memory_.reset(new std::byte[bytes_]);
     for (size_t i = 0; i < size; ++i) put(static_cast<int64_t>(i), std::bit_cast<float>(poison()));
   }
   // Rows begin .. end.
@@ -107,6 +109,7 @@ class TypedRows {
 
   void* data() { return memory_.get(); }
   const void* data() const { return memory_.get(); }
+  size_t bytes() const { return bytes_; }
   int64_t stride() const { return stride_; }
 
   // The exact values, so results with equal values have the same bits. Fails if something was written into the gaps.
@@ -138,6 +141,7 @@ class TypedRows {
 
   DType dtype_;
   int64_t rows_, width_, stride_;
+  size_t bytes_ = 0;
   std::unique_ptr<std::byte[]> memory_;
 };
 

@@ -1,18 +1,20 @@
-// Shared by the tests of the operations: the backends to test, streams that run tasks in different ways, and bounds on
-// errors.
+// Shared by the tests of the operations: a test on every backend, and bounds on errors.
 #pragma once
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
 #include <limits>
 #include <string>
-#include <thread>
 #include <vector>
 
-#include "cpu/dispatch.h"
+#include "op_backends.h"
+#include "op_call.h"
+#include "op_cases.h"
 #include "op_rows.h"
 #include "reference/backend.h"
 
@@ -31,17 +33,40 @@ inline double bf16_rounding(double size) {
 // The rounding that a row's dtype adds to a float32 result.
 inline double row_rounding(DType dtype, double size) { return dtype == DType::kBF16 ? bf16_rounding(size) : 0; }
 
-// An instruction set that this processor lacks is not tested; "plain" always is.
-inline std::vector<const Backend*> fast_backends() {
-  std::vector<const Backend*> backends;
-  for (const CpuIsa& isa : cpu_isas())
-    if (isa.table) backends.push_back(isa.table);
-  return backends;
+// The limit of cost_of (op_cases.h) for devices from the environment variable EMBEDCORE_TEST_MOST_COST: an emulator
+// takes hours for the largest cases. Host backends have none.
+inline double most_cost(const Backend& backend) {
+  const char* most = std::getenv("EMBEDCORE_TEST_MOST_COST");
+  return backend.host_memory || !most || !*most ? std::numeric_limits<double>::infinity() : std::atof(most);
 }
 
 class OpTest : public testing::TestWithParam<const Backend*> {
  protected:
   const Backend& backend() const { return *GetParam(); }
+
+  // Those of a list whose cost is within the limit of the backend. The list must outlive the result.
+  template <typename List>
+  auto cases(const List& list) {
+    std::vector<std::reference_wrapper<const std::remove_cvref_t<decltype(*std::begin(list))>>> within;
+    for (const auto& one : list) {
+      ++cases_;
+      if (cost_of(one) <= most_cost(backend()))
+        within.emplace_back(one);
+      else
+        ++left_out_;
+    }
+    return within;
+  }
+
+  void TearDown() override {
+    if (left_out_ == 0) return;
+    const testing::TestInfo& test = *testing::UnitTest::GetInstance()->current_test_info();
+    std::printf("[ LEFT OUT ] %s.%s: %d of %d cases, which cost more than %g\n", test.test_suite_name(), test.name(),
+                left_out_, cases_, most_cost(backend()));
+  }
+
+ private:
+  int cases_ = 0, left_out_ = 0;
 };
 
 inline std::string backend_name(const testing::TestParamInfo<const Backend*>& info) {
@@ -52,37 +77,8 @@ inline std::string backend_name(const testing::TestParamInfo<const Backend*>& in
 
 #define EMBEDCORE_EVERY_BACKEND(suite) \
   INSTANTIATE_TEST_SUITE_P(Every, suite, testing::ValuesIn(fast_backends()), backend_name)
-
-// All rows in order, in a shuffled order, or by four threads in parallel.
-enum class Order { kAscending, kShuffled, kThreads };
-
-struct TestStream : Stream {
-  explicit TestStream(Order how = Order::kAscending) : Stream{}, order(how) {
-    team = this;
-    parallel = [](void* self, int64_t tasks, void (*body)(void*, int64_t), void* arg) {
-      static_cast<TestStream*>(self)->run(tasks, body, arg);
-    };
-  }
-  TestStream(const TestStream&) = delete;
-
-  void run(int64_t tasks, void (*body)(void*, int64_t), void* arg) {
-    std::vector<int64_t> list(static_cast<size_t>(tasks));
-    for (int64_t task = 0; task < tasks; ++task) list[static_cast<size_t>(task)] = task;
-    if (order != Order::kAscending) Random(7).shuffle(list);
-    std::atomic<size_t> next{0};
-    auto work = [&] {
-      for (size_t i = next++; i < list.size(); i = next++) body(arg, list[i]);
-    };
-    if (order != Order::kThreads) return work();
-    std::vector<std::thread> threads;
-    for (int i = 0; i < 4; ++i) threads.emplace_back(work);
-    for (std::thread& thread : threads) thread.join();
-  }
-
-  Order order;
-};
-
-inline void expect_ok(Status status, const Stream& stream) { ASSERT_EQ(status, kOk) << stream.message; }
+#define EMBEDCORE_EVERY_HOST_BACKEND(suite) \
+  INSTANTIATE_TEST_SUITE_P(Every, suite, testing::ValuesIn(host_backends()), backend_name)
 
 // Calls run(begin, end, order) -> Rows for various ranges of rows, which must all have the same bits as in the whole.
 template <typename Run>
@@ -115,8 +111,8 @@ inline double activation_error(Activation kind, double x) {
   return 0;
 }
 
-// The additional error if the result goes into bfloat16 rows, whose rounding is 2^-8 of the value: fast paths use
-// cheaper functions there. cpu/math.h states these bounds; ops/linear.h would allow six times as much.
+// The additional error of a CPU if the result goes into bfloat16 rows, whose rounding is 2^-8 of the value: fast paths
+// use cheaper functions there. cpu/math.h states these bounds.
 inline double reduced_activation_error(Activation kind, double x) {
   switch (kind) {
     case Activation::kIdentity:
@@ -130,8 +126,24 @@ inline double reduced_activation_error(Activation kind, double x) {
   return 0;
 }
 
-inline double activation_error(Activation kind, double x, DType y_dtype) {
-  return activation_error(kind, x) + (y_dtype == DType::kBF16 ? reduced_activation_error(kind, x) : 0);
+// The same of other devices: all that ops/linear.h allows, which is six times as much.
+inline double allowed_activation_error(Activation kind, double x) {
+  switch (kind) {
+    case Activation::kIdentity:
+    case Activation::kRelu: return 0;
+    case Activation::kGelu:
+    case Activation::kGeluTanh:
+    case Activation::kSilu: return 0x1p-10 * std::abs(x);
+    case Activation::kTanh:
+    case Activation::kSigmoid: return 0x1p-10;
+  }
+  return 0;
+}
+
+inline double activation_error(const Backend& backend, Activation kind, double x, DType y_dtype) {
+  const double exact = activation_error(kind, x);
+  if (y_dtype == DType::kF32) return exact;
+  return exact + (backend.host_memory ? reduced_activation_error(kind, x) : allowed_activation_error(kind, x));
 }
 
 // The greatest slope of the activations is gelu's, 1.129.

@@ -1,7 +1,6 @@
 // ops/embed.h on every backend against the reference.
 #include "ops/embed.h"
 
-#include "op_cases.h"
 #include "op_support.h"
 
 namespace embedcore::test {
@@ -42,19 +41,18 @@ struct EmbedInputs {
   }
   Rows run(const Backend& backend, int64_t begin, int64_t end, Order order = Order::kAscending) const {
     Rows y(end - begin, spec.width, spec.gap);
+    OpCall call(backend, order);
     std::vector<EmbedTable> list;
     for (size_t i = 0; i < tables.size(); ++i)
-      list.push_back({.rows = tables[i].data(),
+      list.push_back({.rows = call.in(tables[i]),
                       .dtype = spec.tables[i].dtype,
-                      .ids = spec.tables[i].ids ? ids[i].data() + begin : nullptr});
-    TestStream stream(order);
-    expect_ok(backend.embed(stream, {.tables = list.data(),
-                                     .count = static_cast<int32_t>(list.size()),
-                                     .tokens = end - begin,
-                                     .width = spec.width,
-                                     .y = y.data(),
-                                     .y_stride = y.stride()}),
-              stream);
+                      .ids = spec.tables[i].ids ? call.in(ids[i], begin) : nullptr});
+    call.run(backend.embed, {.tables = list.data(),
+                             .count = static_cast<int32_t>(list.size()),
+                             .tokens = end - begin,
+                             .width = spec.width,
+                             .y = call.out(y),
+                             .y_stride = y.stride()});
     return y;
   }
   const EmbedCase& spec;
@@ -72,7 +70,7 @@ std::string name_of(const EmbedCase& c) {
 // Of numbers below 1 the sum of k is below k: each of the additions rounds a sum of 2, 3, ..., and the wanted value is
 // rounded once. A table alone is copied.
 TEST_P(EmbedTest, AgreesWithReference) {
-  for (const EmbedCase& c : embed_cases()) {
+  for (const EmbedCase& c : cases(embed_cases())) {
     SCOPED_TRACE(name_of(c));
     const EmbedInputs inputs(c);
     const auto k = static_cast<double>(c.tables.size());
@@ -85,18 +83,18 @@ TEST_P(EmbedTest, AgreesWithReference) {
 }
 
 TEST_P(EmbedTest, RefusesOtherTablesWithASentence) {
-  const float row[4] = {};
+  const std::vector<float> row(4);
   for (const Backend* tried : {&backend(), &reference_backend()}) {
     for (const DType dtype : {DType::kF64, DType::kI8, DType::kF8E4M3}) {
-      const EmbedTable tables[] = {{.rows = row}, {.rows = row, .dtype = dtype}};
       Rows y(1, 4);
-      TestStream stream;
-      EXPECT_EQ(
-          tried->embed(stream,
-                       {.tables = tables, .count = 2, .tokens = 1, .width = 4, .y = y.data(), .y_stride = y.stride()}),
-          kBadArgument);
-      EXPECT_NE(std::string(stream.message).find(dtype_name(dtype)), std::string::npos)
-          << tried->name << ": \"" << stream.message << "\"";
+      OpCall call(*tried);
+      const EmbedTable tables[] = {{.rows = call.in(row)}, {.rows = call.in(row), .dtype = dtype}};
+      EXPECT_EQ(call.attempt(
+                    tried->embed,
+                    {.tables = tables, .count = 2, .tokens = 1, .width = 4, .y = call.out(y), .y_stride = y.stride()}),
+                kBadArgument);
+      EXPECT_NE(std::string(call.message()).find(dtype_name(dtype)), std::string::npos)
+          << tried->name << ": \"" << call.message() << "\"";
     }
   }
 }
@@ -115,20 +113,19 @@ struct BagInputs {
   }
   Rows run(const Backend& backend, int64_t begin, int64_t end, Order order = Order::kAscending) const {
     Rows y(end - begin, spec.width, spec.gap);
-    TestStream stream(order);
+    OpCall call(backend, order);
     // offsets may begin anywhere: they index rows and ids
-    expect_ok(backend.bag(stream, {.rows = rows.data(),
-                                   .ids = ids.data(),
-                                   .offsets = offsets.data() + begin,
-                                   .texts = end - begin,
-                                   .width = spec.width,
-                                   .table = table.data(),
-                                   .dtype = spec.dtype,
-                                   .scales = spec.scales ? scales.data() : nullptr,
-                                   .weights = spec.weights ? weights.data() : nullptr,
-                                   .y = y.data(),
-                                   .y_stride = y.stride()}),
-              stream);
+    call.run(backend.bag, {.rows = call.in(rows),
+                           .ids = call.in(ids),
+                           .offsets = call.in(offsets, begin),
+                           .texts = end - begin,
+                           .width = spec.width,
+                           .table = call.in(table),
+                           .dtype = spec.dtype,
+                           .scales = spec.scales ? call.in(scales) : nullptr,
+                           .weights = spec.weights ? call.in(weights) : nullptr,
+                           .y = call.out(y),
+                           .y_stride = y.stride()});
     return y;
   }
   const BagCase& spec;
@@ -141,7 +138,7 @@ struct BagInputs {
 // n products of up to three factors are added and divided: n + 5 roundings of a mean of magnitudes that is at most the
 // greatest product.
 TEST_P(BagTest, AgreesWithReference) {
-  for (const BagCase& c : bag_cases()) {
+  for (const BagCase& c : cases(bag_cases())) {
     SCOPED_TRACE(testing::Message() << "texts " << c.lengths.size() << ", width " << c.width << ", "
                                     << dtype_name(c.dtype));
     const BagInputs inputs(c);
@@ -162,18 +159,17 @@ TEST_P(BagTest, WithoutOffsetsEachTokenIsAText) {
   const BagInputs inputs(c);
   for (const Backend* tried : {&backend(), &reference_backend()}) {
     Rows y(5, c.width);
-    TestStream stream;
-    expect_ok(tried->bag(stream, {.rows = inputs.rows.data(),
-                                  .ids = inputs.ids.data(),
-                                  .texts = 5,
-                                  .width = c.width,
-                                  .table = inputs.table.data(),
-                                  .dtype = c.dtype,
-                                  .scales = inputs.scales.data(),
-                                  .weights = inputs.weights.data(),
-                                  .y = y.data(),
-                                  .y_stride = y.stride()}),
-              stream);
+    OpCall call(*tried);
+    call.run(tried->bag, {.rows = call.in(inputs.rows),
+                          .ids = call.in(inputs.ids),
+                          .texts = 5,
+                          .width = c.width,
+                          .table = call.in(inputs.table),
+                          .dtype = c.dtype,
+                          .scales = call.in(inputs.scales),
+                          .weights = call.in(inputs.weights),
+                          .y = call.out(y),
+                          .y_stride = y.stride()});
     expect_same_bits(y, inputs.run(*tried, 0, 5));
   }
 }
@@ -184,19 +180,19 @@ TEST_P(BagTest, RefusesOtherTypesWithASentence) {
   for (const Backend* tried : {&backend(), &reference_backend()}) {
     for (const DType dtype : {DType::kF64, DType::kI64, DType::kF8E4M3, DType::kBool}) {
       Rows y(1, c.width);
-      TestStream stream;
-      EXPECT_EQ(tried->bag(stream, {.rows = inputs.rows.data(),
-                                    .ids = inputs.ids.data(),
-                                    .offsets = inputs.offsets.data(),
-                                    .texts = 1,
-                                    .width = c.width,
-                                    .table = inputs.table.data(),
-                                    .dtype = dtype,
-                                    .y = y.data(),
-                                    .y_stride = y.stride()}),
+      OpCall call(*tried);
+      EXPECT_EQ(call.attempt(tried->bag, {.rows = call.in(inputs.rows),
+                                          .ids = call.in(inputs.ids),
+                                          .offsets = call.in(inputs.offsets),
+                                          .texts = 1,
+                                          .width = c.width,
+                                          .table = call.in(inputs.table),
+                                          .dtype = dtype,
+                                          .y = call.out(y),
+                                          .y_stride = y.stride()}),
                 kBadArgument);
-      EXPECT_NE(std::string(stream.message).find(dtype_name(dtype)), std::string::npos)
-          << tried->name << ": \"" << stream.message << "\"";
+      EXPECT_NE(std::string(call.message()).find(dtype_name(dtype)), std::string::npos)
+          << tried->name << ": \"" << call.message() << "\"";
     }
   }
 }

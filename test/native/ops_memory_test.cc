@@ -2,7 +2,6 @@
 #include <thread>
 
 #include "failing_memory.h"
-#include "op_cases.h"
 #include "op_support.h"
 #include "ops/linear.h"
 #include "packed_weights.h"
@@ -18,7 +17,7 @@ class MemoryTest : public OpTest {
     std::thread(body).join();
   }
 };
-EMBEDCORE_EVERY_BACKEND(MemoryTest);
+EMBEDCORE_EVERY_HOST_BACKEND(MemoryTest);
 
 TEST_P(MemoryTest, LinearSaysSoAndRecovers) {
   with_fresh_thread([&] {
@@ -26,13 +25,13 @@ TEST_P(MemoryTest, LinearSaysSoAndRecovers) {
     constexpr int64_t kRows = 200;
     const std::vector<float> weight(20 * 30, 0.5f), x(kRows * 20, 1.0f);
     const LinearWeights weights{.weight = weight.data(), .in = 20, .out = 30};
-    const OpenDevice on(backend());
+    Device* const device = device_of(backend());
     PackedLinear* packed = nullptr;
     refuse_memory = true;
-    EXPECT_EQ(backend().pack_linear(on.device, weights, &packed), kOutOfMemory);
+    EXPECT_EQ(backend().pack_linear(device, weights, &packed), kOutOfMemory);
     refuse_memory = false;
     EXPECT_EQ(packed, nullptr);
-    ASSERT_EQ(backend().pack_linear(on.device, weights, &packed), kOk);
+    ASSERT_EQ(backend().pack_linear(device, weights, &packed), kOk);
     std::vector<float> y(kRows * 30);
     const LinearArgs args{
         .weights = packed, .x = x.data(), .x_stride = 20, .y = y.data(), .y_stride = 30, .rows = kRows};
@@ -58,13 +57,13 @@ TEST_P(MemoryTest, LinearOfFewerBitsSaysSoOrDoesWithout) {
         const TypedRows x(rows, Rows(7, 20).each([](float) { return 1.0f; }));
         TypedRows y(rows, 7, 30);
         const LinearWeights weights{.weight = weight.data(), .in = 20, .out = 30, .dtype = dtype};
-        const OpenDevice on(backend());
+        Device* const device = device_of(backend());
         PackedLinear* packed = nullptr;
         refuse_memory = true;
-        EXPECT_EQ(backend().pack_linear(on.device, weights, &packed), kOutOfMemory);
+        EXPECT_EQ(backend().pack_linear(device, weights, &packed), kOutOfMemory);
         refuse_memory = false;
         EXPECT_EQ(packed, nullptr);
-        ASSERT_EQ(backend().pack_linear(on.device, weights, &packed), kOk);
+        ASSERT_EQ(backend().pack_linear(device, weights, &packed), kOk);
         const LinearArgs args{.weights = packed,
                               .x = x.data(),
                               .x_stride = 20,

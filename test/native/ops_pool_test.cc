@@ -1,7 +1,6 @@
 // ops/pool.h on every backend against the reference.
 #include "ops/pool.h"
 
-#include "op_cases.h"
 #include "op_support.h"
 
 namespace embedcore::test {
@@ -17,18 +16,17 @@ struct Inputs {
   }
   Rows run(const Backend& backend, Pooling mode, int64_t begin, int64_t end, Order order = Order::kAscending) const {
     Rows y(end - begin, spec.width, spec.gap);
-    TestStream stream(order);
+    OpCall call(backend, order);
     // x stays whole: offsets index its rows
-    expect_ok(backend.pool(stream, {.mode = mode,
-                                    .x = x.data(),
-                                    .x_stride = x.stride(),
-                                    .y = y.data(),
-                                    .y_stride = y.stride(),
-                                    .offsets = offsets.data() + begin,
-                                    .skip = spec.skip.empty() ? nullptr : spec.skip.data() + begin,
-                                    .texts = end - begin,
-                                    .width = spec.width}),
-              stream);
+    call.run(backend.pool, {.mode = mode,
+                            .x = call.in(x),
+                            .x_stride = x.stride(),
+                            .y = call.out(y),
+                            .y_stride = y.stride(),
+                            .offsets = call.in(offsets, begin),
+                            .skip = spec.skip.empty() ? nullptr : call.in(spec.skip, begin),
+                            .texts = end - begin,
+                            .width = spec.width});
     return y;
   }
   const PoolCase& spec;
@@ -39,7 +37,7 @@ struct Inputs {
 // A weighted sum of n numbers below 1 over the weights: (n + 1) u of the mean magnitude, the division, and n u for the
 // weights' own sum where that is no longer exact. By the root of n the sum is that much larger. The other kinds copy.
 TEST_P(PoolTest, AgreesWithReference) {
-  for (const PoolCase& c : pool_cases()) {
+  for (const PoolCase& c : cases(pool_cases())) {
     for (const Pooling mode : kEveryPooling) {
       SCOPED_TRACE(testing::Message() << "pooling " << static_cast<int>(mode) << ", texts " << c.lengths.size()
                                       << ", width " << c.width);

@@ -1,7 +1,6 @@
 // normalize and quantize of ops/vectors.h on every backend against the reference.
 #include "ops/vectors.h"
 
-#include "op_cases.h"
 #include "op_support.h"
 
 namespace embedcore::test {
@@ -15,16 +14,15 @@ EMBEDCORE_EVERY_BACKEND(QuantizeTest);
 Rows normalized(const Backend& backend, const Rows& x, int64_t begin, int64_t end, Order order = Order::kAscending) {
   Rows y(end - begin, x.width(), x.stride() - x.width());
   for (int64_t row = begin; row < end; ++row) std::copy_n(x.data(row), x.width(), y.data(row - begin));
-  TestStream stream(order);
-  expect_ok(backend.normalize(stream, {.x = y.data(), .stride = y.stride(), .rows = y.rows(), .width = y.width()}),
-            stream);
+  OpCall call(backend, order);
+  call.run(backend.normalize, {.x = call.out(y), .stride = y.stride(), .rows = y.rows(), .width = y.width()});
   return y;
 }
 
 // A sum of n squares is off by (n + 1) u, its root by half of that and a rounding; the quotient and the wanted value
 // are rounded too.
 TEST_P(NormalizeTest, AgreesWithReference) {
-  for (const ElementCase& c : kElementCases) {
+  for (const ElementCase& c : cases(kElementCases)) {
     for (const double size : {1.0, 1e-5, 1e15}) {
       SCOPED_TRACE(testing::Message() << "rows " << c.rows << ", width " << c.width << ", size " << size);
       Random random(static_cast<uint32_t>(c.rows + c.width));
@@ -80,15 +78,14 @@ struct QuantizeInputs {
                            Order order = Order::kAscending) const {
     const bool levels = precision == Precision::kInt8 || precision == Precision::kUint8;
     std::vector<uint8_t> y(static_cast<size_t>((end - begin) * (levels ? width : (width + 7) / 8)), 0xa5);
-    TestStream stream(order);
-    expect_ok(backend.quantize(stream, {.precision = precision,
-                                        .x = x.data(begin),
-                                        .rows = end - begin,
-                                        .width = width,
-                                        .minimum = levels ? minimum.data() : nullptr,
-                                        .maximum = levels ? maximum.data() : nullptr,
-                                        .y = y.data()}),
-              stream);
+    OpCall call(backend, order);
+    call.run(backend.quantize, {.precision = precision,
+                                .x = call.in(x, begin),
+                                .rows = end - begin,
+                                .width = width,
+                                .minimum = levels ? call.in(minimum) : nullptr,
+                                .maximum = levels ? call.in(maximum) : nullptr,
+                                .y = call.out(y)});
     return y;
   }
   int64_t rows, width;

@@ -4,7 +4,6 @@
 #include <type_traits>
 #include <vector>
 
-#include "op_cases.h"
 #include "op_support.h"
 #include "packed_weights.h"
 

@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "cpu/dispatch.h"
 #include "ops/activation.h"
 #include "ops/embed.h"
 #include "ops/fuse.h"

@@ -1,0 +1,132 @@
+#include "ops/attention.h"
+
+#include <cstdio>
+
+#include "attention_plain.cuh"
+#include "attention_prepare.cuh"
+#include "backend.h"
+#include "device.h"
+
+namespace embedcore::cuda {
+
+namespace {
+
+// Calls body.operator()<T>() for the element type of the rows.
+template <typename Body>
+auto with_type(DType dtype, Body&& body) {
+  if (dtype == DType::kBF16) return body.template operator()<bf16>();
+  if (dtype == DType::kF16) return body.template operator()<f16>();
+  return body.template operator()<float>();
+}
+
+bool is_aligned(const void* rows, int64_t stride, const AttentionArgs& args) {
+  const auto bytes = static_cast<int64_t>(dtype_size(args.dtype));
+  return reinterpret_cast<uintptr_t>(rows) % 16 == 0 && stride * bytes % 16 == 0 && args.head_dim * bytes % 16 == 0;
+}
+
+template <typename T, int kWidth>
+Error prepare(StreamHandle stream, const AttentionArgs& args) {
+  using Kernel = PrepareKernel<T, kWidth>;
+  const bool rotates = args.rope_cos && args.rotary_dim > 0;
+  const int64_t first = rotates || args.q_norm ? 0 : args.heads;
+  const int64_t last = rotates || args.k_norm ? args.heads + args.kv_heads : args.heads;
+  const int64_t half = rotates ? args.rotary_dim / 2 : 0, accesses = (args.head_dim - half) / kWidth;
+  int lanes = 1;
+  while (lanes < 32 && lanes < accesses) lanes *= 2;
+  PlanShare share{.plan = args.plan, .blocks = {}};
+  for (int kind = 0; kind < kPlanClasses; ++kind)
+    share.blocks[kind] = static_cast<int>(((kMostPlanTokens >> kind) * (last - first) + Kernel::rows(lanes) - 1) /
+                                          Kernel::rows(lanes));
+  return launch_items<Kernel>(stream, args, 0, share,
+                              {.qkv = args.qkv,
+                               .cosine = args.rope_cos,
+                               .sine = args.rope_sin,
+                               .q_norm = args.q_norm,
+                               .k_norm = args.k_norm,
+                               .stride = args.qkv_stride,
+                               .head_dim = static_cast<int>(args.head_dim),
+                               .half = static_cast<int>(half),
+                               .query_heads = static_cast<int>(args.heads),
+                               .first_head = static_cast<int>(first),
+                               .heads = static_cast<int>(last - first),
+                               .lanes = lanes,
+                               .epsilon = args.qk_norm_epsilon,
+                               .share = share});
+}
+
+Error prepare(StreamHandle stream, const AttentionArgs& args) {
+  if (!args.q_norm && !args.k_norm && !(args.rope_cos && args.rotary_dim > 0)) return Error::kOk;
+  return with_type(args.dtype, [&]<typename T>() {
+    constexpr int kWidth = 16 / sizeof(T);
+    const bool in_whole = is_aligned(args.qkv, args.qkv_stride, args) &&
+                          (!args.rope_cos || (args.rotary_dim % 2 == 0 && args.rotary_dim / 2 % kWidth == 0));
+    return in_whole ? prepare<T, kWidth>(stream, args) : prepare<T, 1>(stream, args);
+  });
+}
+
+Error attend_plainly(StreamHandle stream, const AttentionArgs& args, AttendCall call) {
+  return with_type(args.dtype, [&]<typename T>() {
+    using Kernel = PlainKernel<T>;
+    for (int kind = 0; kind < kPlanClasses; ++kind)
+      call.share.blocks[kind] =
+          call.kv_heads * (((kMostPlanTokens >> kind) * call.group + Kernel::kRows - 1) / Kernel::kRows);
+    const auto slices = static_cast<uint32_t>((call.head_dim + Kernel::kColumns - 1) / Kernel::kColumns);
+    return launch_items<Kernel>(stream, args, Kernel::kSharedBytes, call.share, call, slices);
+  });
+}
+
+template <typename... Values>
+Status refuse_with(Stream& stream, const char* format, Values... values) {
+  char sentence[160];
+  std::snprintf(sentence, sizeof sentence, format, values...);
+  return refuse(stream, sentence);
+}
+
+Status check(Stream& stream, const AttentionArgs& args) {
+  if (args.dropout.rate != 0)
+    return refuse_with(stream, "Expected a dropout rate of 0 for attention on this backend but received %g",
+                       static_cast<double>(args.dropout.rate));
+  if (args.dtype != DType::kF32 && args.dtype != DType::kBF16 && args.dtype != DType::kF16)
+    return refuse_with(stream, "Expected attention rows of float32, float16 or bfloat16 but received %s",
+                       dtype_name(args.dtype));
+  if (args.kv_heads < 1 || args.heads % args.kv_heads != 0)
+    return refuse_with(stream, "Expected attention heads that are a multiple of the key heads but received %lld and %lld",
+                       static_cast<long long>(args.heads), static_cast<long long>(args.kv_heads));
+  if (!args.plan || !args.host_plan)
+    return refuse(stream, "Expected a plan for attention on this backend but received none");
+  return kOk;
+}
+
+}  // namespace
+
+Status attention(Stream& stream, const AttentionArgs& args) {
+  if (const Status status = check(stream, args); status != kOk) return status;
+  constexpr int64_t kEverything = 1 << 30;  // a window that hides no key
+  const AttendCall call{.qkv = args.qkv,
+                        .y = args.y,
+                        .offsets = args.offsets,
+                        .prefix = args.prefix,
+                        .bias = args.bias,
+                        .lse = args.lse,
+                        .qkv_stride = args.qkv_stride,
+                        .y_stride = args.y_stride,
+                        .bias_reach = args.bias_reach,
+                        .texts = args.texts,
+                        .heads = static_cast<int>(args.heads),
+                        .kv_heads = static_cast<int>(args.kv_heads),
+                        .group = static_cast<int>(args.heads / args.kv_heads),
+                        .head_dim = static_cast<int>(args.head_dim),
+                        .window = static_cast<int>(args.window < kEverything ? args.window : kEverything),
+                        .mask = args.mask,
+                        .scale = args.scale,
+                        .aligned = is_aligned(args.qkv, args.qkv_stride, args) && is_aligned(args.y, args.y_stride, args),
+                        .share = {.plan = args.plan, .blocks = {}}};
+  const StreamHandle handle = stream_of(stream);
+  Error error = prepare(handle, args);
+  if (error == Error::kOk)
+    error = flash_takes(args, stream.device->architecture) ? launch_flash(handle, args, call)
+                                                           : attend_plainly(handle, args, call);
+  return report(stream, error, "attention");
+}
+
+}  // namespace embedcore::cuda

@@ -1,0 +1,442 @@
+// Attention on tensor cores for rows of 16 bits. A warp owns 16 queries of one key head, a block of four warps 64; the
+// queries of short texts leave room for two or four key heads in a block. Keys and values pass through shared memory in
+// tiles that begin at fixed tokens of the text, with an online softmax: scores, weights and the output stay in
+// registers.
+//
+// A row's result does not depend on the block that it is computed in: its tiles begin at multiples of kKeys, each sum
+// has one order, and what a row does not see adds zeros or multiplies by one.
+#pragma once
+
+#include <type_traits>
+
+#include "attention_work.cuh"
+
+namespace embedcore::cuda {
+
+// Element i of lane t goes to element t of lane i, in each four lanes.
+GPU void transpose_quad(uint32_t (&word)[4]) {
+  UNROLL
+  for (int step = 1; step <= 2; step *= 2) {
+    const bool upper = lane_index() & step;
+    UNROLL
+    for (int i = 0; i < 4; ++i) {
+      if (i & step) continue;
+      const uint32_t got = shuffle_xor(upper ? word[i] : word[i + step], step);
+      word[i] = upper ? got : word[i];
+      word[i + step] = upper ? word[i + step] : got;
+    }
+  }
+}
+
+template <typename T>
+GPU void mma_k16(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+  if (runs_on(Arch::kSm80)) {
+    mma_16816<T>(c, a, {b0, b1});
+  } else if constexpr (std::is_same_v<T, f16>) {
+    mma_1688_f16(c, {a[0], a[1]}, {b0});
+    mma_1688_f16(c, {a[2], a[3]}, {b1});
+  }
+}
+
+// kDim: head_dim rounded up to 32, 64, 96, 128 or 256; the columns in between are zeros.
+template <typename T, int kDim>
+struct FlashKernel {
+  static constexpr int kThreads = 128;
+  static constexpr int kMinBlocks = kDim <= 64 ? 3 : 2;
+  static constexpr Arch kArch = std::is_same_v<T, bf16> ? Arch::kSm80 : Arch::kSm75;
+  struct Args : AttendCall {
+    int shift[kPlanClasses];  // of a class: log2 of the key heads that share a block
+  };
+
+  static constexpr int kRows = 64;                      // queries of a block
+  static constexpr int kKeys = kDim <= 128 ? 64 : 32;   // of a tile
+  static constexpr int kChunks = kDim / 8;              // 16-byte chunks of a row
+  static constexpr bool kQueriesInShared = kDim > 128;  // registers do not hold them beside the sums
+  static constexpr uint32_t kValues = kKeys * kDim * 2, kQueries = 2 * kValues;  // offsets; keys begin at 0
+  static constexpr int kSharedBytes = kQueries + (kQueriesInShared ? kRows * kDim * 2 : 0);
+
+  // Where the block, this warp and this lane are.
+  struct Place {
+    PlanItem item;
+    const T* qkv;   // row of the text's first token
+    int prefix;     // of the text
+    int kv_head;    // of this warp
+    int shift;      // log2 of the key heads in this block; each has as many of the warps
+    int slot;       // of a tile, the first of this warp's head
+    int end;        // last key that any row of the block sees
+    bool busy;      // whether this warp has rows
+    Keys any, all;  // seen by any and by all rows of the warp
+    int row, rows;  // first of the warp's rows in the item; rows of the item
+    int token[2];   // of this lane's rows
+  };
+  struct State {
+    uint32_t query[kQueriesInShared ? 1 : kDim / 16][4];
+    float sum[kDim / 8][4];
+    float top[2];    // greatest score so far
+    float base[2];   // the same in the units of the exponent
+    float total[2];  // this lane's part of the sum of the weights
+  };
+
+  GPU static void run(const Args& args) {
+    Work work;
+    const bool found = find_work(args.share, work);
+    wait_for_previous_kernel();
+    allow_next_kernel();
+    if (!found) return;
+    Place at;
+    int key = 0;
+    if (!find_place(args, work, at, key)) return;
+    load_tile(args, at, 0, args.heads, key);
+    copy_async_commit();
+    load_tile(args, at, kValues, args.heads + args.kv_heads, key);
+    copy_async_commit();
+    State state;
+    if (at.busy) start(args, at, state);
+    for (bool first = true; key < at.end; key += kKeys, first = false) {
+      if (first) {
+        copy_async_wait<1>();
+        sync_block();
+      } else {
+        copy_async_wait<0>();
+        sync_block();  // the keys are there, and nobody reads the values of the tile before
+        load_tile(args, at, kValues, args.heads + args.kv_heads, key);
+        copy_async_commit();
+      }
+      const bool seen = at.busy && key < at.any.last && key + kKeys > at.any.first;
+      const bool whole = seen && key >= at.all.first && key + kKeys <= at.all.last;
+      float score[kKeys / 8][4];
+      const int limit = at.any.last - key;
+      if (whole)
+        multiply_keys<true>(at, state, score, limit);
+      else if (seen)
+        multiply_keys<false>(at, state, score, limit);
+      copy_async_wait<0>();
+      sync_block();  // the values are there, and nobody reads the keys of this tile any more
+      if (key + kKeys < at.end) {
+        load_tile(args, at, 0, args.heads, key + kKeys);
+        copy_async_commit();
+      }
+      if (whole)
+        add_values<true>(args, at, state, score, key, limit);
+      else if (seen)
+        add_values<false>(args, at, state, score, key, limit);
+    }
+    if (at.busy) finish(args, at, state);
+  }
+
+  // False if the block has no rows. `key`: where its first tile begins.
+  GPU static bool find_place(const Args& args, const Work& work, Place& at, int& key) {
+    at.item = work.item;
+    at.rows = work.tokens * args.group;
+    at.shift = args.shift[work.kind];
+    const int tiles = ((kMostPlanTokens >> work.kind) * args.group + kRows - 1) / kRows;
+    const int first_row = work.block % tiles * kRows;
+    if (first_row >= at.rows) return false;
+    at.qkv = static_cast<const T*>(args.qkv) + at.item.begin * args.qkv_stride;
+    at.prefix = args.mask == Mask::kPrefix ? args.prefix[at.item.text] : 0;
+
+    const int warp = thread_index() / 32, part = warp >> (2 - at.shift);
+    at.kv_head = (work.block / tiles << at.shift) + part;
+    at.slot = part * (kKeys >> at.shift);
+    at.row = first_row + (warp & ((4 >> at.shift) - 1)) * 16;
+    at.busy = at.kv_head < args.kv_heads && at.row < at.rows;
+    const Keys first = keys_at(args, at, token_at(args, at, first_row));
+    at.end = keys_at(args, at, token_at(args, at, first_row + kRows - 1)).last;
+    key = first.first / kKeys * kKeys;
+    const Keys low = keys_at(args, at, token_at(args, at, at.row));
+    const Keys high = keys_at(args, at, token_at(args, at, at.row + 15));
+    at.any = {low.first, high.last};
+    at.all = {high.first, low.last};
+    UNROLL
+    for (int i = 0; i < 2; ++i) at.token[i] = token_at(args, at, row_of(at, i));
+    return true;
+  }
+  // Rows of this lane's fragments; those beyond the item are computed as its last one and not written.
+  GPU static int row_of(const Place& at, int i) { return at.row + lane_index() / 4 + 8 * i; }
+  GPU static int token_at(const Args& args, const Place& at, int row) {
+    if (row >= at.rows) row = at.rows - 1;
+    return at.item.first + (args.group == 1 ? row : row / args.group);
+  }
+  GPU static int head_at(const Args& args, const Place& at, int i) {
+    const int row = row_of(at, i) < at.rows ? row_of(at, i) : at.rows - 1;
+    return at.kv_head * args.group + row - (at.token[i] - at.item.first) * args.group;
+  }
+  GPU static Keys keys_at(const Args& args, const Place& at, int token) {
+    return keys_of(args, at.prefix, token, at.item.length);
+  }
+
+  // Offset of a chunk in a tile. Eight rows of one chunk lie in different banks.
+  GPU static uint32_t chunk_at(int row, int chunk) {
+    if constexpr (kChunks % 8 == 0)
+      return static_cast<uint32_t>(row * kChunks + (chunk ^ (row & 7))) * 16;
+    else
+      return static_cast<uint32_t>(row * kChunks + (chunk ^ ((row >> 1) & 3))) * 16;
+  }
+
+  // The keys or values of the tile that begins at `key`, up to the next 16 after the last that is seen; zeros beyond the
+  // text. The warps of a key head load its rows. `head`: of key head 0 among all heads of a row.
+  GPU static void load_tile(const Args& args, const Place& at, uint32_t to, int head, int key) {
+    if (at.kv_head >= args.kv_heads) return;
+    const int most = kKeys >> at.shift, left = (at.end - key + 15) & ~15, wanted = left < most ? left : most;
+    const int threads = kThreads >> at.shift, thread = thread_index() & (threads - 1);
+    const T* const rows = at.qkv + key * args.qkv_stride + static_cast<int64_t>(head + at.kv_head) * args.head_dim;
+    if (args.aligned) {
+      const int chunk = thread % kChunks, step = threads / kChunks;
+      int row = thread / kChunks;
+      if (row >= step) return;
+      const bool has_chunk = chunk * 8 < args.head_dim;
+      for (; row < wanted; row += step) {
+        const bool there = has_chunk && key + row < at.item.length;
+        copy_async16(to + chunk_at(at.slot + row, chunk), there ? rows + row * args.qkv_stride + chunk * 8 : at.qkv,
+                     there ? 16 : 0);
+      }
+    } else {
+      for (int index = thread; index < wanted * kDim; index += threads) {
+        const int row = index / kDim, d = index % kDim;
+        T value{0};
+        if (key + row < at.item.length && d < args.head_dim) value = rows[row * args.qkv_stride + d];
+        *shared_at<T>(to + chunk_at(at.slot + row, d / 8) + static_cast<uint32_t>(d % 8) * 2) = value;
+      }
+    }
+  }
+
+  // The queries' fragments, and sums of nothing.
+  GPU static void start(const Args& args, const Place& at, State& state) {
+    const int t = lane_index() % 4;
+    const T* query[2];
+    UNROLL
+    for (int i = 0; i < 2; ++i)
+      query[i] = at.qkv + at.token[i] * args.qkv_stride + head_at(args, at, i) * args.head_dim;
+    UNROLL
+    for (int pair = 0; pair < kDim / 32; ++pair) {
+      uint32_t fragment[2][4];
+      if (args.aligned) {
+        UNROLL
+        for (int i = 0; i < 2; ++i) {
+          const int chunk = 4 * pair + t;
+          Vector16 words{{0, 0, 0, 0}};
+          if (chunk * 8 < args.head_dim) words = load16(query[i] + chunk * 8);
+          transpose_quad(words.word);  // word t of the four chunks
+          UNROLL
+          for (int j = 0; j < 4; ++j) fragment[j / 2][j % 2 * 2 + i] = words.word[j];
+        }
+      } else {
+        UNROLL
+        for (int j = 0; j < 4; ++j) {
+          UNROLL
+          for (int i = 0; i < 2; ++i) {
+            const int d = (4 * pair + j) * 8 + 2 * t;
+            uint32_t word = d < args.head_dim ? query[i][d].bits : 0;
+            if (d + 1 < args.head_dim) word |= static_cast<uint32_t>(query[i][d + 1].bits) << 16;
+            fragment[j / 2][j % 2 * 2 + i] = word;
+          }
+        }
+      }
+      UNROLL
+      for (int half = 0; half < 2; ++half) {
+        const int step = 2 * pair + half;
+        if constexpr (kQueriesInShared) {
+          store16(shared_at<void>(query_at(step)),
+                  {{fragment[half][0], fragment[half][1], fragment[half][2], fragment[half][3]}});
+        } else {
+          UNROLL
+          for (int r = 0; r < 4; ++r) state.query[step][r] = fragment[half][r];
+        }
+      }
+    }
+    UNROLL
+    for (int n = 0; n < kDim / 8; ++n) {
+      UNROLL
+      for (float& value : state.sum[n]) value = 0.0f;
+    }
+    UNROLL
+    for (int i = 0; i < 2; ++i) state.top[i] = state.base[i] = kLowest, state.total[i] = 0.0f;
+  }
+  // Each lane keeps its own fragments.
+  GPU static uint32_t query_at(int step) {
+    return kQueries + static_cast<uint32_t>(step * kThreads + thread_index()) * 16;
+  }
+
+  // Whether columns 16 pair .. 16 pair + 15 of a tile hold a key that a row of the warp sees.
+  template <bool kWhole>
+  GPU static bool is_seen(int pair, int limit) {
+    return kWhole || 16 * pair < limit;
+  }
+
+  template <bool kWhole>
+  GPU static void multiply_keys(const Place& at, const State& state, float (&score)[kKeys / 8][4], int limit) {
+    UNROLL
+    for (int n = 0; n < kKeys / 8; ++n) {
+      UNROLL
+      for (float& value : score[n]) value = 0.0f;
+    }
+    const int lane = lane_index(), row = at.slot + lane % 8 + lane / 16 * 8, side = lane / 8 % 2;
+    UNROLL
+    for (int step = 0; step < kDim / 16; ++step) {
+      uint32_t query[4];
+      if constexpr (kQueriesInShared) {
+        const Vector16 words = load16(shared_at<void>(query_at(step)));
+        UNROLL
+        for (int r = 0; r < 4; ++r) query[r] = words.word[r];
+      } else {
+        UNROLL
+        for (int r = 0; r < 4; ++r) query[r] = state.query[step][r];
+      }
+      UNROLL
+      for (int pair = 0; pair < kKeys / 16; ++pair) {
+        if (!is_seen<kWhole>(pair, limit)) continue;
+        uint32_t key[4];
+        ldmatrix4(key, chunk_at(row + 16 * pair, 2 * step + side));
+        mma_k16<T>(score[2 * pair], query, key[0], key[1]);
+        mma_k16<T>(score[2 * pair + 1], query, key[2], key[3]);
+      }
+    }
+  }
+
+  // Turns the scores into weights and adds the weighted values.
+  template <bool kWhole>
+  GPU static void add_values(const Args& args, const Place& at, State& state, float (&score)[kKeys / 8][4], int key,
+                             int limit) {
+    // The weight is 2^(unit * score - base). A bias is in the scores; so is a scale that would turn the greatest score
+    // into the least.
+    float unit = args.scale * kLog2E;
+    if (args.bias || !(unit > 0.0f)) {
+      scale_scores<kWhole>(args, at, score, key, limit, unit);
+      unit = 1.0f;
+    }
+    if constexpr (!kWhole) hide_scores(args, at, score, key, limit);
+    float top[2] = {state.top[0], state.top[1]};
+    UNROLL
+    for (int n = 0; n < kKeys / 8; ++n) {
+      if (!is_seen<kWhole>(n / 2, limit)) continue;
+      UNROLL
+      for (int e = 0; e < 4; ++e) top[e / 2] = maximum(top[e / 2], score[n][e]);
+    }
+    float factor[2], base[2], weights[2] = {0.0f, 0.0f};
+    UNROLL
+    for (int i = 0; i < 2; ++i) {
+      top[i] = maximum(top[i], shuffle_xor(top[i], 1));
+      top[i] = maximum(top[i], shuffle_xor(top[i], 2));
+      const float exponent = multiply(top[i], unit);
+      base[i] = top[i] == kLowest ? 0.0f : exponent;  // a row that has seen no key yet
+      factor[i] = fast_exp2(state.base[i] - base[i]);
+      state.top[i] = top[i];
+      state.base[i] = exponent;
+    }
+    UNROLL
+    for (int n = 0; n < kKeys / 8; ++n) {
+      if (!is_seen<kWhole>(n / 2, limit)) continue;
+      UNROLL
+      for (int e = 0; e < 4; ++e) {
+        score[n][e] = fast_exp2(multiply_add(score[n][e], unit, -base[e / 2]));
+        weights[e / 2] += score[n][e];
+      }
+    }
+    UNROLL
+    for (int i = 0; i < 2; ++i) state.total[i] = multiply_add(state.total[i], factor[i], weights[i]);
+    UNROLL
+    for (int n = 0; n < kDim / 8; ++n) {
+      UNROLL
+      for (int e = 0; e < 4; ++e) state.sum[n][e] *= factor[e / 2];
+    }
+    const int lane = lane_index(), row = at.slot + lane % 16, side = lane / 16;
+    UNROLL
+    for (int pair = 0; pair < kKeys / 16; ++pair) {
+      if (!is_seen<kWhole>(pair, limit)) continue;
+      const float(&low)[4] = score[2 * pair];
+      const float(&high)[4] = score[2 * pair + 1];
+      const uint32_t weight[4] = {pack2<T>(low[0], low[1]), pack2<T>(low[2], low[3]), pack2<T>(high[0], high[1]),
+                                  pack2<T>(high[2], high[3])};
+      UNROLL
+      for (int n = 0; n < kDim / 16; ++n) {
+        uint32_t value[4];
+        ldmatrix4_transposed(value, kValues + chunk_at(row + 16 * pair, 2 * n + side));
+        mma_k16<T>(state.sum[2 * n], weight, value[0], value[1]);
+        mma_k16<T>(state.sum[2 * n + 1], weight, value[2], value[3]);
+      }
+    }
+  }
+
+  // Key of element e of score[n] in this lane.
+  GPU static int key_of(int key, int n, int e) { return key + 8 * n + lane_index() % 4 * 2 + e % 2; }
+
+  template <bool kWhole>
+  GPU static void scale_scores(const Args& args, const Place& at, float (&score)[kKeys / 8][4], int key, int limit,
+                               float unit) {
+    const float* bias[2] = {nullptr, nullptr};  // of the text's first key
+    if (args.bias) {
+      UNROLL
+      for (int i = 0; i < 2; ++i)
+        bias[i] = args.bias + head_at(args, at, i) * (2 * args.bias_reach + 1) + (args.bias_reach - at.token[i]);
+    }
+    UNROLL
+    for (int n = 0; n < kKeys / 8; ++n) {
+      if (!is_seen<kWhole>(n / 2, limit)) continue;
+      UNROLL
+      for (int e = 0; e < 4; ++e) {
+        const int j = key_of(key, n, e);
+        const bool has_bias = args.bias && (kWhole || j < at.item.length);
+        score[n][e] = multiply_add(score[n][e], unit, has_bias ? multiply(load_cached(bias[e / 2] + j), kLog2E) : 0.0f);
+      }
+    }
+  }
+
+  GPU static void hide_scores(const Args& args, const Place& at, float (&score)[kKeys / 8][4], int key, int limit) {
+    const Keys keys[2] = {keys_at(args, at, at.token[0]), keys_at(args, at, at.token[1])};
+    UNROLL
+    for (int n = 0; n < kKeys / 8; ++n) {
+      if (!is_seen<false>(n / 2, limit)) continue;
+      UNROLL
+      for (int e = 0; e < 4; ++e) {
+        const int j = key_of(key, n, e);
+        if (j < keys[e / 2].first || j >= keys[e / 2].last) score[n][e] = kLowest;
+      }
+    }
+  }
+
+  GPU static void finish(const Args& args, const Place& at, const State& state) {
+    float share[2];
+    T* row[2];
+    bool is_row[2];
+    UNROLL
+    for (int i = 0; i < 2; ++i) {
+      float total = state.total[i];
+      total += shuffle_xor(total, 1);
+      total += shuffle_xor(total, 2);
+      share[i] = 1.0f / total;
+      const int64_t token = at.item.begin + at.token[i];
+      const int head = head_at(args, at, i);
+      is_row[i] = row_of(at, i) < at.rows;
+      row[i] = static_cast<T*>(args.y) + token * args.y_stride + head * args.head_dim;
+      if (args.lse && lane_index() % 4 == 0 && is_row[i])
+        args.lse[head * static_cast<int64_t>(args.offsets[args.texts]) + token] =
+            multiply_add(state.base[i], kLn2, exact_log(total));
+    }
+    UNROLL
+    for (int pair = 0; pair < kDim / 32; ++pair) {
+      UNROLL
+      for (int i = 0; i < 2; ++i) {
+        uint32_t word[4];
+        UNROLL
+        for (int j = 0; j < 4; ++j) {
+          const float(&sum)[4] = state.sum[4 * pair + j];
+          word[j] = pack2<T>(sum[2 * i] * share[i], sum[2 * i + 1] * share[i]);
+        }
+        if (args.aligned) {
+          transpose_quad(word);
+          const int d = (4 * pair + lane_index() % 4) * 8;
+          if (is_row[i] && d < args.head_dim) store16(row[i] + d, {{word[0], word[1], word[2], word[3]}});
+        } else if (is_row[i]) {
+          UNROLL
+          for (int j = 0; j < 4; ++j) {
+            const int d = (4 * pair + j) * 8 + lane_index() % 4 * 2;
+            if (d < args.head_dim) row[i][d].bits = static_cast<uint16_t>(word[j] & 0xffff);
+            if (d + 1 < args.head_dim) row[i][d + 1].bits = static_cast<uint16_t>(word[j] >> 16);
+          }
+        }
+      }
+    }
+  }
+};
+
+}  // namespace embedcore::cuda

@@ -1,0 +1,51 @@
+// The tiles of linear's kernels, and which of them a call takes.
+#pragma once
+
+#include <cstdint>
+
+#include "device.h"
+
+namespace embedcore::cuda {
+
+// A tile of y that a block makes on tensor cores: rows x columns of it, warp_rows x warp_columns a warp, step_bytes of
+// the rows of x and W at a time, `stages` steps in shared memory.
+struct TileSpec {
+  int rows, columns, step_bytes, warp_rows, warp_columns, stages;
+  int min_blocks;  // of a multiprocessor
+  int cost;        // of an element of y, relative to the others
+
+  constexpr int threads() const { return rows / warp_rows * (columns / warp_columns) * 32; }
+};
+
+// In float32: thread_rows x thread_columns a thread.
+struct FloatTileSpec {
+  int rows, columns, thread_rows, thread_columns;
+  int min_blocks, cost;
+
+  constexpr int threads() const { return rows / thread_rows * (columns / thread_columns); }
+};
+
+// The last three keep 24 to 28 KB of weights on the way in each block: with few rows, reading W is all that takes time.
+constexpr TileSpec kTilesSm80[] = {
+    {128, 256, 64, 64, 64, 3, 1, 100}, {128, 128, 64, 64, 64, 3, 2, 106}, {64, 128, 128, 32, 64, 3, 1, 125},
+    {64, 64, 128, 32, 32, 4, 1, 150},  {64, 32, 128, 32, 16, 6, 1, 220},  {32, 32, 128, 32, 16, 7, 1, 260},
+    {16, 32, 128, 16, 16, 8, 1, 300},
+};
+constexpr TileSpec kTilesSm75[] = {
+    {128, 128, 64, 64, 32, 2, 1, 100},
+    {64, 64, 128, 32, 32, 2, 1, 130},
+    {16, 64, 128, 16, 16, 2, 1, 220},
+};
+constexpr FloatTileSpec kFloatTiles[] = {{128, 128, 8, 8, 1, 100}, {64, 64, 8, 4, 1, 130}, {16, 64, 4, 4, 1, 220}};
+
+enum class TileFamily { kFloat, kSm75, kSm80 };
+
+struct TileChoice {
+  TileFamily family;
+  int index;  // into the family's list
+};
+
+// Depends on rows and out, so all tiles of a family must give the same bits.
+TileChoice choose_tile(const Device& device, DType dtype, int64_t rows, int64_t out);
+
+}  // namespace embedcore::cuda
