@@ -5,15 +5,11 @@
 #pragma once
 
 #include "launch.h"
-#include "linear_tail.cuh"
+#include "linear_mma.cuh"
+#include "linear_tile.h"
+#include "runtime.h"
 
 namespace embedcore::cuda {
-
-// How two consumers share the work.
-enum class Consumers {
-  kCooperative,  // each takes one half of the rows of a tile
-  kPingPong,     // each takes every second tile: while one stores its results, the other multiplies
-};
 
 constexpr int kHopperDepth = 64;  // elements of a k-tile: 128 bytes, the width of the swizzle
 
@@ -21,9 +17,8 @@ constexpr int kHopperDepth = 64;  // elements of a k-tile: 128 bytes, the width 
 // run at the same time share rows and weights in the L2 cache.
 struct TileOrder {
   static constexpr int kGroup = 8;
-  int tiles_m, tiles_n;
+  int tiles_m, tiles_n, count;
 
-  GPU int count() const { return tiles_m * tiles_n; }
   GPU void place(int tile, int& m, int& n) const {
     const int per_group = kGroup * tiles_n;
     const int group = tile / per_group, first = group * kGroup;
@@ -34,15 +29,15 @@ struct TileOrder {
   }
 };
 
-// kWide: 64-row products of a consumer; kN: columns of a tile.
-template <typename T, int kWide, int kN, int kStages, Consumers kConsumers>
-struct HopperLinear {
+template <typename T, HopperTileSpec kSpec>
+struct HopperKernel {
   static constexpr int kThreads = 384;
   static constexpr int kMinBlocks = 1;
   static constexpr Arch kArch = Arch::kSm90a;
 
-  static constexpr bool kPingPong = kConsumers == Consumers::kPingPong;
-  static constexpr int kM = 64 * kWide * (kPingPong ? 1 : 2);
+  static constexpr bool kPingPong = kSpec.sharing == Sharing::kPingPong;
+  static constexpr int kM = kSpec.rows, kN = kSpec.columns, kStages = kSpec.stages;
+  static constexpr int kWide = kM / (kPingPong ? 64 : 128);  // 64-row products of a consumer
   static constexpr int kRowsBytes = kM * 128, kWeightsBytes = kN * 128, kStageBytes = kRowsBytes + kWeightsBytes;
   static constexpr uint32_t kFull = kStages * kStageBytes, kEmpty = kFull + 8 * kStages;
   // Sums pass through a slab of each warp on their way to y.
@@ -97,7 +92,7 @@ struct HopperLinear {
     Ring ring, ahead;
     int early = 0;
     const int begin = static_cast<int>(block_index()), step = static_cast<int>(grid_size());
-    if (begin < args.tiles.count()) {
+    if (begin < args.tiles.count) {
       int m, n;
       args.tiles.place(begin, m, n);
       for (; early < kStages && early < args.k_tiles; ++early, ahead.next()) {
@@ -106,7 +101,7 @@ struct HopperLinear {
       }
     }
     wait_for_previous_kernel();
-    for (int tile = begin; tile < args.tiles.count(); tile += step) {
+    for (int tile = begin; tile < args.tiles.count; tile += step) {
       int m, n;
       args.tiles.place(tile, m, n);
       for (int k = 0; k < args.k_tiles; ++k, ring.next()) {
@@ -127,11 +122,12 @@ struct HopperLinear {
   GPU static void consume(const Args& args, int consumer) {
     // The tails read and write rows of other kernels.
     wait_for_previous_kernel();
+    allow_next_kernel();
     Ring ring;
     if (kPingPong && consumer == 1) ring.skip(args.k_tiles);
     const int step = static_cast<int>(grid_size());
     int tile = static_cast<int>(block_index()) + (kPingPong ? consumer * step : 0);
-    for (; tile < args.tiles.count(); tile += kPingPong ? 2 * step : step) {
+    for (; tile < args.tiles.count; tile += kPingPong ? 2 * step : step) {
       int m, n;
       args.tiles.place(tile, m, n);
       float sums[kWide][kN / 2];
@@ -187,5 +183,37 @@ struct HopperLinear {
     if (lane_index() == 0) barrier_arrive(last);
   }
 };
+
+template <typename T, HopperTileSpec kSpec>
+Error launch_hopper(StreamHandle stream, const TileArgs& from, int multiprocessors) {
+  using Kernel = HopperKernel<T, kSpec>;
+  constexpr auto kElement = static_cast<int64_t>(sizeof(T));
+  const auto divide_up = [](int64_t count, int of) { return static_cast<int>((count + of - 1) / of); };
+  const int tiles_m = divide_up(from.tail.rows, kSpec.rows), tiles_n = divide_up(from.tail.out, kSpec.columns);
+  typename Kernel::Args args{.x = {},
+                             .w = {},
+                             .tiles = {tiles_m, tiles_n, tiles_m * tiles_n},
+                             .k_tiles = static_cast<int>(from.row_bytes / kElement / kHopperDepth),
+                             .tail = from.tail};
+  // What follows a row of x up to the padded end, rows beyond the last and columns beyond `out` are read as zeros.
+  Error error = make_tensor_map(&args.x, from.x, from.x_bytes / kElement, from.tail.rows, from.x_stride, kSpec.rows);
+  if (error != Error::kOk) return error;
+  error =
+      make_tensor_map(&args.w, from.weight, from.row_bytes / kElement, from.tail.out, from.row_bytes, kSpec.columns);
+  if (error != Error::kOk) return error;
+  const int blocks = args.tiles.count < multiprocessors ? args.tiles.count : multiprocessors;
+  return launch<Kernel>(stream, {.x = static_cast<uint32_t>(blocks)}, Kernel::kSharedBytes, args, Order::kMayOverlap);
+}
+
+// The tile `index` of kTilesSm90.
+template <typename T, int kFirst = 0>
+Error launch_hopper(StreamHandle stream, int index, const TileArgs& args, int multiprocessors) {
+  if constexpr (kFirst < static_cast<int>(std::size(kTilesSm90))) {
+    if (index == kFirst) return launch_hopper<T, kTilesSm90[kFirst]>(stream, args, multiprocessors);
+    return launch_hopper<T, kFirst + 1>(stream, index, args, multiprocessors);
+  } else {
+    return Error::kInvalidValue;
+  }
+}
 
 }  // namespace embedcore::cuda

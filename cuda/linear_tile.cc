@@ -32,6 +32,9 @@ TileChoice choose_tile(const Device& device, DType dtype, int64_t rows, int64_t 
     return {TileFamily::kFloat, fastest(std::span<const FloatTileSpec>(kFloatTiles), device, rows, out)};
   if (device.architecture < 80)
     return {TileFamily::kSm75, fastest(std::span<const TileSpec>(kTilesSm75), device, rows, out)};
+  // Its wgmma exists for int8, too, but mma.sync is what is written.
+  if (device.architecture == 90 && dtype != DType::kI8)
+    return {TileFamily::kSm90, fastest(std::span<const HopperTileSpec>(kTilesSm90), device, rows, out)};
   // sm_86 and sm_89 have 100 KB of shared memory: two blocks of 128x128 run on a multiprocessor, but one of 128x256.
   const bool small_memory = device.properties.shared_bytes_per_multiprocessor < (int{128} << 10);
   const int first = small_memory ? 1 : 0;
