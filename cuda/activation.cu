@@ -27,7 +27,11 @@ struct ActivationKernel {
     bool gated, aligned;
   };
 
-  GPU static void run(const Args& args) { args.aligned ? activate_rows<true>(args) : activate_rows<false>(args); }
+  GPU static void run(const Args& args) {
+    wait_for_previous_kernel();
+    allow_next_kernel();
+    args.aligned ? activate_rows<true>(args) : activate_rows<false>(args);
+  }
 
   template <bool kAligned>
   GPU static void activate_rows(const Args& args) {
@@ -61,18 +65,16 @@ Status run(Stream& stream, const ActivationArgs& args) {
   using Kernel = ActivationKernel<T>;
   const bool aligned = args.width % kColumns == 0 && aligned_rows(args.x, args.x_stride, sizeof(T)) &&
                        aligned_rows(args.y, args.y_stride, sizeof(T));
-  const Error error =
-      launch<Kernel>(stream_of(stream), slices_of<Kernel::kThreads, Kernel::kGroups>(args.rows, args.width), 0,
-                     {.x = static_cast<const T*>(args.x),
-                      .y = static_cast<T*>(args.y),
-                      .x_stride = args.x_stride,
-                      .y_stride = args.y_stride,
-                      .rows = args.rows,
-                      .width = static_cast<int>(args.width),
-                      .activation = args.activation,
-                      .gated = args.gated,
-                      .aligned = aligned});
-  return report(stream, error, "activation");
+  return launch_on<Kernel>(stream, "activation", slices_of<Kernel::kThreads, Kernel::kGroups>(args.rows, args.width), 0,
+                           {.x = static_cast<const T*>(args.x),
+                            .y = static_cast<T*>(args.y),
+                            .x_stride = args.x_stride,
+                            .y_stride = args.y_stride,
+                            .rows = args.rows,
+                            .width = static_cast<int>(args.width),
+                            .activation = args.activation,
+                            .gated = args.gated,
+                            .aligned = aligned});
 }
 
 }  // namespace

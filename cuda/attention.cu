@@ -19,11 +19,6 @@ auto with_type(DType dtype, Body&& body) {
   return body.template operator()<float>();
 }
 
-bool is_aligned(const void* rows, int64_t stride, const AttentionArgs& args) {
-  const auto bytes = static_cast<int64_t>(dtype_size(args.dtype));
-  return reinterpret_cast<uintptr_t>(rows) % 16 == 0 && stride * bytes % 16 == 0 && args.head_dim * bytes % 16 == 0;
-}
-
 template <typename T, int kWidth>
 Error prepare(StreamHandle stream, const AttentionArgs& args) {
   using Kernel = PrepareKernel<T, kWidth>;
@@ -115,11 +110,11 @@ Status attention(Stream& stream, const AttentionArgs& args) {
                         .heads = static_cast<int>(args.heads),
                         .kv_heads = static_cast<int>(args.kv_heads),
                         .group = static_cast<int>(args.heads / args.kv_heads),
+                        .group_inverse = inverse_of(static_cast<int>(args.heads / args.kv_heads)),
                         .head_dim = static_cast<int>(args.head_dim),
                         .window = static_cast<int>(args.window < kEverything ? args.window : kEverything),
                         .mask = args.mask,
                         .scale = args.scale,
-                        .aligned = is_aligned(args.qkv, args.qkv_stride, args) && is_aligned(args.y, args.y_stride, args),
                         .share = {.plan = args.plan, .blocks = {}}};
   const StreamHandle handle = stream_of(stream);
   Error error = prepare(handle, args);

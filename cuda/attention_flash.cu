@@ -32,7 +32,8 @@ Error start_for(StreamHandle stream, const AttentionArgs& args, const AttendCall
 }  // namespace
 
 bool flash_takes(const AttentionArgs& args, int architecture) {
-  if (args.head_dim > 256) return false;
+  if (args.head_dim > 256 || !is_aligned(args.qkv, args.qkv_stride, args) || !is_aligned(args.y, args.y_stride, args))
+    return false;
   return args.dtype == DType::kF16 || (args.dtype == DType::kBF16 && architecture >= 80);
 }
 

@@ -1,4 +1,4 @@
-// Attention on tensor cores for rows of 16 bits. A warp owns 16 queries of one key head, a block of four warps 64; the
+// Attention on tensor cores for rows of 16 bits whose heads are aligned to 16 bytes. A warp owns 16 queries of one key head, a block of four warps 64; the
 // queries of short texts leave room for two or four key heads in a block. Keys and values pass through shared memory in
 // tiles that begin at fixed tokens of the text, with an online softmax: scores, weights and the output stay in
 // registers.
@@ -42,7 +42,7 @@ GPU void mma_k16(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1
 template <typename T, int kDim>
 struct FlashKernel {
   static constexpr int kThreads = 128;
-  static constexpr int kMinBlocks = kDim <= 64 ? 3 : 2;
+  static constexpr int kMinBlocks = kDim <= 64 ? 4 : kDim <= 128 ? 3 : 2;
   static constexpr Arch kArch = std::is_same_v<T, bf16> ? Arch::kSm80 : Arch::kSm75;
   struct Args : AttendCall {
     int shift[kPlanClasses];  // of a class: log2 of the key heads that share a block
@@ -58,22 +58,18 @@ struct FlashKernel {
   // Where the block, this warp and this lane are.
   struct Place {
     PlanItem item;
-    const T* qkv;   // row of the text's first token
-    int prefix;     // of the text
     int kv_head;    // of this warp
     int shift;      // log2 of the key heads in this block; each has as many of the warps
-    int slot;       // of a tile, the first of this warp's head
     int end;        // last key that any row of the block sees
     bool busy;      // whether this warp has rows
-    Keys any, all;  // seen by any and by all rows of the warp
+    Keys any;       // seen by any row of the warp
     int row, rows;  // first of the warp's rows in the item; rows of the item
-    int token[2];   // of this lane's rows
+    Keys keys[2];   // of this lane's rows
   };
   struct State {
     uint32_t query[kQueriesInShared ? 1 : kDim / 16][4];
     float sum[kDim / 8][4];
     float top[2];    // greatest score so far
-    float base[2];   // the same in the units of the exponent
     float total[2];  // this lane's part of the sum of the weights
   };
 
@@ -103,23 +99,15 @@ struct FlashKernel {
         copy_async_commit();
       }
       const bool seen = at.busy && key < at.any.last && key + kKeys > at.any.first;
-      const bool whole = seen && key >= at.all.first && key + kKeys <= at.all.last;
       float score[kKeys / 8][4];
-      const int limit = at.any.last - key;
-      if (whole)
-        multiply_keys<true>(at, state, score, limit);
-      else if (seen)
-        multiply_keys<false>(at, state, score, limit);
+      if (seen) multiply_keys(at, state, score, at.any.last - key);
       copy_async_wait<0>();
       sync_block();  // the values are there, and nobody reads the keys of this tile any more
       if (key + kKeys < at.end) {
         load_tile(args, at, 0, args.heads, key + kKeys);
         copy_async_commit();
       }
-      if (whole)
-        add_values<true>(args, at, state, score, key, limit);
-      else if (seen)
-        add_values<false>(args, at, state, score, key, limit);
+      if (seen) add_values(args, at, state, score, key);
     }
     if (at.busy) finish(args, at, state);
   }
@@ -132,46 +120,58 @@ struct FlashKernel {
     const int tiles = ((kMostPlanTokens >> work.kind) * args.group + kRows - 1) / kRows;
     const int first_row = work.block % tiles * kRows;
     if (first_row >= at.rows) return false;
-    at.qkv = static_cast<const T*>(args.qkv) + at.item.begin * args.qkv_stride;
-    at.prefix = args.mask == Mask::kPrefix ? args.prefix[at.item.text] : 0;
+    const int prefix = args.mask == Mask::kPrefix ? uniform(args.prefix[at.item.text]) : 0;
+    const auto keys = [&](int row) { return keys_of(args, prefix, token_at(args, at, row), at.item.length); };
 
-    const int warp = thread_index() / 32, part = warp >> (2 - at.shift);
+    const int warp = uniform(thread_index() / 32), part = warp >> (2 - at.shift);
     at.kv_head = (work.block / tiles << at.shift) + part;
-    at.slot = part * (kKeys >> at.shift);
     at.row = first_row + (warp & ((4 >> at.shift) - 1)) * 16;
     at.busy = at.kv_head < args.kv_heads && at.row < at.rows;
-    const Keys first = keys_at(args, at, token_at(args, at, first_row));
-    at.end = keys_at(args, at, token_at(args, at, first_row + kRows - 1)).last;
-    key = first.first / kKeys * kKeys;
-    const Keys low = keys_at(args, at, token_at(args, at, at.row));
-    const Keys high = keys_at(args, at, token_at(args, at, at.row + 15));
-    at.any = {low.first, high.last};
-    at.all = {high.first, low.last};
+    at.end = keys(first_row + kRows - 1).last;
+    at.any = {keys(at.row).first, keys(at.row + 15).last};
+    key = keys(first_row).first / kKeys * kKeys;
     UNROLL
-    for (int i = 0; i < 2; ++i) at.token[i] = token_at(args, at, row_of(at, i));
+    for (int i = 0; i < 2; ++i) at.keys[i] = keys(row_of(at, i));
     return true;
+  }
+  // The first slot of a tile for this warp's head.
+  GPU static int slot_of(const Place& at) {
+    return (thread_index() / 32 >> (2 - at.shift)) * (kKeys >> at.shift);
   }
   // Rows of this lane's fragments; those beyond the item are computed as its last one and not written.
   GPU static int row_of(const Place& at, int i) { return at.row + lane_index() / 4 + 8 * i; }
   GPU static int token_at(const Args& args, const Place& at, int row) {
     if (row >= at.rows) row = at.rows - 1;
-    return at.item.first + (args.group == 1 ? row : row / args.group);
+    return at.item.first + token_of(args, row);
   }
   GPU static int head_at(const Args& args, const Place& at, int i) {
     const int row = row_of(at, i) < at.rows ? row_of(at, i) : at.rows - 1;
-    return at.kv_head * args.group + row - (at.token[i] - at.item.first) * args.group;
-  }
-  GPU static Keys keys_at(const Args& args, const Place& at, int token) {
-    return keys_of(args, at.prefix, token, at.item.length);
+    return (at.kv_head - token_of(args, row)) * args.group + row;
   }
 
-  // Offset of a chunk in a tile. Eight rows of one chunk lie in different banks.
-  GPU static uint32_t chunk_at(int row, int chunk) {
-    if constexpr (kChunks % 8 == 0)
-      return static_cast<uint32_t>(row * kChunks + (chunk ^ (row & 7))) * 16;
-    else
-      return static_cast<uint32_t>(row * kChunks + (chunk ^ ((row >> 1) & 3))) * 16;
+  // The row of qkv of a token of the text.
+  GPU static const T* row_at(const Args& args, const Place& at, int token) {
+    return static_cast<const T*>(args.qkv) + (at.item.begin + token) * args.qkv_stride;
   }
+
+  // Offset of a chunk in a tile. Eight rows of one chunk lie in different banks: within each group of kTurns pairs of
+  // chunks, a row's are exchanged in an order of its own.
+  static constexpr int kTurns = kChunks % 8 == 0 ? 4 : 2;
+  GPU static uint32_t chunk_at(int row, int chunk) {
+    const int turn = kTurns == 4 ? row & 7 : (row >> 1) & 3;
+    return static_cast<uint32_t>(row * kChunks + (chunk ^ turn)) * 16;
+  }
+  // Chunks `side`, side + 2, ... of a row and of those that are n * 16 rows further on.
+  struct Chunks {
+    uint32_t first[kTurns];
+    GPU Chunks(int row, int side) {
+      UNROLL
+      for (int i = 0; i < kTurns; ++i) first[i] = chunk_at(row, 2 * i + side);
+    }
+    GPU uint32_t at(int n, int step) const {
+      return first[step % kTurns] + static_cast<uint32_t>(n * 16 * kChunks + step / kTurns * 2 * kTurns) * 16;
+    }
+  };
 
   // The keys or values of the tile that begins at `key`, up to the next 16 after the last that is seen; zeros beyond the
   // text. The warps of a key head load its rows. `head`: of key head 0 among all heads of a row.
@@ -179,24 +179,13 @@ struct FlashKernel {
     if (at.kv_head >= args.kv_heads) return;
     const int most = kKeys >> at.shift, left = (at.end - key + 15) & ~15, wanted = left < most ? left : most;
     const int threads = kThreads >> at.shift, thread = thread_index() & (threads - 1);
-    const T* const rows = at.qkv + key * args.qkv_stride + static_cast<int64_t>(head + at.kv_head) * args.head_dim;
-    if (args.aligned) {
-      const int chunk = thread % kChunks, step = threads / kChunks;
-      int row = thread / kChunks;
-      if (row >= step) return;
-      const bool has_chunk = chunk * 8 < args.head_dim;
-      for (; row < wanted; row += step) {
-        const bool there = has_chunk && key + row < at.item.length;
-        copy_async16(to + chunk_at(at.slot + row, chunk), there ? rows + row * args.qkv_stride + chunk * 8 : at.qkv,
-                     there ? 16 : 0);
-      }
-    } else {
-      for (int index = thread; index < wanted * kDim; index += threads) {
-        const int row = index / kDim, d = index % kDim;
-        T value{0};
-        if (key + row < at.item.length && d < args.head_dim) value = rows[row * args.qkv_stride + d];
-        *shared_at<T>(to + chunk_at(at.slot + row, d / 8) + static_cast<uint32_t>(d % 8) * 2) = value;
-      }
+    const int chunk = thread % kChunks, step = threads / kChunks;
+    int row = thread / kChunks;
+    if (row >= step) return;
+    const T* from = row_at(args, at, key + row) + (head + at.kv_head) * args.head_dim + chunk * 8;
+    for (; row < wanted; row += step, from += step * args.qkv_stride) {
+      const bool there = key + row < at.item.length && chunk * 8 < args.head_dim;
+      copy_async16(to + chunk_at(slot_of(at) + row, chunk), there ? from : args.qkv, there ? 16 : 0);
     }
   }
 
@@ -206,31 +195,18 @@ struct FlashKernel {
     const T* query[2];
     UNROLL
     for (int i = 0; i < 2; ++i)
-      query[i] = at.qkv + at.token[i] * args.qkv_stride + head_at(args, at, i) * args.head_dim;
+      query[i] = row_at(args, at, token_at(args, at, row_of(at, i))) + head_at(args, at, i) * args.head_dim;
     UNROLL
     for (int pair = 0; pair < kDim / 32; ++pair) {
       uint32_t fragment[2][4];
-      if (args.aligned) {
+      UNROLL
+      for (int i = 0; i < 2; ++i) {
+        const int chunk = 4 * pair + t;
+        Vector16 words{{0, 0, 0, 0}};
+        if (chunk * 8 < args.head_dim) words = load16(query[i] + chunk * 8);
+        transpose_quad(words.word);  // word t of the four chunks
         UNROLL
-        for (int i = 0; i < 2; ++i) {
-          const int chunk = 4 * pair + t;
-          Vector16 words{{0, 0, 0, 0}};
-          if (chunk * 8 < args.head_dim) words = load16(query[i] + chunk * 8);
-          transpose_quad(words.word);  // word t of the four chunks
-          UNROLL
-          for (int j = 0; j < 4; ++j) fragment[j / 2][j % 2 * 2 + i] = words.word[j];
-        }
-      } else {
-        UNROLL
-        for (int j = 0; j < 4; ++j) {
-          UNROLL
-          for (int i = 0; i < 2; ++i) {
-            const int d = (4 * pair + j) * 8 + 2 * t;
-            uint32_t word = d < args.head_dim ? query[i][d].bits : 0;
-            if (d + 1 < args.head_dim) word |= static_cast<uint32_t>(query[i][d + 1].bits) << 16;
-            fragment[j / 2][j % 2 * 2 + i] = word;
-          }
-        }
+        for (int j = 0; j < 4; ++j) fragment[j / 2][j % 2 * 2 + i] = words.word[j];
       }
       UNROLL
       for (int half = 0; half < 2; ++half) {
@@ -250,99 +226,91 @@ struct FlashKernel {
       for (float& value : state.sum[n]) value = 0.0f;
     }
     UNROLL
-    for (int i = 0; i < 2; ++i) state.top[i] = state.base[i] = kLowest, state.total[i] = 0.0f;
+    for (int i = 0; i < 2; ++i) state.top[i] = kLowest, state.total[i] = 0.0f;
   }
   // Each lane keeps its own fragments.
   GPU static uint32_t query_at(int step) {
     return kQueries + static_cast<uint32_t>(step * kThreads + thread_index()) * 16;
   }
 
-  // Whether columns 16 pair .. 16 pair + 15 of a tile hold a key that a row of the warp sees.
-  template <bool kWhole>
-  GPU static bool is_seen(int pair, int limit) {
-    return kWhole || 16 * pair < limit;
-  }
-
-  template <bool kWhole>
+  // The products of queries and keys of a tile: of its first `limit` keys, rounded up to 16. Others have no weight.
   GPU static void multiply_keys(const Place& at, const State& state, float (&score)[kKeys / 8][4], int limit) {
+    const int lane = lane_index();
+    const Chunks chunks(slot_of(at) + lane % 8 + lane / 16 * 8, lane / 8 % 2);
     UNROLL
-    for (int n = 0; n < kKeys / 8; ++n) {
-      UNROLL
-      for (float& value : score[n]) value = 0.0f;
-    }
-    const int lane = lane_index(), row = at.slot + lane % 8 + lane / 16 * 8, side = lane / 8 % 2;
-    UNROLL
-    for (int step = 0; step < kDim / 16; ++step) {
-      uint32_t query[4];
-      if constexpr (kQueriesInShared) {
-        const Vector16 words = load16(shared_at<void>(query_at(step)));
+    for (int pair = 0; pair < kKeys / 16; ++pair) {
+      float(&low)[4] = score[2 * pair];
+      float(&high)[4] = score[2 * pair + 1];
+      if (16 * pair < limit) {
         UNROLL
-        for (int r = 0; r < 4; ++r) query[r] = words.word[r];
+        for (int e = 0; e < 4; ++e) low[e] = high[e] = 0.0f;
+        UNROLL
+        for (int step = 0; step < kDim / 16; ++step) {
+          uint32_t key[4], query[4];
+          ldmatrix4(key, chunks.at(pair, step));
+          load_query(state, step, query);
+          mma_k16<T>(low, query, key[0], key[1]);
+          mma_k16<T>(high, query, key[2], key[3]);
+        }
       } else {
         UNROLL
-        for (int r = 0; r < 4; ++r) query[r] = state.query[step][r];
-      }
-      UNROLL
-      for (int pair = 0; pair < kKeys / 16; ++pair) {
-        if (!is_seen<kWhole>(pair, limit)) continue;
-        uint32_t key[4];
-        ldmatrix4(key, chunk_at(row + 16 * pair, 2 * step + side));
-        mma_k16<T>(score[2 * pair], query, key[0], key[1]);
-        mma_k16<T>(score[2 * pair + 1], query, key[2], key[3]);
+        for (int e = 0; e < 4; ++e) low[e] = high[e] = kLowest;
       }
     }
   }
+  GPU static void load_query(const State& state, int step, uint32_t (&query)[4]) {
+    if constexpr (kQueriesInShared) {
+      const Vector16 words = load16(shared_at<void>(query_at(step)));
+      UNROLL
+      for (int r = 0; r < 4; ++r) query[r] = words.word[r];
+    } else {
+      UNROLL
+      for (int r = 0; r < 4; ++r) query[r] = state.query[step][r];
+    }
+  }
+
+  // The weight is 2^(unit * score - base). A bias is in the scores; so is a scale that would turn the greatest score into
+  // the least.
+  GPU static bool scales_first(const Args& args) { return args.bias || !(args.scale > 0.0f); }
+  GPU static float unit_of(const Args& args) { return scales_first(args) ? 1.0f : multiply(args.scale, kLog2E); }
 
   // Turns the scores into weights and adds the weighted values.
-  template <bool kWhole>
-  GPU static void add_values(const Args& args, const Place& at, State& state, float (&score)[kKeys / 8][4], int key,
-                             int limit) {
-    // The weight is 2^(unit * score - base). A bias is in the scores; so is a scale that would turn the greatest score
-    // into the least.
-    float unit = args.scale * kLog2E;
-    if (args.bias || !(unit > 0.0f)) {
-      scale_scores<kWhole>(args, at, score, key, limit, unit);
-      unit = 1.0f;
-    }
-    if constexpr (!kWhole) hide_scores(args, at, score, key, limit);
-    float top[2] = {state.top[0], state.top[1]};
-    UNROLL
-    for (int n = 0; n < kKeys / 8; ++n) {
-      if (!is_seen<kWhole>(n / 2, limit)) continue;
-      UNROLL
-      for (int e = 0; e < 4; ++e) top[e / 2] = maximum(top[e / 2], score[n][e]);
-    }
+  GPU static void add_values(const Args& args, const Place& at, State& state, float (&score)[kKeys / 8][4], int key) {
+    if (scales_first(args)) scale_scores(args, at, score, key);
+    const float unit = unit_of(args);
+    hide_scores(at, score, key);
     float factor[2], base[2], weights[2] = {0.0f, 0.0f};
     UNROLL
     for (int i = 0; i < 2; ++i) {
-      top[i] = maximum(top[i], shuffle_xor(top[i], 1));
-      top[i] = maximum(top[i], shuffle_xor(top[i], 2));
-      const float exponent = multiply(top[i], unit);
-      base[i] = top[i] == kLowest ? 0.0f : exponent;  // a row that has seen no key yet
-      factor[i] = fast_exp2(state.base[i] - base[i]);
-      state.top[i] = top[i];
-      state.base[i] = exponent;
-    }
-    UNROLL
-    for (int n = 0; n < kKeys / 8; ++n) {
-      if (!is_seen<kWhole>(n / 2, limit)) continue;
+      float top = state.top[i];
       UNROLL
-      for (int e = 0; e < 4; ++e) {
-        score[n][e] = fast_exp2(multiply_add(score[n][e], unit, -base[e / 2]));
-        weights[e / 2] += score[n][e];
+      for (int n = 0; n < kKeys / 8; ++n) top = maximum(maximum(score[n][2 * i], score[n][2 * i + 1]), top);
+      top = maximum(top, shuffle_xor(top, 1));
+      top = maximum(top, shuffle_xor(top, 2));
+      base[i] = top == kLowest ? 0.0f : multiply(top, unit);  // a row that has seen no key yet
+      factor[i] = fast_exp2(multiply(state.top[i], unit) - base[i]);
+      state.top[i] = top;
+    }
+    if (ballot(factor[0] != 1.0f || factor[1] != 1.0f) != 0) {
+      UNROLL
+      for (int n = 0; n < kDim / 8; ++n) {
+        UNROLL
+        for (int e = 0; e < 4; ++e) state.sum[n][e] *= factor[e / 2];
       }
     }
-    UNROLL
-    for (int i = 0; i < 2; ++i) state.total[i] = multiply_add(state.total[i], factor[i], weights[i]);
-    UNROLL
-    for (int n = 0; n < kDim / 8; ++n) {
-      UNROLL
-      for (int e = 0; e < 4; ++e) state.sum[n][e] *= factor[e / 2];
-    }
-    const int lane = lane_index(), row = at.slot + lane % 16, side = lane / 16;
+    const int limit = at.any.last - key;
+    const Chunks chunks(slot_of(at) + lane_index() % 16, lane_index() / 16);
     UNROLL
     for (int pair = 0; pair < kKeys / 16; ++pair) {
-      if (!is_seen<kWhole>(pair, limit)) continue;
+      if (16 * pair >= limit) continue;
+      UNROLL
+      for (int n = 2 * pair; n <= 2 * pair + 1; ++n) {
+        UNROLL
+        for (int e = 0; e < 4; ++e) {
+          score[n][e] = fast_exp2(multiply_add(score[n][e], unit, -base[e / 2]));
+          weights[e / 2] += score[n][e];
+        }
+      }
       const float(&low)[4] = score[2 * pair];
       const float(&high)[4] = score[2 * pair + 1];
       const uint32_t weight[4] = {pack2<T>(low[0], low[1]), pack2<T>(low[2], low[3]), pack2<T>(high[0], high[1]),
@@ -350,46 +318,49 @@ struct FlashKernel {
       UNROLL
       for (int n = 0; n < kDim / 16; ++n) {
         uint32_t value[4];
-        ldmatrix4_transposed(value, kValues + chunk_at(row + 16 * pair, 2 * n + side));
+        ldmatrix4_transposed(value, kValues + chunks.at(pair, n));
         mma_k16<T>(state.sum[2 * n], weight, value[0], value[1]);
         mma_k16<T>(state.sum[2 * n + 1], weight, value[2], value[3]);
       }
     }
+    UNROLL
+    for (int i = 0; i < 2; ++i) state.total[i] = multiply_add(state.total[i], factor[i], weights[i]);
   }
 
   // Key of element e of score[n] in this lane.
   GPU static int key_of(int key, int n, int e) { return key + 8 * n + lane_index() % 4 * 2 + e % 2; }
 
-  template <bool kWhole>
-  GPU static void scale_scores(const Args& args, const Place& at, float (&score)[kKeys / 8][4], int key, int limit,
-                               float unit) {
+  GPU static void scale_scores(const Args& args, const Place& at, float (&score)[kKeys / 8][4], int key) {
+    const float unit = multiply(args.scale, kLog2E);
     const float* bias[2] = {nullptr, nullptr};  // of the text's first key
     if (args.bias) {
       UNROLL
       for (int i = 0; i < 2; ++i)
-        bias[i] = args.bias + head_at(args, at, i) * (2 * args.bias_reach + 1) + (args.bias_reach - at.token[i]);
+        bias[i] = args.bias + head_at(args, at, i) * (2 * args.bias_reach + 1) + (args.bias_reach - token_at(args, at, row_of(at, i)));
     }
     UNROLL
     for (int n = 0; n < kKeys / 8; ++n) {
-      if (!is_seen<kWhole>(n / 2, limit)) continue;
       UNROLL
       for (int e = 0; e < 4; ++e) {
         const int j = key_of(key, n, e);
-        const bool has_bias = args.bias && (kWhole || j < at.item.length);
+        const bool has_bias = args.bias && j < at.item.length;
         score[n][e] = multiply_add(score[n][e], unit, has_bias ? multiply(load_cached(bias[e / 2] + j), kLog2E) : 0.0f);
       }
     }
   }
 
-  GPU static void hide_scores(const Args& args, const Place& at, float (&score)[kKeys / 8][4], int key, int limit) {
-    const Keys keys[2] = {keys_at(args, at, at.token[0]), keys_at(args, at, at.token[1])};
+  // Gives no weight to the keys that a row does not see.
+  GPU static void hide_scores(const Place& at, float (&score)[kKeys / 8][4], int key) {
     UNROLL
-    for (int n = 0; n < kKeys / 8; ++n) {
-      if (!is_seen<false>(n / 2, limit)) continue;
+    for (int i = 0; i < 2; ++i) {
+      const Keys keys = at.keys[i];
+      if (key >= keys.first && key + kKeys <= keys.last) continue;
+      const auto seen = static_cast<uint32_t>(keys.last - keys.first);
       UNROLL
-      for (int e = 0; e < 4; ++e) {
-        const int j = key_of(key, n, e);
-        if (j < keys[e / 2].first || j >= keys[e / 2].last) score[n][e] = kLowest;
+      for (int n = 0; n < kKeys / 8; ++n) {
+        UNROLL
+        for (int e = 2 * i; e < 2 * i + 2; ++e)
+          if (static_cast<uint32_t>(key_of(key, n, e) - keys.first) >= seen) score[n][e] = kLowest;
       }
     }
   }
@@ -404,13 +375,13 @@ struct FlashKernel {
       total += shuffle_xor(total, 1);
       total += shuffle_xor(total, 2);
       share[i] = 1.0f / total;
-      const int64_t token = at.item.begin + at.token[i];
+      const int64_t token = at.item.begin + token_at(args, at, row_of(at, i));
       const int head = head_at(args, at, i);
       is_row[i] = row_of(at, i) < at.rows;
       row[i] = static_cast<T*>(args.y) + token * args.y_stride + head * args.head_dim;
       if (args.lse && lane_index() % 4 == 0 && is_row[i])
         args.lse[head * static_cast<int64_t>(args.offsets[args.texts]) + token] =
-            multiply_add(state.base[i], kLn2, exact_log(total));
+            multiply_add(multiply(state.top[i], unit_of(args)), kLn2, exact_log(total));
     }
     UNROLL
     for (int pair = 0; pair < kDim / 32; ++pair) {
@@ -422,18 +393,9 @@ struct FlashKernel {
           const float(&sum)[4] = state.sum[4 * pair + j];
           word[j] = pack2<T>(sum[2 * i] * share[i], sum[2 * i + 1] * share[i]);
         }
-        if (args.aligned) {
-          transpose_quad(word);
-          const int d = (4 * pair + lane_index() % 4) * 8;
-          if (is_row[i] && d < args.head_dim) store16(row[i] + d, {{word[0], word[1], word[2], word[3]}});
-        } else if (is_row[i]) {
-          UNROLL
-          for (int j = 0; j < 4; ++j) {
-            const int d = (4 * pair + j) * 8 + lane_index() % 4 * 2;
-            if (d < args.head_dim) row[i][d].bits = static_cast<uint16_t>(word[j] & 0xffff);
-            if (d + 1 < args.head_dim) row[i][d + 1].bits = static_cast<uint16_t>(word[j] >> 16);
-          }
-        }
+        transpose_quad(word);
+        const int d = (4 * pair + lane_index() % 4) * 8;
+        if (is_row[i] && d < args.head_dim) store16(row[i] + d, {{word[0], word[1], word[2], word[3]}});
       }
     }
   }

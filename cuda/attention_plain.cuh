@@ -1,5 +1,5 @@
-// Attention without tensor cores: float32 rows, heads that are wider than the tensor-core kernels take, and dtypes that
-// the device's tensor cores do not have. A block takes 64 queries of one key head and up to 128 columns of the values,
+// Attention without tensor cores: float32 rows, heads that are wider than the tensor-core kernels take or not aligned,
+// and dtypes that the device's tensor cores do not have. A block takes 64 queries of one key head and up to 128 columns of the values,
 // through tiles of 64 keys with an online softmax. Everything is float32 in shared memory; sums go element by element
 // in order.
 #pragma once
@@ -57,8 +57,12 @@ struct PlainKernel {
     attend(args, at);
   }
 
+  struct Query {
+    int token, head;
+  };
   GPU static Query query_at(const Args& args, const Place& at, int row) {
-    return query_of(args, at.work, at.kv_head, at.first_row + (row < at.rows ? row : at.rows - 1));
+    const int number = at.first_row + (row < at.rows ? row : at.rows - 1), token = token_of(args, number);
+    return {at.work.item.first + token, at.kv_head * args.group + number - token * args.group};
   }
   GPU static Keys keys_at(const Args& args, const Place& at, int row) {
     return keys_of(args, at.prefix, query_at(args, at, row).token, at.work.item.length);

@@ -23,9 +23,22 @@ struct Work {
   int block;   // of the item's blocks
 };
 
+// A value that is the same in all lanes of a warp, so that the compiler knows it: branches on it need no care for lanes
+// that go the other way.
+template <typename T>
+GPU T uniform(T value) {
+  return shuffle(value, 0);
+}
+GPU Vector16 load_uniform(const int32_t* words) {
+  Vector16 loaded = load16(words);
+  UNROLL
+  for (uint32_t& word : loaded.word) word = uniform(word);
+  return loaded;
+}
+
 // False for a block beyond the plan.
 GPU bool find_work(const PlanShare& share, Work& work) {
-  const Vector16 counts = load16(share.plan);
+  const Vector16 counts = load_uniform(share.plan);
   uint32_t block = block_index(), first = 0;
   UNROLL
   for (int kind = 0; kind < kPlanClasses; ++kind) {
@@ -33,7 +46,7 @@ GPU bool find_work(const PlanShare& share, Work& work) {
     const uint32_t span = counts.word[kind] * each;
     if (block < span) {
       const uint32_t number = first + block / each;
-      const Vector16 words = load16(share.plan + kPlanClasses + 4 * static_cast<int64_t>(number));
+      const Vector16 words = load_uniform(share.plan + kPlanClasses + 4 * static_cast<int64_t>(number));
       work.item = {static_cast<int32_t>(words.word[0]), static_cast<int32_t>(words.word[1]),
                    static_cast<int32_t>(words.word[2]), static_cast<int32_t>(words.word[3])};
       work.kind = kind;
@@ -58,11 +71,11 @@ struct AttendCall {
   float* lse;
   int64_t qkv_stride, y_stride, bias_reach, texts;
   int heads, kv_heads, group;  // group: query heads of a key head
+  uint32_t group_inverse;      // inverse_of(group)
   int head_dim;
   int window;
   Mask mask;
   float scale;
-  bool aligned;  // rows, heads and their addresses are multiples of 16 bytes
   PlanShare share;
 };
 
@@ -83,14 +96,11 @@ GPU Keys keys_of(const AttendCall& call, int prefix, int token, int length) {
   return keys;
 }
 
-// A token of a text and one of its query heads. The rows of an item and a key head are all queries that attend to it,
-// token by token, so that they share what is loaded of the keys.
-struct Query {
-  int token, head;
-};
-GPU Query query_of(const AttendCall& call, const Work& work, int kv_head, int row) {
-  const int token = call.group == 1 ? row : row / call.group;
-  return {work.item.first + token, kv_head * call.group + (row - token * call.group)};
+// The rows of an item and a key head are all queries that attend to it, token by token, so that they share what is
+// loaded of the keys. token_of: row / group, of fewer than 2^31 / group rows.
+inline uint32_t inverse_of(int group) { return ((1u << 31) + static_cast<uint32_t>(group) - 1) / static_cast<uint32_t>(group); }
+GPU int token_of(const AttendCall& call, int row) {
+  return static_cast<int>((static_cast<uint64_t>(static_cast<uint32_t>(row)) * call.group_inverse) >> 31);
 }
 
 // Launches the blocks of all items.
@@ -102,6 +112,12 @@ Error launch_items(StreamHandle stream, const AttentionArgs& args, size_t shared
     blocks += static_cast<int64_t>(args.host_plan[kind]) * share.blocks[kind];
   return launch<Kernel>(stream, {.x = static_cast<uint32_t>(blocks), .y = slices}, shared_bytes, kernel_args,
                         Order::kMayOverlap);
+}
+
+// Whether the heads begin and end at multiples of 16 bytes.
+inline bool is_aligned(const void* rows, int64_t stride, const AttentionArgs& args) {
+  const auto bytes = static_cast<int64_t>(dtype_size(args.dtype));
+  return reinterpret_cast<uintptr_t>(rows) % 16 == 0 && stride * bytes % 16 == 0 && args.head_dim * bytes % 16 == 0;
 }
 
 // Whether the tensor-core kernels take these arguments on a device of this architecture, and their launch.

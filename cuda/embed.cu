@@ -25,7 +25,11 @@ struct EmbedKernel {
     bool aligned;
   };
 
-  GPU static void run(const Args& args) { args.aligned ? embed_tokens<true>(args) : embed_tokens<false>(args); }
+  GPU static void run(const Args& args) {
+    wait_for_previous_kernel();
+    allow_next_kernel();
+    args.aligned ? embed_tokens<true>(args) : embed_tokens<false>(args);
+  }
 
   template <bool kAligned>
   GPU static void embed_tokens(const Args& args) {
@@ -83,7 +87,11 @@ struct BagKernel {
     bool aligned;
   };
 
-  GPU static void run(const Args& args) { args.aligned ? bag_texts<true>(args) : bag_texts<false>(args); }
+  GPU static void run(const Args& args) {
+    wait_for_previous_kernel();
+    allow_next_kernel();
+    args.aligned ? bag_texts<true>(args) : bag_texts<false>(args);
+  }
 
   template <bool kAligned>
   GPU static void bag_texts(const Args& args) {
@@ -138,20 +146,18 @@ Status run_bag(Stream& stream, const BagArgs& args) {
   using Kernel = BagKernel<T>;
   const bool aligned = args.width % kColumns == 0 && aligned_rows(args.table, args.width, sizeof(T)) &&
                        aligned_rows(args.y, args.y_stride, sizeof(float));
-  const Error error =
-      launch<Kernel>(stream_of(stream), slices_of<Kernel::kThreads, Kernel::kGroups>(args.texts, args.width), 0,
-                     {.rows = args.rows,
-                      .ids = args.ids,
-                      .offsets = args.offsets,
-                      .table = static_cast<const T*>(args.table),
-                      .scales = args.scales,
-                      .weights = args.weights,
-                      .y = args.y,
-                      .y_stride = args.y_stride,
-                      .texts = args.texts,
-                      .width = static_cast<int>(args.width),
-                      .aligned = aligned});
-  return report(stream, error, "bag");
+  return launch_on<Kernel>(stream, "bag", slices_of<Kernel::kThreads, Kernel::kGroups>(args.texts, args.width), 0,
+                           {.rows = args.rows,
+                            .ids = args.ids,
+                            .offsets = args.offsets,
+                            .table = static_cast<const T*>(args.table),
+                            .scales = args.scales,
+                            .weights = args.weights,
+                            .y = args.y,
+                            .y_stride = args.y_stride,
+                            .texts = args.texts,
+                            .width = static_cast<int>(args.width),
+                            .aligned = aligned});
 }
 
 }  // namespace
@@ -177,7 +183,7 @@ Status embed(Stream& stream, const EmbedArgs& args) {
   }
   if (args.tokens <= 0 || args.width <= 0) return kOk;
   const Grid grid = slices_of<EmbedKernel::kThreads, EmbedKernel::kGroups>(args.tokens, args.width);
-  return report(stream, launch<EmbedKernel>(stream_of(stream), grid, 0, to), "embed");
+  return launch_on<EmbedKernel>(stream, "embed", grid, 0, to);
 }
 
 Status bag(Stream& stream, const BagArgs& args) {

@@ -23,7 +23,11 @@ struct FuseKernel {
     bool first, aligned;
   };
 
-  GPU static void run(const Args& args) { args.aligned ? fuse_rows<true>(args) : fuse_rows<false>(args); }
+  GPU static void run(const Args& args) {
+    wait_for_previous_kernel();
+    allow_next_kernel();
+    args.aligned ? fuse_rows<true>(args) : fuse_rows<false>(args);
+  }
 
   template <bool kAligned>
   GPU static void fuse_rows(const Args& args) {
@@ -57,18 +61,17 @@ Status fuse(Stream& stream, const FuseArgs& args) {
   if (args.rows <= 0 || args.width <= 0) return kOk;
   const bool aligned = args.width % kColumns == 0 && aligned_rows(args.x, args.x_stride, sizeof(float)) &&
                        aligned_rows(args.y, args.y_stride, sizeof(float));
-  const Error error = launch<FuseKernel>(stream_of(stream),
-                                         slices_of<FuseKernel::kThreads, FuseKernel::kGroups>(args.rows, args.width), 0,
-                                         {.x = args.x,
-                                          .y = args.y,
-                                          .x_stride = args.x_stride,
-                                          .y_stride = args.y_stride,
-                                          .rows = args.rows,
-                                          .width = static_cast<int>(args.width),
-                                          .factor = args.factor,
-                                          .first = args.first,
-                                          .aligned = aligned});
-  return report(stream, error, "fuse");
+  return launch_on<FuseKernel>(stream, "fuse",
+                               slices_of<FuseKernel::kThreads, FuseKernel::kGroups>(args.rows, args.width), 0,
+                               {.x = args.x,
+                                .y = args.y,
+                                .x_stride = args.x_stride,
+                                .y_stride = args.y_stride,
+                                .rows = args.rows,
+                                .width = static_cast<int>(args.width),
+                                .factor = args.factor,
+                                .first = args.first,
+                                .aligned = aligned});
 }
 
 }  // namespace embedcore::cuda

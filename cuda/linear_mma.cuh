@@ -52,7 +52,7 @@ struct Product8Sm75 {
 
 struct TileArgs {
   const std::byte* x;  // rows begin at multiples of 16 bytes
-  int64_t x_stride;    // in bytes
+  int64_t x_stride;    // in bytes, up to kMostRowBytes
   int64_t x_bytes;     // of a row; what follows up to row_bytes counts as zeros
   const std::byte* weight;
   int64_t row_bytes;                        // of W
@@ -79,6 +79,7 @@ struct TileKernel {
   static constexpr int kXCopies = kSpec.rows / kRowsAtOnce;  // of a thread in a step
   static constexpr int kWeightCopies = kSpec.columns / kRowsAtOnce;
   static_assert(kSpec.rows % kRowsAtOnce == 0 && kSpec.columns % kRowsAtOnce == 0);
+  static_assert(kRowsAtOnce % (kChunks == 8 ? 8 : 16) == 0);  // rows after which the permutation repeats
   static constexpr uint32_t kXBytes = kSpec.rows * kSpec.step_bytes;
   static constexpr uint32_t kStageBytes = kXBytes + kSpec.columns * kSpec.step_bytes;
   static constexpr int kColumnWarps = kSpec.columns / kSpec.warp_columns;
@@ -111,47 +112,65 @@ struct TileKernel {
     first_row_ = static_cast<int64_t>(first + inside % rows) * kSpec.rows;
     first_column_ = static_cast<int64_t>(inside / rows) * kSpec.columns;
     steps_ = static_cast<int32_t>(args.row_bytes / kSpec.step_bytes);
-    chunk_ = thread_index() % kChunks;
-    copy_row_ = thread_index() / kChunks;
-    const int warp = thread_index() / 32;
+    const int warp = thread_index() / 32, lane = lane_index();
     warp_row_ = warp / kColumnWarps * kSpec.warp_rows;
     warp_column_ = warp % kColumnWarps * kSpec.warp_columns;
+    chunk_byte_ = thread_index() % kChunks * 16;
+    copy_to_ = chunk_at(thread_index() / kChunks, thread_index() % kChunks);
+    x_.begin(args.x, args.x_stride, first_row_, args.tail.rows);
+    weight_.begin(args.weight, args.row_bytes, first_column_, args.tail.out);
+    x_fragment_ = chunk_at(warp_row_ + (lane & 15), lane >> 4);
+    weight_fragment_ = kXBytes + chunk_at(warp_column_ + (lane & 7) + (lane >> 4) * 8, (lane >> 3) & 1);
   }
 
   // Chunks of 16 bytes are permuted within 128 bytes, so that eight rows of one column of chunks are in different
-  // banks.
+  // banks. The chunk 2 d further is where bits 5 and 6 differ by d, and 16 rows further are as many bytes as without
+  // the permutation: both are used below.
   GPU static uint32_t chunk_at(int row, int chunk) {
     if constexpr (kChunks == 8) return static_cast<uint32_t>(row * 8 + (chunk ^ (row & 7))) * 16;
     return static_cast<uint32_t>((row >> 1) * 8 + (((row & 1) * 4 + chunk) ^ ((row >> 1) & 7))) * 16;
   }
 
-  // Rows of W beyond `out` are the last one again: what is made of them is not stored.
-  GPU const std::byte* weight_chunk(int32_t step, int i) const {
-    const int64_t row = first_column_ + copy_row_ + i * kRowsAtOnce, last = args_.tail.out - 1;
-    return args_.weight + (row < last ? row : last) * args_.row_bytes + step * kSpec.step_bytes + chunk_ * 16;
-  }
-  // A chunk of x, of which `bytes` are to be read; the address is valid in any case.
-  struct XChunk {
-    const std::byte* from;
-    int bytes;
-  };
-  GPU XChunk x_chunk(int32_t step, int i) const {
-    const int64_t row = first_row_ + copy_row_ + i * kRowsAtOnce, byte = step * kSpec.step_bytes + chunk_ * 16;
-    const int64_t left = args_.x_bytes - byte;
-    if (row >= args_.tail.rows || left <= 0) return {args_.x, 0};
-    return {args_.x + row * args_.x_stride + byte, left < 16 ? static_cast<int>(left) : 16};
-  }
+  // The rows of x or W of which this thread copies a chunk in each step. Rows behind the last are the last one again:
+  // what is made of them is not stored.
+  template <int kCopies>
+  struct CopiedRows {
+    const std::byte* first;
+    uint32_t offset[kCopies];  // kMostRowBytes keeps them in 32 bits
 
+    GPU void begin(const std::byte* rows, int64_t stride, int64_t first_row, int64_t count) {
+      first = rows + first_row * stride + thread_index() % kChunks * 16;
+      UNROLL
+      for (int i = 0; i < kCopies; ++i) {
+        const int64_t row = thread_index() / kChunks + i * kRowsAtOnce, last = count - 1 - first_row;
+        offset[i] = static_cast<uint32_t>((row < last ? row : last) * stride);
+      }
+    }
+    GPU const std::byte* at(int32_t step, int i) const { return first + step * kSpec.step_bytes + offset[i]; }
+  };
+
+  // Bytes of this thread's chunks of x that there are in a step.
+  GPU int x_bytes(int32_t step) const {
+    const int64_t left = args_.x_bytes - (int64_t{step} * kSpec.step_bytes + chunk_byte_);
+    return left <= 0 ? 0 : left < 16 ? static_cast<int>(left) : 16;
+  }
+  GPU bool is_whole(int32_t step) const { return (step + int64_t{1}) * kSpec.step_bytes <= args_.x_bytes; }
+
+  GPU uint32_t copy_to(uint32_t stage, int i) const {
+    return stage + copy_to_ + static_cast<uint32_t>(i * kRowsAtOnce * kSpec.step_bytes);
+  }
   GPU void copy_weights(int32_t step, uint32_t stage) const {
     UNROLL
-    for (int i = 0; i < kWeightCopies; ++i)
-      copy_async16(stage + kXBytes + chunk_at(copy_row_ + i * kRowsAtOnce, chunk_), weight_chunk(step, i), 16);
+    for (int i = 0; i < kWeightCopies; ++i) copy_async16(copy_to(stage + kXBytes, i), weight_.at(step, i), 16);
   }
   GPU void copy_x(int32_t step, uint32_t stage) const {
-    UNROLL
-    for (int i = 0; i < kXCopies; ++i) {
-      const XChunk chunk = x_chunk(step, i);
-      copy_async16(stage + chunk_at(copy_row_ + i * kRowsAtOnce, chunk_), chunk.from, chunk.bytes);
+    if (is_whole(step)) {
+      UNROLL
+      for (int i = 0; i < kXCopies; ++i) copy_async16(copy_to(stage, i), x_.at(step, i), 16);
+    } else {
+      const int bytes = x_bytes(step);
+      UNROLL
+      for (int i = 0; i < kXCopies; ++i) copy_async16(copy_to(stage, i), bytes > 0 ? x_.at(step, i) : args_.x, bytes);
     }
   }
 
@@ -160,15 +179,14 @@ struct TileKernel {
   };
 
   GPU void load_fragments(uint32_t stage, int depth, Fragments& to) const {
-    const int lane = lane_index();
+    const uint32_t x = stage + (x_fragment_ ^ static_cast<uint32_t>(depth * 32));
     UNROLL
-    for (int i = 0; i < kTileRows; ++i)
-      ldmatrix4(to.x[i], stage + chunk_at(warp_row_ + i * 16 + (lane & 15), depth * 2 + (lane >> 4)));
+    for (int i = 0; i < kTileRows; ++i) ldmatrix4(to.x[i], x + static_cast<uint32_t>(i * 16 * kSpec.step_bytes));
+    const uint32_t weight = stage + (weight_fragment_ ^ static_cast<uint32_t>(depth * 32));
     UNROLL
     for (int j = 0; j < kTileColumns; j += 2) {
       uint32_t both[4];
-      ldmatrix4(both, stage + kXBytes +
-                          chunk_at(warp_column_ + j * 8 + (lane & 7) + (lane >> 4) * 8, depth * 2 + ((lane >> 3) & 1)));
+      ldmatrix4(both, weight + static_cast<uint32_t>(j * 8 * kSpec.step_bytes));
       to.weight[j][0] = both[0], to.weight[j][1] = both[1];
       to.weight[j + 1][0] = both[2], to.weight[j + 1][1] = both[3];
     }
@@ -226,6 +244,15 @@ struct TileKernel {
     }
   }
 
+  // Like a copy that fills up with zeros. Elements have two bytes, because rows of bytes are whole (linear_rows.h).
+  GPU static Vector16 load_chunk(const std::byte* from, int bytes) {
+    if (bytes == 16) return load16(from);
+    Vector16 value{{0, 0, 0, 0}};
+    UNROLL
+    for (int i = 0; i < 8; ++i)
+      if (2 * i < bytes) value.word[i / 2] |= uint32_t{reinterpret_cast<const uint16_t*>(from)[i]} << 16 * (i % 2);
+    return value;
+  }
   // Without asynchronous copies: the next step waits in registers while this one is multiplied.
   GPU void multiply_staged() {
     wait_for_previous_kernel();
@@ -247,20 +274,20 @@ struct TileKernel {
   }
   GPU void load_step(int32_t step, Vector16 (&x)[kXCopies], Vector16 (&weight)[kWeightCopies]) const {
     UNROLL
-    for (int i = 0; i < kWeightCopies; ++i) weight[i] = load16(weight_chunk(step, i));
-    UNROLL
-    for (int i = 0; i < kXCopies; ++i) {
-      const XChunk chunk = x_chunk(step, i);
-      x[i] = chunk.bytes > 0 ? load16(chunk.from) : Vector16{{0, 0, 0, 0}};
+    for (int i = 0; i < kWeightCopies; ++i) weight[i] = load16(weight_.at(step, i));
+    if (is_whole(step)) {
+      UNROLL
+      for (int i = 0; i < kXCopies; ++i) x[i] = load16(x_.at(step, i));
+    } else {
+      UNROLL
+      for (int i = 0; i < kXCopies; ++i) x[i] = load_chunk(x_.at(step, i), x_bytes(step));
     }
   }
   GPU void store_step(uint32_t stage, const Vector16 (&x)[kXCopies], const Vector16 (&weight)[kWeightCopies]) const {
     UNROLL
-    for (int i = 0; i < kXCopies; ++i)
-      store16(shared_at<Vector16>(stage + chunk_at(copy_row_ + i * kRowsAtOnce, chunk_)), x[i]);
+    for (int i = 0; i < kXCopies; ++i) store16(shared_at<Vector16>(copy_to(stage, i)), x[i]);
     UNROLL
-    for (int i = 0; i < kWeightCopies; ++i)
-      store16(shared_at<Vector16>(stage + kXBytes + chunk_at(copy_row_ + i * kRowsAtOnce, chunk_)), weight[i]);
+    for (int i = 0; i < kWeightCopies; ++i) store16(shared_at<Vector16>(copy_to(stage + kXBytes, i)), weight[i]);
   }
 
   GPU void finish() {
@@ -289,8 +316,12 @@ struct TileKernel {
   const Args& args_;
   int64_t first_row_, first_column_;
   int32_t steps_;
-  int chunk_, copy_row_;
   int warp_row_, warp_column_;
+  int chunk_byte_;    // of this thread's chunks in a step of a row
+  uint32_t copy_to_;  // of its first chunk, in a stage
+  CopiedRows<kXCopies> x_;
+  CopiedRows<kWeightCopies> weight_;
+  uint32_t x_fragment_, weight_fragment_;  // where this lane's first row of fragments is, in a stage
   Sum sums_[kTileRows][kTileColumns][4] = {};
 };
 

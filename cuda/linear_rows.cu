@@ -205,7 +205,7 @@ Status prepare_rows(Stream& stream, const LinearArgs& args, PreparedRows& rows) 
   const Packed& packed = *static_cast<const Packed*>(args.weights);
   const auto element = static_cast<int64_t>(dtype_size(args.x_dtype));
   if (args.x_dtype == packed.dtype && reinterpret_cast<uintptr_t>(args.x) % 16 == 0 &&
-      args.x_stride * element % 16 == 0) {
+      args.x_stride * element % 16 == 0 && args.x_stride * element <= kMostRowBytes) {
     rows = {.x = args.x, .stride = args.x_stride * element, .bytes = packed.in * element};
     return kOk;
   }

@@ -33,6 +33,8 @@ struct NormKernel {
   };
 
   GPU static void run(const Args& args) {
+    wait_for_previous_kernel();
+    allow_next_kernel();
     const int64_t step = static_cast<int64_t>(grid_size()) * kRows;
     for (int64_t row = static_cast<int64_t>(block_index()) * kRows + thread_index() / kThreadsARow; row < args.rows;
          row += step) {
@@ -101,23 +103,21 @@ Status norm(Stream& stream, const NormArgs& args) {
                        aligned_rows(args.weight, 0, sizeof(float)) && aligned_rows(args.bias, 0, sizeof(float));
   return with_row_shape(args.width, [&]<int kWarps, int kGroups>() {
     using Kernel = NormKernel<kWarps, kGroups>;
-    const Error error =
-        launch<Kernel>(stream_of(stream), {.x = blocks_of(args.rows, Kernel::kRows)}, Kernel::kSharedBytes,
-                       {.x = args.x,
-                        .y = args.y,
-                        .weight = args.weight,
-                        .bias = args.bias,
-                        .mean = args.mean,
-                        .rstd = args.rstd,
-                        .x_stride = args.x_stride,
-                        .y_stride = args.y_stride,
-                        .rows = args.rows,
-                        .width = static_cast<int>(args.width),
-                        .epsilon = args.epsilon,
-                        .y_dtype = args.y_dtype,
-                        .centred = args.kind == NormKind::kLayer,
-                        .aligned = aligned});
-    return report(stream, error, "norm");
+    return launch_on<Kernel>(stream, "norm", {.x = blocks_of(args.rows, Kernel::kRows)}, Kernel::kSharedBytes,
+                             {.x = args.x,
+                              .y = args.y,
+                              .weight = args.weight,
+                              .bias = args.bias,
+                              .mean = args.mean,
+                              .rstd = args.rstd,
+                              .x_stride = args.x_stride,
+                              .y_stride = args.y_stride,
+                              .rows = args.rows,
+                              .width = static_cast<int>(args.width),
+                              .epsilon = args.epsilon,
+                              .y_dtype = args.y_dtype,
+                              .centred = args.kind == NormKind::kLayer,
+                              .aligned = aligned});
   });
 }
 

@@ -202,11 +202,11 @@ Status fill_packed(LoadStream& load, const LinearWeights& w, const Places& at, c
 
   const auto in_bytes = static_cast<size_t>(w.in) * dtype_size(w.weight_dtype);
   const int64_t slice_rows = std::clamp<int64_t>(kSliceBytes / static_cast<int64_t>(in_bytes), 1, w.out);
-  const size_t smoothing_bytes = w.smoothing ? static_cast<size_t>(round_up_to(w.in * 4, 256)) : 0;
+  const size_t smoothing_bytes = packed.reciprocal ? static_cast<size_t>(round_up_to(w.in * 4, 256)) : 0;
   auto* room =
       static_cast<std::byte*>(scratch(load.stream(), smoothing_bytes + static_cast<size_t>(slice_rows) * in_bytes));
   if (!room) return kOutOfMemory;
-  const float* smoothing = w.smoothing ? reinterpret_cast<const float*>(room) : nullptr;
+  const float* smoothing = packed.reciprocal ? reinterpret_cast<const float*>(room) : nullptr;
   if (smoothing) {
     const Status status = load.upload(room, w.smoothing, static_cast<size_t>(w.in) * sizeof(float));
     if (status != kOk) return status;
@@ -228,7 +228,8 @@ bool can_pack(const Device& device, const LinearWeights& w) {
   const DType file = w.weight_dtype;
   if (file != DType::kF32 && file != DType::kF16 && file != DType::kBF16) return false;
   if (w.dtype == DType::kI8 && w.in > kMostInt8Inputs) return false;
-  return can_multiply(device, w.dtype) && w.use == LinearUse::kForward && w.in > 0 && w.out > 0;
+  return can_multiply(device, w.dtype) && w.use == LinearUse::kForward && w.in > 0 && w.out > 0 &&
+         w.in <= kMostRowBytes / static_cast<int64_t>(dtype_size(w.dtype));
 }
 
 }  // namespace

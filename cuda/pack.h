@@ -14,6 +14,8 @@ namespace embedcore::cuda {
 // zeros: the widest step of a tile along `in`. Every tile adds the products of whole rows, so that all tiles add the
 // same products.
 constexpr int64_t kRowBytes = 128;
+// And at most this, so that the rows of a tile are within 32 bits of each other.
+constexpr int64_t kMostRowBytes = int64_t{1} << 24;
 // Arrays along `out` end with zeros up to a multiple of this, the widest tile, and are read without a look at `out`.
 constexpr int64_t kMostTileColumns = 256;
 

@@ -25,7 +25,11 @@ struct PoolKernel {
     bool aligned;
   };
 
-  GPU static void run(const Args& args) { args.aligned ? pool_texts<true>(args) : pool_texts<false>(args); }
+  GPU static void run(const Args& args) {
+    wait_for_previous_kernel();
+    allow_next_kernel();
+    args.aligned ? pool_texts<true>(args) : pool_texts<false>(args);
+  }
 
   template <bool kAligned>
   GPU static void pool_texts(const Args& args) {
@@ -102,19 +106,18 @@ Status pool(Stream& stream, const PoolArgs& args) {
   if (args.texts <= 0 || args.width <= 0) return kOk;
   const bool aligned = args.width % kColumns == 0 && aligned_rows(args.x, args.x_stride, sizeof(float)) &&
                        aligned_rows(args.y, args.y_stride, sizeof(float));
-  const Error error = launch<PoolKernel>(
-      stream_of(stream), slices_of<PoolKernel::kThreads, PoolKernel::kGroups>(args.texts, args.width), 0,
-      {.x = args.x,
-       .y = args.y,
-       .offsets = args.offsets,
-       .skip = args.skip,
-       .x_stride = args.x_stride,
-       .y_stride = args.y_stride,
-       .texts = args.texts,
-       .width = static_cast<int>(args.width),
-       .mode = args.mode,
-       .aligned = aligned});
-  return report(stream, error, "pool");
+  return launch_on<PoolKernel>(stream, "pool",
+                               slices_of<PoolKernel::kThreads, PoolKernel::kGroups>(args.texts, args.width), 0,
+                               {.x = args.x,
+                                .y = args.y,
+                                .offsets = args.offsets,
+                                .skip = args.skip,
+                                .x_stride = args.x_stride,
+                                .y_stride = args.y_stride,
+                                .texts = args.texts,
+                                .width = static_cast<int>(args.width),
+                                .mode = args.mode,
+                                .aligned = aligned});
 }
 
 }  // namespace embedcore::cuda

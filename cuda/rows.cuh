@@ -6,7 +6,7 @@
 #pragma once
 
 #include "base/dtype.h"
-#include "runtime.h"
+#include "device.h"
 
 namespace embedcore::cuda {
 
@@ -166,6 +166,12 @@ inline uint32_t blocks_of(int64_t rows, int64_t rows_per_block) {
 template <int kThreads, int kGroups>
 Grid slices_of(int64_t rows, int64_t width) {
   return {.x = blocks_of(rows, kThreads / kWarp), .y = static_cast<uint32_t>(divide_up(width, kGroups * kGroup))};
+}
+
+// Launches a kernel that begins with wait_for_previous_kernel.
+template <typename Kernel>
+Status launch_on(Stream& stream, const char* what, Grid grid, size_t shared_bytes, const typename Kernel::Args& args) {
+  return report(stream, launch<Kernel>(stream_of(stream), grid, shared_bytes, args, Order::kMayOverlap), what);
 }
 
 // Calls body(element) with a value of the type that rows of this dtype have; false for a dtype that rows cannot have.

@@ -26,6 +26,8 @@ struct SizeKernel {
   };
 
   GPU static void run(const Args& args) {
+    wait_for_previous_kernel();
+    allow_next_kernel();
     const int64_t step = static_cast<int64_t>(grid_size()) * kRows;
     for (int64_t row = static_cast<int64_t>(block_index()) * kRows + thread_index() / kWarp; row < args.rows;
          row += step) {
@@ -86,6 +88,8 @@ struct SimilarityKernel {
   };
 
   GPU static void run(const Args& args) {
+    wait_for_previous_kernel();
+    allow_next_kernel();
     const SimilarityKernel tile(args);
     float sums[kPairsA][kPairsB];
     if (args.kind == Similarity::kManhattan) {
@@ -250,12 +254,12 @@ struct SimilarityKernel {
 
 using LargeTile = SimilarityKernel<true, 128, 64, 8, 8, 16, 3>;
 template <bool kAligned>
-using SmallTile = SimilarityKernel<kAligned, 64, 64, 4, 8, 32, 3>;
+using SmallTile = SimilarityKernel<kAligned, 64, 64, 4, 8, 16, 4>;
 // For a few rows against many, which is as fast as the many are read.
 template <bool kAligned>
-using LowTile = SimilarityKernel<kAligned, 8, 128, 2, 4, 32, 3>;
+using LowTile = SimilarityKernel<kAligned, 8, 128, 2, 4, 16, 4>;
 template <bool kAligned>
-using NarrowTile = SimilarityKernel<kAligned, 128, 8, 8, 1, 32, 3>;
+using NarrowTile = SimilarityKernel<kAligned, 128, 8, 8, 1, 16, 4>;
 constexpr int64_t kFewRows = 8;
 
 template <typename Kernel>
@@ -263,9 +267,7 @@ Status run(Stream& stream, typename Kernel::Args args) {
   const int64_t tiles = divide_up(args.rows_a, Kernel::kTileA) * divide_up(args.rows_b, Kernel::kTileB);
   if (tiles > 0x7fffffff)
     return refuse(stream, "Expected fewer pairs of rows for similarity: their number is too great");
-  const Error error =
-      launch<Kernel>(stream_of(stream), {.x = static_cast<uint32_t>(tiles)}, Kernel::kSharedBytes, args);
-  return report(stream, error, "similarity");
+  return launch_on<Kernel>(stream, "similarity", {.x = static_cast<uint32_t>(tiles)}, Kernel::kSharedBytes, args);
 }
 
 }  // namespace
@@ -279,16 +281,16 @@ Status similarity(Stream& stream, const SimilarityArgs& args) {
     const int64_t rows = args.rows_a + args.rows_b;
     sizes = static_cast<float*>(scratch(stream, static_cast<size_t>(rows) * sizeof(float)));
     if (!sizes) return kOutOfMemory;
-    const Error error = launch<SizeKernel>(stream_of(stream), {.x = blocks_of(rows, SizeKernel::kRows)}, 0,
-                                           {.a = args.a,
-                                            .b = args.b,
-                                            .sizes = sizes,
-                                            .rows_a = args.rows_a,
-                                            .rows = rows,
-                                            .width = static_cast<int>(args.width),
-                                            .lengths = args.kind == Similarity::kCosine,
-                                            .aligned = aligned});
-    if (const Status status = report(stream, error, "similarity"); status != kOk) return status;
+    const Status status = launch_on<SizeKernel>(stream, "similarity", {.x = blocks_of(rows, SizeKernel::kRows)}, 0,
+                                                {.a = args.a,
+                                                 .b = args.b,
+                                                 .sizes = sizes,
+                                                 .rows_a = args.rows_a,
+                                                 .rows = rows,
+                                                 .width = static_cast<int>(args.width),
+                                                 .lengths = args.kind == Similarity::kCosine,
+                                                 .aligned = aligned});
+    if (status != kOk) return status;
   }
   const auto with = [&]<typename Kernel>() {
     return run<Kernel>(stream, {.kind = args.kind,

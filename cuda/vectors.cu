@@ -25,6 +25,8 @@ struct NormalizeKernel {
   };
 
   GPU static void run(const Args& args) {
+    wait_for_previous_kernel();
+    allow_next_kernel();
     const int64_t step = static_cast<int64_t>(grid_size()) * kRows;
     for (int64_t row = static_cast<int64_t>(block_index()) * kRows + thread_index() / kThreadsARow; row < args.rows;
          row += step) {
@@ -69,7 +71,11 @@ struct LevelKernel {
     bool aligned;
   };
 
-  GPU static void run(const Args& args) { args.aligned ? quantize_rows<true>(args) : quantize_rows<false>(args); }
+  GPU static void run(const Args& args) {
+    wait_for_previous_kernel();
+    allow_next_kernel();
+    args.aligned ? quantize_rows<true>(args) : quantize_rows<false>(args);
+  }
 
   template <bool kAligned>
   GPU static void quantize_rows(const Args& args) {
@@ -116,7 +122,11 @@ struct BitKernel {
     bool aligned;
   };
 
-  GPU static void run(const Args& args) { args.aligned ? quantize_rows<true>(args) : quantize_rows<false>(args); }
+  GPU static void run(const Args& args) {
+    wait_for_previous_kernel();
+    allow_next_kernel();
+    args.aligned ? quantize_rows<true>(args) : quantize_rows<false>(args);
+  }
 
   template <bool kAligned>
   GPU static void quantize_rows(const Args& args) {
@@ -146,14 +156,12 @@ Status normalize(Stream& stream, const NormalizeArgs& args) {
   const bool aligned = args.width % kColumns == 0 && aligned_rows(args.x, args.stride, sizeof(float));
   return with_row_shape(args.width, [&]<int kWarps, int kGroups>() {
     using Kernel = NormalizeKernel<kWarps, kGroups>;
-    const Error error =
-        launch<Kernel>(stream_of(stream), {.x = blocks_of(args.rows, Kernel::kRows)}, Kernel::kSharedBytes,
-                       {.x = args.x,
-                        .stride = args.stride,
-                        .rows = args.rows,
-                        .width = static_cast<int>(args.width),
-                        .aligned = aligned});
-    return report(stream, error, "normalize");
+    return launch_on<Kernel>(stream, "normalize", {.x = blocks_of(args.rows, Kernel::kRows)}, Kernel::kSharedBytes,
+                             {.x = args.x,
+                              .stride = args.stride,
+                              .rows = args.rows,
+                              .width = static_cast<int>(args.width),
+                              .aligned = aligned});
   });
 }
 
@@ -166,19 +174,18 @@ Status quantize(Stream& stream, const QuantizeArgs& args) {
     const int64_t bytes = divide_up(args.width, 8);
     const Grid grid{.x = blocks_of(args.rows, BitKernel::kThreads / kWarp),
                     .y = static_cast<uint32_t>(divide_up(bytes, kWarp))};
-    const Error error = launch<BitKernel>(stream_of(stream), grid, 0,
-                                          {.x = args.x,
-                                           .y = args.y,
-                                           .rows = args.rows,
-                                           .width = static_cast<int>(args.width),
-                                           .bytes = static_cast<int>(bytes),
-                                           .flip = flip,
-                                           .aligned = aligned});
-    return report(stream, error, "quantize");
+    return launch_on<BitKernel>(stream, "quantize", grid, 0,
+                                {.x = args.x,
+                                 .y = args.y,
+                                 .rows = args.rows,
+                                 .width = static_cast<int>(args.width),
+                                 .bytes = static_cast<int>(bytes),
+                                 .flip = flip,
+                                 .aligned = aligned});
   }
   const Grid grid = slices_of<LevelKernel::kThreads, LevelKernel::kGroups>(args.rows, args.width);
-  const Error error = launch<LevelKernel>(
-      stream_of(stream), grid, 0,
+  return launch_on<LevelKernel>(
+      stream, "quantize", grid, 0,
       {.x = args.x,
        .minimum = args.minimum,
        .maximum = args.maximum,
@@ -188,7 +195,6 @@ Status quantize(Stream& stream, const QuantizeArgs& args) {
        .flip = flip,
        .aligned = aligned && aligned_rows(args.minimum, 0, sizeof(float)) &&
                   aligned_rows(args.maximum, 0, sizeof(float)) && aligned_rows(args.y, args.width, 1)});
-  return report(stream, error, "quantize");
 }
 
 }  // namespace embedcore::cuda

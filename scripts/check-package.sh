@@ -4,11 +4,18 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+# prebuildify empties build/. A CUDA backend that was built (npm run build:cuda) is packed beside the prebuilt addon.
+cuda=build/Release/libembedcore_cuda.so
+if [[ -e $cuda ]]; then cp "$cuda" "$scratch"; fi
 
 npm run --silent build:prebuilt >/dev/null
-ls prebuilds/*/*.node
-npm pack --silent --pack-destination "${scratch:=$(mktemp -d)}" >/dev/null
-trap 'rm -rf "$scratch"' EXIT
+if [[ -e $scratch/${cuda##*/} ]]; then
+  for folder in prebuilds/*/; do cp "$scratch/${cuda##*/}" "$folder"; done
+fi
+ls prebuilds/*/*
+npm pack --silent --pack-destination "$scratch" >/dev/null
 ls -sh "$scratch"/*.tgz | sed "s#$scratch/##"
 
 cd "$scratch"
@@ -50,6 +57,7 @@ node esm.mjs
 node commonjs.cjs
 "$root/node_modules/.bin/tsc" --noEmit --strict --noUncheckedIndexedAccess --target es2022 --module nodenext --skipLibCheck false --typeRoots "$root/node_modules/@types" --types node types.ts && echo 'types'
 npx embedcore encode --json "a text" >/dev/null && echo 'command'
-# prebuildify empties build/, so the addon of this checkout is built again.
+# What prebuildify took from this checkout is put back.
 rm -rf "$root/prebuilds"
 node "$root/scripts/build-native.cjs" >"$scratch/build.log" || { cat "$scratch/build.log" >&2; exit 1; }
+if [[ -e $scratch/${cuda##*/} ]]; then cp "$scratch/${cuda##*/}" "$root/$cuda"; fi

@@ -16,7 +16,7 @@ case ${1:-} in
 esac
 # The thread sanitizer runs the tests that have threads of their own; the others say nothing about races and are slow
 # there.
-threaded="Call.*:CallQueue.*:WorkerPool.*:SliceJob.*:Registry.*:Engine.*:LetGo.*:DeviceModel.*:RopeTable.*:MappedFile.*"
+threaded="Call.*:CallQueue.*:WorkerPool.*:SliceJob.*:Registry.*:Engine.*:LetGo.*:DeviceModel.*:FakeDevices.*:RopeTable.*:MappedFile.*"
 filter=${2:-}
 if [[ -z $filter ]]; then
   [[ $1 == address ]] && filter="*" || filter=$threaded

@@ -22,7 +22,8 @@ import { DEFAULT_MODEL } from './package-files.js'
  * @throws ERR_EMBEDCORE_NOT_FOUND, _HUB, _HUB_OFFLINE, _HUB_CHECKSUM when the files cannot be obtained;
  *   _INVALID_CONFIG, _INVALID_FILE, _MISSING_TENSOR, _SHAPE_MISMATCH, _TOKENIZER_MISMATCH when they are wrong;
  *   _UNSUPPORTED_MODEL, _UNSUPPORTED_MODULE with the name of what is not supported; _INVALID_OPTION, _UNKNOWN_OPTION;
- *   _ABORTED; _OUT_OF_MEMORY; _NATIVE_LOAD with advice when the addon does not load.
+ *   _DEVICE when the device cannot be used or fails; _OUT_OF_MEMORY; _ABORTED; _NATIVE_LOAD with advice when the addon
+ *   does not load.
  * @example
  * await using model = await load('sentence-transformers/all-MiniLM-L6-v2')
  * const { data, shape } = await model.encode(['one text', 'another'])
@@ -62,6 +63,8 @@ export type { DeviceInfo } from './core/devices.js'
 export { EmbedCoreError, type ErrorCode } from './core/errors.js'
 export type {
   AttentionMode,
+  CudaDevice,
+  DeviceId,
   DeviceName,
   Dtype,
   LayerFusion,

@@ -12,6 +12,7 @@
 
 #include "emulator/memory.h"
 #include "emulator/report.h"
+#include "emulator/shadow.h"
 #include "emulator/shared.h"
 
 namespace embedcore::cuda::emulator {
@@ -23,7 +24,6 @@ namespace {
 // Stacks are this far apart: not a multiple of a page, so that the parts in use fall into different sets of the cache.
 constexpr size_t kStackStride = 48 * 1024 + 1216;
 constexpr size_t kStacksBytes = (kStackStride * kMaxThreads + 8191) / 4096 * 4096;
-constexpr size_t kArenaBytes = 232 * 1024;
 constexpr size_t kPage = 4096;
 constexpr uint64_t kCanary = 0x5ca1ab1e0ddba11;
 constexpr size_t kSlack = 1024;  // of the arena's end, watched
@@ -260,6 +260,7 @@ bool run_block(Block& block) {
   block.failed = false;
   order_warps(block);
   start_threads(worker);
+  if constexpr (kChecked) begin_block_check(block);
   Warp& warp = block.warps[block.warp_at[0]];
   Thread& first = warp.threads[warp.backward ? 31 : 0];
   current = &first;
@@ -275,6 +276,12 @@ bool run_block(Block& block) {
     block.failed = true;
   }
   return !block.failed;
+}
+
+int stack_owner(const Block& block, const unsigned char* at) {
+  const unsigned char* stacks = reinterpret_cast<const Worker&>(block).stacks;
+  if (at < stacks || at >= stacks + kStackStride * static_cast<size_t>(block.thread_count)) return -1;
+  return static_cast<int>(static_cast<size_t>(at - stacks) / kStackStride);
 }
 
 Block* take_block() {
@@ -298,6 +305,10 @@ Block* take_block() {
   worker->stacks = map(kStacksBytes);
   worker->arena = map(kArenaBytes);
   if (!worker->stacks || !worker->arena) return nullptr;
+  if constexpr (kChecked) {
+    worker->block.check = make_block_check(worker->arena, kArenaBytes);
+    if (!worker->block.check) return nullptr;
+  }
   return &worker->block;
 }
 

@@ -13,6 +13,7 @@ namespace embedcore::cuda::emulator {
 
 constexpr int kMaxThreads = 1024;
 constexpr int kMaxWarps = kMaxThreads / 32;
+constexpr size_t kArenaBytes = 232 * 1024;  // of a block's shared memory, at most
 constexpr uint32_t kAllLanes = 0xffffffffu;
 
 struct Block;
@@ -111,8 +112,7 @@ struct LaunchInfo {
   size_t shared_bytes;
   const void* args;
   size_t args_bytes;
-  int architecture;
-  bool may_overlap = false;
+  int architecture, device;
   uint64_t seed = 0;
   LaunchCheck* check = nullptr;
 };
@@ -125,6 +125,7 @@ struct Block {
   int thread_count = 0, warp_count = 0;
   int running = 0;  // threads that have not ended
   bool failed = false;
+  int device = 0;
   unsigned char* arena = nullptr;
   uint32_t shared_bytes = 0;
   void* main_stack = nullptr;
@@ -147,6 +148,7 @@ void run_other_warp(Thread& me);
 [[noreturn]] void report_different_operation(Thread& me, Operation operation);
 // Ends the launch with this report. Called by a fiber, never returns to it.
 [[noreturn]] __attribute__((format(printf, 2, 3))) void fail(const void* site, const char* format, ...);
+[[noreturn]] void report_misaligned(const void* at, int bytes, const void* site);
 
 EMULATED_PART void switch_to(Thread& me, Thread& next) {
   current = &next;
@@ -200,6 +202,8 @@ EMULATED_PART void meet(Thread& me, Operation operation, const void* site, Body&
 
 // Runs one block from its first to its last thread. False if it failed; the report is in report.h.
 bool run_block(Block& block);
+// The thread whose stack holds the address, or -1.
+int stack_owner(const Block& block, const unsigned char* at);
 // Memory for a block and its fibers, kept for the next one. Null if there is none.
 Block* take_block();
 void give_block(Block* block);

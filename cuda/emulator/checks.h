@@ -8,10 +8,12 @@
 // Functions of the launch layer are not instrumented and not inlined, so that their caller is a line of the kernel.
 #define EMULATED inline __attribute__((noinline, no_sanitize("thread")))
 #define EMULATED_PART inline __attribute__((always_inline, no_sanitize("thread")))
+#define EMULATED_BODY __attribute__((always_inline, no_sanitize("thread")))
 #define EMULATED_SITE __builtin_return_address(0)
 #else
 #define EMULATED inline
 #define EMULATED_PART inline
+#define EMULATED_BODY
 #define EMULATED_SITE nullptr
 #endif
 
@@ -23,7 +25,7 @@ constexpr bool kChecked = true;
 constexpr bool kChecked = false;
 #endif
 
-struct BlockCheck;
+struct BlockCheck;  // shadow.h
 struct LaunchCheck;
 
 }  // namespace embedcore::cuda::emulator

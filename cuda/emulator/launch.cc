@@ -15,6 +15,7 @@
 #include "emulator/numbers.h"
 #include "emulator/report.h"
 #include "emulator/settings.h"
+#include "emulator/shadow.h"
 #include "emulator/stream.h"
 
 namespace embedcore::cuda::emulator {
@@ -66,6 +67,7 @@ bool run_grid(const LaunchInfo& launch, uint64_t seed, int threads) {
     block->launch = &launch;
     std::memcpy(block->grid, launch.grid, sizeof block->grid);
     block->architecture = launch.architecture;
+    block->device = launch.device;
     block->thread_count = launch.kernel.threads;
     block->warp_count = launch.kernel.threads / 32;
     block->shared_bytes = static_cast<uint32_t>(launch.shared_bytes);
@@ -87,7 +89,8 @@ bool run_grid(const LaunchInfo& launch, uint64_t seed, int threads) {
   return ok;
 }
 
-Error run_kernel(const KeptLaunch& kept, DeviceState& device) {
+Error run_kernel(const KeptLaunch& kept, QueuedStream& stream) {
+  DeviceState& device = *stream.device;
   const Settings& what = settings();
   const Fault& fault = what.fault;
   if (fault.what != Fault::What::kNothing && !fault.in_allocations && device.launches >= fault.after)
@@ -101,17 +104,27 @@ Error run_kernel(const KeptLaunch& kept, DeviceState& device) {
     seed = what.seed ^ device.runs++ << 32;
     seed = next_random(seed) | 1;
   }
-  const LaunchInfo launch{
+  LaunchInfo launch{
       .kernel = kept.kernel,
       .grid = {kept.grid[0], kept.grid[1], kept.grid[2]},
       .shared_bytes = kept.shared_bytes,
       .args = kept.args,
       .args_bytes = kept.args_bytes,
       .architecture = what.architecture,
-      .may_overlap = kept.may_overlap,
+      .device = device.index,
       .seed = seed,
   };
-  return run_grid(launch, seed, what.threads) ? Error::kOk : Error::kIllegalAddress;
+#ifdef EMBEDCORE_EMULATED_CHECKED
+  LaunchCheck check;
+  if (kept.may_overlap) check.previous_epoch = stream.last_kernel_epoch;
+  begin_launch_check(check);
+  launch.check = &check;
+  stream.last_kernel_epoch = check.first_epoch;
+  constexpr int kThreads = 1;  // one thread of the system at a time knows what others access
+#else
+  const int kThreads = what.threads;
+#endif
+  return run_grid(launch, seed, kThreads) ? Error::kOk : Error::kIllegalAddress;
 }
 
 }  // namespace
@@ -137,7 +150,7 @@ Error enqueue_kernel(StreamHandle stream, const KernelInfo& kernel, Grid grid, s
   kept->may_overlap = may_overlap;
   kept->args_bytes = args_bytes;
   std::memcpy(kept->args, args, args_bytes);
-  return enqueue(stream, [kept, &device] { return run_kernel(*kept, device); });
+  return enqueue(stream, [kept](QueuedStream& runs_in) { return run_kernel(*kept, runs_in); });
 }
 
 const char* kernel_name(const char* function) {

@@ -1,5 +1,6 @@
 #include "emulator/memory.h"
 
+#include <link.h>
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -124,6 +125,11 @@ bool DeviceMemory::holds(const void* address, size_t bytes) const {
   return offset <= found->second.bytes && bytes <= found->second.bytes - offset;
 }
 
+size_t DeviceMemory::bytes_of(const void* memory) const {
+  const auto found = before(memory);
+  return found != blocks_.end() && found->first == memory ? found->second.bytes : 0;
+}
+
 std::string DeviceMemory::describe(const void* address) const {
   const auto* at = static_cast<const unsigned char*>(address);
   const auto found = before(address);
@@ -172,6 +178,26 @@ bool is_pinned(const void* memory, size_t bytes) {
   --after;
   const auto offset = static_cast<size_t>(at - after->first);
   return offset <= after->second && bytes <= after->second - offset;
+}
+
+bool is_constant(const void* address) {
+  struct Search {
+    uintptr_t address;
+    bool found = false;
+  } search{reinterpret_cast<uintptr_t>(address)};
+  ::dl_iterate_phdr(
+      [](dl_phdr_info* info, size_t, void* data) {
+        auto& search = *static_cast<Search*>(data);
+        for (int i = 0; i < info->dlpi_phnum; ++i) {
+          const auto& part = info->dlpi_phdr[i];
+          const uintptr_t begin = info->dlpi_addr + part.p_vaddr;
+          if (part.p_type == PT_LOAD && !(part.p_flags & PF_W) && search.address - begin < part.p_memsz)
+            search.found = true;
+        }
+        return search.found ? 1 : 0;
+      },
+      &search);
+  return search.found;
 }
 
 std::string describe_address(const void* address) {

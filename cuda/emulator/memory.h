@@ -36,9 +36,16 @@ class DeviceMemory {
   // "120 bytes past the end of an allocation of 4096 bytes"; empty if it is inside one.
   std::string describe(const void* address) const;
   unsigned char* base() const { return base_; }
+  template <typename Body>
+  void for_each(Body&& body) const {
+    for (const auto& [at, block] : blocks_) body(at, block.bytes);
+  }
+  // Bytes of an allocation; 0 if it is none.
+  size_t bytes_of(const void* memory) const;
+
+  static constexpr size_t kSpace = size_t{64} << 30;  // reserved addresses, not memory
 
  private:
-  static constexpr size_t kSpace = size_t{64} << 30;  // reserved addresses, not memory
   struct Allocation {
     size_t pages;  // bytes of the open pages
     size_t bytes;
@@ -58,6 +65,9 @@ DeviceMemory& memory_of_device(int device);
 void* allocate_pinned_memory(size_t bytes);
 bool release_pinned_memory(void* memory);
 bool is_pinned(const void* memory, size_t bytes);
+
+// Whether the address is in a part of this library that nobody can write.
+bool is_constant(const void* address);
 
 // What lies at an address, for reports. Any thread.
 std::string describe_address(const void* address);

@@ -8,6 +8,7 @@
 #include "emulator/memory.h"
 #include "emulator/report.h"
 #include "emulator/settings.h"
+#include "emulator/shadow.h"
 #include "emulator/stream.h"
 
 namespace embedcore::cuda {
@@ -118,7 +119,9 @@ Error allocate(void** memory, size_t bytes) {
     return Error::kOutOfMemory;
   ++device.allocations;
   *memory = memory_of_device(device.index).allocate(bytes, settings().memory);
-  return *memory ? Error::kOk : Error::kOutOfMemory;
+  if (!*memory) return Error::kOutOfMemory;
+  if constexpr (kChecked) add_shadow(device.index, *memory, bytes ? bytes : 1);
+  return Error::kOk;
 }
 
 Error release(void* memory) {
@@ -129,7 +132,10 @@ Error release(void* memory) {
     DeviceMemory& owner = memory_of_device(i);
     if (!owner.base() || !owner.in_range(memory)) continue;
     const Error error = drain_device(device_state(i));
-    if (!owner.release(memory)) return Error::kInvalidValue;
+    const size_t bytes = owner.bytes_of(memory);
+    if (bytes == 0) return Error::kInvalidValue;
+    if constexpr (kChecked) remove_shadow(i, memory, bytes);
+    owner.release(memory);
     return error;
   }
   return Error::kInvalidValue;
@@ -176,8 +182,10 @@ Error copy_to_device(void* to, const void* from, size_t bytes, StreamHandle stre
   if (!stream.stream) return Error::kInvalidValue;
   if (const Error error = check_device_range(stream, to, bytes, "copy_to_device"); error != Error::kOk) return error;
   if (const Error error = check_pinned(from, bytes, "copy_to_device"); error != Error::kOk) return error;
-  return enqueue(stream, [=] {
+  return enqueue(stream, [=](QueuedStream& runs_in) {
+    runs_in.last_kernel_epoch = 0;
     std::memcpy(to, from, bytes);
+    if constexpr (kChecked) host_wrote(runs_in.device->index, to, bytes);
     return Error::kOk;
   });
 }
@@ -188,7 +196,8 @@ Error copy_to_host(void* to, const void* from, size_t bytes, StreamHandle stream
   if (!stream.stream) return Error::kInvalidValue;
   if (const Error error = check_device_range(stream, from, bytes, "copy_to_host"); error != Error::kOk) return error;
   if (const Error error = check_pinned(to, bytes, "copy_to_host"); error != Error::kOk) return error;
-  return enqueue(stream, [=] {
+  return enqueue(stream, [=](QueuedStream& runs_in) {
+    runs_in.last_kernel_epoch = 0;
     std::memcpy(to, from, bytes);
     return Error::kOk;
   });
@@ -200,8 +209,10 @@ Error copy_on_device(void* to, const void* from, size_t bytes, StreamHandle stre
   if (!stream.stream) return Error::kInvalidValue;
   if (const Error error = check_device_range(stream, to, bytes, "copy_on_device"); error != Error::kOk) return error;
   if (const Error error = check_device_range(stream, from, bytes, "copy_on_device"); error != Error::kOk) return error;
-  return enqueue(stream, [=] {
+  return enqueue(stream, [=](QueuedStream& runs_in) {
+    runs_in.last_kernel_epoch = 0;
     std::memmove(to, from, bytes);
+    if constexpr (kChecked) host_wrote(runs_in.device->index, to, bytes, from);
     return Error::kOk;
   });
 }
@@ -211,8 +222,10 @@ Error fill(void* memory, int byte, size_t bytes, StreamHandle stream) {
   std::lock_guard lock(runtime_lock());
   if (!stream.stream) return Error::kInvalidValue;
   if (const Error error = check_device_range(stream, memory, bytes, "fill"); error != Error::kOk) return error;
-  return enqueue(stream, [=] {
+  return enqueue(stream, [=](QueuedStream& runs_in) {
+    runs_in.last_kernel_epoch = 0;
     std::memset(memory, byte, bytes);
+    if constexpr (kChecked) host_wrote(runs_in.device->index, memory, bytes);
     return Error::kOk;
   });
 }

@@ -10,33 +10,41 @@ namespace embedcore::cuda::emulator {
 namespace {
 
 // True if the barrier is complete: everybody who waits at it can run again.
-bool arrive(Thread& me, int id, int threads, const void* site) {
+bool arrive(Thread& me, int id, int threads, bool waits, const void* site) {
   Block& block = *me.block;
   NamedBarrier& barrier = block.barriers[id];
   if (barrier.expected == 0) barrier.expected = threads;
   if (barrier.expected != threads)
     fail(site, "the named barrier %d is used for %d threads while others wait at it for %d", id, threads,
          barrier.expected);
+  if constexpr (kChecked)
+    if (id != 0) arrived_at(me, block.check->barriers[id]);
   if (++barrier.arrived < barrier.expected) return false;
   barrier = {};
+  if (id == 0) {
+    for (int w = 0; w < block.warp_count; ++w) block.warps[w].ready = kAllLanes;
+    if constexpr (kChecked) block_synced(block);
+    return true;
+  }
   for (int w = 0; w < block.warp_count; ++w) {
     Warp& warp = block.warps[w];
-    if (id == 0) {
-      warp.ready = kAllLanes;
-      continue;
-    }
+    uint32_t waited = waits && w == me.warp->index ? me.bit : 0;
     for (int lane = 0; lane < 32; ++lane) {
       const Thread& thread = warp.threads[lane];
-      if (thread.wait == Wait::kBarrier && thread.wait_id == id) warp.ready |= thread.bit;
+      if (thread.wait == Wait::kBarrier && thread.wait_id == id) waited |= thread.bit;
     }
+    warp.ready |= waited;
+    if constexpr (kChecked)
+      if (waited) released_by(block, w, block.check->barriers[id], waited == kAllLanes);
   }
+  if constexpr (kChecked) std::memset(block.check->barriers[id], 0, sizeof block.check->barriers[id]);
   return true;
 }
 
 }  // namespace
 
 void wait_at_barrier(Thread& me, int id, int threads, const void* site) {
-  if (arrive(me, id, threads, site)) return;
+  if (arrive(me, id, threads, true, site)) return;
   me.wait = Wait::kBarrier;
   me.wait_id = id;
   me.site = site;
@@ -45,7 +53,7 @@ void wait_at_barrier(Thread& me, int id, int threads, const void* site) {
   me.wait = Wait::kNothing;
 }
 
-void arrive_at_barrier(Thread& me, int id, int threads, const void* site) { arrive(me, id, threads, site); }
+void arrive_at_barrier(Thread& me, int id, int threads, const void* site) { arrive(me, id, threads, false, site); }
 
 void check_named_barrier(Thread& me, int id, int threads, const void* site) {
   if (id < 1 || id > 15) fail(site, "named barriers are 1 to 15, not %d", id);
@@ -66,8 +74,8 @@ void report_not_global(const void* at, const void* site) {
   fail(site, "%p is shared memory, and the function reads global memory", at);
 }
 
-void load_matrices(Block& block, Warp& warp, const void* site) {
-  need_architecture(75, site);
+void load_matrices(Warp& warp, const void* site) {
+  const Block& block = *warp.threads[0].block;
   const uint32_t(&offsets)[32] = warp.values[warp.parity ^ 1];
   const unsigned char* rows[32];
   uint32_t bad = 0;
@@ -81,6 +89,8 @@ void load_matrices(Block& block, Warp& warp, const void* site) {
     fail(site, "lane %d gives ldmatrix the offset %u: expected a multiple of 16 within the %u bytes of shared memory",
          lane, offsets[lane], block.shared_bytes);
   }
+  if constexpr (kChecked)
+    for (int lane = 0; lane < 32; ++lane) check_shared16<Access::kRead>(warp.threads[lane], offsets[lane], site);
   if (warp.operation == Operation::kLoadMatrix) {
     spread_matrices(rows, warp.matrices);
   } else {
@@ -90,8 +100,9 @@ void load_matrices(Block& block, Warp& warp, const void* site) {
 
 namespace {
 
-void copy_now(Block& block, const PendingCopy& copy) {
-  unsigned char* to = block.arena + copy.to;
+void copy_now(Thread& me, const PendingCopy& copy) {
+  if constexpr (kChecked) copy_arrived(me, copy);
+  unsigned char* to = me.block->arena + copy.to;
   if (copy.bytes == 16) {
     std::memcpy(to, copy.from, 16);
   } else {
@@ -109,11 +120,13 @@ void issue_copy(Thread& me, uint32_t to, const void* from, int bytes, const void
          block.shared_bytes);
   if (reinterpret_cast<uintptr_t>(from) % 16 != 0) report_misaligned(from, 16, site);
   if (bytes < 0 || bytes > 16) fail(site, "copy_async16 of %d bytes: expected 0 to 16", bytes);
+  check_global(from, site);
   // The address must be valid even where nothing is read.
   static_cast<void>(*static_cast<const volatile unsigned char*>(from));
   const PendingCopy copy{from, to, bytes, site};
+  if constexpr (kChecked) copy_issued(me, copy);
   if (block.architecture < 80) {
-    copy_now(block, copy);
+    copy_now(me, copy);
     return;
   }
   me.copies.push_back(copy);
@@ -124,11 +137,10 @@ void commit_copies(Thread& me) {
 }
 
 void wait_for_copies(Thread& me, uint32_t groups) {
-  Block& block = *me.block;
   const size_t committed = me.groups.size();
   while (committed - me.first_group > groups) {
     const uint32_t end = me.groups[me.first_group++];
-    for (; me.first_copy < end; ++me.first_copy) copy_now(block, me.copies[me.first_copy]);
+    for (; me.first_copy < end; ++me.first_copy) copy_now(me, me.copies[me.first_copy]);
   }
   // What has been copied is forgotten now and then.
   if (me.first_group >= 64) {

@@ -1,7 +1,7 @@
 // What the functions of launch/emulated.h do inside: barriers, shared memory, asynchronous copies, checks of addresses.
 #pragma once
 
-#include "emulator/block.h"
+#include "emulator/access.h"
 
 namespace embedcore::cuda::emulator {
 
@@ -11,8 +11,6 @@ namespace embedcore::cuda::emulator {
 void wait_at_barrier(Thread& me, int id, int threads, const void* site);
 void arrive_at_barrier(Thread& me, int id, int threads, const void* site);
 void check_named_barrier(Thread& me, int id, int threads, const void* site);
-// All lanes have met in sync_warp.
-EMULATED_PART void synced_warp(Warp&) {}
 
 // Reports an instruction that the emulated architecture does not have.
 void need_newer_architecture(int architecture, const void* site);
@@ -23,15 +21,15 @@ EMULATED_PART void need_architecture(int architecture, const void* site) {
 
 // --- memory ---
 
-[[noreturn]] void report_misaligned(const void* at, int bytes, const void* site);
 [[noreturn]] void report_not_global(const void* at, const void* site);
 
 // An access of the launch layer; the accesses of the kernel itself are seen by the checked build alone.
-EMULATED_PART void check_access(const void* at, int bytes, bool, const void* site) {
-  if (reinterpret_cast<uintptr_t>(at) & static_cast<uintptr_t>(bytes - 1)) [[unlikely]]
-    report_misaligned(at, bytes, site);
+template <int kBytes, Access kAccess>
+EMULATED_PART void check_aligned(const void* at, const void* site) {
+  if (reinterpret_cast<uintptr_t>(at) & (kBytes - 1)) [[unlikely]]
+    report_misaligned(at, kBytes, site);
+  if constexpr (kChecked) check_access<kBytes, kAccess>(*current, at, site);
 }
-EMULATED_PART void check_atomic(const void* at, int bytes, const void* site) { check_access(at, bytes, true, site); }
 // The address may not be in shared memory.
 EMULATED_PART void check_global(const void* at, const void* site) {
   const Block& block = *current->block;
@@ -40,7 +38,7 @@ EMULATED_PART void check_global(const void* at, const void* site) {
 }
 
 // The offsets of the lanes are in warp.values of the operation that just met.
-void load_matrices(Block& block, Warp& warp, const void* site);
+void load_matrices(Warp& warp, const void* site);
 
 void issue_copy(Thread& me, uint32_t to, const void* from, int bytes, const void* site);
 void commit_copies(Thread& me);
@@ -49,7 +47,9 @@ void wait_for_copies(Thread& me, uint32_t groups);
 // The thread ends.
 void leave(Thread& me);
 
-EMULATED_PART void wait_for_previous(Thread&) {}
+EMULATED_PART void wait_for_previous(Thread& me) {
+  if constexpr (kChecked) me.block->check->waited[me.index] = true;
+}
 
 // --- fragments, row-major in the warp ---
 

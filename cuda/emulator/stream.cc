@@ -77,7 +77,7 @@ Error drain(QueuedStream& stream, const Mark* until) {
     while (!stream.queue.empty() && device.error == Error::kOk && !(until && until->reached)) {
       const Work work = std::move(stream.queue.front());
       stream.queue.pop_front();
-      const Error error = work();
+      const Error error = work(stream);
       if (is_sticky(error)) device.error = error;
       if (first == Error::kOk) first = error;
     }
@@ -183,7 +183,7 @@ Error record(EventHandle event, StreamHandle stream) {
   if (queued(stream).capturing) return kCaptureUnsupported;  // forks of a capture are not emulated
   auto mark = std::make_shared<Mark>();
   mark->stream = &queued(stream);
-  const Error error = enqueue(stream, [mark] {
+  const Error error = enqueue(stream, [mark](QueuedStream&) {
     mark->reached = true;
     mark->stream = nullptr;
     return Error::kOk;
@@ -223,7 +223,10 @@ Error stream_waits(StreamHandle stream, EventHandle event) {
   if (queued(stream).capturing) return kCaptureUnsupported;
   const auto mark = recorded(event).mark;
   if (!mark || mark->reached) return queued(stream).device->error;
-  return enqueue(stream, [mark] { return reach(*mark); });
+  return enqueue(stream, [mark](QueuedStream& waits) {
+    waits.last_kernel_epoch = 0;
+    return reach(*mark);
+  });
 }
 
 Error begin_capture(StreamHandle stream) {
@@ -252,9 +255,9 @@ Error launch_graph(GraphHandle graph, StreamHandle stream) {
   std::lock_guard lock(runtime_lock());
   if (!graph.graph || !stream.stream) return Error::kInvalidValue;
   const auto recorded = *static_cast<std::shared_ptr<RecordedGraph>*>(graph.graph);
-  return enqueue(stream, [recorded] {
+  return enqueue(stream, [recorded](QueuedStream& runs_in) {
     for (const Work& work : recorded->work) {
-      const Error error = work();
+      const Error error = work(runs_in);
       if (error != Error::kOk) return error;
     }
     return Error::kOk;

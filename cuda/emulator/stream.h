@@ -21,7 +21,7 @@ struct Mark {
 };
 
 // One piece of a stream's work: a kernel, a copy, a mark. Returns what it failed with.
-using Work = std::function<Error()>;
+using Work = std::function<Error(QueuedStream& stream)>;
 
 struct RecordedGraph {
   std::vector<Work> work;
@@ -32,6 +32,7 @@ struct QueuedStream {
   std::deque<Work> queue;
   bool running = false;  // its work is being run
   bool capturing = false, capture_failed = false;
+  uint32_t last_kernel_epoch = 0;  // of the checked build: the kernel that a launch may overlap; 0 = none
   std::shared_ptr<RecordedGraph> recorded;
 };
 

@@ -8,6 +8,11 @@ namespace embedcore::cuda {
 template <typename Kernel>
 __global__ void __launch_bounds__(Kernel::kThreads, Kernel::kMinBlocks)
     kernel_entry(const __grid_constant__ typename Kernel::Args args) {
+#ifdef EMBEDCORE_CUDA_REPORT
+  // For scripts/cuda-report.mjs, which reads the PTX.
+  if constexpr (requires { Kernel::kSharedBytes; })
+    asm volatile("// shared bytes %0" ::"n"(static_cast<int>(Kernel::kSharedBytes)));
+#endif
   if constexpr (kCompiledFor<Kernel::kArch>) Kernel::run(args);
 }
 

@@ -47,7 +47,9 @@ EMULATED void sync_block() {
 }
 EMULATED void sync_warp() {
   emulator::Thread& me = *emulator::current;
-  emulator::meet(me, emulator::Operation::kSync, EMULATED_SITE, [](emulator::Warp& w) { emulator::synced_warp(w); });
+  emulator::meet(me, emulator::Operation::kSync, EMULATED_SITE, [](emulator::Warp& w) EMULATED_BODY {
+    if constexpr (emulator::kChecked) emulator::warp_synced(w);
+  });
 }
 EMULATED void sync_named(int id, int threads) {
   emulator::Thread& me = *emulator::current;
@@ -68,7 +70,7 @@ EMULATED T shuffle(T value, int lane) {
   emulator::Thread& me = *emulator::current;
   uint32_t(&values)[32] = me.warp->values[me.warp->parity];
   std::memcpy(&values[me.lane], &value, 4);
-  emulator::meet(me, emulator::Operation::kShuffle, EMULATED_SITE, [](emulator::Warp&) {});
+  emulator::meet(me, emulator::Operation::kShuffle, EMULATED_SITE, [](emulator::Warp&) EMULATED_BODY {});
   std::memcpy(&value, &values[lane & 31], 4);
   return value;
 }
@@ -78,7 +80,7 @@ EMULATED T shuffle_xor(T value, int mask) {
   emulator::Thread& me = *emulator::current;
   uint32_t(&values)[32] = me.warp->values[me.warp->parity];
   std::memcpy(&values[me.lane], &value, 4);
-  emulator::meet(me, emulator::Operation::kShuffle, EMULATED_SITE, [](emulator::Warp&) {});
+  emulator::meet(me, emulator::Operation::kShuffle, EMULATED_SITE, [](emulator::Warp&) EMULATED_BODY {});
   // A lane past the warp's end: the lane keeps its own value, as on the device.
   const int source = me.lane ^ mask;
   std::memcpy(&value, &values[source >= 0 && source < 32 ? source : me.lane], 4);
@@ -89,48 +91,51 @@ EMULATED uint32_t ballot(bool value) {
   uint32_t& votes = me.warp->votes[me.warp->parity];
   if (me.warp->arrived == 0) votes = 0;
   if (value) votes |= me.bit;
-  emulator::meet(me, emulator::Operation::kBallot, EMULATED_SITE, [](emulator::Warp&) {});
+  emulator::meet(me, emulator::Operation::kBallot, EMULATED_SITE, [](emulator::Warp&) EMULATED_BODY {});
   return votes;
 }
 
 // --- memory ---
 
 EMULATED uint32_t atomic_add(uint32_t* at, uint32_t value) {
-  emulator::check_atomic(at, 4, EMULATED_SITE);
+  emulator::check_aligned<4, emulator::Access::kAtomic>(at, EMULATED_SITE);
   return __atomic_fetch_add(at, value, __ATOMIC_RELAXED);
 }
 EMULATED int atomic_max(int* at, int value) {
-  emulator::check_atomic(at, 4, EMULATED_SITE);
+  emulator::check_aligned<4, emulator::Access::kAtomic>(at, EMULATED_SITE);
   int old = __atomic_load_n(at, __ATOMIC_RELAXED);
   while (old < value && !__atomic_compare_exchange_n(at, &old, value, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
   }
   return old;
 }
-EMULATED void fence_device() { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
+EMULATED void fence_device() {
+  __atomic_thread_fence(__ATOMIC_SEQ_CST);
+  if constexpr (emulator::kChecked) emulator::fenced(*emulator::current);
+}
 
 EMULATED Vector16 load16(const void* at) {
-  emulator::check_access(at, 16, false, EMULATED_SITE);
+  emulator::check_aligned<16, emulator::Access::kRead>(at, EMULATED_SITE);
   Vector16 value;
   std::memcpy(&value, at, 16);
   return value;
 }
 EMULATED void store16(void* at, Vector16 value) {
-  emulator::check_access(at, 16, true, EMULATED_SITE);
+  emulator::check_aligned<16, emulator::Access::kWrite>(at, EMULATED_SITE);
   std::memcpy(at, &value, 16);
 }
 EMULATED Vector8 load8(const void* at) {
-  emulator::check_access(at, 8, false, EMULATED_SITE);
+  emulator::check_aligned<8, emulator::Access::kRead>(at, EMULATED_SITE);
   Vector8 value;
   std::memcpy(&value, at, 8);
   return value;
 }
 EMULATED void store8(void* at, Vector8 value) {
-  emulator::check_access(at, 8, true, EMULATED_SITE);
+  emulator::check_aligned<8, emulator::Access::kWrite>(at, EMULATED_SITE);
   std::memcpy(at, &value, 8);
 }
 EMULATED Vector16 load16_once(const void* at) {
   emulator::check_global(at, EMULATED_SITE);
-  emulator::check_access(at, 16, false, EMULATED_SITE);
+  emulator::check_aligned<16, emulator::Access::kRead>(at, EMULATED_SITE);
   Vector16 value;
   std::memcpy(&value, at, 16);
   return value;
@@ -138,7 +143,7 @@ EMULATED Vector16 load16_once(const void* at) {
 template <typename T>
 EMULATED T load_cached(const T* at) {
   emulator::check_global(at, EMULATED_SITE);
-  emulator::check_access(at, sizeof(T), false, EMULATED_SITE);
+  emulator::check_aligned<sizeof(T), emulator::Access::kRead>(at, EMULATED_SITE);
   T value;
   std::memcpy(&value, at, sizeof(T));
   return value;
@@ -218,7 +223,7 @@ EMULATED void ldmatrix4(uint32_t (&r)[4], uint32_t offset) {
   emulator::Thread& me = *emulator::current;
   me.warp->values[me.warp->parity][me.lane] = offset;
   emulator::meet(me, emulator::Operation::kLoadMatrix, site,
-                 [&me, site](emulator::Warp& w) { emulator::load_matrices(*me.block, w, site); });
+                 [site](emulator::Warp& w) EMULATED_BODY { emulator::load_matrices(w, site); });
   std::memcpy(r, me.warp->matrices[me.lane], 16);
 }
 EMULATED void ldmatrix4_transposed(uint32_t (&r)[4], uint32_t offset) {
@@ -226,7 +231,7 @@ EMULATED void ldmatrix4_transposed(uint32_t (&r)[4], uint32_t offset) {
   emulator::Thread& me = *emulator::current;
   me.warp->values[me.warp->parity][me.lane] = offset;
   emulator::meet(me, emulator::Operation::kLoadMatrixTransposed, site,
-                 [&me, site](emulator::Warp& w) { emulator::load_matrices(*me.block, w, site); });
+                 [site](emulator::Warp& w) EMULATED_BODY { emulator::load_matrices(w, site); });
   std::memcpy(r, me.warp->matrices[me.lane], 16);
 }
 
@@ -239,7 +244,7 @@ EMULATED void mma_16816(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&
   emulator::give_operands<4, 2>(me, a, b);
   emulator::give_sums(me, c);
   emulator::meet(me, kBf16 ? emulator::Operation::kMma16816Bf16 : emulator::Operation::kMma16816F16, site,
-                 [site](emulator::Warp& w) {
+                 [site](emulator::Warp& w) EMULATED_BODY {
                    emulator::need_architecture(80, site);
                    if constexpr (kBf16) {
                      emulator::multiply_16816_bf16(w.fragments);
@@ -254,7 +259,7 @@ EMULATED void mma_1688_f16(float (&c)[4], const uint32_t (&a)[2], const uint32_t
   emulator::give_operands<2, 1>(me, a, b);
   emulator::give_sums(me, c);
   emulator::meet(me, emulator::Operation::kMma1688F16, EMULATED_SITE,
-                 [](emulator::Warp& w) { emulator::multiply_1688_f16(w.fragments); });
+                 [](emulator::Warp& w) EMULATED_BODY { emulator::multiply_1688_f16(w.fragments); });
   emulator::take_sums(me, c);
 }
 EMULATED void mma_16832_u8s8(int32_t (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
@@ -262,7 +267,7 @@ EMULATED void mma_16832_u8s8(int32_t (&c)[4], const uint32_t (&a)[4], const uint
   emulator::Thread& me = *emulator::current;
   emulator::give_operands<4, 2>(me, a, b);
   emulator::give_sums(me, c);
-  emulator::meet(me, emulator::Operation::kMma16832U8S8, site, [site](emulator::Warp& w) {
+  emulator::meet(me, emulator::Operation::kMma16832U8S8, site, [site](emulator::Warp& w) EMULATED_BODY {
     emulator::need_architecture(80, site);
     emulator::multiply_16832_u8s8(w.fragments);
   });
@@ -276,7 +281,7 @@ EMULATED void mma_8816_u8s8(int32_t (&c)[2], uint32_t a, uint32_t b) {
   f.b[8 * t + g] = b;
   std::memcpy(f.i + 8 * g + 2 * t, c, 8);
   emulator::meet(me, emulator::Operation::kMma8816U8S8, EMULATED_SITE,
-                 [](emulator::Warp& w) { emulator::multiply_8816_u8s8(w.fragments); });
+                 [](emulator::Warp& w) EMULATED_BODY { emulator::multiply_8816_u8s8(w.fragments); });
   std::memcpy(c, f.i + 8 * g + 2 * t, 8);
 }
 

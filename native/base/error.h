@@ -11,6 +11,7 @@ namespace embedcore {
 
 #define EMBEDCORE_CODES(X)                    \
   X(kAborted, "ABORTED")                      \
+  X(kDevice, "DEVICE")                        \
   X(kDisposed, "DISPOSED")                    \
   X(kHub, "HUB")                              \
   X(kHubChecksum, "HUB_CHECKSUM")             \

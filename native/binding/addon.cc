@@ -2,46 +2,16 @@
 #include <dlfcn.h>
 #include <napi.h>
 
-#include "binding/backends.h"
 #include "binding/call.h"
-#include "binding/convert.h"
+#include "binding/devices.h"
 #include "binding/environment.h"
 #include "binding/model.h"
 #include "binding/tokenizer.h"
 #include "binding/vectors.h"
-#include "cpu/dispatch.h"
-#include "engine/cores.h"
 
 namespace embedcore {
 
 namespace {
-
-Napi::Value cpu(const Napi::CallbackInfo& info) {
-  const Napi::Env env = info.Env();
-  return guarded(env, [&]() -> Napi::Value {
-    Napi::Object object = Napi::Object::New(env);
-    const char* forced = std::getenv("EMBEDCORE_CPU_ISA");
-    object.Set("forced", Napi::Boolean::New(env, forced && *forced));
-    object.Set("isa", chosen_backend().name);
-    object.Set("cores", Napi::Number::New(env, available_cores()));
-    const double quota = cpu_quota();
-    object.Set("quota", quota > 0 ? Napi::Number::New(env, quota) : env.Null());
-    Napi::Array able = Napi::Array::New(env), refused = Napi::Array::New(env);
-    for (const CpuIsa& isa : cpu_isas()) {
-      if (isa.table) {
-        able.Set(able.Length(), isa.name);
-        continue;
-      }
-      Napi::Object entry = Napi::Object::New(env);
-      entry.Set("isa", isa.name);
-      entry.Set("reason", isa.reason);
-      refused.Set(refused.Length(), entry);
-    }
-    object.Set("features", able);
-    object.Set("refused", refused);
-    return object;
-  });
-}
 
 // Node unloads an addon with the last worker_thread that loaded it, while our threads may still run its code: those
 // that free models, and workers on their way out. Once loaded, it stays.
@@ -61,6 +31,9 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
     environment->plan_class = Napi::Persistent(PlanHandle::define(env));
     environment->call_class = Napi::Persistent(CallHandle::define(env));
     exports.Set("cpu", Napi::Function::New(env, cpu));
+    exports.Set("devices", Napi::Function::New(env, cuda_devices));
+    exports.Set("fastDtype", Napi::Function::New(env, cuda_fast_dtype));
+    exports.Set("firstDeviceWarning", Napi::Function::New(env, first_device_warning));
     exports.Set("load", Napi::Function::New(env, ModelHandle::load));
     exports.Set("quantize", Napi::Function::New(env, quantize));
     exports.Set("ranges", Napi::Function::New(env, ranges));

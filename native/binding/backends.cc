@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "cpu/dispatch.h"
+#include "engine/plugin.h"
 #include "reference/backend.h"
 #include "reference/device_backend.h"
 
@@ -23,6 +24,27 @@ const Backend& named_backend(const std::string& name) {
   for (const CpuIsa& isa : cpu_isas())
     if (isa.table && name == isa.table->name) return *isa.table;
   fail(Code::kInvalidOption, "there is no backend \"%s\"", name.c_str());
+}
+
+namespace {
+
+constexpr const char kCuda[] = "cuda:";
+constexpr size_t kCudaLength = sizeof kCuda - 1;
+
+}  // namespace
+
+DeviceRef named_device(const std::string& id, const std::string& isa, const std::string& library) {
+  if (id == "cpu") return named_backend(isa);
+  if (id.compare(0, kCudaLength, kCuda) != 0) fail(Code::kInternal, "there is no device %s", quote(id).c_str());
+  const Plugin& plugin = open_plugin(library);
+  if (!plugin.backend) throw Error(Code::kDevice, plugin.reason);
+  return {*plugin.backend, static_cast<int32_t>(std::strtol(id.c_str() + kCudaLength, nullptr, 10))};
+}
+
+std::string device_id(const OpenDevice& device) {
+  const Backend& backend = device.backend();
+  if (backend.host_memory || &backend == &reference_device_backend()) return "cpu";
+  return kCuda + std::to_string(device.index());
 }
 
 const Backend& host_backend() {

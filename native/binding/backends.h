@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "engine/registry.h"
 #include "ops/backend.h"
 
 namespace embedcore {
@@ -13,6 +14,11 @@ namespace embedcore {
 const Backend& chosen_backend();
 // The one that has the name which chosen_backend() gave earlier. Throws Error where there is none.
 const Backend& named_backend(const std::string& name);
+// The device of a load: "cpu", of the backend of this name, or "cuda:0", of the library of this path (engine/plugin.h).
+// May open the library. Throws Error(kDevice).
+DeviceRef named_device(const std::string& id, const std::string& isa, const std::string& library);
+// "cpu" or "cuda:0".
+std::string device_id(const OpenDevice& device);
 // chosen_backend() where it works in host memory, else the reference: for vectors that JavaScript holds.
 const Backend& host_backend();
 

@@ -85,7 +85,8 @@ class Environment {
   std::shared_ptr<OpenCall> begin_call(Napi::Env env, Napi::Function done, Napi::Object kept);
   void finish_call(Napi::Env env, const Settlement& settlement);
 
-  // Runs a load on a separate thread; `cancelled` ends it early when set. Throws Error(kThreadLimit), std::bad_alloc.
+  // Runs a load, or what else may take long without computing, on a separate thread; `cancelled` ends it early when
+  // set. Throws Error(kThreadLimit), std::bad_alloc.
   void start_load(std::shared_ptr<OpenCall> call, std::shared_ptr<std::atomic<bool>> cancelled,
                   std::function<MakeResult(const KeepLoading&)> load);
   // Runs work in slices on the workers. Throws Error(kThreadLimit).

@@ -41,17 +41,19 @@ Napi::Value ModelHandle::load(const Napi::CallbackInfo& info) {
     const ModelSource source = to_source(options);
     const EngineOptions engine{static_cast<int>(get_int(options, "threads")), get_int(options, "maxBatchTokens"),
                                get_int(options, "maxQueueTokens")};
+    const std::string device = options.Has("device") ? get_string(options, "device") : "cpu";
+    const std::string library = options.Has("library") ? get_string(options, "library") : "";
     // Chosen here: JavaScript may change the environment variable while another thread would read it.
-    const Backend& backend =
-        options.Has("isa") ? named_backend(options.Get("isa").ToString().Utf8Value()) : chosen_backend();
+    const std::string isa = options.Has("isa") ? get_string(options, "isa") : chosen_backend().name;
     Environment& environment = Environment::of(env);
     const auto cancelled = std::make_shared<std::atomic<bool>>(false);
     const Napi::Object task = to_task(env, [cancelled] { *cancelled = true; });
     const auto call = environment.begin_call(env, info[1].As<Napi::Function>(), options);
     try {
       environment.start_load(
-          call, cancelled, [source, engine, &backend](const KeepLoading& keep_loading) -> MakeResult {
-            const auto opened = std::make_shared<Opened>(open_engine(source, backend, engine, keep_loading));
+          call, cancelled, [source, engine, device, isa, library](const KeepLoading& keep_loading) -> MakeResult {
+            const DeviceRef on = named_device(device, isa, library);
+            const auto opened = std::make_shared<Opened>(open_engine(source, on, engine, keep_loading));
             return [opened](Napi::Env to, PendingCall&) -> Napi::Value {
               Environment& home = Environment::of(to);
               const Napi::Object object = home.model_class.New({});
@@ -127,6 +129,7 @@ Napi::Value ModelHandle::info(const Napi::CallbackInfo& info) {
       for (const char* key : {"layers", "heads", "kvHeads", "maxPositions"}) number(key, 0);
     }
     object.Set("isa", model.backend().name);
+    object.Set("device", device_id(model.encoder().device()));
     number("parameters", model.encoder().parameters());
     number("vocabSize", model.vocab());
     number("weightBytes", static_cast<int64_t>(model.weight_bytes()));

@@ -15,6 +15,25 @@ bool BatchWork::wanted() const {
   return std::any_of(parts.begin(), parts.end(), [](const BatchPart& part) { return !part.call->failed(); });
 }
 
+bool BatchWork::take_from(const BatchWork& whole, BatchPlace& place, int64_t budget) {
+  clear();
+  is_short = whole.is_short;
+  for (; place.part < whole.parts.size(); ++place.part, place.text = 0) {
+    const BatchPart& from = whole.parts[place.part];
+    for (bool begun = false; place.text < from.texts; ++place.text, begun = true) {
+      const int64_t number = from.first_text + place.text;
+      const auto text = static_cast<size_t>(number);
+      const std::span<const int32_t> ids = from.piece->ids_of(number);
+      const auto n = static_cast<int64_t>(ids.size());
+      if (batch.texts() > 0 && (batch.tokens() + n > budget || batch.texts() >= budget)) return true;
+      if (!begun) parts.push_back({.call = from.call, .piece = from.piece, .first_text = number, .texts = 0});
+      batch.add(ids, from.piece->skip[text], from.piece->prefix[text]);
+      ++parts.back().texts;
+    }
+  }
+  return batch.texts() > 0;
+}
+
 CallQueue::CallQueue(int64_t most_batch_tokens, int64_t workers, int64_t most_waiting_tokens)
     : most_batch_tokens_(most_batch_tokens), workers_(workers), most_waiting_tokens_(most_waiting_tokens) {}
 

@@ -31,6 +31,12 @@ struct BatchPart {
   int64_t first_text = 0, texts = 0;
 };
 
+// A place among the texts of a batch.
+struct BatchPlace {
+  size_t part = 0;
+  int64_t text = 0;  // of the part
+};
+
 // A batch, and the pieces whose texts it has. Its memory is kept for the next one.
 struct BatchWork {
   std::vector<BatchPart> parts;
@@ -41,6 +47,9 @@ struct BatchWork {
   const EncodePlan& plan() const { return parts.front().call->plan(); }
   // Whether the result is still wanted.
   bool wanted() const;
+  // Becomes a part of another batch: its texts from `place` on, at least one and at most about `budget` tokens. False
+  // if there are none. Throws std::bad_alloc.
+  bool take_from(const BatchWork& whole, BatchPlace& place, int64_t budget);
 };
 
 class CallQueue {
@@ -62,6 +71,9 @@ class CallQueue {
   // even for the first text, its call is removed and returned in `failed`, and the result is false.
   bool take(BatchWork& work, bool only_short, std::shared_ptr<Call>& failed) noexcept;
 
+  // From the next batch on.
+  void set_most_batch_tokens(int64_t tokens) { most_batch_tokens_ = tokens; }
+
   bool empty() const { return calls_.empty(); }
   int64_t waiting_tokens() const { return waiting_tokens_; }
   int64_t short_calls() const { return short_calls_; }  // with waiting texts
@@ -74,7 +86,8 @@ class CallQueue {
   void drop_if_served(const std::shared_ptr<Call>& call) noexcept;
   void forget(std::vector<std::shared_ptr<Call>>::iterator call) noexcept;
 
-  const int64_t most_batch_tokens_, workers_, most_waiting_tokens_;
+  int64_t most_batch_tokens_;
+  const int64_t workers_, most_waiting_tokens_;
   // With waiting texts, in the order in which they came to wait. (An empty deque takes memory, also where one is
   // moved.)
   std::vector<std::shared_ptr<Call>> calls_;

@@ -67,14 +67,14 @@ DirectoryState state_of(const std::string& directory) {
 
 // Identifies a model: loads with equal keys share their weights.
 struct ModelKey {
-  const Backend* backend = nullptr;
+  DeviceRef device;
   ModelSource source;
   std::vector<DirectoryState> directories;
   bool operator==(const ModelKey&) const = default;
 };
 
-ModelKey key_of(const ModelSource& source, const Backend& backend) {
-  ModelKey key{&backend, source, {state_of(source.directory)}};
+ModelKey key_of(const ModelSource& source, DeviceRef device) {
+  ModelKey key{device, source, {state_of(source.directory)}};
   for (const HeadModule& module : source.head)
     if (!module.directory.empty()) key.directories.push_back(state_of(module.directory));
   if (source.layer_weighting) key.directories.push_back(state_of(source.layer_weighting->directory));
@@ -136,21 +136,26 @@ std::shared_ptr<Slot> slot_of(ModelKey key) {
 
 }  // namespace
 
-std::shared_ptr<Engine> open_engine(const ModelSource& source, const Backend& backend, const EngineOptions& given,
+std::shared_ptr<Engine> open_engine(const ModelSource& source, DeviceRef device, const EngineOptions& given,
                                     const KeepLoading& keep_loading) {
+  const Backend& backend = *device.backend;
   EngineOptions options = given;
   // Options without effect must not lead to a second engine.
   if (backend.batch_tokens > 0) options.max_batch_tokens = std::min(options.max_batch_tokens, backend.batch_tokens);
-  const auto slot = slot_of(key_of(source, backend));
+  const auto slot = slot_of(key_of(source, device));
   const LoadTurn turn(*slot, keep_loading);
 
+  auto model = slot->model.lock();
+  if (model && model->encoder().device().failure()) {
+    model = nullptr;
+    slot->engines.clear();
+  }
   std::erase_if(slot->engines, [](const auto& entry) { return entry.second.expired(); });
   for (const auto& [has, held] : slot->engines)
     if (has == options)
       if (auto engine = held.lock()) return engine;
-  auto model = slot->model.lock();
   if (!model) {
-    slot->model = model = Model::load(source, OpenDevice::open(backend), keep_loading);
+    slot->model = model = Model::load(source, OpenDevice::open(backend, device.index), keep_loading);
     give_back_freed_memory();
   }
   // The engine keeps the slot, so the slot is found for as long as one of its engines exists.

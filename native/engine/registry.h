@@ -8,9 +8,18 @@
 
 namespace embedcore {
 
+// A device of a backend.
+struct DeviceRef {
+  DeviceRef(const Backend& of, int32_t number = 0) : backend(&of), index(number) {}
+  const Backend* backend;
+  int32_t index;
+  bool operator==(const DeviceRef&) const = default;
+};
+
 // Loads a model or finds a loaded one. Loads of different files run in parallel; a load of the same files waits for the
-// first one. keep_loading is called repeatedly and may throw to end this load. Throws Error, std::bad_alloc.
-std::shared_ptr<Engine> open_engine(const ModelSource& source, const Backend& backend, const EngineOptions& options,
+// first one. A model whose device has failed is not found any more. keep_loading is called repeatedly and may throw to
+// end this load. Throws Error, std::bad_alloc.
+std::shared_ptr<Engine> open_engine(const ModelSource& source, DeviceRef device, const EngineOptions& options,
                                     const KeepLoading& keep_loading = {});
 
 }  // namespace embedcore

@@ -21,7 +21,7 @@ struct Batch {
   const int32_t* prefix = nullptr;   // [texts]: leading tokens of a prefix mask
   // Of Backend::plan_attention, empty where there is none: on the device, and the same words in host memory.
   const int32_t* plan = nullptr;
-  std::span<const int32_t> host_plan;
+  std::span<const int32_t> host_plan{};
   int64_t texts = 0, tokens = 0;
   int64_t longest = 0;  // tokens of the longest text
 

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <string>
 #include <vector>
@@ -25,7 +26,13 @@ class OpenDevice {
   OpenDevice& operator=(const OpenDevice&) = delete;
 
   const Backend& backend() const { return backend_; }
+  int32_t index() const { return index_; }
   Device* handle() const { return handle_; }
+
+  // The first failure of the device itself (kDeviceFailed): nothing on it works any more. Null = none so far.
+  std::shared_ptr<const Error> failure() const;
+  // Remembers the failure of an operation, as a sentence about the device.
+  std::shared_ptr<const Error> set_failure(const Error& error) const noexcept;
 
   // The memory frees itself. Throws Error(kOutOfMemory).
   std::shared_ptr<void> allocate(size_t bytes) const;
@@ -33,9 +40,15 @@ class OpenDevice {
   std::shared_ptr<void> upload(const void* from, size_t bytes) const;
 
  private:
-  OpenDevice(const Backend& backend, Device* handle) : backend_(backend), handle_(handle) {}
+  OpenDevice(const Backend& backend, int32_t index, Device* handle)
+      : backend_(backend), index_(index), handle_(handle) {}
   const Backend& backend_;
+  const int32_t index_;
   Device* const handle_;
+
+  mutable std::mutex mutex_;
+  // Guarded by mutex_.
+  mutable std::shared_ptr<const Error> failure_;
 };
 
 using DevicePointer = std::shared_ptr<const OpenDevice>;

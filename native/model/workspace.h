@@ -66,6 +66,7 @@ class Workspace {
     return Layout(reserve(device, measured.most()));
   }
   void release();
+  size_t bytes() const { return capacity_; }  // of the block
 
  private:
   void* reserve(const OpenDevice& device, size_t bytes);

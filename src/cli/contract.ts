@@ -24,7 +24,7 @@ export interface CoreModel {
 
 export interface Core {
   load(pathOrHubId: string | undefined, options: LoadOptions): Promise<CoreModel>
-  devices(): readonly DeviceInfo[]
+  devices(): Promise<readonly DeviceInfo[]>
 }
 
 export interface CliIO {

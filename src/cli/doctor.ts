@@ -66,9 +66,9 @@ async function examine(args: Arguments, io: CliIO): Promise<Report> {
   let devices: readonly DeviceInfo[] = []
   const addon = await finding(async () => {
     core = await io.core()
-    devices = core.devices()
-    const cpu = devices.find(({ device }) => device === 'cpu')
-    if (cpu?.available !== true) throw new Error(cpu?.reason ?? 'no CPU backend is in the addon')
+    devices = await core.devices()
+    const cpu = devices.find(({ id }) => id === 'cpu')
+    if (cpu?.usable !== true) throw new Error(cpu?.reason ?? 'no CPU backend is in the addon')
     return {}
   })
   const tokenizers = await finding(async () => {
@@ -118,7 +118,7 @@ async function examine(args: Arguments, io: CliIO): Promise<Report> {
 
 /** As the addon counts it, for its default number of threads; null = no limit, or no addon. */
 function cgroupLimit(devices: readonly DeviceInfo[]): number | null {
-  const quota = devices.find(({ device }) => device === 'cpu')?.detail['quota']
+  const quota = devices.find(({ id }) => id === 'cpu')?.detail['quota']
   return typeof quota === 'number' ? quota : null
 }
 
@@ -145,13 +145,7 @@ function describe(report: Report): string {
     ['processor', `${cpu.model}\n${cpu.logical} logical, ${cpu.available} for this process, ${group}`],
     ['memory', bytes(memory.total) + (memory.limit === null ? '' : `, limited to ${bytes(memory.limit)}`)],
     ['addon', state(report.addon, 'loaded')],
-    ...report.devices.map(
-      ({ device, available, reason, detail }) =>
-        [
-          `device ${device}`,
-          [available ? 'available' : `not available: ${reason ?? 'no reason given'}`, ...details(detail)].join('\n'),
-        ] as const,
-    ),
+    ...report.devices.map((device) => [`device ${device.id}`, deviceLines(device).join('\n')] as const),
     [
       'tokenizers',
       report.tokenizers.ok ? `${report.tokenizers.version ?? ''} loaded`.trim() : state(report.tokenizers, ''),
@@ -176,7 +170,23 @@ function describe(report: Report): string {
   return `${pairs(rows)}\n${verdict}\n`
 }
 
-/** The properties of a device, one per line. Lists are joined; a list of {name, reason} takes one line per entry. */
+function deviceLines({ name, backend, usable, reason, ...device }: DeviceInfo): string[] {
+  const facts = [
+    name,
+    device.computeCapability === null ? '' : `compute capability ${device.computeCapability}`,
+    device.computeCapability === null
+      ? ''
+      : `${bytes(device.memoryBytes)} of memory, ${bytes(device.freeBytes)} of them free`,
+    device.driver === null ? '' : `driver ${device.driver}`,
+  ].filter((fact) => fact !== '')
+  return [
+    ...(facts.length === 0 ? [] : [facts.join(', ')]),
+    usable ? `usable, by ${backend}` : `cannot be used: ${reason ?? 'no reason is given'}`,
+    ...details(device.detail),
+  ]
+}
+
+/** More properties of a device, one per line. Lists are joined; a list of {name, reason} takes one line per entry. */
 function details(detail: object): string[] {
   return Object.entries(detail).flatMap(([name, value]) => {
     if (value === null || value === undefined || (Array.isArray(value) && value.length === 0)) return []

@@ -43,6 +43,7 @@ function describe(info: ModelInfo): string {
   const prompts = Object.entries(info.prompts).map(
     ([name, text]) => `${name}${name === info.defaultPromptName ? ' (default)' : ''}: ${JSON.stringify(text)}`,
   )
+  const threads = `${info.threads} ${info.threads === 1 ? 'thread' : 'threads'}`
   const rows: (readonly [string, string])[] = [
     ['name', info.name],
     ['path', info.path],
@@ -66,7 +67,7 @@ function describe(info: ModelInfo): string {
     ['normalised', info.normalize ? 'yes' : 'no'],
     ['similarity', info.similarity],
     ['prompts', prompts.join('\n') || 'none'],
-    ['runs on', `cpu (${info.isa}), ${info.threads} ${info.threads === 1 ? 'thread' : 'threads'}`],
+    ['runs on', `${info.device} (${info.isa})${info.device === 'cpu' ? `, ${threads}` : ''}`],
   )
   return pairs(rows)
 }

@@ -1,7 +1,10 @@
 /**
  * The flags that choose a model and say how to encode, and their translation into `LoadOptions` and `EncodeOptions`.
  */
-import { ATTENTIONS, DEVICES, DTYPES, FUSIONS, POOLINGS, PRECISIONS, SIDES } from '../core/names.js'
+import { didYouMean } from './did-you-mean.js'
+import { valueHere } from '../core/other-names.js'
+import { DEVICE_EXAMPLES, isDeviceName } from '../core/options.js'
+import { ATTENTIONS, type DeviceName, DEVICES, DTYPES, FUSIONS, POOLINGS, PRECISIONS, SIDES } from '../core/names.js'
 import type { LoadOptions } from '../model/load-options.js'
 import type { EncodeOptions, LayerSelection } from '../model/types.js'
 import {
@@ -28,7 +31,7 @@ export const MODEL_FLAGS = {
   revision: { type: 'string', value: 'NAME', help: 'hub: branch, tag or commit' },
   offline: { type: 'boolean', help: 'hub: use only what is in the cache' },
   'cache-dir': { type: 'string', value: 'DIR', help: 'hub: cache folder' },
-  device: { type: 'string', value: 'NAME', help: DEVICES.join(' or ') },
+  device: { type: 'string', value: 'NAME', help: `${DEVICES.join(', ')}, or cuda:1 for one of several GPUs` },
   dtype: {
     type: 'string',
     value: 'NAME',
@@ -67,7 +70,7 @@ export const PRECISION_FLAG = {
 
 export function loadOptionsOf(args: Arguments, signal: AbortSignal): LoadOptions {
   const options: LoadOptions = { signal }
-  const device = choiceOf(args, 'device', DEVICES)
+  const device = deviceOf(args)
   const dtype = choiceOf(args, 'dtype', DTYPE_CHOICES)
   const threads = integerOf(args, 'threads')
   const revision = stringOf(args, 'revision')
@@ -79,6 +82,17 @@ export function loadOptionsOf(args: Arguments, signal: AbortSignal): LoadOptions
   if (cacheDir !== undefined) options.cacheDir = cacheDir
   if (booleanOf(args, 'offline')) options.offline = true
   return options
+}
+
+function deviceOf(args: Arguments): DeviceName | undefined {
+  const given = stringOf(args, 'device')
+  if (given === undefined || isDeviceName(given)) return given
+  const advice = valueHere('device', given)
+  throw new UsageError(
+    `--device is one of ${DEVICES.join(', ')}, or cuda:0, cuda:1, ..., but ${JSON.stringify(given)} was given` +
+      (advice === null ? didYouMean(given, DEVICE_EXAMPLES) : `; ${advice.replaceAll("'", '')}`),
+    args.topic,
+  )
 }
 
 /** Only the shape is checked here, before a model is loaded; the library knows how many layers there are. */

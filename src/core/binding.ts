@@ -2,6 +2,7 @@
 import type {
   Activation,
   AttentionMode,
+  DeviceId,
   Dtype,
   LayerFusion,
   ModelKind,
@@ -54,8 +55,12 @@ export interface RawLoadOptions {
   layerWeights: RawLayerWeights | null
   /** What matrix products are computed in; static models have float32 only. */
   dtype: Dtype
-  /** The backend, as `cpu().isa` named it earlier; absent = the one that it would name now. */
+  /** `cpu`, or `cuda:` and a number. Absent = `cpu`. */
+  device?: DeviceId
+  /** The backend of the CPU, as `cpu().isa` named it earlier; absent = the one that it would name now. */
   isa?: string
+  /** The library of the CUDA backend; absent or empty = the one beside the addon. */
+  library?: string
   /** Static only: model2vec's `normalize` flag is expressed as a trailing normalize module instead. */
   threads: number
   /** Tokens of a batch; determines the size of the activation memory. */
@@ -118,8 +123,40 @@ export interface RawModelInfo {
   /** Attention of the model itself. */
   attention: AttentionMode
   weightBytes: number
+  /** What it runs on: `cpu`, or `cuda:` and a number. */
+  device: DeviceId
   isa: string
   threads: number
+}
+
+/** A CUDA device. Texts are empty where there is nothing to say. */
+export interface RawDevice {
+  index: number
+  name: string
+  /** major * 10 + minor */
+  computeCapability: number
+  memoryBytes: number
+  freeBytes: number
+  driver: string
+  /** Why it cannot be used; empty = it can be. */
+  reason: string
+}
+
+/** What the library of the CUDA backend says. */
+export interface RawDevices {
+  /** Path of the library. */
+  library: string
+  /** There is no library, and nobody named one. */
+  absent: boolean
+  opened: boolean
+  /** The backend's name; empty unless `opened`. */
+  backend: string
+  /** Why there is no device; empty if there is one. */
+  reason: string
+  /** Devices of the machine. */
+  count: number
+  /** Those that were asked for. */
+  devices: RawDevice[]
 }
 
 export interface RawModel {
@@ -157,6 +194,18 @@ export interface RawAddon {
     quota: number | null
     refused: { isa: string; reason: string }[]
   }
+  /**
+   * Opens the library of the CUDA backend on another thread, unless it is open, and describes devices: all, all up to
+   * the first that can be used, or one.
+   */
+  devices(
+    options: { library: string; which: 'all' | 'usable' | number },
+    done: (error: Error | null, found?: RawDevices) => void,
+  ): void
+  /** The fastest dtype of a CUDA device whose vectors are as good as those of float32: `bfloat16` or `float16`. */
+  fastDtype(options: { library: string; index: number }, done: (error: Error | null, dtype?: string) => void): void
+  /** Whether it is called for the first time in this process. */
+  firstDeviceWarning(): boolean
   load(options: RawLoadOptions, done: (error: Error | null, model?: RawModel) => void): RawTask
   /** null = there is no such file, or its form is unusual and only the library can read it. */
   tokenizerFile(path: string, done: (error: Error | null, file?: RawTokenizerFile | null) => void): void

@@ -52,9 +52,19 @@ export type Activation = (typeof ACTIVATIONS)[number]
 export const SIDES = ['right', 'left'] as const
 export type Side = (typeof SIDES)[number]
 
-/** Where the arithmetic runs. */
-export const DEVICES = ['auto', 'cpu'] as const
-export type DeviceName = (typeof DEVICES)[number]
+/** Where the arithmetic runs, besides a CUDA device by its number. */
+export const DEVICES = ['auto', 'cpu', 'cuda'] as const
+/** A CUDA device by its number, from 0. */
+export type CudaDevice = `cuda:${number}`
+/** A device of this machine. */
+export type DeviceId = 'cpu' | CudaDevice
+/**
+ * - `'auto'`: the first CUDA device that can be used, else the CPU.
+ * - `'cpu'`: the processor.
+ * - `'cuda'`: the first CUDA device that can be used.
+ * - `'cuda:1'`: the CUDA device of this number.
+ */
+export type DeviceName = (typeof DEVICES)[number] | CudaDevice
 
 /** `transformer`: layers over the embeddings of tokens. `static`: the mean of a table's rows. */
 export type ModelKind = 'transformer' | 'static'

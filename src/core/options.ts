@@ -5,6 +5,7 @@
  */
 import { types } from 'node:util'
 import { EmbedCoreError } from './errors.js'
+import { type DeviceName, DEVICES } from './names.js'
 import { optionHere, valueHere } from './other-names.js'
 import { nearest, reason, show } from './show.js'
 
@@ -135,6 +136,23 @@ export function oneOf<const T extends readonly (string | boolean)[]>(...values: 
     ...only<T[number]>(expected, (value) => values.includes(value as T[number])),
     names: values.filter((value) => typeof value === 'string'),
   }
+}
+
+/** Whether it names a device. No machine has as many as the form allows. */
+export function isDeviceName(value: unknown): value is DeviceName {
+  return DEVICES.some((name) => name === value) || (typeof value === 'string' && /^cuda:(0|[1-9]\d{0,2})$/.test(value))
+}
+
+/** Names from which the nearest is suggested. */
+export const DEVICE_EXAMPLES = ['cuda:0', ...DEVICES] as const
+
+/** A device of load. */
+export const deviceName: Rule<DeviceName> = {
+  ...only<DeviceName>(
+    "'auto', 'cpu', 'cuda' or the number of a CUDA device, from 'cuda:0' to 'cuda:999'",
+    isDeviceName,
+  ),
+  names: DEVICE_EXAMPLES,
 }
 
 /** One value or a list of them that is not empty; kept as a list. */

@@ -45,11 +45,24 @@ const OPTIONS: Readonly<Record<string, string>> = {
   scorefunction: 'use metric',
 }
 
-const NO_GPU = 'this version runs on the CPU only; see embedCore.devices()'
+const NVIDIA = "use 'cuda', or 'cuda:0' for one of several"
+const NO_SUCH = "models run on the CPU and on NVIDIA GPUs ('cuda'); see embedCore.devices()"
 
 /** Values of options, by the name they have elsewhere. */
 const VALUES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
-  device: { cuda: NO_GPU, gpu: NO_GPU, mps: NO_GPU, webgpu: NO_GPU, npu: NO_GPU, xpu: NO_GPU, wasm: NO_GPU },
+  device: {
+    gpu: NVIDIA,
+    nvidia: NVIDIA,
+    mps: NO_SUCH,
+    metal: NO_SUCH,
+    webgpu: NO_SUCH,
+    npu: NO_SUCH,
+    xpu: NO_SUCH,
+    rocm: NO_SUCH,
+    hip: NO_SUCH,
+    dml: NO_SUCH,
+    wasm: NO_SUCH,
+  },
   dtype: {
     fp32: "use 'float32'",
     float: "use 'float32'",
@@ -90,7 +103,7 @@ export function optionHere(name: string): string | null {
   return Object.hasOwn(OPTIONS, key) ? OPTIONS[key]! : null
 }
 
-/** Advice for a value of another library, or null. `cuda:0` counts as `cuda`. */
+/** Advice for a value of another library, or null. `gpu:0` counts as `gpu`. */
 export function valueHere(option: string, value: string): string | null {
   const key = plain(value).replace(/:\d+$/, '')
   const values = Object.hasOwn(VALUES, option) ? VALUES[option]! : {}

@@ -1,6 +1,6 @@
 /** The `info` of a model. */
 import type { RawModelInfo } from '../core/binding.js'
-import type { AttentionMode, Dtype, ModelKind, PoolingMode, SimilarityName } from '../core/names.js'
+import type { AttentionMode, DeviceId, Dtype, ModelKind, PoolingMode, SimilarityName } from '../core/names.js'
 import type { ModelDescription } from './directory.js'
 
 /** Properties of a model, and how it runs. */
@@ -37,9 +37,11 @@ export interface ModelInfo {
   readonly defaultPromptName: string | null
   readonly similarity: SimilarityName
   readonly attention: AttentionMode
+  /** What it runs on: `'cpu'`, or `'cuda:0'` and so on. */
+  readonly device: DeviceId
   /**
-   * The CPU path that runs: `cpu-avx512bf16`, `cpu-avx512vnni`, `cpu-avx512`, `cpu-avx2vnni`, `cpu-avx2`, `cpu-plain`
-   * or `reference`.
+   * The code that runs: `cpu-avx512bf16`, `cpu-avx512vnni`, `cpu-avx512`, `cpu-avx2vnni`, `cpu-avx2`, `cpu-plain`,
+   * `reference`, or `cuda`.
    */
   readonly isa: string
   readonly threads: number
@@ -60,7 +62,7 @@ export interface DtypeMeasurement {
 
 /** What `dtype: 'auto'` was decided by. */
 export interface DtypeChoice {
-  /** float32 first; empty for static models, which have nothing to choose. */
+  /** float32 first; empty for static models, which have nothing to choose, and on a GPU, where nothing is measured. */
   readonly measured: readonly DtypeMeasurement[]
   /** Whether it was known from an earlier load, of this process or another. */
   readonly remembered: boolean
@@ -100,6 +102,7 @@ export function describe(
     fileDtype,
     weightBytes,
     attention,
+    device,
     isa,
     threads,
   } = rawInfo
@@ -126,6 +129,7 @@ export function describe(
     defaultPromptName: description.defaultPromptName,
     similarity: description.similarity,
     attention,
+    device,
     isa,
     threads,
   })

@@ -1,11 +1,17 @@
 /** Options of load: their types, the rules that check them, and the settings derived from them. */
-import { DEVICES, type DeviceName, type Dtype, DTYPES } from '../core/names.js'
-import { abortSignal, callback, checkOptions, filledText, flag, integer, oneOf } from '../core/options.js'
+import { type DeviceName, type Dtype, DTYPES } from '../core/names.js'
+import { abortSignal, callback, checkOptions, deviceName, filledText, flag, integer, oneOf } from '../core/options.js'
 import type { DownloadProgress, HubOptions } from '../hub/types.js'
 
 /** Options of `load`. Those of the hub have no effect on the path of a directory. */
 export interface LoadOptions extends HubOptions {
-  /** Where the arithmetic runs. Default `'auto'`, today the CPU. */
+  /**
+   * Where the arithmetic runs. `'auto'`, the default, is the first CUDA device that can be used, else the CPU; static
+   * models, whose vectors are only looked up and added, and everything where EMBEDCORE_CPU_ISA is set stay on the CPU.
+   * If a GPU is there and cannot be used, a process warning says why. `'cuda'` and `'cuda:1'` are refused with
+   * ERR_EMBEDCORE_DEVICE and the reason if they cannot be used. `devices()` lists what there is, `info.device` says
+   * what was taken.
+   */
   device?: DeviceName
   /**
    * The type of the arithmetic. Default `'float32'`. Static models have no other: `'auto'` selects it, and the others
@@ -16,7 +22,8 @@ export interface LoadOptions extends HubOptions {
    * than two copies of the weights in memory). The result is remembered in `dtype-choices.json` in `EMBEDCORE_CACHE`,
    * else `XDG_CACHE_HOME/embedcore`, else `~/.cache/embedcore`, and measured again when the model's files, the
    * processor, the instruction set or the number of threads change. If the file cannot be read or written, the load
-   * measures and continues. `info.dtype` and `info.dtypeChoice` give the result.
+   * measures and continues. `info.dtype` and `info.dtypeChoice` give the result. On a CUDA device nothing is measured:
+   * `'auto'` is bfloat16 where the device computes in it.
    *
    * A matrix of more than 65,536 inputs cannot be computed in int8 (ERR_EMBEDCORE_UNSUPPORTED_MODEL); `'auto'` then
    * skips int8.
@@ -26,7 +33,8 @@ export interface LoadOptions extends HubOptions {
   threads?: number
   /**
    * Tokens that are computed together at most; one longer text is computed alone. Default 4096. The CPU computes about
-   * 256 tokens at a time, since their activations fit a core's cache, so that larger limits make no difference there.
+   * 256 tokens at a time, since their activations fit a core's cache, so that larger limits make no difference there. A
+   * GPU computes fewer for a while when its memory runs out.
    */
   maxBatchTokens?: number
   /**
@@ -39,7 +47,7 @@ export interface LoadOptions extends HubOptions {
 }
 
 export const LOAD_RULES = {
-  device: oneOf(...DEVICES),
+  device: deviceName,
   dtype: oneOf('auto', ...DTYPES),
   threads: integer(1, 1024),
   maxBatchTokens: integer(1),
@@ -57,7 +65,7 @@ export const LOAD_RULES = {
  * Options of load; null = the caller named none and the default depends on the machine, the environment or the model.
  */
 export interface ResolvedLoad {
-  device: 'cpu'
+  device: DeviceName
   dtype: Dtype | 'auto'
   threads: number | null
   maxBatchTokens: number
@@ -74,7 +82,7 @@ export interface ResolvedLoad {
 export function resolveLoadOptions(options?: LoadOptions): ResolvedLoad {
   const given = checkOptions(options, LOAD_RULES)
   return {
-    device: 'cpu',
+    device: given.device ?? 'auto',
     dtype: given.dtype ?? 'float32',
     threads: given.threads ?? null,
     maxBatchTokens: given.maxBatchTokens ?? 4096,

@@ -1,5 +1,6 @@
 /** load(): from a path or hub id to a model in memory. */
 import type { RawLoadOptions, RawModel } from '../core/binding.js'
+import { type ChosenDevice, chooseDevice, deviceSettings, fastDtype } from '../core/devices.js'
 import { EmbedCoreError, toEmbedCoreError, withOwnStack } from '../core/errors.js'
 import { native } from '../core/native.js'
 import { invalidOption } from '../core/options.js'
@@ -36,7 +37,10 @@ function isSystemError(error: unknown): boolean {
 async function load(pathOrHubId: string, given: ResolvedLoad): Promise<Model> {
   const addon = native() // First: without it nothing below is of use, and its error says what to do.
   // What the environment says at the time of the call holds; the program may change it while files are read.
-  const { isa, cores } = addon.cpu()
+  const { isa, cores, forced } = addon.cpu()
+  const settings = deviceSettings(forced)
+  // A device that the caller names is refused before anything is downloaded.
+  const named = given.device === 'auto' ? null : await chooseDevice(given.device, settings)
   const directory = await resolveModel(pathOrHubId, {
     revision: given.revision,
     ...(given.cacheDir === null ? {} : { cacheDir: given.cacheDir }),
@@ -47,10 +51,12 @@ async function load(pathOrHubId: string, given: ResolvedLoad): Promise<Model> {
   })
   const description = await readModelDirectory(directory)
   refuseForStatic(description, given.dtype)
+  const device = named ?? (await chooseDevice(description.kind === 'static' ? 'cpu' : 'auto', settings))
   const opening: Opening = {
     name: pathOrHubId,
     given,
     description,
+    device,
     isa,
     threads: given.threads ?? cores,
     tokenizer: TextTokenizer.load(description.directory, {
@@ -61,7 +67,9 @@ async function load(pathOrHubId: string, given: ResolvedLoad): Promise<Model> {
   }
   opening.tokenizer.catch(() => undefined) // Its error is handled in `open`, which may never be reached.
   if (given.dtype !== 'auto') return open(opening, given.dtype, null)
-  if (description.kind === 'static') return open(opening, 'float32', { measured: [], remembered: false })
+  const unmeasured: DtypeChoice = { measured: [], remembered: false }
+  if (description.kind === 'static') return open(opening, 'float32', unmeasured)
+  if (device.id !== 'cpu') return open(opening, await fastDtype(device), unmeasured)
   const key = await choiceKey({ version: packageVersion(), isa, threads: opening.threads }, description)
   // Without this caller's signal, because others may wait for the same measurement, and with room in the queue for its
   // texts.
@@ -96,13 +104,14 @@ interface Opening {
   name: string
   given: ResolvedLoad
   description: ModelDescription
+  device: ChosenDevice
   isa: string
   threads: number
   tokenizer: Promise<TextTokenizer>
 }
 
 async function open(
-  { name, given, description, isa, threads, tokenizer }: Opening,
+  { name, given, description, device, isa, threads, tokenizer }: Opening,
   dtype: Dtype,
   dtypeChoice: DtypeChoice | null,
 ): Promise<Model> {
@@ -113,7 +122,9 @@ async function open(
       modules: description.modules,
       layerWeights: description.layerWeights,
       dtype,
+      device: device.id,
       isa,
+      library: device.library,
       threads,
       maxBatchTokens: given.maxBatchTokens,
       maxQueueTokens: given.maxQueueTokens,

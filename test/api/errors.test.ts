@@ -246,9 +246,15 @@ describe('names of other libraries', () => {
   })
 
   test.each([
-    [{ device: 'cuda' }, /for device but received "cuda"; .*embedCore\.devices\(\)/],
-    [{ device: 'cuda:0' }, /received "cuda:0"; .*CPU only/],
-    [{ device: 'mps' }, /CPU only/],
+    [{ device: 'gpu' }, /for device but received "gpu"; use 'cuda', or 'cuda:0' for one of several/],
+    [{ device: 'gpu:1' }, /received "gpu:1"; use 'cuda'/],
+    [{ device: 'mps' }, /; models run on the CPU and on NVIDIA GPUs \('cuda'\); see embedCore\.devices\(\)/],
+    [{ device: 'cuda:x' }, /^Expected 'auto', 'cpu', 'cuda' or .* received "cuda:x"; did you mean 'cuda:0'\?$/],
+    [{ device: 'CUDA' }, /did you mean 'cuda'\?/],
+    [{ device: 'cuda0' }, /did you mean 'cuda:0'\?/],
+    [{ device: 'cuda:1000' }, /from 'cuda:0' to 'cuda:999' for device but received "cuda:1000"/],
+    [{ device: 'cuda:-1' }, /received "cuda:-1"/],
+    [{ device: 'cuda:01' }, /received "cuda:01"/],
     [{ dtype: 'fp16' }, /'bfloat16' is the nearest/],
     [{ dtype: 'bf16' }, /use 'bfloat16'/],
     [{ dtype: 'fp32' }, /use 'float32'/],

@@ -64,7 +64,10 @@ test('options have a fixed set of names and values', () => {
     // @ts-expect-error not an option
     void never.encode('a', { batchSize: 5 })
     // @ts-expect-error not a device
-    void load('x', { device: 'cuda' })
+    void load('x', { device: 'gpu' })
+    // @ts-expect-error not the number of a device
+    void load('x', { device: 'cuda:x' })
+    void load('x', { device: 'cuda:1' })
   }
   expectTypeOf(wrong).toBeFunction()
 })

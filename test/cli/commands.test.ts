@@ -6,7 +6,7 @@ import { packageVersionOf } from '../../src/cli/machine.js'
 import { progressLine } from '../../src/cli/progress.js'
 import { cells, compactNumber, duration, label } from '../../src/cli/text.js'
 import { EmbedCoreError } from '../../src/core/errors.js'
-import { FAKE_INFO, fakeCore, fakeScore, fakeVector, run } from '../support/fake-core.js'
+import { FAKE_INFO, fakeCore, NO_CUDA, fakeScore, fakeVector, run } from '../support/fake-core.js'
 
 let folder: string
 beforeEach(async () => {
@@ -135,7 +135,8 @@ describe('doctor', () => {
       'addon          loaded',
       'isa: avx2',
       'refused: avx512: the processor lacks it',
-      'not available: no driver',
+      'device cpu     Fake processor\n               usable, by cpu-avx2\n',
+      'device cuda    cannot be used: the CUDA backend is not there\n               library: /lib/libembedcore_cuda.so\n',
       'one text encoded in 4 dimensions',
       'https://hub.example, token present',
       'not there yet',
@@ -145,6 +146,30 @@ describe('doctor', () => {
     }
     expect(text).toMatch(/tokenizers +\d+\.\d+\.\d+ loaded/)
     expect(text).not.toContain('secret')
+  })
+
+  test('every GPU: what it is, and why it cannot be used', async () => {
+    const gpu = {
+      ...NO_CUDA,
+      id: 'cuda:0',
+      name: 'NVIDIA A10',
+      computeCapability: '8.6',
+      memoryBytes: 24 * 2 ** 30,
+      freeBytes: 12 * 2 ** 30,
+      driver: '580.65.06, CUDA 13.0',
+      usable: true,
+      reason: null,
+    } as const
+    const old = { ...gpu, id: 'cuda:1', name: 'Old GPU', usable: false, reason: 'too old: get another' } as const
+    const core = fakeCore({ gpus: [gpu, old] })
+    const { text } = await run(['doctor'], { core })
+    expect(text).toContain(
+      'device cuda:0  NVIDIA A10, compute capability 8.6, 24.00 GiB of memory, 12.00 GiB of them free, ' +
+        'driver 580.65.06, CUDA 13.0\n               usable, by cuda\n',
+    )
+    expect(text).toMatch(/device cuda:1 {2}Old GPU, .*\n +cannot be used: too old: get another\n/)
+    const { lines } = await run(['doctor', '--json'], { core })
+    expect((lines[0] as { devices: unknown[] }).devices.slice(1)).toEqual([gpu, old])
   })
 
   test('--json', async () => {

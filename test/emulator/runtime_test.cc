@@ -55,7 +55,7 @@ TEST_F(Runtime, MemoryIsPoisonedAndLimited) {
     const DeviceArray<uint16_t> fresh(1001);
     for (const uint16_t value : fresh.get()) EXPECT_EQ(value, 0x7fa5);
     EXPECT_EQ(reinterpret_cast<uintptr_t>(fresh.data) % 256, 0u);
-    ASSERT_EQ(memory_info(&free_bytes, &total_bytes), Error::kOk);
+    ASSERT_EQ(memory_info(0, &free_bytes, &total_bytes), Error::kOk);
     EXPECT_EQ(total_bytes, 1u << 20);
     EXPECT_EQ(free_bytes, (1u << 20) - 2002);
     void* memory = nullptr;
@@ -65,7 +65,7 @@ TEST_F(Runtime, MemoryIsPoisonedAndLimited) {
     EXPECT_EQ(allocate(&memory, (1 << 20) - 2002), Error::kOk);
     EXPECT_EQ(release(memory), Error::kOk);
   }
-  ASSERT_EQ(memory_info(&free_bytes, &total_bytes), Error::kOk);
+  ASSERT_EQ(memory_info(0, &free_bytes, &total_bytes), Error::kOk);
   EXPECT_EQ(free_bytes, total_bytes);
   uint32_t host = 0;
   EXPECT_EQ(release(&host), Error::kInvalidValue);

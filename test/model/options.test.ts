@@ -228,7 +228,7 @@ describe('parseLayers', () => {
 describe('resolveLoadOptions', () => {
   test('defaults', () => {
     expect(resolveLoadOptions()).toEqual({
-      device: 'cpu',
+      device: 'auto',
       dtype: 'float32',
       threads: null,
       maxBatchTokens: 4096,
@@ -242,6 +242,8 @@ describe('resolveLoadOptions', () => {
       signal: null,
     })
     expect(resolveLoadOptions({ device: 'auto', threads: 2 }).threads).toBe(2)
+    for (const device of ['auto', 'cpu', 'cuda', 'cuda:0', 'cuda:12'] as const)
+      expect(resolveLoadOptions({ device }).device).toBe(device)
     for (const dtype of ['float32', 'bfloat16', 'int8', 'auto'] as const)
       expect(resolveLoadOptions({ dtype }).dtype).toBe(dtype)
   })
@@ -261,7 +263,7 @@ describe('resolveLoadOptions', () => {
   })
   test('wrong ones', () => {
     for (const options of [
-      { device: 'cuda' },
+      { device: 'cuda:' },
       { threads: 0 },
       { threads: 1e9 },
       { revision: '' },

@@ -71,6 +71,7 @@ struct Inputs {
     int64_t most = 0;
     for (int64_t text = begin; text < end; ++text)
       most = std::max<int64_t>(most, spec.lengths[static_cast<size_t>(text)]);
+    const std::vector<int32_t> plan = plan_of(backend, own);
     OpCall call(backend, order);
     AttentionArgs args{.qkv = call.out(in),
                        .qkv_stride = in.stride(),
@@ -79,6 +80,8 @@ struct Inputs {
                        .offsets = call.in(own),
                        .texts = end - begin,
                        .longest = most,
+                       .plan = plan.empty() ? nullptr : call.in(plan),
+                       .host_plan = plan.empty() ? nullptr : plan.data(),
                        .heads = spec.heads,
                        .kv_heads = spec.kv_heads,
                        .head_dim = spec.head_dim,
@@ -107,6 +110,15 @@ struct Inputs {
     return {in.values(), y.values(), std::move(lse)};
   }
   Result run(const Backend& backend, DType dtype) const { return run(backend, dtype, 0, texts()); }
+
+  // Empty where the backend makes no plans.
+  static std::vector<int32_t> plan_of(const Backend& backend, const std::vector<int32_t>& offsets) {
+    if (!backend.plan_attention) return {};
+    const auto texts = static_cast<int64_t>(offsets.size()) - 1;
+    std::vector<int32_t> plan(static_cast<size_t>(backend.plan_attention(offsets.data(), texts, nullptr)));
+    backend.plan_attention(offsets.data(), texts, plan.data());
+    return plan;
+  }
 
   AttentionCase spec;
   std::vector<int32_t> offsets;

@@ -201,6 +201,13 @@ inline const NormCase kNormCases[] = {
     {3, 384, true, true, false, 0, 1e-5f, 3, 0},    // all elements of a row are equal
     {3, 64, true, true, false, 0, 1e-5f, 0, 1e-4},  // epsilon counts
     {2, 50, true, true, false, 0, 1e-12f, 0, 1e15},
+    // shared by more and more threads
+    {3, 896, true, true, true, 4},
+    {2, 1024, true, false},
+    {2, 3584},
+    {3, 6001, true, true, false, 2},
+    {2, 8192, true, true, true},
+    {2, 9001, true, true, true, 3},
     {0, 8},
 };
 
@@ -220,8 +227,8 @@ struct ElementCase {
   int64_t gap = 0;
 };
 
-inline const ElementCase kElementCases[] = {{1, 1},   {1, 384},   {2, 15},   {3, 16, 1}, {31, 17, 3},
-                                            {33, 64}, {65, 7, 2}, {70, 131}, {0, 8}};
+inline const ElementCase kElementCases[] = {{1, 1},     {1, 384},  {2, 15},      {3, 16, 1}, {31, 17, 3}, {33, 64},
+                                            {65, 7, 2}, {70, 131}, {3, 1000, 4}, {2, 3584},  {1, 9001},   {0, 8}};
 
 inline double cost_of(const ElementCase& c) { return static_cast<double>(c.rows * c.width); }
 
@@ -253,6 +260,7 @@ inline const std::vector<EmbedCase>& embed_cases() {
       {300, 65, 20, {{kF32}, {kF32, false}}},
       {70, 100, 30, {{kBF16}, {kF16}, {kF32}, {kBF16}}, 3},
       {5, 31, 4, {{kF32, false}, {kF16}, {kF16}, {kF32}, {kBF16}, {kF32}, {kF16, false}, {kBF16}}},
+      {3, 1028, 5, {{kBF16}, {kF32}, {kF16, false}}, 4},
       {0, 8, 1, {{kF32}}},
   };
   return cases;
@@ -282,6 +290,7 @@ inline const std::vector<BagCase>& bag_cases() {
       {{12, 30}, 130, 20, DType::kI8, true, true, 1},
       {{5}, 16, 6, DType::kI8, false, false},
       {{0, 0}, 8, 1, DType::kF32, false, false},
+      {{4, 1, 0, 5}, 516, 30, DType::kI8, true, false},
   };
   return cases;
 }
@@ -302,6 +311,7 @@ inline const std::vector<PoolCase>& pool_cases() {
       {{0, 5, 0}, {}, 33, 3},
       {{4, 9, 3, 1, 0}, {0, 2, 3, 5, 1}, 17, 1},
       {{300, 40}, {7, 39}, 64},
+      {{8, 9, 1}, {}, 1028, 4},
       {{}, {}, 8},
   };
   return cases;

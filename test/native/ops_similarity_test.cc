@@ -39,9 +39,10 @@ double cost_of(const SimilarityCase& c) {
   return static_cast<double>(c.rows_a * c.rows_b) * static_cast<double>(c.width);
 }
 
-constexpr SimilarityCase kCases[] = {{1, 1, 1},    {1, 9, 384},    {5, 3, 17},   {20, 33, 64},   {2, 2, 7},
-                                     {70, 2, 31},  {0, 4, 8},      {4, 0, 8},    {7, 65, 511},   {13, 130, 512},
-                                     {3, 17, 513}, {25, 63, 1030}, {1, 200, 96}, {241, 129, 33}, {481, 64, 16}};
+constexpr SimilarityCase kCases[] = {{1, 1, 1},      {1, 9, 384},    {5, 3, 17},   {20, 33, 64},   {2, 2, 7},
+                                     {70, 2, 31},    {0, 4, 8},      {4, 0, 8},    {7, 65, 511},   {13, 130, 512},
+                                     {3, 17, 513},   {25, 63, 1030}, {1, 200, 96}, {241, 129, 33}, {481, 64, 16},
+                                     {300, 260, 36}, {130, 7, 100}};
 
 struct Inputs {
   explicit Inputs(const SimilarityCase& c) : a(c.rows_a, c.width), b(c.rows_b, c.width) {

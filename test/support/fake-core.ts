@@ -5,6 +5,7 @@
 import { PassThrough, Readable, Writable } from 'node:stream'
 import type { CliIO, Core, CoreModel } from '../../src/cli/contract.js'
 import { runCli } from '../../src/cli/run.js'
+import type { DeviceInfo } from '../../src/core/devices.js'
 import { EmbedCoreError } from '../../src/core/errors.js'
 import type { Precision } from '../../src/core/names.js'
 import type { SentenceEmbeddings, TokenEmbeddings, VectorData } from '../../src/core/types.js'
@@ -47,6 +48,7 @@ export const FAKE_INFO: ModelInfo = {
   defaultPromptName: 'query',
   similarity: 'cosine',
   attention: 'bidirectional',
+  device: 'cpu',
   isa: 'avx2',
   threads: 2,
 }
@@ -64,17 +66,46 @@ export interface FakeBehaviour {
   delay?: number
   cpuReason?: string
   info?: Partial<ModelInfo>
+  /** Devices besides the CPU. */
+  gpus?: readonly DeviceInfo[]
 }
 
-export function fakeCore({ loadError, encodeError, delay = 0, cpuReason, info }: FakeBehaviour = {}): FakeCore {
+/** The entry of a machine without a CUDA backend. */
+export const NO_CUDA: DeviceInfo = {
+  id: 'cuda',
+  name: '',
+  backend: 'cuda',
+  computeCapability: null,
+  memoryBytes: 0,
+  freeBytes: 0,
+  driver: null,
+  usable: false,
+  reason: 'the CUDA backend is not there',
+  detail: { library: '/lib/libembedcore_cuda.so' },
+}
+
+export function fakeCore({
+  loadError,
+  encodeError,
+  delay = 0,
+  cpuReason,
+  info,
+  gpus = [NO_CUDA],
+}: FakeBehaviour = {}): FakeCore {
   const core: FakeCore = {
     loads: [],
     calls: [],
     disposed: 0,
-    devices: () => [
+    devices: async () => [
       {
-        device: 'cpu',
-        available: cpuReason === undefined,
+        id: 'cpu',
+        name: 'Fake processor',
+        backend: 'cpu-avx2',
+        computeCapability: null,
+        memoryBytes: 2 ** 34,
+        freeBytes: 2 ** 33,
+        driver: null,
+        usable: cpuReason === undefined,
         reason: cpuReason ?? null,
         detail: {
           isa: 'avx2',
@@ -83,7 +114,7 @@ export function fakeCore({ loadError, encodeError, delay = 0, cpuReason, info }:
           refused: [{ isa: 'avx512', reason: 'the processor lacks it' }],
         },
       },
-      { device: 'cuda', available: false, reason: 'no driver', detail: {} },
+      ...gpus,
     ],
     load: async (model, options) => {
       core.loads.push({ model, options })

@@ -1,0 +1,320 @@
+/**
+ * `npm run cuda:report`: compiles the kernels of cuda/ for each architecture and prints what ptxas says of them, without
+ * a GPU. Fails where a kernel exceeds cuda/budget.json, spills although it is named there, where ptxas serialises wgmma,
+ * and where machine code lacks an instruction that the budget asks for. docs/gpu.md explains the table.
+ */
+import { spawn, spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { occupancy } from './cuda-occupancy.mjs'
+
+const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..')
+const CUDA = join(ROOT, 'cuda')
+const HELP = `npm run cuda:report -- [options]
+  --arch 80,90a      architectures (default those of cuda/CMakeLists.txt that this nvcc knows)
+  --files norm,pool  sources of cuda/, without .cu (default all)
+  --json             the figures as JSON
+  --jobs N           compilations at a time (default 2)
+  --budget FILE      (default cuda/budget.json)
+  NVCC names the compiler; CUDA_DISASSEMBLER names cuobjdump or nvdisasm where neither is on the PATH.`
+
+class UsageError extends Error {}
+
+/** Instructions that the machine code is searched for: what each shows. */
+const INSTRUCTIONS = ['HMMA', 'IMMA', 'HGMMA', 'LDGSTS', 'LDSM', 'UTMALDG']
+/** Architectures that have an instruction. */
+const HAS_INSTRUCTION = {
+  HMMA: () => true,
+  IMMA: () => true,
+  LDSM: () => true,
+  LDGSTS: (arch) => parseInt(arch, 10) >= 80,
+  HGMMA: (arch) => arch === '90a',
+  UTMALDG: (arch) => arch === '90a',
+}
+
+function options() {
+  let values
+  try {
+    values = parseArgs({
+      options: {
+        arch: { type: 'string' },
+        files: { type: 'string' },
+        json: { type: 'boolean', default: false },
+        jobs: { type: 'string', default: '2' },
+        budget: { type: 'string', default: join(CUDA, 'budget.json') },
+        help: { type: 'boolean', default: false },
+      },
+    }).values
+  } catch (error) {
+    throw new UsageError(`${error.message}\n${HELP}`)
+  }
+  const jobs = Number(values.jobs)
+  if (!Number.isInteger(jobs) || jobs < 1)
+    throw new UsageError(`Expected --jobs of 1 or more but received ${values.jobs}`)
+  const list = (text) => text?.split(',').filter(Boolean)
+  return { ...values, jobs, arch: list(values.arch), files: list(values.files) }
+}
+
+function capture(command, args, input) {
+  const { status, error, stdout, stderr } = spawnSync(command, args, {
+    cwd: ROOT,
+    encoding: 'utf8',
+    input,
+    maxBuffer: 1 << 28,
+  })
+  if (error?.code === 'ENOENT') return null
+  if (error) throw error
+  if (status !== 0) throw new UsageError(`${command} ${args.join(' ')} failed\n${stdout}${stderr}`.trimEnd())
+  return stdout
+}
+
+/** The architectures asked for, in machine code that this nvcc makes. */
+function architectures(nvcc, asked) {
+  const listed = capture(nvcc, ['--list-gpu-code'])
+  if (listed === null)
+    throw new UsageError(`"${nvcc}" was not found. Install the CUDA toolkit, or set NVCC to the compiler`)
+  const known = new Set(listed.split(/\s+/).map((code) => code.replace(/^sm_/, '')))
+  const isKnown = (arch) => known.has(arch) || known.has(arch.replace(/[a-z]$/, ''))
+  if (asked) {
+    const unknown = asked.find((arch) => !/^\d+[af]?$/.test(arch) || !isKnown(arch))
+    if (unknown) throw new UsageError(`This nvcc makes no code for sm_${unknown}`)
+    return asked
+  }
+  const all = /EMBEDCORE_CUDA_ARCHS "([^"]+)"/.exec(readFileSync(join(CUDA, 'CMakeLists.txt'), 'utf8'))
+  if (!all) throw new UsageError('cuda/CMakeLists.txt names no EMBEDCORE_CUDA_ARCHS')
+  return all[1].split(';').filter(isKnown)
+}
+
+function sources(asked) {
+  const all = readdirSync(CUDA)
+    .filter((file) => file.endsWith('.cu'))
+    .map((file) => file.slice(0, -3))
+  const missing = asked?.find((file) => !all.includes(file))
+  if (missing) throw new UsageError(`cuda/ has no ${missing}.cu; it has ${all.join(', ')}`)
+  return asked ?? all
+}
+
+/** Runs `work` on each item, `width` at a time; results are in the items' order. */
+async function inParallel(items, width, work) {
+  const results = []
+  let next = 0
+  const worker = async () => {
+    while (next < items.length) {
+      const mine = next++
+      results[mine] = await work(items[mine])
+    }
+  }
+  await Promise.all(Array.from({ length: width }, worker))
+  return results
+}
+
+function compile(nvcc, file, arch, folder) {
+  mkdirSync(folder)
+  const cubin = join(folder, `${file}.cubin`)
+  const args = ['-std=c++20', '-O3', `-I${CUDA}`, `-I${join(ROOT, 'native')}`, '-DEMBEDCORE_CUDA_REPORT']
+  args.push('-gencode', `arch=compute_${arch},code=sm_${arch}`, '-Xptxas', '-v', '--keep', '--keep-dir', folder)
+  args.push('-cubin', '-o', cubin, join(CUDA, `${file}.cu`))
+  return new Promise((resolve, reject) => {
+    const child = spawn(nvcc, args, { cwd: ROOT })
+    let output = ''
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (data) => (output += data))
+    child.on('error', reject)
+    child.on('close', (status) => {
+      if (status !== 0) return reject(new UsageError(`cuda/${file}.cu does not compile for sm_${arch}\n${output}`))
+      const ptx = readdirSync(folder).find((name) => name.endsWith('.ptx'))
+      resolve({ file, arch, cubin, output, ptx: readFileSync(join(folder, ptx), 'utf8') })
+    })
+  })
+}
+
+/** Threads, least blocks and dynamic shared memory of each entry, from the PTX. */
+function readPtx(ptx) {
+  const entries = new Map()
+  for (const part of ptx.split(/^(?=(?:\.visible |\.weak )?\.entry )/m).slice(1)) {
+    const body = part.slice(part.indexOf('{'))
+    const code = body.match(/^\s+(?:@%p\d+ )?[a-z][\w.]*[ ;]/gm) ?? []
+    const shared = /\/\/ shared bytes (\d+)/.exec(body)
+    entries.set(/\.entry (\w+)/.exec(part)[1], {
+      threads: Number(/\.maxntid (\d+)/.exec(part)?.[1] ?? 0),
+      sharedBytes: shared ? Number(shared[1]) : null,
+      isEmpty: code.length <= 1, // the return
+    })
+  }
+  return entries
+}
+
+/** What ptxas printed of each entry. */
+function readPtxas(output) {
+  const kernels = new Map()
+  let current
+  for (const line of output.split('\n')) {
+    const entry = /Compiling entry function '(\w+)'/.exec(line)
+    if (entry) kernels.set(entry[1], (current = { stackBytes: 0, spillBytes: 0, staticBytes: 0, registers: 0 }))
+    const spills = /(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads/.exec(line)
+    if (spills && current) {
+      current.stackBytes = Number(spills[1])
+      current.spillBytes = Math.max(Number(spills[2]), Number(spills[3]))
+    }
+    const used = /Used (\d+) registers/.exec(line)
+    if (used && current) {
+      current.registers = Number(used[1])
+      current.staticBytes = Number(/(\d+) bytes smem/.exec(line)?.[1] ?? 0)
+    }
+  }
+  return kernels
+}
+
+/** "NormKernel<4, 8>" of a mangled kernel_entry<NormKernel<4, 8>>. */
+function shortNames(mangled) {
+  const demangled = capture('c++filt', [], mangled.join('\n'))
+  const names = demangled === null ? mangled : demangled.trimEnd().split('\n')
+  return names.map((name) => {
+    const plain = name.replaceAll('embedcore::cuda::', '').replaceAll('(anonymous namespace)::', '')
+    const entry = /^void kernel_entry<(.*)>\((?:.*)::Args\)$/.exec(plain)
+    return (entry ? entry[1] : plain).trim()
+  })
+}
+
+function findDisassembler() {
+  for (const tool of [process.env.CUDA_DISASSEMBLER, 'cuobjdump', 'nvdisasm'].filter(Boolean)) {
+    const { error } = spawnSync(tool, ['--version'], { stdio: 'ignore' })
+    if (!error) return tool
+    if (tool === process.env.CUDA_DISASSEMBLER) throw new UsageError(`CUDA_DISASSEMBLER=${tool} cannot be run`)
+  }
+  return null
+}
+
+/** The number of each of INSTRUCTIONS in each entry. */
+function countInstructions(tool, cubin) {
+  const isObjdump = /cuobjdump/.test(tool)
+  const text = capture(tool, isObjdump ? ['-sass', cubin] : ['-c', cubin])
+  const counts = new Map()
+  const parts = isObjdump ? text.split(/^\s*Function : /m) : text.split(/^\.section\s+\.text\./m)
+  for (const part of parts.slice(1)) {
+    const count = Object.fromEntries(INSTRUCTIONS.map((name) => [name, 0]))
+    for (const [, name] of part.matchAll(/^\s+\/\*[0-9a-f]{4,}\*\/\s+(?:@!?U?P\w+ )?([A-Z0-9]+)/gm))
+      if (name in count) ++count[name]
+    counts.set(/^\w+/.exec(part)[0], count)
+  }
+  return counts
+}
+
+function report({ file, arch, cubin, output, ptx }, disassembler) {
+  const entries = readPtx(ptx)
+  const ptxas = readPtxas(output)
+  const counts = disassembler && ptxas.size > 0 ? countInstructions(disassembler, cubin) : new Map()
+  const names = shortNames([...ptxas.keys()])
+  const rows = [...ptxas].map(([mangled, kernel], i) => {
+    const entry = entries.get(mangled) ?? { threads: 0, sharedBytes: null, isEmpty: false }
+    const sharedBytes = (entry.sharedBytes ?? 0) + kernel.staticBytes
+    return {
+      file,
+      arch,
+      kernel: names[i],
+      ...kernel,
+      threads: entry.threads,
+      sharedBytes: entry.sharedBytes === null && kernel.staticBytes === 0 ? null : sharedBytes,
+      occupancy: occupancy(arch, { threads: entry.threads, registers: kernel.registers, sharedBytes }),
+      instructions: counts.get(mangled) ?? null,
+      isEmpty: entry.isEmpty,
+    }
+  })
+  return rows.filter((row) => !row.isEmpty).sort((a, b) => a.kernel.localeCompare(b.kernel, 'en', { numeric: true }))
+}
+
+/** Whether a name of the budget means this kernel: exactly, or all instances whose name begins with it. */
+const means = (name, kernel) =>
+  [name, `${name}<`, `${name},`].some((start, i) => (i === 0 ? kernel === start : kernel.startsWith(start)))
+
+function judge(rows, budget, everyFile) {
+  const failures = []
+  for (const [name, limit] of Object.entries(budget)) {
+    const found = rows.filter((row) => means(name, row.kernel))
+    if (found.length === 0 && everyFile) failures.push(`${name} of the budget is no kernel`)
+    for (const row of found) {
+      const where = `${row.kernel} on sm_${row.arch}`
+      const most = limit.registers?.[row.arch] ?? limit.registers?.default ?? limit.registers
+      if (row.registers > most) failures.push(`${where}: ${row.registers} registers, at most ${most}`)
+      if (row.spillBytes > 0) failures.push(`${where}: spills ${row.spillBytes} bytes`)
+      for (const name of row.instructions ? (limit.instructions ?? []) : [])
+        if (HAS_INSTRUCTION[name](row.arch) && row.instructions[name] === 0) failures.push(`${where}: has no ${name}`)
+    }
+  }
+  return failures
+}
+
+function printTable(rows, disassembler) {
+  const columns = ['kernel', 'sm', 'registers', 'threads', 'shared', 'stack', 'spills', 'blocks', 'warps', 'limit']
+  if (disassembler) columns.push('instructions')
+  const cells = rows.map((row) => [
+    row.kernel,
+    row.arch,
+    row.registers,
+    row.threads || '?',
+    row.sharedBytes ?? '-',
+    row.stackBytes,
+    row.spillBytes,
+    row.occupancy?.blocks ?? '?',
+    row.occupancy ? `${row.occupancy.warps}/${row.occupancy.ofWarps}` : '?',
+    row.occupancy?.limit ?? '?',
+    ...(row.instructions
+      ? [
+          Object.entries(row.instructions)
+            .filter(([, n]) => n > 0)
+            .map(([name, n]) => `${name} ${n}`)
+            .join(', '),
+        ]
+      : []),
+  ])
+  const table = [columns, ...cells].map((line) => line.map(String))
+  const widths = columns.map((_, i) => Math.max(...table.map((line) => (line[i] ?? '').length)))
+  for (const line of table) {
+    const isText = (i) => i === 0 || i >= 9
+    console.log(
+      line
+        .map((cell, i) => (isText(i) ? cell.padEnd(widths[i]) : cell.padStart(widths[i])))
+        .join('  ')
+        .trimEnd(),
+    )
+  }
+}
+
+async function main() {
+  const asked = options()
+  if (asked.help) return console.log(HELP)
+  const nvcc = process.env.NVCC ?? 'nvcc'
+  const archs = architectures(nvcc, asked.arch)
+  const files = sources(asked.files)
+  const budget = existsSync(asked.budget) ? JSON.parse(readFileSync(asked.budget, 'utf8')) : {}
+  const disassembler = findDisassembler()
+  const folder = mkdtempSync(join(tmpdir(), 'embedcore-cuda-report-'))
+  try {
+    const jobs = archs.flatMap((arch) => files.map((file) => ({ file, arch })))
+    const failures = []
+    const parts = await inParallel(jobs, asked.jobs, async ({ file, arch }) => {
+      const compiled = await compile(nvcc, file, arch, join(folder, `${file}-${arch}`))
+      for (const line of compiled.output.split('\n').filter((line) => line.includes('C7511')))
+        failures.push(`cuda/${file}.cu on sm_${arch}: ${line.trim()}`)
+      return report(compiled, disassembler)
+    })
+    const rows = parts.flat()
+    failures.push(...judge(rows, budget, !asked.files && !asked.arch))
+    if (asked.json) console.log(JSON.stringify({ disassembler: disassembler !== null, rows, failures }, null, 2))
+    else printTable(rows, disassembler)
+    if (!disassembler)
+      console.error('Machine code was not searched: no cuobjdump or nvdisasm on the PATH or in CUDA_DISASSEMBLER.')
+    for (const failure of failures) console.error(`cuda-report: ${failure}`)
+    if (failures.length > 0) process.exitCode = 1
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+main().catch((error) => {
+  if (!(error instanceof UsageError)) throw error
+  console.error(`cuda-report: ${error.message}`)
+  process.exit(2)
+})
