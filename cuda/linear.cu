@@ -32,8 +32,8 @@ Tail tail_of(const LinearArgs& args, const Packed& packed, const PreparedRows& r
           .zero = rows.zero};
 }
 
-Error launch_chosen(StreamHandle stream, const TileChoice& tile, const Packed& packed, const PreparedRows& rows,
-                    const Tail& tail) {
+Error launch_chosen(StreamHandle stream, const Device& device, const TileChoice& tile, const Packed& packed,
+                    const PreparedRows& rows, const Tail& tail) {
   if (tile.family == TileFamily::kFloat) {
     constexpr auto kElement = static_cast<int64_t>(sizeof(float));
     return launch_float(stream, tile.index,
@@ -53,6 +53,10 @@ Error launch_chosen(StreamHandle stream, const TileChoice& tile, const Packed& p
   if (tile.family == TileFamily::kSm75)
     return packed.dtype == DType::kI8 ? launch_int8_sm75(stream, tile.index, args)
                                       : launch_f16_sm75(stream, tile.index, args);
+  if (tile.family == TileFamily::kSm90) {
+    const auto launch = packed.dtype == DType::kBF16 ? launch_bf16_sm90 : launch_f16_sm90;
+    return launch(stream, tile.index, args, device.properties.multiprocessors);
+  }
   if (packed.dtype == DType::kI8) return launch_int8(stream, tile.index, args);
   return packed.dtype == DType::kBF16 ? launch_bf16(stream, tile.index, args) : launch_f16(stream, tile.index, args);
 }
@@ -66,7 +70,7 @@ Status linear(Stream& stream, const LinearArgs& args) {
   PreparedRows rows;
   if (const Status status = prepare_rows(stream, args, rows); status != kOk) return status;
   const TileChoice tile = choose_tile(stream.device->properties, packed.dtype, args.rows, packed.out);
-  const Error error = launch_chosen(stream_of(stream), tile, packed, rows, tail_of(args, packed, rows));
+  const Error error = launch_chosen(stream_of(stream), *stream.device, tile, packed, rows, tail_of(args, packed, rows));
   return error == Error::kOk ? kOk : report(stream, error, "Linear");
 }
 
