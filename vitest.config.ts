@@ -9,6 +9,8 @@ export default defineConfig({
     // Two at least: vitest leaves a core free, and many tests wait rather than compute.
     maxWorkers: Math.max(2, availableParallelism() - 1),
     testTimeout: 60_000,
+    // What is waited for comes, however busy the machine is; the time is there to end a test that fails.
+    expect: { poll: { timeout: 30_000 } },
     hookTimeout: 120_000,
   },
 })

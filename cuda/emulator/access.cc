@@ -8,6 +8,7 @@
 
 #include "emulator/memory.h"
 #include "emulator/report.h"
+#include "emulator/sm90.h"
 
 #define EMULATED_INSIDE inline __attribute__((always_inline))
 
@@ -21,7 +22,7 @@ constexpr Record kWithoutClock = ~(kClockMask << kClockShift);  // epoch, flags 
 int agent_of(Record record) { return record & kCopyUnit ? kCopyAgent : thread_of(record) / 32; }
 
 // What is wrong with an access.
-enum class Verdict { kRight, kUninitialised, kInFlight, kAfterWrite, kAfterRead, kOverlap };
+enum class Verdict { kRight, kUninitialised, kInFlight, kAfterWrite, kAfterRead, kOverlap, kBarrier, kStillRead };
 
 // One access, and what decides about it.
 struct Context {
@@ -87,12 +88,14 @@ bool readers_ordered(const Context& context, const Readers& readers) {
 }
 
 Verdict slow_read(const Context& context, Record write, Record& read, size_t offset) {
+  if (write == kClosed) return Verdict::kBarrier;
   if (epoch_of(write) < context.low) return Verdict::kUninitialised;
   if (write & kInFlight) return Verdict::kInFlight;
   if (in_overlap(context, write)) return Verdict::kOverlap;
   if (!ordered(context, write)) return Verdict::kAfterWrite;
   const uint32_t epoch = epoch_of(read);
   const BlockCheck& check = context.check;
+  if ((read & kReading) && epoch >= context.low) return Verdict::kRight;  // that is what matters
   Readers* readers = context.global ? nullptr : check.readers + offset / 16;
   if (epoch == check.epoch) {
     if (read & kMany) {
@@ -117,6 +120,7 @@ Verdict slow_read(const Context& context, Record write, Record& read, size_t off
 
 Verdict slow_write(const Context& context, Record& write, Record& read, size_t offset, bool atomic) {
   const BlockCheck& check = context.check;
+  if (write == kClosed) return Verdict::kBarrier;
   if (epoch_of(write) >= context.low) {
     if (write & kInFlight) return Verdict::kInFlight;
     if (in_overlap(context, write)) return Verdict::kOverlap;
@@ -126,6 +130,7 @@ Verdict slow_write(const Context& context, Record& write, Record& read, size_t o
   }
   const uint32_t epoch = epoch_of(read);
   if (epoch >= context.low) {
+    if (read & kReading) return Verdict::kStillRead;
     if (in_overlap(context, read)) return Verdict::kOverlap;
     if (context.global && epoch == check.launch->first_epoch) return Verdict::kAfterRead;
     if (epoch == check.epoch && (read & kMany)) {
@@ -146,7 +151,7 @@ template <Access kAccess>
 EMULATED_INSIDE Verdict decide(const Context& context, Record& write, Record& read, size_t offset) {
   const bool mine_read = ((read ^ context.mine) & kWithoutClock) == 0;
   const bool mine_write = ((write ^ context.mine) & kWithoutClock) == 0;
-  const bool alone = epoch_of(read) < context.high || mine_read;
+  const bool alone = (epoch_of(read) < context.high && !(read & kReading)) || mine_read;
   if constexpr (kAccess == Access::kRead) {
     const bool written =
         (epoch_of(write) - context.low < context.high - context.low && !(write & kInFlight)) || mine_write;
@@ -205,6 +210,9 @@ const char* verb(Access access) {
     case Verdict::kAfterRead: fail(site, "%s, which %s read: nothing orders the two", what.c_str(), reader.c_str());
     case Verdict::kOverlap:
       fail(site, "%s, which the previous kernel may still use: wait_for_previous_kernel comes first", what.c_str());
+    case Verdict::kStillRead:
+      fail(site, "%s, which a store of the copy unit still reads: %s", what.c_str(), reader.c_str());
+    case Verdict::kBarrier: fail(site, "%s, where a barrier lies", what.c_str());
     case Verdict::kRight: break;
   }
   __builtin_unreachable();
@@ -332,9 +340,10 @@ EMULATED_INSIDE void check_and_sign(const Context& context, size_t offset, const
 // Memory that is neither shared nor the device's.
 __attribute__((noinline)) void check_other(Thread& me, const unsigned char* at, int bytes, Access access,
                                            const void* site) {
+  if (static_cast<size_t>(at - me.stack) < kStackStride) return;
   const Block& block = *me.block;
+  const OutsideKernel outside(me);
   const int owner = stack_owner(block, at);
-  if (owner == me.index) return;
   if (owner >= 0)
     fail(site, "%s %d bytes at %p, a variable of thread %d", verb(access), bytes, static_cast<const void*>(at), owner);
   const auto* args = static_cast<const unsigned char*>(block.launch->args);
@@ -421,6 +430,52 @@ void copy_arrived(Thread& me, const PendingCopy& copy) {
   if (copy.bytes > 0) check_range(me, copy.from, static_cast<size_t>(copy.bytes), Access::kRead, copy.site);
   set_all<4>(me.block->check->shared.writes + copy.to / 4, context_of(me, false).mine);
   set_all<4>(me.block->check->shared.reads + copy.to / 4, 0);
+}
+
+void tma_load_issued(Thread& me, uint32_t to, const void* site) {
+  check_shared16<Access::kWrite>(me, to, site);
+  set_all<4>(me.block->check->shared.writes + to / 4, context_of(me, false).mine | kInFlight | kCopyUnit);
+}
+
+void tma_load_arrived(Block& block, uint32_t to, int thread) {
+  const BlockCheck& check = *block.check;
+  const Record record = static_cast<Record>(check.epoch) << 32 |
+                        static_cast<Record>(check.clock[kCopyAgent]) << kClockShift | kCopyUnit |
+                        static_cast<Record>(thread);
+  set_all<4>(check.shared.writes + to / 4, record);
+  set_all<4>(check.shared.reads + to / 4, 0);
+}
+
+void check_async_operand(Thread& me, uint32_t offset, const void* site) {
+  check_shared16<Access::kRead>(me, offset, site);
+  const Shadow& shared = me.block->check->shared;
+  const Record* fences = me.block->sm90->fences;
+  for (uint32_t i = offset; i < offset + 16;) {
+    const bool split = shared.writes[i / 4] == kSplit;
+    const Record write = shared.write_of(i);
+    // Either who wrote has called it since, or who reads has, after a barrier of the block.
+    const Record writers = fences[thread_of(write)], readers = fences[me.index];
+    if (!(write & kCopyUnit) && write >> kClockShift >= writers >> kClockShift &&
+        epoch_of(write) >= epoch_of(readers)) {
+      me.outside = true;
+      const std::string line = where(shared.writers[i / 4]);
+      fail(site,
+           "gives 16 bytes at the shared offset %u to the copy unit or wgmma, which thread %d wrote%s without a "
+           "fence_async_proxy since",
+           offset, thread_of(write), line.c_str());
+    }
+    i += split ? 1 : 4;
+  }
+}
+
+void tma_store_reads(Thread& me, uint32_t offset, bool begins) {
+  const Shadow& shared = me.block->check->shared;
+  const Record mine = context_of(me, false).mine, record = begins ? mine | kCopyUnit | kReading : mine;
+  for (uint32_t word = offset / 4; word < offset / 4 + 4; ++word) {
+    shared.reads[word] = record;
+    if (shared.writes[word] == kSplit)
+      for (uint32_t i = 4 * word; i < 4 * word + 4; ++i) shared.byte_reads[i] = record;
+  }
 }
 
 }  // namespace embedcore::cuda::emulator

@@ -21,4 +21,12 @@ void check_shared16(Thread& me, uint32_t offset, const void* site);
 void copy_issued(Thread& me, const PendingCopy& copy);
 void copy_arrived(Thread& me, const PendingCopy& copy);
 
+// A load of the copy unit to 16 bytes begins and ends.
+void tma_load_issued(Thread& me, uint32_t to, const void* site);
+void tma_load_arrived(Block& block, uint32_t to, int thread);
+// Sixteen bytes that the copy unit or wgmma reads for this thread: what threads wrote there needs a fence_async_proxy.
+void check_async_operand(Thread& me, uint32_t offset, const void* site);
+// A store of the copy unit begins and ends to read 16 bytes: between the two nobody may write them.
+void tma_store_reads(Thread& me, uint32_t offset, bool begins);
+
 }  // namespace embedcore::cuda::emulator

@@ -14,6 +14,7 @@
 #include "emulator/report.h"
 #include "emulator/shadow.h"
 #include "emulator/shared.h"
+#include "emulator/sm90.h"
 
 namespace embedcore::cuda::emulator {
 
@@ -21,8 +22,8 @@ thread_local constinit Thread* current __attribute__((tls_model("initial-exec"))
 
 namespace {
 
-// Stacks are this far apart: not a multiple of a page, so that the parts in use fall into different sets of the cache.
-constexpr size_t kStackStride = 48 * 1024 + 1216;
+// Stacks are kStackStride apart: not a multiple of a page, so that the parts in use fall into different sets of the
+// cache.
 constexpr size_t kStacksBytes = (kStackStride * kMaxThreads + 8191) / 4096 * 4096;
 constexpr size_t kPage = 4096;
 constexpr uint64_t kCanary = 0x5ca1ab1e0ddba11;
@@ -119,6 +120,7 @@ void start_threads(Worker& worker) {
     thread.stack_pointer = prepare_stack(stack_of(worker, t));
     thread.warp = &block.warps[t / 32];
     thread.block = &block;
+    thread.stack = stack_of(worker, t);
     thread.index = t;
     thread.lane = t % 32;
     thread.bit = 1u << t % 32;
@@ -141,14 +143,14 @@ std::string waits(const Thread& thread) {
     case Wait::kNothing: return "runs";
     case Wait::kWarp:
       return format("waits in %s for the other lanes of its warp", operation_name(thread.warp->operation));
-    case Wait::kWarpgroup:
-      return format("waits in %s for the other warps of its warpgroup", operation_name(thread.warp->operation));
     case Wait::kBarrier:
       if (thread.wait_id == 0) return "waits in sync_block";
       return format("waits at the named barrier %d, where %d of %d threads have arrived", thread.wait_id,
                     thread.block->barriers[thread.wait_id].arrived, thread.block->barriers[thread.wait_id].expected);
     case Wait::kMbarrier:
-      return format("waits for parity %d of the barrier at shared offset %d", thread.wait_parity, thread.wait_id);
+      return format("waits for the parity %d of %s", thread.wait_parity,
+                    describe_mbarrier(*thread.block, thread.wait_id).c_str());
+    case Wait::kRegisters: return format("waits for %d registers a thread", thread.wait_id);
     case Wait::kExited: return "has ended";
   }
   return "";
@@ -214,15 +216,19 @@ const char* operation_name(Operation operation) {
 void run_other_warp(Thread& me) {
   Block& block = *me.block;
   const int position = block.warp_order[me.warp->index];
-  for (int step = 1; step <= block.warp_count; ++step) {
-    int p = position + step;
-    if (p >= block.warp_count) p -= block.warp_count;
-    Warp& warp = block.warps[block.warp_at[p]];
-    if (warp.ready == 0) continue;
-    const int lane = warp.backward ? 31 - __builtin_clz(warp.ready) : __builtin_ctz(warp.ready);
-    Thread& next = warp.threads[lane];
-    if (&next != &me) switch_to(me, next);
-    return;
+  for (;;) {
+    for (int step = 1; step <= block.warp_count; ++step) {
+      int p = position + step;
+      if (p >= block.warp_count) p -= block.warp_count;
+      Warp& warp = block.warps[block.warp_at[p]];
+      if (warp.ready == 0) continue;
+      const int lane = warp.backward ? 31 - __builtin_clz(warp.ready) : __builtin_ctz(warp.ready);
+      Thread& next = warp.threads[lane];
+      if (&next != &me) switch_to(me, next);
+      return;
+    }
+    const OutsideKernel outside(me);
+    if (block.architecture < 90 || !copy_one(block)) break;
   }
   me.outside = true;
   abandon(me, where(block) + ": no thread can continue:" + list_waits(block));
@@ -265,6 +271,7 @@ bool run_block(Block& block) {
   order_warps(block);
   start_threads(worker);
   if constexpr (kChecked) begin_block_check(block);
+  if (block.architecture >= 90) begin_sm90(block);
   Warp& warp = block.warps[block.warp_at[0]];
   Thread& first = warp.threads[warp.backward ? 31 : 0];
   current = &first;
@@ -278,6 +285,13 @@ bool run_block(Block& block) {
   if (!block.failed && end + kSlack <= kArenaBytes && !is_poison(worker.arena + end, kSlack)) {
     add_report(where(block) + format(": a write past the end of the %zu bytes of shared memory", end));
     block.failed = true;
+  }
+  if (!block.failed && block.architecture >= 90) {
+    const std::string left = finish_sm90(block);
+    if (!left.empty()) {
+      add_report(where(block) + ": " + left);
+      block.failed = true;
+    }
   }
   return !block.failed;
 }
@@ -299,6 +313,8 @@ Block* take_block() {
   }
   auto* worker = new (std::nothrow) Worker;
   if (!worker) return nullptr;
+  worker->block.sm90 = new (std::nothrow) Sm90;
+  if (!worker->block.sm90) return nullptr;
   auto map = [](size_t bytes) {
     void* at = ::mmap(nullptr, bytes + 2 * kPage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (at == MAP_FAILED) return static_cast<unsigned char*>(nullptr);

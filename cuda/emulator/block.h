@@ -17,6 +17,7 @@ constexpr size_t kArenaBytes = 232 * 1024;  // of a block's shared memory, at mo
 constexpr uint32_t kAllLanes = 0xffffffffu;
 
 struct Block;
+struct Sm90;  // sm90.h
 struct Warp;
 
 // The operations that the 32 lanes of a warp execute together.
@@ -40,7 +41,7 @@ enum class Operation : uint8_t {
 const char* operation_name(Operation operation);
 
 // What a thread waits for.
-enum class Wait : uint8_t { kNothing, kWarp, kWarpgroup, kBarrier, kMbarrier, kExited };
+enum class Wait : uint8_t { kNothing, kWarp, kBarrier, kMbarrier, kRegisters, kExited };
 
 // A copy of copy_async16 that has not happened yet.
 struct PendingCopy {
@@ -56,6 +57,7 @@ struct Thread {
   Block* block = nullptr;
   uint32_t bit = 0;
   int index = 0, lane = 0;
+  const unsigned char* stack = nullptr;  // its lowest address
   Wait wait = Wait::kNothing;
   int wait_id = 0;             // the barrier's number or offset
   int wait_parity = 0;         // of a barrier in shared memory
@@ -134,6 +136,7 @@ struct Block {
   int warp_at[kMaxWarps] = {};
   NamedBarrier barriers[16];
   BlockCheck* check = nullptr;
+  Sm90* sm90 = nullptr;
   Thread threads[kMaxThreads];
   Warp warps[kMaxWarps];
 };
@@ -160,6 +163,12 @@ extern "C" __attribute__((visibility("hidden"))) void embedcore_emulator_switch(
 void run_other_warp(Thread& me);
 // A lane arrived at another operation than the lanes before it.
 [[noreturn]] void report_different_operation(Thread& me, Operation operation);
+// Reports an instruction that the emulated architecture does not have.
+void need_newer_architecture(int architecture, const void* site);
+EMULATED_PART void need_architecture(int architecture, const void* site) {
+  if (current->block->architecture < architecture) [[unlikely]]
+    need_newer_architecture(architecture, site);
+}
 // Ends the launch with this report. Called by a fiber, never returns to it.
 [[noreturn]] __attribute__((format(printf, 2, 3))) void fail(const void* site, const char* format, ...);
 [[noreturn]] void report_misaligned(const void* at, int bytes, const void* site);
@@ -216,6 +225,7 @@ EMULATED_PART void meet(Thread& me, Operation operation, const void* site, Body&
 
 // Runs one block from its first to its last thread. False if it failed; the report is in report.h.
 bool run_block(Block& block);
+constexpr size_t kStackStride = 48 * 1024 + 1216;  // see block.cc
 // The thread whose stack holds the address, or -1.
 int stack_owner(const Block& block, const unsigned char* at);
 // Memory for a block and its fibers, kept for the next one. Null if there is none.

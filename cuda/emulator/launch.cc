@@ -33,7 +33,7 @@ struct KeptLaunch {
   size_t shared_bytes;
   bool may_overlap;
   size_t args_bytes;
-  alignas(64) unsigned char args[4096];
+  alignas(128) unsigned char args[4096];
 };
 
 uint64_t next_random(uint64_t& state) {

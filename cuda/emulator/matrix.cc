@@ -114,6 +114,44 @@ EMULATED_INSIDE void multiply_u8s8(Fragments& f) {
                                         reinterpret_cast<Words>(__builtin_convertvector(sums[row], Integers)));
 }
 
+template <bool kF16>
+EMULATED_INSIDE void multiply_wgmma(const unsigned char* const (&rows)[16][2],
+                                    const unsigned char* const (&columns)[256][2], int n, float* sums) {
+  auto widen_words = [](const Words& words, Floats& low, Floats& high) __attribute__((always_inline)) {
+    if constexpr (kF16) {
+      widen(words & 0xffffu, low);
+      widen(words >> 16, high);
+    } else {
+      low = reinterpret_cast<Floats>(words << 16);
+      high = reinterpret_cast<Floats>(words & 0xffff0000u);
+    }
+  };
+  alignas(64) float a[16][16];
+  for (int row = 0; row < 16; ++row) {
+    Words words;
+    __builtin_memcpy(&words, rows[row][0], 16);
+    __builtin_memcpy(reinterpret_cast<char*>(&words) + 16, rows[row][1], 16);
+    Floats low, high;
+    widen_words(words, low, high);
+    for (int k = 0; k < 8; ++k) {
+      a[row][2 * k] = low[k];
+      a[row][2 * k + 1] = high[k];
+    }
+  }
+  for (int j = 0; j < n / 8; ++j) {
+    alignas(64) uint32_t pairs[8][8];  // [pair of k][column]
+    for (int column = 0; column < 8; ++column) {
+      uint32_t words[8];
+      __builtin_memcpy(words, columns[8 * j + column][0], 16);
+      __builtin_memcpy(words + 4, columns[8 * j + column][1], 16);
+      for (int k = 0; k < 8; ++k) pairs[k][column] = words[k];
+    }
+    Floats b[16];
+    for (int k = 0; k < 8; ++k) widen_words(*reinterpret_cast<const Words*>(pairs[k]), b[2 * k], b[2 * k + 1]);
+    multiply<16, 16>(a, b, reinterpret_cast<Floats*>(sums + 128 * j));
+  }
+}
+
 }  // namespace
 
 EMULATED_FAST void multiply_16816_bf16(Fragments& f) { multiply_bf16<8>(f); }
@@ -121,6 +159,15 @@ EMULATED_FAST void multiply_16816_f16(Fragments& f) { multiply_f16<8>(f); }
 EMULATED_FAST void multiply_1688_f16(Fragments& f) { multiply_f16<4>(f); }
 EMULATED_FAST void multiply_16832_u8s8(Fragments& f) { multiply_u8s8<16, 8>(f); }
 EMULATED_FAST void multiply_8816_u8s8(Fragments& f) { multiply_u8s8<8, 4>(f); }
+
+EMULATED_FAST void multiply_wgmma_bf16(const unsigned char* const (&rows)[16][2],
+                                       const unsigned char* const (&columns)[256][2], int n, float* sums) {
+  multiply_wgmma<false>(rows, columns, n, sums);
+}
+EMULATED_FAST void multiply_wgmma_f16(const unsigned char* const (&rows)[16][2],
+                                      const unsigned char* const (&columns)[256][2], int n, float* sums) {
+  multiply_wgmma<true>(rows, columns, n, sums);
+}
 
 void spread_matrices(const unsigned char* const (&rows)[32], uint32_t (&lanes)[32][4]) {
   for (int i = 0; i < 8; ++i) {

@@ -17,4 +17,11 @@ void spread_matrices(const unsigned char* const (&rows)[32], uint32_t (&lanes)[3
 // The same of the transposed matrices.
 void spread_matrices_transposed(const unsigned char* const (&rows)[32], uint32_t (&lanes)[32][4]);
 
+// sums[16 x n] += rows[16 x 16] columns[n x 16]^T for a multiple of 8 columns; 16 elements lie in two halves of 16
+// bytes. The sums are blocks [n / 8][16][8].
+void multiply_wgmma_bf16(const unsigned char* const (&rows)[16][2], const unsigned char* const (&columns)[256][2],
+                         int n, float* sums);
+void multiply_wgmma_f16(const unsigned char* const (&rows)[16][2], const unsigned char* const (&columns)[256][2], int n,
+                        float* sums);
+
 }  // namespace embedcore::cuda::emulator

@@ -197,6 +197,10 @@ void block_synced(Block& block) {
   if (check.epoch % kEpochsAtOnce == 0) check.epoch = take_epochs(check);
   // Clocks go on: barriers that are passed later may hold clocks of now.
   for (int warp = 0; warp < block.warp_count; ++warp) check.synced[warp] = check.clock[warp];
+  // Whoever met a thread that waited for the previous kernel has waited too.
+  bool waited = false;
+  for (int t = 0; t < block.thread_count; ++t) waited |= check.waited[t];
+  if (waited) std::memset(check.waited, 1, sizeof check.waited);
   check.clocks_used = false;
 }
 
@@ -218,6 +222,28 @@ void released_by(Block& block, int warp, const Clocks& barrier, bool all_lanes) 
   for (int agent = 0; agent < kAgents; ++agent)
     check.known[warp][agent] = std::max(check.known[warp][agent], barrier[agent]);
   if (all_lanes) check.synced[warp] = advance(check, warp);
+}
+
+void copies_arrived_at(Block& block, Clocks& barrier) {
+  block.check->clocks_used = true;
+  barrier[kCopyAgent] = advance(*block.check, kCopyAgent);
+}
+
+void close_words(Block& block, uint32_t offset, int words) {
+  for (uint32_t word = offset / 4; words > 0; ++word, --words) block.check->shared.writes[word] = kClosed;
+}
+
+void open_words(Block& block, uint32_t offset, int words) {
+  for (uint32_t word = offset / 4; words > 0; ++word, --words) {
+    block.check->shared.writes[word] = 0;
+    block.check->shared.reads[word] = 0;
+  }
+}
+
+Record fence_record(Thread& me) {
+  BlockCheck& check = *me.block->check;
+  const Record clock = advance(check, me.warp->index);
+  return static_cast<Record>(check.epoch) << 32 | clock << kClockShift | static_cast<Record>(me.index);
 }
 
 bool own_epoch(const BlockCheck& check, uint32_t epoch) {

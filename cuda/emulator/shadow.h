@@ -22,6 +22,7 @@ constexpr Record kThreadMask = 0x3ff;
 constexpr Record kInFlight = 1u << 10;  // of a write: an asynchronous copy that has not been waited for
 constexpr Record kMany = 1u << 10;      // of a read: by several threads (Readers) or by several blocks (no thread)
 constexpr Record kAtomic = 1u << 11;    // of a write
+constexpr Record kReading = 1u << 11;   // of a read: by a store of the copy unit that has not been waited for
 constexpr Record kCopyUnit = 1u << 12;  // of a write or read: by the copy unit, for that thread
 constexpr int kClockShift = 13;
 constexpr Record kClockMask = 0x7ffff;
@@ -35,6 +36,8 @@ constexpr int kCopyAgent = kMaxWarps;
 // Shadow of a piece of memory: the last write and the last read of each word, 0 = never, and from where in the kernel.
 // Where the bytes of a word differ its write is kSplit, and each byte has records of its own.
 constexpr Record kSplit = 0x7fffffffffffffff;
+// The write of a word that belongs to a barrier in shared memory.
+constexpr Record kClosed = Record{0x7ffffffe} << 32;
 struct Shadow {
   const unsigned char* memory = nullptr;
   Record *writes = nullptr, *reads = nullptr;
@@ -115,6 +118,13 @@ void arrived_at(Thread& me, Clocks& barrier);
 // A warp that waited knows what the barrier knows; `all_lanes`: they all waited.
 void released_by(Block& block, int warp, const Clocks& barrier, bool all_lanes);
 
+// The copy unit has copied, and a barrier counts it.
+void copies_arrived_at(Block& block, Clocks& barrier);
+// Words that a barrier in shared memory takes and gives back.
+void close_words(Block& block, uint32_t offset, int words);
+void open_words(Block& block, uint32_t offset, int words);
+// Stands for a fence_async_proxy of now: what the thread wrote before has a smaller clock.
+Record fence_record(Thread& me);
 bool own_epoch(const BlockCheck& check, uint32_t epoch);
 void fenced(Thread& me);
 // An atomic operation after fence_device publishes what the block did; one that comes later on the same word knows it.

@@ -12,13 +12,6 @@ void wait_at_barrier(Thread& me, int id, int threads, const void* site);
 void arrive_at_barrier(Thread& me, int id, int threads, const void* site);
 void check_named_barrier(Thread& me, int id, int threads, const void* site);
 
-// Reports an instruction that the emulated architecture does not have.
-void need_newer_architecture(int architecture, const void* site);
-EMULATED_PART void need_architecture(int architecture, const void* site) {
-  if (current->block->architecture < architecture) [[unlikely]]
-    need_newer_architecture(architecture, site);
-}
-
 // --- memory ---
 
 [[noreturn]] void report_not_global(const void* at, const void* site);

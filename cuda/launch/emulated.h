@@ -21,7 +21,7 @@ namespace embedcore::cuda {
 template <Arch kKernel>
 constexpr bool kCompiledFor = true;
 
-EMULATED_PART bool runs_on(Arch least) {
+EMULATED bool runs_on(Arch least) {
   const int architecture = emulator::current->block->architecture;
   return least == Arch::kSm90a ? architecture == 90 : static_cast<int>(least) <= architecture;
 }
@@ -302,3 +302,5 @@ EMULATED void wait_for_previous_kernel() { emulator::wait_for_previous(*emulator
 EMULATED void allow_next_kernel() {}
 
 }  // namespace embedcore::cuda
+
+#include "launch/emulated_sm90.h"

@@ -184,7 +184,9 @@ bool can_run(Stream& stream, const BagArgs& args) {
                   dtype_name(args.dtype));
   return is_size(stream, {"texts", kOp}, args.texts) && is_size(stream, {"the width", kOp}, args.width) &&
          is_given(stream, {"the table", kOp}, args.table, args.texts > 0) &&
-         is_given(stream, {"the ids", kOp}, args.ids, args.weights && args.texts > 0) &&
+         // How many tokens there are is in the offsets; without them each text is one.
+         is_given(stream, {"the rows", kOp}, args.rows, !args.offsets && args.texts > 0) &&
+         is_given(stream, {"the ids", kOp}, args.ids, args.weights && !args.offsets && args.texts > 0) &&
          are_rows(stream, {"y", kOp}, args.y, args.texts, args.width, args.y_stride);
 }
 

@@ -188,5 +188,50 @@ TEST(LinearTiles, Float32) {
   }
 }
 
+// --- the choice of a tile ---
+
+Properties card(int architecture, int multiprocessors, int shared_kilobytes) {
+  Properties properties{};
+  properties.major = architecture / 10;
+  properties.minor = architecture % 10;
+  properties.multiprocessors = multiprocessors;
+  properties.shared_bytes_per_multiprocessor = shared_kilobytes << 10;
+  return properties;
+}
+const Properties kA100 = card(80, 108, 164), kA10 = card(86, 72, 100), kT4 = card(75, 40, 64);
+
+TileSpec chosen(const Properties& on, DType dtype, int64_t rows, int64_t out) {
+  const TileChoice choice = choose_tile(on, dtype, rows, out);
+  EXPECT_EQ(choice.family, on.major < 8 ? TileFamily::kSm75 : TileFamily::kSm80);
+  return on.major < 8 ? kTilesSm75[choice.index] : kTilesSm80[choice.index];
+}
+
+TEST(LinearTileChoice, ManyRowsTakeTheWidestTileOfTheCard) {
+  EXPECT_EQ(chosen(kA100, DType::kBF16, 65536, 3072).columns, 256);
+  EXPECT_EQ(chosen(kA10, DType::kBF16, 65536, 3072).columns, 128);
+  EXPECT_EQ(chosen(kA10, DType::kI8, 65536, 3072).rows, 128);
+  EXPECT_EQ(chosen(kT4, DType::kF16, 65536, 3072).rows, 128);
+  EXPECT_EQ(kFloatTiles[choose_tile(kA10, DType::kF32, 65536, 3072).index].rows, 128);
+}
+
+// A query waits for the weights alone: a tile must not be higher than needed, and most multiprocessors must read.
+TEST(LinearTileChoice, AQueryReadsTheWeightsWithMostMultiprocessors) {
+  for (const Properties& on : {kA100, kA10, kT4}) {
+    for (const int64_t out : {3584, 4608, 37888}) {
+      const TileSpec tile = chosen(on, DType::kF16, 10, out);
+      EXPECT_EQ(tile.rows, 16);
+      EXPECT_GE((out + tile.columns - 1) / tile.columns, on.multiprocessors);
+    }
+  }
+  EXPECT_EQ(kFloatTiles[choose_tile(kA10, DType::kF32, 10, 768).index].rows, 16);
+}
+
+// 22 tiles of 128 rows and 6 of 128 columns are a tile for each of 132 multiprocessors; 256 columns would leave half of
+// them idle.
+TEST(LinearTileChoice, FewTilesAreSharedByAllMultiprocessors) {
+  EXPECT_EQ(chosen(card(90, 132, 228), DType::kBF16, 2816, 768).columns, 128);
+  EXPECT_LT(chosen(kA100, DType::kBF16, 100, 768).rows, 128);
+}
+
 }  // namespace
 }  // namespace embedcore::cuda

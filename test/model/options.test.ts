@@ -231,7 +231,7 @@ describe('resolveLoadOptions', () => {
       device: 'auto',
       dtype: 'float32',
       threads: null,
-      maxBatchTokens: 4096,
+      maxBatchTokens: 32768,
       maxQueueTokens: 16 * 1024 * 1024,
       maxTokens: null,
       revision: 'main',
@@ -271,7 +271,7 @@ describe('resolveLoadOptions', () => {
       { onProgress: 3 },
       { signal: {} },
       { dtype: null },
-      { dtype: 'float16' },
+      { dtype: 'float64' },
     ])
       expect(() => resolveLoadOptions(options as unknown as LoadOptions)).toThrow(invalid(Object.keys(options)[0]!))
   })

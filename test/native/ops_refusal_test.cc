@@ -3,6 +3,7 @@
 #include <cstring>
 #include <functional>
 
+#include "attention_inputs.h"
 #include "op_support.h"
 #include "ops/activation.h"
 #include "ops/attention.h"
@@ -169,6 +170,10 @@ TEST_P(RefusalTest, Attention) {
        "Expected a dropout rate of 0 for attention on this backend but received 0.5"},
   };
   add_dtypes(changes, &AttentionArgs::dtype, "qkv and y of attention");
+  const std::vector<int32_t> plan = Inputs::plan_of(backend(), offsets_);
+  if (!plan.empty())
+    changes.push_back({[](AttentionArgs& a) { a.plan = nullptr; },
+                       "Expected a plan for attention on this backend but received none"});
   expect_refused<AttentionArgs>(
       backend().attention,
       [&](OpCall& call, Rows& y) {
@@ -180,6 +185,8 @@ TEST_P(RefusalTest, Attention) {
                              .offsets = call.in(offsets_),
                              .texts = 2,
                              .longest = 2,
+                             .plan = plan.empty() ? nullptr : call.in(plan),
+                             .host_plan = plan.empty() ? nullptr : plan.data(),
                              .heads = 3,
                              .kv_heads = 1,
                              .head_dim = 4,
@@ -257,7 +264,8 @@ TEST_P(RefusalTest, Bag) {
   expect_refused<BagArgs>(
       backend().bag, valid,
       {
-          {[](BagArgs& a) { a.ids = nullptr; }, "Expected memory for the ids of bag but received null"},
+          {[](BagArgs& a) { a.offsets = a.rows = nullptr; }, "Expected memory for the rows of bag but received null"},
+          {[](BagArgs& a) { a.offsets = a.ids = nullptr; }, "Expected memory for the ids of bag but received null"},
           {[](BagArgs& a) { a.table = nullptr; }, "Expected memory for the table of bag but received null"},
           {[](BagArgs& a) { a.texts = -1; }, "Expected at least 0 for texts of bag but received -1"},
           {[](BagArgs& a) { a.width = -1; }, "Expected at least 0 for the width of bag but received -1"},
