@@ -11,7 +11,7 @@ namespace {
 
 struct PoolKernel {
   static constexpr int kThreads = 128;
-  static constexpr int kMinBlocks = 6;
+  static constexpr int kMinBlocks = 1;
   static constexpr Arch kArch = Arch::kAny;
   static constexpr int kGroups = 1;
   static constexpr int kAhead = 8;  // tokens that are read before the first of them is added
