@@ -39,9 +39,9 @@ Error launch_chosen(StreamHandle stream, const Device& device, const TileChoice&
     return launch_float(stream, tile.index,
                         {.x = static_cast<const float*>(rows.x),
                          .x_stride = rows.stride / kElement,
-                         .in = rows.bytes / kElement,
+                         .in = static_cast<int32_t>(rows.bytes / kElement),
                          .weight = static_cast<const float*>(packed.weight),
-                         .row_elements = packed.row_bytes / kElement,
+                         .row_elements = static_cast<int32_t>(packed.row_bytes / kElement),
                          .tail = tail});
   }
   const TileArgs args{.x = static_cast<const std::byte*>(rows.x),

@@ -15,7 +15,7 @@ namespace embedcore::cuda {
 struct FloatArgs {
   const float* x;    // rows begin at multiples of 16 bytes
   int64_t x_stride;  // in elements; up to kMostRowBytes
-  int64_t in;        // of x: what follows up to row_elements counts as zeros
+  int32_t in;        // of x: what follows up to row_elements counts as zeros
   const float* weight;
   int64_t row_elements;   // of W
   int32_t row_tiles = 0;  // of launch_float_tile
@@ -37,8 +37,9 @@ struct FloatKernel {
   static constexpr int kColumnWarps = kSpec.columns / kWarpColumns;
   static constexpr int kRows = kSpec.rows, kColumns = kSpec.columns;
   static_assert(kThreadRows % 4 == 0 && kThreadColumns % 4 == 0 && kThreads % 32 == 0);
-  static constexpr int kStep = 16;                  // inputs at a time
-  static constexpr int kRowsAtOnce = kThreads / 4;  // that the block loads, 4 inputs a thread
+  // Inputs at a time. A thread loads 4 of them, and the block as many rows as there are.
+  static constexpr int kStep = kThreads / 2 <= kRows && kThreads / 2 <= kColumns ? 8 : 16;
+  static constexpr int kRowsAtOnce = kThreads / (kStep / 4);
   static constexpr int kXLoads = kRows / kRowsAtOnce, kWeightLoads = kColumns / kRowsAtOnce;
   static_assert(kRows % kRowsAtOnce == 0 && kColumns % kRowsAtOnce == 0);
   // Shared memory holds the inputs of a step in turn, each for all rows.
@@ -63,29 +64,29 @@ struct FloatKernel {
     const int warp = thread_index() / 32;
     warp_row_ = warp / kColumnWarps * kWarpRows;
     warp_column_ = warp % kColumnWarps * kWarpColumns;
-    load_row_ = thread_index() / 4;
-    load_input_ = thread_index() % 4 * 4;
+    load_row_ = thread_index() / (kStep / 4);
+    load_input_ = thread_index() % (kStep / 4) * 4;
     constexpr int64_t kElement = sizeof(float);
     const int byte = load_input_ * int{kElement};
     x_.begin(args.x, args.x_stride * kElement, args.tail.rows, first_row_, load_row_, byte);
     weight_.begin(args.weight, args.row_elements * kElement, args.tail.out, first_column_, load_row_, byte);
   }
 
-  GPU void load_weights(int64_t k, Vector16 (&to)[kWeightLoads]) const {
+  GPU void load_weights(int32_t k, Vector16 (&to)[kWeightLoads]) const {
     UNROLL
-    for (int i = 0; i < kWeightLoads; ++i) to[i] = load16(weight_.at(k * 4, i));
+    for (int i = 0; i < kWeightLoads; ++i) to[i] = load16(weight_.at(int64_t{k} * 4, i));
   }
-  GPU void load_x(int64_t k, Vector16 (&to)[kXLoads]) const {
+  GPU void load_x(int32_t k, Vector16 (&to)[kXLoads]) const {
     if (k + kStep <= args_.in) {
       UNROLL
-      for (int i = 0; i < kXLoads; ++i) to[i] = load16(x_.at(k * 4, i));
+      for (int i = 0; i < kXLoads; ++i) to[i] = load16(x_.at(int64_t{k} * 4, i));
     } else {
-      const int64_t left = args_.in - k - load_input_;
+      const int left = args_.in - k - load_input_;
       UNROLL
       for (int i = 0; i < kXLoads; ++i) {
         UNROLL
         for (int j = 0; j < 4; ++j)
-          to[i].word[j] = j < left ? reinterpret_cast<const uint32_t*>(x_.at(k * 4, i))[j] : 0u;
+          to[i].word[j] = j < left ? reinterpret_cast<const uint32_t*>(x_.at(int64_t{k} * 4, i))[j] : 0u;
       }
     }
   }
@@ -134,7 +135,7 @@ struct FloatKernel {
     load_x(0, x);
     uint32_t stage = 0;
     ROLLED
-    for (int64_t k = 0; k < args_.row_elements; k += kStep) {
+    for (int32_t k = 0; k < args_.row_elements; k += kStep) {
       store(stage, kXStride, x);
       store(stage + kXBytes, kWeightStride, weight);
       sync_block();

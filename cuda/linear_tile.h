@@ -26,7 +26,7 @@ struct FloatTileSpec {
   constexpr int threads() const { return rows / thread_rows * (columns / thread_columns); }
 };
 
-// The last three keep 24 to 28 KB of weights on the way in each block: with few rows, reading W is all that takes time.
+// The last three keep 20 to 28 KB of weights on the way in each block: with few rows, reading W is all that takes time.
 constexpr TileSpec kTilesSm80[] = {
     {128, 256, 64, 64, 64, 3, 1, 100}, {128, 128, 64, 64, 64, 3, 2, 106}, {64, 128, 128, 32, 64, 3, 1, 125},
     {64, 64, 128, 32, 32, 4, 1, 150},  {64, 32, 128, 32, 16, 6, 1, 220},  {32, 32, 128, 32, 16, 7, 1, 260},

@@ -177,9 +177,9 @@ TEST(LinearTiles, Float32) {
       return launch_float_tile(stream, index,
                                {.x = x,
                                 .x_stride = problem.x_stride,
-                                .in = sizes.in,
+                                .in = static_cast<int32_t>(sizes.in),
                                 .weight = weight,
-                                .row_elements = problem.row_elements,
+                                .row_elements = static_cast<int32_t>(problem.row_elements),
                                 .tail = tail});
     };
     constexpr int kCount = static_cast<int>(std::size(kFloatTiles));
