@@ -31,8 +31,8 @@ Error prepare(StreamHandle stream, const AttentionArgs& args) {
   while (lanes < 32 && lanes < accesses) lanes *= 2;
   PlanShare share{.plan = args.plan, .blocks = {}};
   for (int kind = 0; kind < kPlanClasses; ++kind)
-    share.blocks[kind] = static_cast<int>(((kMostPlanTokens >> kind) * (last - first) + Kernel::rows(lanes) - 1) /
-                                          Kernel::rows(lanes));
+    share.blocks[kind] =
+        static_cast<int>(((kMostPlanTokens >> kind) * (last - first) + Kernel::rows(lanes) - 1) / Kernel::rows(lanes));
   return launch_items<Kernel>(stream, args, 0, share,
                               {.qkv = args.qkv,
                                .cosine = args.rope_cos,
@@ -81,7 +81,8 @@ Status attention(Stream& stream, const AttentionArgs& args) {
   constexpr int64_t kMostGroup = 1 << 12;  // token_of
   if (args.heads / args.kv_heads > kMostGroup) {
     char sentence[120];
-    std::snprintf(sentence, sizeof sentence, "Expected at most %d heads for each key head of attention but received %lld",
+    std::snprintf(sentence, sizeof sentence,
+                  "Expected at most %d heads for each key head of attention but received %lld",
                   static_cast<int>(kMostGroup), static_cast<long long>(args.heads / args.kv_heads));
     return refuse(stream, sentence);
   }

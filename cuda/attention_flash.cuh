@@ -1,10 +1,12 @@
-// Attention on tensor cores for rows of 16 bits whose heads are aligned to 16 bytes. A warp owns 16 queries of one key head, a block of four warps 64; the
-// queries of short texts leave room for two or four key heads in a block. Keys and values pass through shared memory in
-// tiles that begin at fixed tokens of the text, with an online softmax: scores, weights and the output stay in
-// registers.
+// Attention on tensor cores for rows of 16 bits whose heads are aligned to 16 bytes. A warp owns 16 queries of one key
+// head, a block of four warps 64; the queries of short texts leave room for two or four key heads in a block. Keys and
+// values pass through shared memory in tiles that begin at fixed tokens of the text, with an online softmax: scores,
+// weights and the output stay in registers.
 //
 // A row's result does not depend on the block that it is computed in: its tiles begin at multiples of kKeys, each sum
 // has one order, and what a row does not see adds zeros or multiplies by one.
+//
+// Registers are what limits the blocks of a multiprocessor. So values that are needed rarely are computed again.
 #pragma once
 
 #include <type_traits>
@@ -135,9 +137,7 @@ struct FlashKernel {
     return true;
   }
   // The first slot of a tile for this warp's head.
-  GPU static int slot_of(const Place& at) {
-    return (thread_index() / 32 >> (2 - at.shift)) * (kKeys >> at.shift);
-  }
+  GPU static int slot_of(const Place& at) { return (thread_index() / 32 >> (2 - at.shift)) * (kKeys >> at.shift); }
   // Rows of this lane's fragments; those beyond the item are computed as its last one and not written.
   GPU static int row_of(const Place& at, int i) { return at.row + lane_index() / 4 + 8 * i; }
   GPU static int token_at(const Args& args, const Place& at, int row) {
@@ -269,8 +269,8 @@ struct FlashKernel {
     }
   }
 
-  // The weight is 2^(unit * score - base). A bias is in the scores; so is a scale that would turn the greatest score into
-  // the least.
+  // The weight is 2^(unit * score - base). A bias is in the scores; so is a scale that would turn the greatest score
+  // into the least.
   GPU static bool scales_first(const Args& args) { return args.bias || !(args.scale > 0.0f); }
   GPU static float unit_of(const Args& args) { return scales_first(args) ? 1.0f : multiply(args.scale, kLog2E); }
 
