@@ -36,8 +36,7 @@ struct Context {
 
 EMULATED_INSIDE Context context_of(Thread& me, bool global) {
   BlockCheck& check = *me.block->check;
-  const Record mine = static_cast<Record>(check.epoch) << 32 |
-                      static_cast<Record>(check.clock[me.warp->index]) << kClockShift | static_cast<Record>(me.index);
+  const Record mine = check.stamp[me.warp->index] | static_cast<Record>(me.index);
   if (!global) return {me, check, check.shared, false, check.first_epoch, check.epoch, mine};
   const LaunchCheck& launch = *check.launch;
   const bool overlaps = launch.previous_epoch != 0 && !check.waited[me.index];
@@ -364,31 +363,81 @@ __attribute__((noinline)) void check_other(Thread& me, const unsigned char* at, 
 
 }  // namespace
 
+namespace {
+
+// The usual case, whole words with equal records that nobody else touches: true if that was it.
+template <int kBytes, Access kAccess>
+EMULATED_INSIDE bool check_quickly(const Shadow& shadow, size_t offset, uint32_t low, uint32_t high, Record mine,
+                                   Record several, const void* site) {
+  if constexpr (kBytes < 4 || kAccess == Access::kAtomic) return false;
+  constexpr int kWords = kBytes < 4 ? 1 : kBytes / 4;
+  const size_t word = offset / 4;
+  Record *writes = shadow.writes + word, *reads = shadow.reads + word;
+  const Record write = writes[0], read = reads[0];
+  const bool mine_read = ((read ^ mine) & kWithoutClock) == 0, mine_write = ((write ^ mine) & kWithoutClock) == 0;
+  const bool alone = (epoch_of(read) < high && !(read & kReading)) || mine_read;
+  const uint32_t least = kAccess == Access::kRead ? low : 0;
+  const bool written = (epoch_of(write) - least < high - least && !(write & kInFlight)) || mine_write;
+  if (!written || offset % 4 != 0) [[unlikely]]
+    return false;
+  if constexpr (kWords > 1)
+    if (!all_equal<kWords>(writes) || !all_equal<kWords>(reads)) [[unlikely]]
+      return false;
+  int32_t* signs = (kAccess == Access::kRead ? shadow.readers : shadow.writers) + word;
+  if (!alone) return kAccess == Access::kRead && read == several;
+  const int32_t sign = packed_site(site);
+  for (int i = 0; i < kWords; ++i) signs[i] = sign;
+  set_all<kWords>(reads, kAccess == Access::kRead ? mine : 0);
+  if constexpr (kAccess != Access::kRead) set_all<kWords>(writes, mine);
+  return true;
+}
+
+template <int kBytes, Access kAccess>
+__attribute__((noinline)) void check_shared_slowly(Thread& me, size_t offset, const void* site) {
+  check_and_sign<kBytes, kAccess>(context_of(me, false), offset, site);
+}
+
+template <int kBytes, Access kAccess>
+__attribute__((noinline)) void check_global_slowly(Thread& me, const void* at, size_t offset, const void* site) {
+  const PageRange range = me.block->check->device->pages[offset / kPage];
+  if (offset % kPage < range.begin || offset % kPage + kBytes > range.end) {
+    // An access that is not aligned may reach into the next page.
+    const OutsideKernel outside(me);
+    const bool inside = offset % kPage + kBytes > kPage && memory_of_device(me.block->device).holds(at, kBytes);
+    if (!inside) report_outside(static_cast<const unsigned char*>(at), kBytes, kAccess, site);
+  }
+  check_and_sign<kBytes, kAccess>(context_of(me, true), offset, site);
+  if constexpr (kAccess == Access::kAtomic) synchronise_blocks(me, at);
+}
+
+}  // namespace
+
 template <int kBytes, Access kAccess>
 void check_access(Thread& me, const void* at, const void* site) {
   const auto* address = static_cast<const unsigned char*>(at);
   const Block& block = *me.block;
+  const BlockCheck& check = *block.check;
+  const Record mine = check.stamp[me.warp->index] | static_cast<Record>(me.index);
   if (const auto offset = static_cast<size_t>(address - block.arena); offset < kArenaBytes) {
     if (offset + kBytes > block.shared_bytes) [[unlikely]]
       report_beyond(block, offset, kBytes, kAccess, site);
-    check_and_sign<kBytes, kAccess>(context_of(me, false), offset, site);
+    if (!check_quickly<kBytes, kAccess>(check.shared, offset, check.first_epoch, check.epoch, mine, ~Record{0}, site))
+      check_shared_slowly<kBytes, kAccess>(me, offset, site);
     return;
   }
-  const DeviceShadow& device = *block.check->device;
+  const DeviceShadow& device = *check.device;
   const auto offset = static_cast<size_t>(address - device.shadow.memory);
   if (!device.pages || offset >= DeviceMemory::kSpace) [[unlikely]] {
     check_other(me, address, kBytes, kAccess, site);
     return;
   }
   const PageRange range = device.pages[offset / kPage];
-  if (offset % kPage < range.begin || offset % kPage + kBytes > range.end) [[unlikely]] {
-    // An access that is not aligned may reach into the next page.
-    const OutsideKernel outside(me);
-    const bool inside = offset % kPage + kBytes > kPage && memory_of_device(block.device).holds(at, kBytes);
-    if (!inside) report_outside(address, kBytes, kAccess, site);
+  const LaunchCheck& launch = *check.launch;
+  if (offset % kPage >= range.begin && offset % kPage + kBytes <= range.end && launch.previous_epoch == 0) [[likely]] {
+    const Record several = static_cast<Record>(launch.first_epoch) << 32 | kMany;
+    if (check_quickly<kBytes, kAccess>(device.shadow, offset, 1, launch.first_epoch, mine, several, site)) return;
   }
-  check_and_sign<kBytes, kAccess>(context_of(me, true), offset, site);
-  if constexpr (kAccess == Access::kAtomic) synchronise_blocks(me, at);
+  check_global_slowly<kBytes, kAccess>(me, at, offset, site);
 }
 
 #define EMULATED_INSTANTIATE(bytes)                                                    \
