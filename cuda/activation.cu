@@ -1,11 +1,10 @@
 // ops/activation.h: a warp activates a slice of a row's columns.
 #include "ops/activation.h"
 
-#include <cstdio>
-
 #include "activation.cuh"
 #include "backend.h"
 #include "device.h"
+#include "ops/checks.h"
 #include "rows.cuh"
 
 namespace embedcore::cuda {
@@ -80,15 +79,9 @@ Status run(Stream& stream, const ActivationArgs& args) {
 }  // namespace
 
 Status activation(Stream& stream, const ActivationArgs& args) {
-  Status status = kOk;
-  const bool known = with_element(args.dtype, [&](auto element) {
-    if (args.rows > 0 && args.width > 0) status = run<decltype(element)>(stream, args);
-  });
-  if (known) return status;
-  char sentence[120];
-  std::snprintf(sentence, sizeof sentence, "Expected rows of float32, float16 or bfloat16 but received %s",
-                dtype_name(args.dtype));
-  return refuse(stream, sentence);
+  if (!can_run(stream, args, supports) || !fits(stream, args.width)) return kBadArgument;
+  if (args.rows == 0 || args.width == 0) return kOk;
+  return with_element(args.dtype, [&](auto element) { return run<decltype(element)>(stream, args); });
 }
 
 }  // namespace embedcore::cuda

@@ -3,6 +3,8 @@
 //
 // Errors of the short forms: GELU 7e-5 |x|, GELU by tanh 6e-5 |x|, the others below 1e-6 |x| (SiLU) or 1e-6.
 // tanh.approx of the hardware would be one instruction, but is off by 2^-11.
+//
+// No product is left to be fused with what a kernel adds to it, so that all kernels give the same bits.
 #pragma once
 
 #include <type_traits>
@@ -21,7 +23,7 @@ GPU float gelu_by_polynomial(float x, float cut, const float (&coefficient)[7]) 
   float sum = coefficient[6];
   UNROLL
   for (int i = 5; i >= 0; --i) sum = multiply_add(sum, square, coefficient[i]);
-  return x * multiply_add(sum, inside, 0.5f);
+  return multiply(x, multiply_add(sum, inside, 0.5f));
 }
 
 GPU float short_sigmoid(float x) { return fast_divide(1.0f, 1.0f + fast_exp2(x * -kLog2E)); }
@@ -36,7 +38,7 @@ GPU float short_activation(float x) {
     return gelu_by_polynomial(x, 3.65f,
                               {0.398727f, -0.0661537722f, 0.00960285496f, -0.00100395188f, 6.95266353e-05f,
                                -2.7955241e-06f, 4.86689125e-08f});
-  if constexpr (kKind == Activation::kSilu) return x * short_sigmoid(x);
+  if constexpr (kKind == Activation::kSilu) return multiply(x, short_sigmoid(x));
   if constexpr (kKind == Activation::kTanh) return multiply_add(2.0f, short_sigmoid(x + x), -1.0f);
   if constexpr (kKind == Activation::kSigmoid) return short_sigmoid(x);
   if constexpr (kKind == Activation::kRelu) return x < 0.0f ? 0.0f : x;
@@ -45,9 +47,9 @@ GPU float short_activation(float x) {
 
 template <Activation kKind>
 GPU float accurate_activation(float x) {
-  if constexpr (kKind == Activation::kGelu) return 0.5f * x * (1.0f + exact_erf(x * 0.707106781f));
+  if constexpr (kKind == Activation::kGelu) return multiply(0.5f * x, 1.0f + exact_erf(multiply(x, 0.707106781f)));
   if constexpr (kKind == Activation::kGeluTanh)
-    return 0.5f * x * (1.0f + exact_tanh(0.797884561f * multiply_add(0.044715f * x * x, x, x)));
+    return multiply(0.5f * x, 1.0f + exact_tanh(multiply(0.797884561f, multiply_add(0.044715f * x * x, x, x))));
   if constexpr (kKind == Activation::kSilu) return x / (1.0f + exact_exp(-x));
   if constexpr (kKind == Activation::kTanh) return exact_tanh(x);
   if constexpr (kKind == Activation::kSigmoid) return 1.0f / (1.0f + exact_exp(-x));

@@ -6,6 +6,7 @@
 #include "attention_prepare.cuh"
 #include "backend.h"
 #include "device.h"
+#include "ops/checks.h"
 
 namespace embedcore::cuda {
 
@@ -30,8 +31,8 @@ Error prepare(StreamHandle stream, const AttentionArgs& args) {
   while (lanes < 32 && lanes < accesses) lanes *= 2;
   PlanShare share{.plan = args.plan, .blocks = {}};
   for (int kind = 0; kind < kPlanClasses; ++kind)
-    share.blocks[kind] = static_cast<int>(((kMostPlanTokens >> kind) * (last - first) + Kernel::rows(lanes) - 1) /
-                                          Kernel::rows(lanes));
+    share.blocks[kind] =
+        static_cast<int>(((kMostPlanTokens >> kind) * (last - first) + Kernel::rows(lanes) - 1) / Kernel::rows(lanes));
   return launch_items<Kernel>(stream, args, 0, share,
                               {.qkv = args.qkv,
                                .cosine = args.rope_cos,
@@ -70,32 +71,21 @@ Error attend_plainly(StreamHandle stream, const AttentionArgs& args, AttendCall 
   });
 }
 
-template <typename... Values>
-Status refuse_with(Stream& stream, const char* format, Values... values) {
-  char sentence[160];
-  std::snprintf(sentence, sizeof sentence, format, values...);
-  return refuse(stream, sentence);
-}
-
-Status check(Stream& stream, const AttentionArgs& args) {
-  if (args.dropout.rate != 0)
-    return refuse_with(stream, "Expected a dropout rate of 0 for attention on this backend but received %g",
-                       static_cast<double>(args.dropout.rate));
-  if (args.dtype != DType::kF32 && args.dtype != DType::kBF16 && args.dtype != DType::kF16)
-    return refuse_with(stream, "Expected attention rows of float32, float16 or bfloat16 but received %s",
-                       dtype_name(args.dtype));
-  if (args.kv_heads < 1 || args.heads % args.kv_heads != 0)
-    return refuse_with(stream, "Expected attention heads that are a multiple of the key heads but received %lld and %lld",
-                       static_cast<long long>(args.heads), static_cast<long long>(args.kv_heads));
-  if (!args.plan || !args.host_plan)
-    return refuse(stream, "Expected a plan for attention on this backend but received none");
-  return kOk;
-}
-
 }  // namespace
 
 Status attention(Stream& stream, const AttentionArgs& args) {
-  if (const Status status = check(stream, args); status != kOk) return status;
+  if (!can_run(stream, args, supports)) return kBadArgument;
+  if (args.texts == 0 || args.longest == 0) return kOk;
+  if (!args.plan || !args.host_plan)
+    return refuse(stream, "Expected a plan for attention on this backend but received none");
+  constexpr int64_t kMostGroup = 1 << 12;  // token_of
+  if (args.heads / args.kv_heads > kMostGroup) {
+    char sentence[120];
+    std::snprintf(sentence, sizeof sentence,
+                  "Expected at most %d heads for each key head of attention but received %lld",
+                  static_cast<int>(kMostGroup), static_cast<long long>(args.heads / args.kv_heads));
+    return refuse(stream, sentence);
+  }
   constexpr int64_t kEverything = 1 << 30;  // a window that hides no key
   const AttendCall call{.qkv = args.qkv,
                         .y = args.y,

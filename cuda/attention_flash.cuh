@@ -1,10 +1,12 @@
-// Attention on tensor cores for rows of 16 bits whose heads are aligned to 16 bytes. A warp owns 16 queries of one key head, a block of four warps 64; the
-// queries of short texts leave room for two or four key heads in a block. Keys and values pass through shared memory in
-// tiles that begin at fixed tokens of the text, with an online softmax: scores, weights and the output stay in
-// registers.
+// Attention on tensor cores for rows of 16 bits whose heads are aligned to 16 bytes. A warp owns 16 queries of one key
+// head, a block of four warps 64; the queries of short texts leave room for two or four key heads in a block. Keys and
+// values pass through shared memory in tiles that begin at fixed tokens of the text, with an online softmax: scores,
+// weights and the output stay in registers.
 //
 // A row's result does not depend on the block that it is computed in: its tiles begin at multiples of kKeys, each sum
 // has one order, and what a row does not see adds zeros or multiplies by one.
+//
+// Registers are what limits the blocks of a multiprocessor. So values that are needed rarely are computed again.
 #pragma once
 
 #include <type_traits>
@@ -57,12 +59,12 @@ struct FlashKernel {
 
   // Where the block, this warp and this lane are.
   struct Place {
-    PlanItem item;
+    int begin;      // the text's first token in the batch
+    int first;      // the item's first token in the text
     int kv_head;    // of this warp
     int shift;      // log2 of the key heads in this block; each has as many of the warps
     int end;        // last key that any row of the block sees
-    bool busy;      // whether this warp has rows
-    Keys any;       // seen by any row of the warp
+    int last;       // last key that any row of the warp sees, 0 if it has none
     int row, rows;  // first of the warp's rows in the item; rows of the item
     Keys keys[2];   // of this lane's rows
   };
@@ -87,7 +89,7 @@ struct FlashKernel {
     load_tile(args, at, kValues, args.heads + args.kv_heads, key);
     copy_async_commit();
     State state;
-    if (at.busy) start(args, at, state);
+    if (at.last > 0) start(args, at, state);
     for (bool first = true; key < at.end; key += kKeys, first = false) {
       if (first) {
         copy_async_wait<1>();
@@ -98,9 +100,9 @@ struct FlashKernel {
         load_tile(args, at, kValues, args.heads + args.kv_heads, key);
         copy_async_commit();
       }
-      const bool seen = at.busy && key < at.any.last && key + kKeys > at.any.first;
+      const bool seen = key < at.last;
       float score[kKeys / 8][4];
-      if (seen) multiply_keys(at, state, score, at.any.last - key);
+      if (seen) multiply_keys(at, state, score, at.last - key);
       copy_async_wait<0>();
       sync_block();  // the values are there, and nobody reads the keys of this tile any more
       if (key + kKeys < at.end) {
@@ -109,40 +111,38 @@ struct FlashKernel {
       }
       if (seen) add_values(args, at, state, score, key);
     }
-    if (at.busy) finish(args, at, state);
+    if (at.last > 0) finish(args, at, state);
   }
 
   // False if the block has no rows. `key`: where its first tile begins.
   GPU static bool find_place(const Args& args, const Work& work, Place& at, int& key) {
-    at.item = work.item;
+    at.begin = work.item.begin;
+    at.first = work.item.first;
     at.rows = work.tokens * args.group;
     at.shift = args.shift[work.kind];
     const int tiles = ((kMostPlanTokens >> work.kind) * args.group + kRows - 1) / kRows;
     const int first_row = work.block % tiles * kRows;
     if (first_row >= at.rows) return false;
-    const int prefix = args.mask == Mask::kPrefix ? uniform(args.prefix[at.item.text]) : 0;
-    const auto keys = [&](int row) { return keys_of(args, prefix, token_at(args, at, row), at.item.length); };
+    const int prefix = args.mask == Mask::kPrefix ? uniform(args.prefix[work.item.text]) : 0;
+    const auto keys = [&](int row) { return keys_of(args, prefix, token_at(args, at, row), work.item.length); };
 
     const int warp = uniform(thread_index() / 32), part = warp >> (2 - at.shift);
     at.kv_head = (work.block / tiles << at.shift) + part;
     at.row = first_row + (warp & ((4 >> at.shift) - 1)) * 16;
-    at.busy = at.kv_head < args.kv_heads && at.row < at.rows;
     at.end = keys(first_row + kRows - 1).last;
-    at.any = {keys(at.row).first, keys(at.row + 15).last};
+    at.last = at.kv_head < args.kv_heads && at.row < at.rows ? keys(at.row + 15).last : 0;
     key = keys(first_row).first / kKeys * kKeys;
     UNROLL
     for (int i = 0; i < 2; ++i) at.keys[i] = keys(row_of(at, i));
     return true;
   }
   // The first slot of a tile for this warp's head.
-  GPU static int slot_of(const Place& at) {
-    return (thread_index() / 32 >> (2 - at.shift)) * (kKeys >> at.shift);
-  }
+  GPU static int slot_of(const Place& at) { return (thread_index() / 32 >> (2 - at.shift)) * (kKeys >> at.shift); }
   // Rows of this lane's fragments; those beyond the item are computed as its last one and not written.
   GPU static int row_of(const Place& at, int i) { return at.row + lane_index() / 4 + 8 * i; }
   GPU static int token_at(const Args& args, const Place& at, int row) {
     if (row >= at.rows) row = at.rows - 1;
-    return at.item.first + token_of(args, row);
+    return at.first + token_of(args, row);
   }
   GPU static int head_at(const Args& args, const Place& at, int i) {
     const int row = row_of(at, i) < at.rows ? row_of(at, i) : at.rows - 1;
@@ -151,7 +151,7 @@ struct FlashKernel {
 
   // The row of qkv of a token of the text.
   GPU static const T* row_at(const Args& args, const Place& at, int token) {
-    return static_cast<const T*>(args.qkv) + (at.item.begin + token) * args.qkv_stride;
+    return static_cast<const T*>(args.qkv) + (at.begin + token) * args.qkv_stride;
   }
 
   // Offset of a chunk in a tile. Eight rows of one chunk lie in different banks: within each group of kTurns pairs of
@@ -173,8 +173,8 @@ struct FlashKernel {
     }
   };
 
-  // The keys or values of the tile that begins at `key`, up to the next 16 after the last that is seen; zeros beyond the
-  // text. The warps of a key head load its rows. `head`: of key head 0 among all heads of a row.
+  // The keys or values of the tile that begins at `key`, up to the next 16 after the last that is seen, zeros beyond
+  // it. The warps of a key head load its rows. `head`: of key head 0 among all heads of a row.
   GPU static void load_tile(const Args& args, const Place& at, uint32_t to, int head, int key) {
     if (at.kv_head >= args.kv_heads) return;
     const int most = kKeys >> at.shift, left = (at.end - key + 15) & ~15, wanted = left < most ? left : most;
@@ -184,7 +184,7 @@ struct FlashKernel {
     if (row >= step) return;
     const T* from = row_at(args, at, key + row) + (head + at.kv_head) * args.head_dim + chunk * 8;
     for (; row < wanted; row += step, from += step * args.qkv_stride) {
-      const bool there = key + row < at.item.length && chunk * 8 < args.head_dim;
+      const bool there = key + row < at.end && chunk * 8 < args.head_dim;
       copy_async16(to + chunk_at(slot_of(at) + row, chunk), there ? from : args.qkv, there ? 16 : 0);
     }
   }
@@ -269,8 +269,8 @@ struct FlashKernel {
     }
   }
 
-  // The weight is 2^(unit * score - base). A bias is in the scores; so is a scale that would turn the greatest score into
-  // the least.
+  // The weight is 2^(unit * score - base). A bias is in the scores; so is a scale that would turn the greatest score
+  // into the least.
   GPU static bool scales_first(const Args& args) { return args.bias || !(args.scale > 0.0f); }
   GPU static float unit_of(const Args& args) { return scales_first(args) ? 1.0f : multiply(args.scale, kLog2E); }
 
@@ -298,7 +298,7 @@ struct FlashKernel {
         for (int e = 0; e < 4; ++e) state.sum[n][e] *= factor[e / 2];
       }
     }
-    const int limit = at.any.last - key;
+    const int limit = at.last - key;
     const Chunks chunks(slot_of(at) + lane_index() % 16, lane_index() / 16);
     UNROLL
     for (int pair = 0; pair < kKeys / 16; ++pair) {
@@ -332,19 +332,20 @@ struct FlashKernel {
 
   GPU static void scale_scores(const Args& args, const Place& at, float (&score)[kKeys / 8][4], int key) {
     const float unit = multiply(args.scale, kLog2E);
-    const float* bias[2] = {nullptr, nullptr};  // of the text's first key
-    if (args.bias) {
-      UNROLL
-      for (int i = 0; i < 2; ++i)
-        bias[i] = args.bias + head_at(args, at, i) * (2 * args.bias_reach + 1) + (args.bias_reach - token_at(args, at, row_of(at, i)));
-    }
     UNROLL
-    for (int n = 0; n < kKeys / 8; ++n) {
+    for (int i = 0; i < 2; ++i) {
+      const float* bias = nullptr;  // of the text's first key
+      if (args.bias)
+        bias = args.bias + head_at(args, at, i) * (2 * args.bias_reach + 1) +
+               (args.bias_reach - token_at(args, at, row_of(at, i)));
       UNROLL
-      for (int e = 0; e < 4; ++e) {
-        const int j = key_of(key, n, e);
-        const bool has_bias = args.bias && j < at.item.length;
-        score[n][e] = multiply_add(score[n][e], unit, has_bias ? multiply(load_cached(bias[e / 2] + j), kLog2E) : 0.0f);
+      for (int n = 0; n < kKeys / 8; ++n) {
+        UNROLL
+        for (int e = 2 * i; e < 2 * i + 2; ++e) {
+          const int j = key_of(key, n, e);
+          const float added = args.bias && j < at.end ? multiply(load_cached(bias + j), kLog2E) : 0.0f;
+          score[n][e] = multiply_add(score[n][e], unit, added);
+        }
       }
     }
   }
@@ -375,7 +376,7 @@ struct FlashKernel {
       total += shuffle_xor(total, 1);
       total += shuffle_xor(total, 2);
       share[i] = 1.0f / total;
-      const int64_t token = at.item.begin + token_at(args, at, row_of(at, i));
+      const int64_t token = at.begin + token_at(args, at, row_of(at, i));
       const int head = head_at(args, at, i);
       is_row[i] = row_of(at, i) < at.rows;
       row[i] = static_cast<T*>(args.y) + token * args.y_stride + head * args.head_dim;

@@ -1,7 +1,6 @@
-// Attention without tensor cores: float32 rows, heads that are wider than the tensor-core kernels take or not aligned,
-// and dtypes that the device's tensor cores do not have. A block takes 64 queries of one key head and up to 128 columns of the values,
-// through tiles of 64 keys with an online softmax. Everything is float32 in shared memory; sums go element by element
-// in order.
+// Attention without tensor cores: float32 rows, heads that are wider than the tensor-core kernels take or not aligned.
+// A block takes 64 queries of one key head and up to 128 columns of the values, through tiles of 64 keys with an online
+// softmax. Everything is float32 in shared memory; sums go element by element in order.
 #pragma once
 
 #include "attention_work.cuh"
@@ -95,8 +94,8 @@ struct PlainKernel {
           if (k >= keys[i].first && k < keys[i].last) {
             score[i][j] = multiply(score[i][j], args.scale);
             if (args.bias)
-              score[i][j] += load_cached(args.bias + query.head * (2 * args.bias_reach + 1) + args.bias_reach +
-                                         (k - query.token));
+              score[i][j] +=
+                  load_cached(args.bias + query.head * (2 * args.bias_reach + 1) + args.bias_reach + (k - query.token));
           } else {
             score[i][j] = kLowest;
           }
@@ -141,7 +140,8 @@ struct PlainKernel {
         float value = 0.0f;
         if (d < args.head_dim && number < (is_query ? at.rows : wanted)) {
           const Query query = query_at(args, at, number);
-          const int token = is_query ? query.token : key + number, head = is_query ? query.head : args.heads + at.kv_head;
+          const int token = is_query ? query.token : key + number,
+                    head = is_query ? query.head : args.heads + at.kv_head;
           value = to_float(at.qkv[token * args.qkv_stride + head * args.head_dim + d]);
         }
         *shared_at<float>(static_cast<uint32_t>(slot * kInStride + index % kDepth) * 4) = value;

@@ -98,7 +98,9 @@ GPU Keys keys_of(const AttendCall& call, int prefix, int token, int length) {
 
 // The rows of an item and a key head are all queries that attend to it, token by token, so that they share what is
 // loaded of the keys. token_of: row / group, of fewer than 2^31 / group rows.
-inline uint32_t inverse_of(int group) { return ((1u << 31) + static_cast<uint32_t>(group) - 1) / static_cast<uint32_t>(group); }
+inline uint32_t inverse_of(int group) {
+  return ((1u << 31) + static_cast<uint32_t>(group) - 1) / static_cast<uint32_t>(group);
+}
 GPU int token_of(const AttendCall& call, int row) {
   return static_cast<int>((static_cast<uint64_t>(static_cast<uint32_t>(row)) * call.group_inverse) >> 31);
 }

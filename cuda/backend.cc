@@ -29,17 +29,6 @@ int64_t batch_tokens() {
   return std::max(tokens, kLeast);
 }
 
-// Tensor cores have bfloat16 from compute capability 8.0 on, float16 and int8 on all that the library has code for.
-bool supports(Device* device, DType dtype) {
-  switch (dtype) {
-    case DType::kF32:
-    case DType::kF16:
-    case DType::kI8: return true;
-    case DType::kBF16: return device->architecture >= 80;
-    default: return false;
-  }
-}
-
 Backend make_table() {
 #define EMBEDCORE_OWN_SLOT(name, Args) .name = cuda::name,
   return {.name = kName,
@@ -68,6 +57,17 @@ Backend make_table() {
 }
 
 }  // namespace
+
+// Tensor cores have bfloat16 from compute capability 8.0 on, float16 and int8 on all that the library has code for.
+bool supports(Device* device, DType dtype) {
+  switch (dtype) {
+    case DType::kF32:
+    case DType::kF16:
+    case DType::kI8: return true;
+    case DType::kBF16: return device->architecture >= 80;
+    default: return false;
+  }
+}
 
 const Backend& backend() {
   static const Backend table = make_table();

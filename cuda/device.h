@@ -44,7 +44,8 @@ struct Device {
 
   cuda::Gpu& gpu;
   int index = 0;
-  int architecture = 0;  // major * 10 + minor
+  // major * 10 + minor of the code that runs, which may be older than the GPU: a kernel for a later one is empty in it.
+  int architecture = 0;
   cuda::Properties properties{};
   cuda::DeviceMemory memory;
 

@@ -39,8 +39,7 @@ void explain(Error error, int index, char* reason, size_t bytes) {
   if (error == Error::kOutOfMemory)
     std::snprintf(
         reason, bytes,
-        "the memory of GPU %d is full: nvidia-smi shows the processes that hold it; end one or take another GPU",
-        index);
+        "no memory is left on GPU %d: nvidia-smi shows the processes that hold it; end one or take another GPU", index);
   else
     std::snprintf(reason, bytes, "GPU %d does not answer: %s (%s); nvidia-smi shows its state", index,
                   error_sentence(error), error_name(error));
@@ -66,16 +65,8 @@ bool has_driver(DeviceInfo* info) {
   return false;
 }
 
-}  // namespace
-
-int32_t count_devices() {
-  DeviceInfo info;
-  int count = 0;
-  if (has_driver(&info)) device_count(&count);
-  return count;
-}
-
-Status describe_device(int32_t index, DeviceInfo* info) {
+// All but the memory that is free, for which a device must be initialised.
+Status describe(int32_t index, DeviceInfo* info) {
   *info = DeviceInfo{};
   if (!has_driver(info)) return kDeviceFailed;
   int count = 0;
@@ -94,7 +85,7 @@ Status describe_device(int32_t index, DeviceInfo* info) {
     return kBadArgument;
   }
   Properties properties{};
-  Error error = device_properties(index, &properties);
+  const Error error = device_properties(index, &properties);
   if (error != Error::kOk) {
     explain(error, index, info->reason, sizeof info->reason);
     return kDeviceFailed;
@@ -106,14 +97,29 @@ Status describe_device(int32_t index, DeviceInfo* info) {
     std::snprintf(info->reason, sizeof info->reason, "%s", known->sentence);
     return kOk;
   }
-  if (!has_code(info->compute_capability)) {
+  if (code_for(info->compute_capability) == 0) {
     std::snprintf(info->reason, sizeof info->reason,
                   "this library has no code for compute capability %d.%d: build it with EMBEDCORE_CUDA_ARCHS=%d",
                   properties.major, properties.minor, info->compute_capability);
     return kOk;
   }
+  return kOk;
+}
+
+}  // namespace
+
+int32_t count_devices() {
+  DeviceInfo info;
+  int count = 0;
+  if (has_driver(&info)) device_count(&count);
+  return count;
+}
+
+Status describe_device(int32_t index, DeviceInfo* info) {
+  const Status status = describe(index, info);
+  if (status != kOk || info->reason[0]) return status;
   size_t free_bytes = 0, total_bytes = 0;
-  error = memory_info(index, &free_bytes, &total_bytes);
+  const Error error = memory_info(index, &free_bytes, &total_bytes);
   if (error != Error::kOk) explain(error, index, info->reason, sizeof info->reason);
   info->free_bytes = static_cast<int64_t>(free_bytes);
   return kOk;
@@ -121,7 +127,7 @@ Status describe_device(int32_t index, DeviceInfo* info) {
 
 Device* open_device(int32_t index, char* message, size_t message_bytes) {
   DeviceInfo info;
-  describe_device(index, &info);
+  describe(index, &info);
   if (info.reason[0]) {
     std::snprintf(message, message_bytes, "%s", info.reason);
     return nullptr;
@@ -136,7 +142,7 @@ Device* open_device(int32_t index, char* message, size_t message_bytes) {
     std::snprintf(message, message_bytes, "no memory for a device");
     return nullptr;
   }
-  device->architecture = info.compute_capability;
+  device->architecture = code_for(info.compute_capability);
   Error error = device_properties(index, &device->properties);
   if (error == Error::kOk) error = set_device(index);
   if (error != Error::kOk) {

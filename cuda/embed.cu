@@ -2,10 +2,9 @@
 // the rows of a text's tokens in order; it reads several rows ahead, because each must be found by its index first.
 #include "ops/embed.h"
 
-#include <cstdio>
-
 #include "backend.h"
 #include "device.h"
+#include "ops/checks.h"
 #include "rows.cuh"
 
 namespace embedcore::cuda {
@@ -135,12 +134,6 @@ struct BagKernel {
   }
 };
 
-Status refuse_table(Stream& stream, const char* accepted, DType dtype) {
-  char sentence[120];
-  std::snprintf(sentence, sizeof sentence, "Expected a table of %s but received %s", accepted, dtype_name(dtype));
-  return refuse(stream, sentence);
-}
-
 template <typename T>
 Status run_bag(Stream& stream, const BagArgs& args) {
   using Kernel = BagKernel<T>;
@@ -163,12 +156,8 @@ Status run_bag(Stream& stream, const BagArgs& args) {
 }  // namespace
 
 Status embed(Stream& stream, const EmbedArgs& args) {
-  if (args.count < 1 || args.count > kMostEmbedTables) {
-    char sentence[80];
-    std::snprintf(sentence, sizeof sentence, "Expected 1 to %d tables but received %d",
-                  static_cast<int>(kMostEmbedTables), static_cast<int>(args.count));
-    return refuse(stream, sentence);
-  }
+  if (!can_run(stream, args) || !fits(stream, args.width)) return kBadArgument;
+  if (args.tokens == 0 || args.width == 0) return kOk;
   EmbedKernel::Args to{.count = args.count,
                        .width = static_cast<int>(args.width),
                        .y = args.y,
@@ -177,23 +166,17 @@ Status embed(Stream& stream, const EmbedArgs& args) {
                        .aligned = args.width % kColumns == 0 && aligned_rows(args.y, args.y_stride, sizeof(float))};
   for (int32_t i = 0; i < args.count; ++i) {
     const EmbedTable& table = to.tables[i] = args.tables[i];
-    if (!with_element(table.dtype, [](auto) {}))
-      return refuse_table(stream, "float32, float16 or bfloat16", table.dtype);
     to.aligned = to.aligned && aligned_rows(table.rows, args.width, dtype_size(table.dtype));
   }
-  if (args.tokens <= 0 || args.width <= 0) return kOk;
   const Grid grid = slices_of<EmbedKernel::kThreads, EmbedKernel::kGroups>(args.tokens, args.width);
   return launch_on<EmbedKernel>(stream, "embed", grid, 0, to);
 }
 
 Status bag(Stream& stream, const BagArgs& args) {
-  if (args.dtype != DType::kI8 && !with_element(args.dtype, [](auto) {}))
-    return refuse_table(stream, "float32, float16, bfloat16 or int8", args.dtype);
-  if (args.texts <= 0 || args.width <= 0) return kOk;
+  if (!can_run(stream, args) || !fits(stream, args.width)) return kBadArgument;
+  if (args.texts == 0 || args.width == 0) return kOk;
   if (args.dtype == DType::kI8) return run_bag<int8_t>(stream, args);
-  Status status = kOk;
-  with_element(args.dtype, [&](auto element) { status = run_bag<decltype(element)>(stream, args); });
-  return status;
+  return with_element(args.dtype, [&](auto element) { return run_bag<decltype(element)>(stream, args); });
 }
 
 }  // namespace embedcore::cuda

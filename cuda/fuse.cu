@@ -3,6 +3,7 @@
 
 #include "backend.h"
 #include "device.h"
+#include "ops/checks.h"
 #include "rows.cuh"
 
 namespace embedcore::cuda {
@@ -58,7 +59,8 @@ struct FuseKernel {
 }  // namespace
 
 Status fuse(Stream& stream, const FuseArgs& args) {
-  if (args.rows <= 0 || args.width <= 0) return kOk;
+  if (!can_run(stream, args) || !fits(stream, args.width)) return kBadArgument;
+  if (args.rows == 0 || args.width == 0) return kOk;
   const bool aligned = args.width % kColumns == 0 && aligned_rows(args.x, args.x_stride, sizeof(float)) &&
                        aligned_rows(args.y, args.y_stride, sizeof(float));
   return launch_on<FuseKernel>(stream, "fuse",

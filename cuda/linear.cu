@@ -1,38 +1,13 @@
 // ops/linear.h: brings x into the dtype of the arithmetic, chooses a tile and launches its kernel.
-#include <cstdio>
-
 #include "backend.h"
 #include "linear_f32.cuh"
 #include "linear_kernels.h"
 #include "linear_mma.cuh"
 #include "linear_rows.h"
+#include "ops/checks.h"
 
 namespace embedcore::cuda {
 namespace {
-
-bool is_row_dtype(DType dtype) { return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16; }
-
-template <typename... Values>
-Status refuse_with(Stream& stream, const char* format, Values... values) {
-  char sentence[sizeof stream.message];
-  std::snprintf(sentence, sizeof sentence, format, values...);
-  return refuse(stream, sentence);
-}
-
-// The sentences of training are those of the host backends (ops/host_checks.cc).
-Status check(Stream& stream, const LinearArgs& args) {
-  if (args.lora_parts != 0)
-    return refuse_with(stream, "Expected no LoRA parts for linear on this backend but received %d",
-                       static_cast<int>(args.lora_parts));
-  if (args.dropout.rate != 0)
-    return refuse_with(stream, "Expected a dropout rate of 0 for linear on this backend but received %g",
-                       static_cast<double>(args.dropout.rate));
-  for (const DType dtype : {args.x_dtype, args.y_dtype})
-    if (!is_row_dtype(dtype))
-      return refuse_with(stream, "Expected rows of float32, float16 or bfloat16 for linear but received %s",
-                         dtype_name(dtype));
-  return kOk;
-}
 
 bool begins_at_16_bytes(const void* rows, int64_t stride, size_t element_bytes) {
   return reinterpret_cast<uintptr_t>(rows) % 16 == 0 && static_cast<size_t>(stride) * element_bytes % 16 == 0;
@@ -57,16 +32,16 @@ Tail tail_of(const LinearArgs& args, const Packed& packed, const PreparedRows& r
           .zero = rows.zero};
 }
 
-Error launch_chosen(StreamHandle stream, const TileChoice& tile, const Packed& packed, const PreparedRows& rows,
-                    const Tail& tail) {
+Error launch_chosen(StreamHandle stream, const Device& device, const TileChoice& tile, const Packed& packed,
+                    const PreparedRows& rows, const Tail& tail) {
   if (tile.family == TileFamily::kFloat) {
     constexpr auto kElement = static_cast<int64_t>(sizeof(float));
     return launch_float(stream, tile.index,
                         {.x = static_cast<const float*>(rows.x),
                          .x_stride = rows.stride / kElement,
-                         .in = rows.bytes / kElement,
+                         .in = static_cast<int32_t>(rows.bytes / kElement),
                          .weight = static_cast<const float*>(packed.weight),
-                         .row_elements = packed.row_bytes / kElement,
+                         .row_elements = static_cast<int32_t>(packed.row_bytes / kElement),
                          .tail = tail});
   }
   const TileArgs args{.x = static_cast<const std::byte*>(rows.x),
@@ -78,6 +53,10 @@ Error launch_chosen(StreamHandle stream, const TileChoice& tile, const Packed& p
   if (tile.family == TileFamily::kSm75)
     return packed.dtype == DType::kI8 ? launch_int8_sm75(stream, tile.index, args)
                                       : launch_f16_sm75(stream, tile.index, args);
+  if (tile.family == TileFamily::kSm90) {
+    const auto launch = packed.dtype == DType::kBF16 ? launch_bf16_sm90 : launch_f16_sm90;
+    return launch(stream, tile.index, args, device.properties.multiprocessors);
+  }
   if (packed.dtype == DType::kI8) return launch_int8(stream, tile.index, args);
   return packed.dtype == DType::kBF16 ? launch_bf16(stream, tile.index, args) : launch_f16(stream, tile.index, args);
 }
@@ -85,13 +64,13 @@ Error launch_chosen(StreamHandle stream, const TileChoice& tile, const Packed& p
 }  // namespace
 
 Status linear(Stream& stream, const LinearArgs& args) {
-  if (const Status status = check(stream, args); status != kOk) return status;
-  if (args.rows <= 0) return kOk;
+  if (!can_run(stream, args, supports)) return kBadArgument;
+  if (args.rows == 0) return kOk;
   const Packed& packed = *static_cast<const Packed*>(args.weights);
   PreparedRows rows;
   if (const Status status = prepare_rows(stream, args, rows); status != kOk) return status;
-  const TileChoice tile = choose_tile(*stream.device, packed.dtype, args.rows, packed.out);
-  const Error error = launch_chosen(stream_of(stream), tile, packed, rows, tail_of(args, packed, rows));
+  const TileChoice tile = choose_tile(stream.device->properties, packed.dtype, args.rows, packed.out);
+  const Error error = launch_chosen(stream_of(stream), *stream.device, tile, packed, rows, tail_of(args, packed, rows));
   return error == Error::kOk ? kOk : report(stream, error, "Linear");
 }
 

@@ -2,19 +2,23 @@
 // the shape of the tile.
 #pragma once
 
+#include <iterator>
+
 #include "launch.h"
+#include "linear_copies.cuh"
 #include "linear_tail.cuh"
 #include "linear_tile.h"
+#include "runtime.h"
 
 namespace embedcore::cuda {
 
 struct FloatArgs {
   const float* x;    // rows begin at multiples of 16 bytes
-  int64_t x_stride;  // in elements
-  int64_t in;        // of x: what follows up to row_elements counts as zeros
+  int64_t x_stride;  // in elements; up to kMostRowBytes
+  int32_t in;        // of x: what follows up to row_elements counts as zeros
   const float* weight;
   int64_t row_elements;   // of W
-  int32_t row_tiles = 0;  // of launch_float
+  int32_t row_tiles = 0;  // of launch_float_tile
   Tail tail;
 };
 
@@ -33,8 +37,9 @@ struct FloatKernel {
   static constexpr int kColumnWarps = kSpec.columns / kWarpColumns;
   static constexpr int kRows = kSpec.rows, kColumns = kSpec.columns;
   static_assert(kThreadRows % 4 == 0 && kThreadColumns % 4 == 0 && kThreads % 32 == 0);
-  static constexpr int kStep = 16;                  // inputs at a time
-  static constexpr int kRowsAtOnce = kThreads / 4;  // that the block loads, 4 inputs a thread
+  // Inputs at a time. A thread loads 4 of them, and the block as many rows as there are.
+  static constexpr int kStep = kThreads / 2 <= kRows && kThreads / 2 <= kColumns ? 8 : 16;
+  static constexpr int kRowsAtOnce = kThreads / (kStep / 4);
   static constexpr int kXLoads = kRows / kRowsAtOnce, kWeightLoads = kColumns / kRowsAtOnce;
   static_assert(kRows % kRowsAtOnce == 0 && kColumns % kRowsAtOnce == 0);
   // Shared memory holds the inputs of a step in turn, each for all rows.
@@ -59,29 +64,29 @@ struct FloatKernel {
     const int warp = thread_index() / 32;
     warp_row_ = warp / kColumnWarps * kWarpRows;
     warp_column_ = warp % kColumnWarps * kWarpColumns;
-    load_row_ = thread_index() / 4;
-    load_input_ = thread_index() % 4 * 4;
+    load_row_ = thread_index() / (kStep / 4);
+    load_input_ = thread_index() % (kStep / 4) * 4;
+    constexpr int64_t kElement = sizeof(float);
+    const int byte = load_input_ * int{kElement};
+    x_.begin(args.x, args.x_stride * kElement, args.tail.rows, first_row_, load_row_, byte);
+    weight_.begin(args.weight, args.row_elements * kElement, args.tail.out, first_column_, load_row_, byte);
   }
 
-  GPU void load_weights(int64_t k, Vector16 (&to)[kWeightLoads]) const {
+  GPU void load_weights(int32_t k, Vector16 (&to)[kWeightLoads]) const {
     UNROLL
-    for (int i = 0; i < kWeightLoads; ++i) {
-      const int64_t row = first_column_ + load_row_ + i * kRowsAtOnce, last = args_.tail.out - 1;
-      to[i] = load16(args_.weight + (row < last ? row : last) * args_.row_elements + k + load_input_);
-    }
+    for (int i = 0; i < kWeightLoads; ++i) to[i] = load16(weight_.at(int64_t{k} * 4, i));
   }
-  GPU void load_x(int64_t k, Vector16 (&to)[kXLoads]) const {
-    UNROLL
-    for (int i = 0; i < kXLoads; ++i) {
-      const int64_t row = first_row_ + load_row_ + i * kRowsAtOnce, left = args_.in - (k + load_input_);
-      const float* from = args_.x + row * args_.x_stride + k + load_input_;
-      if (row >= args_.tail.rows || left <= 0) {
-        to[i] = Vector16{{0, 0, 0, 0}};
-      } else if (left >= 4) {
-        to[i] = load16(from);
-      } else {
+  GPU void load_x(int32_t k, Vector16 (&to)[kXLoads]) const {
+    if (k + kStep <= args_.in) {
+      UNROLL
+      for (int i = 0; i < kXLoads; ++i) to[i] = load16(x_.at(int64_t{k} * 4, i));
+    } else {
+      const int left = args_.in - k - load_input_;
+      UNROLL
+      for (int i = 0; i < kXLoads; ++i) {
         UNROLL
-        for (int j = 0; j < 4; ++j) to[i].word[j] = j < left ? __builtin_bit_cast(uint32_t, from[j]) : 0u;
+        for (int j = 0; j < 4; ++j)
+          to[i].word[j] = j < left ? reinterpret_cast<const uint32_t*>(x_.at(int64_t{k} * 4, i))[j] : 0u;
       }
     }
   }
@@ -130,7 +135,7 @@ struct FloatKernel {
     load_x(0, x);
     uint32_t stage = 0;
     ROLLED
-    for (int64_t k = 0; k < args_.row_elements; k += kStep) {
+    for (int32_t k = 0; k < args_.row_elements; k += kStep) {
       store(stage, kXStride, x);
       store(stage + kXBytes, kWeightStride, weight);
       sync_block();
@@ -167,7 +172,29 @@ struct FloatKernel {
   const Args& args_;
   int64_t first_row_, first_column_;
   int warp_row_, warp_column_, load_row_, load_input_;
+  CopiedRows<kXLoads, kRowsAtOnce> x_;
+  CopiedRows<kWeightLoads, kRowsAtOnce> weight_;
   float sums_[kThreadRows][kThreadColumns] = {};
 };
+
+template <FloatTileSpec kSpec>
+Error launch_float_tile(StreamHandle stream, FloatArgs args) {
+  using Kernel = FloatKernel<kSpec>;
+  args.row_tiles = static_cast<int32_t>((args.tail.rows + kSpec.rows - 1) / kSpec.rows);
+  const auto columns = static_cast<uint32_t>((args.tail.out + kSpec.columns - 1) / kSpec.columns);
+  return launch<Kernel>(stream, {.x = static_cast<uint32_t>(args.row_tiles) * columns}, Kernel::kSharedBytes, args,
+                        Order::kMayOverlap);
+}
+
+// The tile `index` of kFloatTiles.
+template <int kFirst = 0>
+Error launch_float_tile(StreamHandle stream, int index, const FloatArgs& args) {
+  if constexpr (kFirst < static_cast<int>(std::size(kFloatTiles))) {
+    if (index == kFirst) return launch_float_tile<kFloatTiles[kFirst]>(stream, args);
+    return launch_float_tile<kFirst + 1>(stream, index, args);
+  } else {
+    return Error::kInvalidValue;
+  }
+}
 
 }  // namespace embedcore::cuda

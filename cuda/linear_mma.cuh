@@ -10,6 +10,7 @@
 #include <type_traits>
 
 #include "launch.h"
+#include "linear_copies.cuh"
 #include "linear_tail.cuh"
 #include "linear_tile.h"
 #include "runtime.h"
@@ -94,6 +95,7 @@ struct TileKernel {
                                                                             : kSlabBytes;
 
   GPU static void run(const Args& args) {
+    if (!kAsync && runs_on(Arch::kSm80)) return;  // no code for what is never launched there
     TileKernel tile(args);
     if constexpr (kAsync)
       tile.multiply_async();
@@ -115,10 +117,11 @@ struct TileKernel {
     const int warp = thread_index() / 32, lane = lane_index();
     warp_row_ = warp / kColumnWarps * kSpec.warp_rows;
     warp_column_ = warp % kColumnWarps * kSpec.warp_columns;
+    const int row = thread_index() / kChunks;
     chunk_byte_ = thread_index() % kChunks * 16;
-    copy_to_ = chunk_at(thread_index() / kChunks, thread_index() % kChunks);
-    x_.begin(args.x, args.x_stride, first_row_, args.tail.rows);
-    weight_.begin(args.weight, args.row_bytes, first_column_, args.tail.out);
+    copy_to_ = chunk_at(row, thread_index() % kChunks);
+    x_.begin(args.x, args.x_stride, args.tail.rows, first_row_, row, chunk_byte_);
+    weight_.begin(args.weight, args.row_bytes, args.tail.out, first_column_, row, chunk_byte_);
     x_fragment_ = chunk_at(warp_row_ + (lane & 15), lane >> 4);
     weight_fragment_ = kXBytes + chunk_at(warp_column_ + (lane & 7) + (lane >> 4) * 8, (lane >> 3) & 1);
   }
@@ -131,46 +134,30 @@ struct TileKernel {
     return static_cast<uint32_t>((row >> 1) * 8 + (((row & 1) * 4 + chunk) ^ ((row >> 1) & 7))) * 16;
   }
 
-  // The rows of x or W of which this thread copies a chunk in each step. Rows behind the last are the last one again:
-  // what is made of them is not stored.
-  template <int kCopies>
-  struct CopiedRows {
-    const std::byte* first;
-    uint32_t offset[kCopies];  // kMostRowBytes keeps them in 32 bits
-
-    GPU void begin(const std::byte* rows, int64_t stride, int64_t first_row, int64_t count) {
-      first = rows + first_row * stride + thread_index() % kChunks * 16;
-      UNROLL
-      for (int i = 0; i < kCopies; ++i) {
-        const int64_t row = thread_index() / kChunks + i * kRowsAtOnce, last = count - 1 - first_row;
-        offset[i] = static_cast<uint32_t>((row < last ? row : last) * stride);
-      }
-    }
-    GPU const std::byte* at(int32_t step, int i) const { return first + step * kSpec.step_bytes + offset[i]; }
-  };
-
+  GPU static int64_t byte_of(int32_t step) { return int64_t{step} * kSpec.step_bytes; }
   // Bytes of this thread's chunks of x that there are in a step.
   GPU int x_bytes(int32_t step) const {
-    const int64_t left = args_.x_bytes - (int64_t{step} * kSpec.step_bytes + chunk_byte_);
+    const int64_t left = args_.x_bytes - byte_of(step) - chunk_byte_;
     return left <= 0 ? 0 : left < 16 ? static_cast<int>(left) : 16;
   }
-  GPU bool is_whole(int32_t step) const { return (step + int64_t{1}) * kSpec.step_bytes <= args_.x_bytes; }
+  GPU bool is_whole(int32_t step) const { return byte_of(step + 1) <= args_.x_bytes; }
 
   GPU uint32_t copy_to(uint32_t stage, int i) const {
     return stage + copy_to_ + static_cast<uint32_t>(i * kRowsAtOnce * kSpec.step_bytes);
   }
   GPU void copy_weights(int32_t step, uint32_t stage) const {
     UNROLL
-    for (int i = 0; i < kWeightCopies; ++i) copy_async16(copy_to(stage + kXBytes, i), weight_.at(step, i), 16);
+    for (int i = 0; i < kWeightCopies; ++i) copy_async16(copy_to(stage + kXBytes, i), weight_.at(byte_of(step), i), 16);
   }
   GPU void copy_x(int32_t step, uint32_t stage) const {
     if (is_whole(step)) {
       UNROLL
-      for (int i = 0; i < kXCopies; ++i) copy_async16(copy_to(stage, i), x_.at(step, i), 16);
+      for (int i = 0; i < kXCopies; ++i) copy_async16(copy_to(stage, i), x_.at(byte_of(step), i), 16);
     } else {
       const int bytes = x_bytes(step);
       UNROLL
-      for (int i = 0; i < kXCopies; ++i) copy_async16(copy_to(stage, i), bytes > 0 ? x_.at(step, i) : args_.x, bytes);
+      for (int i = 0; i < kXCopies; ++i)
+        copy_async16(copy_to(stage, i), bytes > 0 ? x_.at(byte_of(step), i) : args_.x, bytes);
     }
   }
 
@@ -274,13 +261,13 @@ struct TileKernel {
   }
   GPU void load_step(int32_t step, Vector16 (&x)[kXCopies], Vector16 (&weight)[kWeightCopies]) const {
     UNROLL
-    for (int i = 0; i < kWeightCopies; ++i) weight[i] = load16(weight_.at(step, i));
+    for (int i = 0; i < kWeightCopies; ++i) weight[i] = load16(weight_.at(byte_of(step), i));
     if (is_whole(step)) {
       UNROLL
-      for (int i = 0; i < kXCopies; ++i) x[i] = load16(x_.at(step, i));
+      for (int i = 0; i < kXCopies; ++i) x[i] = load16(x_.at(byte_of(step), i));
     } else {
       UNROLL
-      for (int i = 0; i < kXCopies; ++i) x[i] = load_chunk(x_.at(step, i), x_bytes(step));
+      for (int i = 0; i < kXCopies; ++i) x[i] = load_chunk(x_.at(byte_of(step), i), x_bytes(step));
     }
   }
   GPU void store_step(uint32_t stage, const Vector16 (&x)[kXCopies], const Vector16 (&weight)[kWeightCopies]) const {
@@ -319,8 +306,8 @@ struct TileKernel {
   int warp_row_, warp_column_;
   int chunk_byte_;    // of this thread's chunks in a step of a row
   uint32_t copy_to_;  // of its first chunk, in a stage
-  CopiedRows<kXCopies> x_;
-  CopiedRows<kWeightCopies> weight_;
+  CopiedRows<kXCopies, kRowsAtOnce> x_;
+  CopiedRows<kWeightCopies, kRowsAtOnce> weight_;
   uint32_t x_fragment_, weight_fragment_;  // where this lane's first row of fragments is, in a stage
   Sum sums_[kTileRows][kTileColumns][4] = {};
 };

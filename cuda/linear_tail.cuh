@@ -45,8 +45,10 @@ struct SlabTail {
   static constexpr int kLanes = kColumns / kGroup;       // of a row
   static constexpr int kRowsAtOnce = 32 / kLanes;
   static constexpr int kSteps = kRows / kRowsAtOnce;
-  // Steps that are under way together, because the residuals come from memory.
-  static constexpr int kTogether = kSteps < 16 / kGroup ? kSteps : 16 / kGroup;
+  // Steps that are under way together, because the residuals come from memory: 16 values, or 8 in a low slab, whose
+  // kernels have fewer registers or many warps.
+  static constexpr int kValues = kRows >= 32 ? 16 : 8;
+  static constexpr int kTogether = kSteps < kValues / kGroup ? kSteps : kValues / kGroup;
   static_assert(32 % kLanes == 0 && kRows % kRowsAtOnce == 0 && kSteps % kTogether == 0);
 
   struct Columns {

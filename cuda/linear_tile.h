@@ -3,7 +3,8 @@
 
 #include <cstdint>
 
-#include "device.h"
+#include "base/dtype.h"
+#include "runtime.h"
 
 namespace embedcore::cuda {
 
@@ -25,7 +26,7 @@ struct FloatTileSpec {
   constexpr int threads() const { return rows / thread_rows * (columns / thread_columns); }
 };
 
-// The last three keep 24 to 28 KB of weights on the way in each block: with few rows, reading W is all that takes time.
+// The last three keep 20 to 28 KB of weights on the way in each block: with few rows, reading W is all that takes time.
 constexpr TileSpec kTilesSm80[] = {
     {128, 256, 64, 64, 64, 3, 1, 100}, {128, 128, 64, 64, 64, 3, 2, 106}, {64, 128, 128, 32, 64, 3, 1, 125},
     {64, 64, 128, 32, 32, 4, 1, 150},  {64, 32, 128, 32, 16, 6, 1, 220},  {32, 32, 128, 32, 16, 7, 1, 260},
@@ -36,9 +37,30 @@ constexpr TileSpec kTilesSm75[] = {
     {64, 64, 128, 32, 32, 2, 1, 130},
     {16, 64, 128, 16, 16, 2, 1, 220},
 };
-constexpr FloatTileSpec kFloatTiles[] = {{128, 128, 8, 8, 1, 100}, {64, 64, 8, 4, 1, 130}, {16, 64, 4, 4, 1, 220}};
+constexpr FloatTileSpec kFloatTiles[] = {{128, 128, 8, 8, 2, 100}, {64, 64, 8, 4, 1, 130}, {16, 64, 4, 4, 1, 220}};
 
-enum class TileFamily { kFloat, kSm75, kSm80 };
+// How the two multiplying warpgroups of linear_sm90.cuh share the work.
+enum class Sharing {
+  kCooperative,  // each takes one half of the rows of a tile
+  kPingPong,     // each takes every second tile: while one stores its results, the other multiplies
+};
+
+// On sm_90a: a block makes tile after tile; `stages` steps of 64 elements are in shared memory.
+struct HopperTileSpec {
+  int rows, columns, stages;
+  Sharing sharing;
+  int cost;
+};
+// With few rows the narrow tiles keep 30 to 60 KB of weights on the way in each block, and a width is chosen that gives
+// every multiprocessor its share of W.
+constexpr HopperTileSpec kTilesSm90[] = {
+    {128, 256, 4, Sharing::kCooperative, 100}, {128, 128, 6, Sharing::kPingPong, 104},
+    {64, 256, 4, Sharing::kPingPong, 108},     {64, 128, 8, Sharing::kPingPong, 125},
+    {64, 64, 12, Sharing::kPingPong, 160},     {64, 48, 13, Sharing::kPingPong, 165},
+    {64, 32, 16, Sharing::kPingPong, 170},     {64, 16, 18, Sharing::kPingPong, 190},
+};
+
+enum class TileFamily { kFloat, kSm75, kSm80, kSm90 };
 
 struct TileChoice {
   TileFamily family;
@@ -46,6 +68,6 @@ struct TileChoice {
 };
 
 // Depends on rows and out, so all tiles of a family must give the same bits.
-TileChoice choose_tile(const Device& device, DType dtype, int64_t rows, int64_t out);
+TileChoice choose_tile(const Properties& card, DType dtype, int64_t rows, int64_t out);
 
 }  // namespace embedcore::cuda

@@ -2,10 +2,9 @@
 // deviations, so that a large mean does not cancel the variance. The sums' order depends on the width alone.
 #include "ops/norm.h"
 
-#include <cstdio>
-
 #include "backend.h"
 #include "device.h"
+#include "ops/checks.h"
 #include "reduce.cuh"
 #include "rows.cuh"
 
@@ -91,13 +90,8 @@ struct NormKernel {
 }  // namespace
 
 Status norm(Stream& stream, const NormArgs& args) {
-  if (args.y_dtype != DType::kF32 && args.y_dtype != DType::kBF16 && args.y_dtype != DType::kF16) {
-    char sentence[120];
-    std::snprintf(sentence, sizeof sentence, "Expected norm rows of float32, float16 or bfloat16 but received %s",
-                  dtype_name(args.y_dtype));
-    return refuse(stream, sentence);
-  }
-  if (args.rows <= 0 || args.width <= 0) return kOk;
+  if (!can_run(stream, args, supports) || !fits(stream, args.width)) return kBadArgument;
+  if (args.rows == 0 || args.width == 0) return kOk;
   const bool aligned = args.width % kColumns == 0 && aligned_rows(args.x, args.x_stride, sizeof(float)) &&
                        aligned_rows(args.y, args.y_stride, dtype_size(args.y_dtype)) &&
                        aligned_rows(args.weight, 0, sizeof(float)) && aligned_rows(args.bias, 0, sizeof(float));

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "backend.h"
+#include "ops/checks.h"
 #include "pack.h"
 
 namespace embedcore::cuda {
@@ -224,18 +225,11 @@ Status fill_packed(LoadStream& load, const LinearWeights& w, const Places& at, c
   return load.wait();
 }
 
-bool can_pack(const Device& device, const LinearWeights& w) {
-  const DType file = w.weight_dtype;
-  if (file != DType::kF32 && file != DType::kF16 && file != DType::kBF16) return false;
-  if (w.dtype == DType::kI8 && w.in > kMostInt8Inputs) return false;
-  return can_multiply(device, w.dtype) && w.use == LinearUse::kForward && w.in > 0 && w.out > 0 &&
-         w.in <= kMostRowBytes / static_cast<int64_t>(dtype_size(w.dtype));
-}
-
 }  // namespace
 
 Status pack_linear(Device* device, const LinearWeights& w, PackedLinear** out) {
-  if (!can_pack(*device, w)) return kBadArgument;
+  if (!can_pack(device, w, supports) || w.in > kMostRowBytes / static_cast<int64_t>(dtype_size(w.dtype)))
+    return kBadArgument;
   const int64_t row_bytes = bytes_of_row(w.in, w.dtype);
   Places at;
   if (!place(w, row_bytes, at)) return kOutOfMemory;

@@ -35,10 +35,4 @@ inline int64_t bytes_of_row(int64_t in, DType dtype) {
   return round_up_to(in * static_cast<int64_t>(dtype_size(dtype)), kRowBytes);
 }
 
-// Whether the device multiplies in this dtype: float32, float16 and int8 everywhere, bfloat16 from sm_80 on.
-inline bool can_multiply(const Device& device, DType dtype) {
-  return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kI8 ||
-         (dtype == DType::kBF16 && device.architecture >= 80);
-}
-
 }  // namespace embedcore::cuda

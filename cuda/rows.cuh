@@ -156,6 +156,14 @@ inline bool aligned_rows(const void* rows, int64_t stride, size_t element_bytes)
   return reinterpret_cast<uintptr_t>(rows) % (kColumns * element_bytes) == 0 && stride % kColumns == 0;
 }
 
+// Kernels count columns in an int, and slices of them along y of the grid.
+inline bool fits(Stream& stream, int64_t width) {
+  constexpr int64_t kMostColumns = 1 << 20;
+  if (width <= kMostColumns) return true;
+  refuse(stream, "Expected rows of at most 1048576 columns but received more");
+  return false;
+}
+
 // Blocks along x, of which each goes on in steps of the grid where there are more.
 inline uint32_t blocks_of(int64_t rows, int64_t rows_per_block) {
   constexpr int64_t kMost = 0x7fffffff;
@@ -174,14 +182,13 @@ Status launch_on(Stream& stream, const char* what, Grid grid, size_t shared_byte
   return report(stream, launch<Kernel>(stream_of(stream), grid, shared_bytes, args, Order::kMayOverlap), what);
 }
 
-// Calls body(element) with a value of the type that rows of this dtype have; false for a dtype that rows cannot have.
+// Calls body(element) with a value of the type that rows of this dtype have: float32, float16 or bfloat16.
 template <typename Body>
-bool with_element(DType dtype, Body&& body) {
+auto with_element(DType dtype, Body&& body) {
   switch (dtype) {
-    case DType::kF32: body(float{}); return true;
-    case DType::kBF16: body(bf16{}); return true;
-    case DType::kF16: body(f16{}); return true;
-    default: return false;
+    case DType::kBF16: return body(bf16{});
+    case DType::kF16: return body(f16{});
+    default: return body(float{});
   }
 }
 

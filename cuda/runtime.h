@@ -39,8 +39,9 @@ struct Properties {
 Error device_count(int* count);
 Error versions(int* driver, int* runtime);
 Error device_properties(int device, Properties* properties);
-// Whether the library holds code that a device of this architecture (major * 10 + minor) runs.
-bool has_code(int architecture);
+// The architecture (major * 10 + minor) of the library's code that a device of this one runs: its own, an older one, or
+// 0 if there is none.
+int code_for(int architecture);
 // Initialises the device for the time of the call where this process does not use it.
 Error memory_info(int device, size_t* free_bytes, size_t* total_bytes);
 // The device of this thread's next calls. Initialises it, for as long as the process lives.

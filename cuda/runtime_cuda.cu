@@ -82,17 +82,19 @@ Error device_properties(int device, Properties* properties) {
   return Error::kOk;
 }
 
-bool has_code(int architecture) {
+int code_for(int architecture) {
   // Machine code runs on its own and on later architectures of the same major number, that of 90a on 90 alone, which
-  // is the only one of its number. PTX is compiled by the driver for what it was made for and all later ones.
+  // is the only one of its number.
   constexpr int kMadeFor[] = {__CUDA_ARCH_LIST__};  // 750, 800, ...
+  int best = 0;
   for (const int code : kMadeFor)
-    if (code / 100 == architecture / 10 && code / 10 <= architecture) return true;
+    if (code / 100 == architecture / 10 && code / 10 <= architecture && code / 10 > best) best = code / 10;
+  if (best > 0) return best;
 #ifdef EMBEDCORE_CUDA_PTX
-  return architecture >= EMBEDCORE_CUDA_PTX;
-#else
-  return false;
+  // The driver compiles PTX for what it was made for and all later ones. It holds what the kernels are there.
+  if (architecture >= EMBEDCORE_CUDA_PTX) return EMBEDCORE_CUDA_PTX;
 #endif
+  return 0;
 }
 
 Error memory_info(int device, size_t* free_bytes, size_t* total_bytes) {

@@ -3,6 +3,7 @@
 // by the numbers of rows.
 #include "backend.h"
 #include "device.h"
+#include "ops/checks.h"
 #include "ops/vectors.h"
 #include "reduce.cuh"
 #include "rows.cuh"
@@ -273,7 +274,8 @@ Status run(Stream& stream, typename Kernel::Args args) {
 }  // namespace
 
 Status similarity(Stream& stream, const SimilarityArgs& args) {
-  if (args.rows_a <= 0 || args.rows_b <= 0) return kOk;
+  if (!can_run(stream, args) || !fits(stream, args.width)) return kBadArgument;
+  if (args.rows_a == 0 || args.rows_b == 0) return kOk;
   const bool aligned =
       aligned_rows(args.a, args.width, sizeof(float)) && aligned_rows(args.b, args.width, sizeof(float));
   float* sizes = nullptr;

@@ -3,6 +3,7 @@
 
 #include "backend.h"
 #include "device.h"
+#include "ops/checks.h"
 #include "reduce.cuh"
 #include "rows.cuh"
 
@@ -152,7 +153,8 @@ struct BitKernel {
 }  // namespace
 
 Status normalize(Stream& stream, const NormalizeArgs& args) {
-  if (args.rows <= 0 || args.width <= 0) return kOk;
+  if (!can_run(stream, args) || !fits(stream, args.width)) return kBadArgument;
+  if (args.rows == 0 || args.width == 0) return kOk;
   const bool aligned = args.width % kColumns == 0 && aligned_rows(args.x, args.stride, sizeof(float));
   return with_row_shape(args.width, [&]<int kWarps, int kGroups>() {
     using Kernel = NormalizeKernel<kWarps, kGroups>;
@@ -166,7 +168,8 @@ Status normalize(Stream& stream, const NormalizeArgs& args) {
 }
 
 Status quantize(Stream& stream, const QuantizeArgs& args) {
-  if (args.rows <= 0 || args.width <= 0) return kOk;
+  if (!can_run(stream, args) || !fits(stream, args.width)) return kBadArgument;
+  if (args.rows == 0 || args.width == 0) return kOk;
   const bool is_signed = args.precision == Precision::kInt8 || args.precision == Precision::kBinary;
   const bool aligned = aligned_rows(args.x, args.width, sizeof(float));
   const uint32_t flip = is_signed ? 0x80 : 0;

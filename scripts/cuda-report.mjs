@@ -192,7 +192,7 @@ function countInstructions(tool, cubin) {
   const isObjdump = /cuobjdump/.test(tool)
   const text = capture(tool, isObjdump ? ['-sass', cubin] : ['-c', cubin])
   const counts = new Map()
-  const parts = isObjdump ? text.split(/^\s*Function : /m) : text.split(/^\.section\s+\.text\./m)
+  const parts = isObjdump ? text.split(/^\s*Function : /m) : text.split(/^\s*\.section\s+\.text\./m)
   for (const part of parts.slice(1)) {
     const count = Object.fromEntries(INSTRUCTIONS.map((name) => [name, 0]))
     for (const [, name] of part.matchAll(/^\s+\/\*[0-9a-f]{4,}\*\/\s+(?:@!?U?P\w+ )?([A-Z0-9]+)/gm))
@@ -210,6 +210,8 @@ function report({ file, arch, cubin, output, ptx }, disassembler) {
   const rows = [...ptxas].map(([mangled, kernel], i) => {
     const entry = entries.get(mangled) ?? { threads: 0, sharedBytes: null, isEmpty: false }
     const sharedBytes = (entry.sharedBytes ?? 0) + kernel.staticBytes
+    if (disassembler && !counts.has(mangled))
+      throw new Error(`${disassembler} shows no machine code of ${names[i]} for sm_${arch}`)
     return {
       file,
       arch,
@@ -225,9 +227,28 @@ function report({ file, arch, cubin, output, ptx }, disassembler) {
   return rows.filter((row) => !row.isEmpty).sort((a, b) => a.kernel.localeCompare(b.kernel, 'en', { numeric: true }))
 }
 
-/** Whether a name of the budget means this kernel: exactly, or all instances whose name begins with it. */
-const means = (name, kernel) =>
-  [name, `${name}<`, `${name},`].some((start, i) => (i === 0 ? kernel === start : kernel.startsWith(start)))
+/** Whether a name of the budget means this kernel: exactly, or as all instances whose name begins with it. */
+const means = (name, kernel) => {
+  if (kernel === name || kernel.startsWith(`${name}<`)) return true
+  return name.includes('<') && kernel.startsWith(`${name},`)
+}
+
+/** A limit of the budget on one architecture: a number, or an object of numbers with a default. */
+const limitOn = (arch, limit) => (typeof limit === 'number' ? limit : (limit?.[arch] ?? limit?.default))
+
+function readBudget(file) {
+  if (!existsSync(file)) throw new UsageError(`The budget ${file} does not exist`)
+  const budget = JSON.parse(readFileSync(file, 'utf8'))
+  for (const [name, limits] of Object.entries(budget)) {
+    const { registers, spills = (limits.spills = 0), instructions = (limits.instructions = []) } = limits
+    for (const [key, limit] of Object.entries({ registers, spills }))
+      if (typeof limitOn('', limit) !== 'number')
+        throw new UsageError(`${file}: ${name} needs "${key}", a number or an object with a "default"`)
+    const unknown = instructions.find((instruction) => !INSTRUCTIONS.includes(instruction))
+    if (unknown) throw new UsageError(`${file}: ${name} asks for ${unknown}; known are ${INSTRUCTIONS.join(', ')}`)
+  }
+  return budget
+}
 
 function judge(rows, budget, everyFile) {
   const failures = []
@@ -236,11 +257,12 @@ function judge(rows, budget, everyFile) {
     if (found.length === 0 && everyFile) failures.push(`${name} of the budget is no kernel`)
     for (const row of found) {
       const where = `${row.kernel} on sm_${row.arch}`
-      const most = limit.registers?.[row.arch] ?? limit.registers?.default ?? limit.registers
+      const most = limitOn(row.arch, limit.registers)
       if (row.registers > most) failures.push(`${where}: ${row.registers} registers, at most ${most}`)
-      if (row.spillBytes > 0) failures.push(`${where}: spills ${row.spillBytes} bytes`)
-      for (const name of row.instructions ? (limit.instructions ?? []) : [])
-        if (HAS_INSTRUCTION[name](row.arch) && row.instructions[name] === 0) failures.push(`${where}: has no ${name}`)
+      const spills = limitOn(row.arch, limit.spills)
+      if (row.spillBytes > spills) failures.push(`${where}: spills ${row.spillBytes} bytes, at most ${spills}`)
+      for (const each of row.instructions ? limit.instructions : [])
+        if (HAS_INSTRUCTION[each](row.arch) && row.instructions[each] === 0) failures.push(`${where}: has no ${each}`)
     }
   }
   return failures
@@ -288,7 +310,7 @@ async function main() {
   const nvcc = process.env.NVCC ?? 'nvcc'
   const archs = architectures(nvcc, asked.arch)
   const files = sources(asked.files)
-  const budget = existsSync(asked.budget) ? JSON.parse(readFileSync(asked.budget, 'utf8')) : {}
+  const budget = readBudget(asked.budget)
   const disassembler = findDisassembler()
   const folder = mkdtempSync(join(tmpdir(), 'embedcore-cuda-report-'))
   try {

@@ -15,11 +15,21 @@ case ${1:-} in
     ;;
 esac
 # The thread sanitizer runs the tests that have threads of their own; the others say nothing about races and are slow
-# there.
-threaded="Call.*:CallQueue.*:WorkerPool.*:SliceJob.*:Registry.*:Engine.*:LetGo.*:DeviceModel.*:FakeDevices.*:RopeTable.*:MappedFile.*"
-filter=${2:-}
-if [[ -z $filter ]]; then
-  [[ $1 == address ]] && filter="*" || filter=$threaded
+# there. Only these are built, and one instruction set beside the plain one: threads share work alike in all of them.
+suites="Call CallQueue WorkerPool SliceJob Registry Engine LetGo DeviceModel FakeDevices RopeTable MappedFile"
+isas="avx2;avx2vnni;avx512;avx512vnni;avx512bf16"
+sources="test/native/*_test.cc"
+filter=${2:-*}
+if [[ $1 == thread && $# == 1 ]]; then
+  isas=avx2 sources='' filter=''
+  for suite in $suites; do
+    file=$(grep -lE "^TEST(_F|_P)?\($suite," test/native/*_test.cc) || {
+      echo "sanitize: there are no tests of $suite any more: change the list in $0" >&2
+      exit 1
+    }
+    sources="$sources;$file" filter="$filter:$suite.*"
+  done
+  sources=$(tr ';\n' '\n\n' <<<"$sources" | sort -u | sed '/^$/d' | paste -sd ';') filter=${filter#:}
 fi
 
 addon=OFF
@@ -28,17 +38,24 @@ if node_api=$(node -p "require('node-api-headers').include_dir" 2>/dev/null) && 
   addon=ON
   includes=("-DEMBEDCORE_NODE_API_INCLUDE=$node_api" "-DEMBEDCORE_NODE_ADDON_API_INCLUDE=$addon_api")
 fi
-cmake -S . -B "$directory" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo "-DCMAKE_CXX_FLAGS_RELWITHDEBINFO=-O1" "-DEMBEDCORE_SANITIZE=$flags" -DEMBEDCORE_TESTS=ON "-DEMBEDCORE_ADDON=$addon" "${includes[@]}" >/dev/null
+cmake -S . -B "$directory" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo "-DCMAKE_CXX_FLAGS_RELWITHDEBINFO=-O1" "-DEMBEDCORE_SANITIZE=$flags" "-DEMBEDCORE_ISAS=$isas" -DEMBEDCORE_TESTS=ON "-DEMBEDCORE_TEST_SOURCES=$sources" "-DEMBEDCORE_ADDON=$addon" "${includes[@]}" >/dev/null
 
 export UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1${UBSAN_OPTIONS:+:$UBSAN_OPTIONS}"
-if [[ -n $filter ]]; then
-  cmake --build "$directory" --target embedcore_native_tests -- --quiet
+cmake --build "$directory" --target embedcore_native_tests -- --quiet
+# Half of the tests in each of two processes.
+running=()
+for share in 0 1; do
   # What the C++ tests do on purpose, such as asking for more memory than there is, must come back as bad_alloc, not end
   # the process.
   ASAN_OPTIONS="allocator_may_return_null=1${ASAN_OPTIONS:+:$ASAN_OPTIONS}" \
   TSAN_OPTIONS="halt_on_error=1:allocator_may_return_null=1${TSAN_OPTIONS:+:$TSAN_OPTIONS}" \
-    "$directory/embedcore_native_tests" --gtest_brief=1 "--gtest_filter=$filter"
-fi
+  GTEST_TOTAL_SHARDS=2 GTEST_SHARD_INDEX=$share \
+    "$directory/embedcore_native_tests" --gtest_brief=1 "--gtest_filter=$filter" &
+  running+=($!)
+done
+status=0
+for process in "${running[@]}"; do wait "$process" || status=$?; done
+[[ $status == 0 ]] || exit "$status"
 
 if [[ $addon == OFF ]]; then
   echo "sanitize: the addon was not built (npm ci brings the Node headers); the abuse scripts are skipped"
@@ -53,18 +70,31 @@ if [[ ${#scripts[@]} -eq 0 ]]; then
 fi
 compiler=${CXX:-g++}
 preload=$("$compiler" -print-file-name=$library)
-failed=()
-for script in "${scripts[@]}"; do
-  echo "sanitize: $script"
+run_script() {
   # GCC 12's thread sanitizer takes what lies before a thread-local block for glibc 2.19's header whenever the block
   # begins 16 bytes into a page, and dies of the garbage there; it sees the blocks' malloc and free anyway.
   # node and V8 keep memory until the process ends, so their own leaks are silenced by name; ours are not.
   EMBEDCORE_ADDON="$PWD/$directory/embedcore.node" LD_PRELOAD="$preload" \
   ASAN_OPTIONS="detect_leaks=1:allocator_may_return_null=1${ASAN_OPTIONS:+:$ASAN_OPTIONS}" LSAN_OPTIONS="suppressions=$PWD/test/abuse/lsan.supp:print_suppressions=0" \
   TSAN_OPTIONS="ignore_noninstrumented_modules=1:halt_on_error=1:intercept_tls_get_addr=0${TSAN_OPTIONS:+:$TSAN_OPTIONS}" \
-    node --expose-gc "$script" || failed+=("$script")
-done
-if [[ ${#failed[@]} -gt 0 ]]; then
-  echo "sanitize: failed: ${failed[*]}" >&2
+    node --expose-gc "$1"
+}
+# Every second script in each of two lanes. What a script prints is shown when it has ended.
+logs=$(mktemp -d)
+trap 'rm -rf "$logs"' EXIT
+lane() {
+  local at name result
+  for ((at = $1; at < ${#scripts[@]}; at += 2)); do
+    name=$(basename "${scripts[at]}") result=''
+    run_script "${scripts[at]}" >"$logs/$name.log" 2>&1 || { result=' FAILED' && touch "$logs/$name.failed"; }
+    { echo "sanitize: ${scripts[at]}$result" && cat "$logs/$name.log"; } >"$logs/$name.shown"
+    cat "$logs/$name.shown"
+  done
+}
+lane 0 &
+lane 1
+wait
+if compgen -G "$logs/*.failed" >/dev/null; then
+  echo "sanitize: failed: $(cd "$logs" && echo ./*.failed)" >&2
   exit 1
 fi

@@ -129,7 +129,7 @@ Error memory_info(int device, size_t* free_bytes, size_t* total_bytes) {
   return device_state(device).error;
 }
 
-bool has_code(int architecture) { return architecture >= 75; }
+int code_for(int architecture) { return architecture; }
 
 Error allocate(void** memory, size_t bytes) {
   catch_faults();

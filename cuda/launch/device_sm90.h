@@ -74,3 +74,5 @@ GPU void claim_registers() {
 }
 
 }  // namespace embedcore::cuda
+
+#include "launch/device_wgmma.h"

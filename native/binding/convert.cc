@@ -30,7 +30,8 @@ constexpr Named<Pooling> kPoolings[] = {{"cls", Pooling::kCls},
                                         {"lasttoken", Pooling::kLastToken}};
 constexpr Named<Mask> kMasks[] = {
     {"causal", Mask::kCausal}, {"bidirectional", Mask::kBidirectional}, {"prefix", Mask::kPrefix}};
-constexpr Named<DType> kDTypes[] = {{"float32", DType::kF32}, {"bfloat16", DType::kBF16}, {"int8", DType::kI8}};
+constexpr Named<DType> kDTypes[] = {
+    {"float32", DType::kF32}, {"float16", DType::kF16}, {"bfloat16", DType::kBF16}, {"int8", DType::kI8}};
 constexpr Named<Activation> kActivations[] = {{"identity", Activation::kIdentity}, {"tanh", Activation::kTanh},
                                               {"relu", Activation::kRelu},         {"gelu", Activation::kGelu},
                                               {"sigmoid", Activation::kSigmoid},   {"silu", Activation::kSilu}};

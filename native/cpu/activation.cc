@@ -5,6 +5,7 @@
 
 #include "cpu/backend.h"
 #include "cpu/math.h"
+#include "ops/checks.h"
 
 namespace embedcore::cpu::EMBEDCORE_ISA {
 namespace {
@@ -33,6 +34,7 @@ void activate_rows(const ActivationArgs& args, int64_t begin, int64_t end) {
 }  // namespace
 
 Status activation(Stream& stream, const ActivationArgs& args) {
+  if (!can_run(stream, args, supports)) return kBadArgument;
   run_tasks(stream, divide_up(args.rows, kRowsPerTask), [&](int64_t task) {
     const int64_t begin = task * kRowsPerTask, end = std::min(args.rows, begin + kRowsPerTask);
     with_activation(args.activation, [&]<Activation kActivation>() {

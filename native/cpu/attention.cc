@@ -10,7 +10,7 @@
 #include "cpu/backend.h"
 #include "cpu/heads.h"
 #include "cpu/math.h"
-#include "ops/host_checks.h"
+#include "ops/checks.h"
 
 namespace embedcore::cpu::EMBEDCORE_ISA {
 namespace {
@@ -299,7 +299,7 @@ class Run {
 }  // namespace
 
 Status attention(Stream& stream, const AttentionArgs& args) {
-  if (!host_can_run(stream, args)) return kBadArgument;
+  if (!can_run(stream, args, supports)) return kBadArgument;
   const bool half = args.dtype == DType::kBF16;
   if (args.q_norm || args.k_norm || args.rope_cos)
     run_tasks(stream, args.texts, [&](int64_t text) {

@@ -5,7 +5,6 @@
 #include <new>
 
 #include "cpu/tile.h"
-#include "ops/host_checks.h"
 #include "ops/host_device.h"
 
 #define EMBEDCORE_TEXT(name) EMBEDCORE_TEXT_OF(name)
@@ -36,12 +35,14 @@ void* thread_scratch(Scratch which, size_t bytes) {
   return block.data;
 }
 
+bool supports(Device*, DType dtype) { return dtype == DType::kF32 || dtype == DType::kBF16 || dtype == DType::kI8; }
+
 #define EMBEDCORE_OWN_SLOT(name, Args) .name = name,
 extern const Backend kBackend;
 const Backend kBackend = {.name = "cpu-" EMBEDCORE_TEXT(EMBEDCORE_ISA),
                           .batch_tokens = 256,  // their activations fit a core's L2 cache
                           EMBEDCORE_HOST_SLOTS,
-                          .supports = host_supports,
+                          .supports = supports,
                           .pack_linear = pack_linear,
                           .free_linear = free_linear,
                           EMBEDCORE_OPS(EMBEDCORE_OWN_SLOT)};

@@ -5,6 +5,7 @@
 
 namespace embedcore::cpu::EMBEDCORE_ISA {
 
+bool supports(Device* device, DType dtype);
 Status pack_linear(Device* device, const LinearWeights& weights, PackedLinear** packed);
 void free_linear(PackedLinear* packed);
 EMBEDCORE_OPS(EMBEDCORE_DECLARE_OP)

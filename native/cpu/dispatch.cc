@@ -50,19 +50,25 @@ bool has_avxvnni() {
 std::vector<CpuIsa> find_isas() {
   std::vector<CpuIsa> isas;
 #ifdef EMBEDCORE_X86
-  const auto add = [&](const char* name, const std::string& lacks, const Backend& table) {
-    isas.push_back({name, lacks.empty() ? "" : "the processor lacks" + lacks, lacks.empty() ? &table : nullptr});
-  };
+// A set that was left out of the build (EMBEDCORE_ISAS) is not referred to.
+#define EMBEDCORE_ADD(name, lacks)                                                                                    \
+  if constexpr (EMBEDCORE_HAS_##name)                                                                                 \
+    isas.push_back(                                                                                                   \
+        {#name, lacks.empty() ? "" : "the processor lacks" + lacks, lacks.empty() ? &cpu::name::kBackend : nullptr}); \
+  else                                                                                                                \
+    isas.push_back({#name, "not in this build", nullptr})
   const std::string avx2 = std::string() + EMBEDCORE_LACKS("avx2") + EMBEDCORE_LACKS("fma") + EMBEDCORE_LACKS("f16c");
   const std::string avx2vnni = avx2 + (has_avxvnni() ? "" : " avxvnni");
   const std::string avx512 = avx2 + EMBEDCORE_LACKS("avx512f") + EMBEDCORE_LACKS("avx512bw") +
                              EMBEDCORE_LACKS("avx512vl") + EMBEDCORE_LACKS("avx512dq");
   const std::string avx512vnni = avx512 + EMBEDCORE_LACKS("avx512vnni");
-  add("avx512bf16", avx512vnni + EMBEDCORE_LACKS("avx512bf16"), cpu::avx512bf16::kBackend);
-  add("avx512vnni", avx512vnni, cpu::avx512vnni::kBackend);
-  add("avx512", avx512, cpu::avx512::kBackend);
-  add("avx2vnni", avx2vnni, cpu::avx2vnni::kBackend);
-  add("avx2", avx2, cpu::avx2::kBackend);
+  const std::string avx512bf16 = avx512vnni + EMBEDCORE_LACKS("avx512bf16");
+  EMBEDCORE_ADD(avx512bf16, avx512bf16);
+  EMBEDCORE_ADD(avx512vnni, avx512vnni);
+  EMBEDCORE_ADD(avx512, avx512);
+  EMBEDCORE_ADD(avx2vnni, avx2vnni);
+  EMBEDCORE_ADD(avx2, avx2);
+#undef EMBEDCORE_ADD
 #else
   for (const char* name : {"avx512bf16", "avx512vnni", "avx512", "avx2vnni", "avx2"})
     isas.push_back({name, "not an x86-64 processor", nullptr});

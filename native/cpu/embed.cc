@@ -6,7 +6,7 @@
 
 #include "cpu/backend.h"
 #include "cpu/simd.h"
-#include "ops/host_checks.h"
+#include "ops/checks.h"
 
 namespace embedcore::cpu::EMBEDCORE_ISA {
 namespace {
@@ -64,7 +64,7 @@ void bag_text(const BagArgs& args, int64_t text) {
 }  // namespace
 
 Status embed(Stream& stream, const EmbedArgs& args) {
-  if (!host_can_run(stream, args)) return kBadArgument;
+  if (!can_run(stream, args)) return kBadArgument;
   run_tasks(stream, (args.tokens + kTokensPerTask - 1) / kTokensPerTask, [&](int64_t task) {
     const int64_t end = std::min(args.tokens, (task + 1) * kTokensPerTask);
     for (int64_t t = task * kTokensPerTask; t < end; ++t) {
@@ -82,7 +82,7 @@ Status embed(Stream& stream, const EmbedArgs& args) {
 }
 
 Status bag(Stream& stream, const BagArgs& args) {
-  if (!host_can_run(stream, args)) return kBadArgument;
+  if (!can_run(stream, args)) return kBadArgument;
   run_tasks(stream, args.texts, [&](int64_t text) {
     switch (args.dtype) {
       case DType::kF32: return bag_text<float>(args, text);

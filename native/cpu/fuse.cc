@@ -5,6 +5,7 @@
 
 #include "cpu/backend.h"
 #include "cpu/simd.h"
+#include "ops/checks.h"
 
 namespace embedcore::cpu::EMBEDCORE_ISA {
 
@@ -13,6 +14,7 @@ constexpr int64_t kRowsPerTask = 64;
 }
 
 Status fuse(Stream& stream, const FuseArgs& args) {
+  if (!can_run(stream, args)) return kBadArgument;
   run_tasks(stream, divide_up(args.rows, kRowsPerTask), [&](int64_t task) {
     const int64_t end = std::min(args.rows, (task + 1) * kRowsPerTask);
     for (int64_t row = task * kRowsPerTask; row < end; ++row) {

@@ -5,7 +5,7 @@
 #include "cpu/math.h"
 #include "cpu/operand.h"
 #include "cpu/packed.h"
-#include "ops/host_checks.h"
+#include "ops/checks.h"
 
 namespace embedcore::cpu::EMBEDCORE_ISA {
 namespace {
@@ -128,7 +128,7 @@ void run_panel(const LinearArgs& args, const Operand& x, const Panel& panel, int
 }  // namespace
 
 Status linear(Stream& stream, const LinearArgs& args) {
-  if (!host_can_run(stream, args)) return kBadArgument;
+  if (!can_run(stream, args, supports)) return kBadArgument;
   const Packed& packed = *static_cast<const Packed*>(args.weights);
   const int64_t panels = divide_up(packed.out, kPanel);
   const int64_t row_blocks = divide_up(args.rows, kRowBlock);

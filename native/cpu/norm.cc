@@ -6,6 +6,7 @@
 
 #include "cpu/backend.h"
 #include "cpu/simd.h"
+#include "ops/checks.h"
 
 namespace embedcore::cpu::EMBEDCORE_ISA {
 namespace {
@@ -53,6 +54,7 @@ void norm_row(const NormArgs& args, int64_t row) {
 }  // namespace
 
 Status norm(Stream& stream, const NormArgs& args) {
+  if (!can_run(stream, args, supports)) return kBadArgument;
   run_tasks(stream, (args.rows + kRowsPerTask - 1) / kRowsPerTask, [&](int64_t task) {
     const int64_t end = std::min(args.rows, (task + 1) * kRowsPerTask);
     for (int64_t row = task * kRowsPerTask; row < end; ++row)

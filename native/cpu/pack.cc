@@ -4,7 +4,7 @@
 #include "cpu/backend.h"
 #include "cpu/operand.h"
 #include "cpu/packed.h"
-#include "ops/host_checks.h"
+#include "ops/checks.h"
 #include "ops/host_device.h"
 
 namespace embedcore::cpu::EMBEDCORE_ISA {
@@ -43,7 +43,7 @@ void pack_vector(const LinearWeights& w, const Packed& packed, int64_t first, Wo
 }  // namespace
 
 Status pack_linear(Device* device, const LinearWeights& w, PackedLinear** out) {
-  if (!host_can_pack(w)) return kBadArgument;
+  if (!can_pack(device, w, supports)) return kBadArgument;
   auto* packed = new (std::nothrow) Packed{};
   if (!packed) return kOutOfMemory;
   const int64_t padded = round_up(w.out, kWidth);

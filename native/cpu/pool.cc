@@ -6,6 +6,7 @@
 
 #include "cpu/backend.h"
 #include "cpu/simd.h"
+#include "ops/checks.h"
 
 namespace embedcore::cpu::EMBEDCORE_ISA {
 namespace {
@@ -60,6 +61,7 @@ void pool_text(const PoolArgs& args, int64_t text) {
 }  // namespace
 
 Status pool(Stream& stream, const PoolArgs& args) {
+  if (!can_run(stream, args)) return kBadArgument;
   run_tasks(stream, args.texts, [&](int64_t text) { pool_text(args, text); });
   return kOk;
 }

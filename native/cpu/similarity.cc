@@ -7,6 +7,7 @@
 #include "cpu/backend.h"
 #include "cpu/lengths.h"
 #include "cpu/packed.h"
+#include "ops/checks.h"
 #include "ops/vectors.h"
 
 namespace embedcore::cpu::EMBEDCORE_ISA {
@@ -244,6 +245,7 @@ float* measure_rows(Stream& stream, const SimilarityArgs& args) {
 }  // namespace
 
 Status similarity(Stream& stream, const SimilarityArgs& args) {
+  if (!can_run(stream, args)) return kBadArgument;
   if (args.rows_a == 0 || args.rows_b == 0) return kOk;
   const float* sizes = nullptr;
   if (args.kind == Similarity::kCosine || args.kind == Similarity::kEuclidean) {

@@ -6,6 +6,7 @@
 
 #include "cpu/backend.h"
 #include "cpu/lengths.h"
+#include "ops/checks.h"
 
 namespace embedcore::cpu::EMBEDCORE_ISA {
 namespace {
@@ -43,6 +44,7 @@ void quantize_row(const QuantizeArgs& args, int64_t row) {
 }  // namespace
 
 Status normalize(Stream& stream, const NormalizeArgs& args) {
+  if (!can_run(stream, args)) return kBadArgument;
   run_tasks(stream, divide_up(args.rows, kRowsPerTask), [&](int64_t task) {
     const int64_t end = std::min(args.rows, (task + 1) * kRowsPerTask);
     for (int64_t row = task * kRowsPerTask; row < end; ++row) {
@@ -55,6 +57,7 @@ Status normalize(Stream& stream, const NormalizeArgs& args) {
 }
 
 Status quantize(Stream& stream, const QuantizeArgs& args) {
+  if (!can_run(stream, args)) return kBadArgument;
   run_tasks(stream, divide_up(args.rows, kRowsPerTask), [&](int64_t task) {
     const int64_t end = std::min(args.rows, (task + 1) * kRowsPerTask);
     for (int64_t row = task * kRowsPerTask; row < end; ++row) quantize_row(args, row);

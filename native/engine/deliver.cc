@@ -16,13 +16,13 @@ bool all_finite(const float* x, int64_t count) {
   return most < 0x7f800000;
 }
 
-void fail_not_finite(const BatchPart& part) noexcept {
+void fail_not_finite(const BatchPart& part, const char* dtype) noexcept {
   try {
     const int64_t first = part.piece->first_text + part.first_text;
     const std::string which = part.texts == 1 ? "text " + std::to_string(first) + " gives"
                                               : "one of the texts " + std::to_string(first) + " to " +
                                                     std::to_string(first + part.texts - 1) + " gives";
-    const std::string message = which + " values that are not finite: the model's numbers overflow float32";
+    const std::string message = which + " values that are not finite: the model's numbers overflow " + dtype;
     part.call->fail(shared_error(Code::kNonFinite, message.c_str()));
   } catch (...) {
     part.call->fail(current_error());
@@ -36,7 +36,10 @@ int64_t batch_tokens(const Model& model, const EngineOptions& options) {
   return preferred > 0 ? std::min(preferred, options.max_batch_tokens) : options.max_batch_tokens;
 }
 
-void deliver(const BatchWork& work, const float* rows, int64_t stride) {
+void deliver(const Model& model, const BatchWork& work, const float* rows, int64_t stride) {
+  // bfloat16 and int8 have the range of float32.
+  const TransformerEncoder* transformer = model.transformer();
+  const char* range = dtype_name(transformer && transformer->dtype() == DType::kF16 ? DType::kF16 : DType::kF32);
   const EncodePlan& plan = work.plan();
   for (const BatchPart& part : work.parts) {
     const Piece& piece = *part.piece;
@@ -49,7 +52,7 @@ void deliver(const BatchWork& work, const float* rows, int64_t stride) {
     if (finite)
       part.call->write(piece.first_row + to, rows, stride, count);
     else
-      fail_not_finite(part);
+      fail_not_finite(part, range);
     rows += count * stride;
     part.call->delivered(part.piece, part.texts);
   }

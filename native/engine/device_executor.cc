@@ -153,7 +153,7 @@ class DeviceExecutor final : public Executor {
       return failed(flight, current_error());
     }
     try {
-      deliver(flight.work, flight.rows.data(), flight.stride);
+      deliver(*model_, flight.work, flight.rows.data(), flight.stride);
       grow();
     } catch (...) {
       fail_all(flight.work, current_error());

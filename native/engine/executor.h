@@ -35,7 +35,7 @@ int64_t batch_tokens(const Model& model, const EngineOptions& options);
 
 // Copies the finished rows of a batch, in host memory, to their calls; a row that is not finite fails its call. Then
 // marks these texts as done in every call of the batch.
-void deliver(const BatchWork& work, const float* rows, int64_t stride);
+void deliver(const Model& model, const BatchWork& work, const float* rows, int64_t stride);
 // Fails every call of the batch.
 void fail_all(const BatchWork& work, const std::shared_ptr<const Error>& error) noexcept;
 

@@ -48,7 +48,7 @@ class ModelClient final : public PoolClient {
         return work.wanted();
       });
       if (helped) worker.end_help();
-      if (rows.data) deliver(work, rows.data, rows.stride);
+      if (rows.data) deliver(*model_, work, rows.data, rows.stride);
     } catch (...) {
       if (helped) worker.end_help();
       fail_all(work, current_error());

@@ -34,8 +34,8 @@ enum class Keep {
 // stays in the cache.
 constexpr int64_t kMlpRows = 128;
 
-// dtype: the type of values between two products: float32, or bfloat16 if the products round their inputs to it or
-// further. With Keep::kNothing, output must be input.
+// dtype: the type of values between two products: float32, or one of 16 bits if the products round their inputs to it
+// or further. With Keep::kNothing, output must be input.
 LayerActivations place_layer(Layout& layout, const LayerSpec& spec, int64_t hidden, int64_t tokens, DType dtype,
                              Keep keep, View input, View output);
 

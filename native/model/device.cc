@@ -2,6 +2,7 @@
 
 #include <cstdio>
 #include <new>
+#include <string_view>
 
 namespace embedcore {
 
@@ -16,10 +17,9 @@ void check_status(Status status, const Stream& stream, const char* what) {
 std::shared_ptr<const OpenDevice> OpenDevice::open(const Backend& backend, int32_t index) {
   char message[256] = "";
   Device* handle = backend.open_device(index, message, sizeof message);
-  // A host can only lack memory.
   if (!handle)
-    fail(backend.host_memory ? Code::kOutOfMemory : Code::kDevice, "cannot open device %d of %s: %s", index,
-         backend.name, message);
+    fail(std::string_view(message).starts_with("no memory") ? Code::kOutOfMemory : Code::kDevice,
+         "cannot open device %d of %s: %s", index, backend.name, message);
   std::unique_ptr<const OpenDevice> opened(new (std::nothrow) OpenDevice(backend, index, handle));
   if (!opened) {
     backend.close_device(handle);

@@ -28,6 +28,7 @@ class OpenDevice {
   const Backend& backend() const { return backend_; }
   int32_t index() const { return index_; }
   Device* handle() const { return handle_; }
+  bool supports(DType dtype) const { return backend_.supports(handle_, dtype); }
 
   // The first failure of the device itself (kDeviceFailed): nothing on it works any more. Null = none so far.
   std::shared_ptr<const Error> failure() const;

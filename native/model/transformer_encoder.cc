@@ -12,10 +12,25 @@
 
 namespace embedcore {
 
+namespace {
+
+// Before anything is read.
+void refuse_unsupported(const OpenDevice& device, DType dtype) {
+  if (device.supports(dtype)) return;
+  std::string names;
+  for (const DType one : {DType::kF32, DType::kF16, DType::kBF16, DType::kI8})
+    if (device.supports(one)) names += (names.empty() ? "'" : ", '") + std::string(dtype_name(one)) + "'";
+  fail(Code::kInvalidOption, "Expected a dtype that %s computes in (%s) but received \"%s\"", device.backend().name,
+       names.c_str(), dtype_name(dtype));
+}
+
+}  // namespace
+
 std::shared_ptr<const TransformerEncoder> TransformerEncoder::load(const std::string& directory, DevicePointer device,
                                                                    DType dtype,
                                                                    const std::optional<LayerWeighting>& weighting,
                                                                    const KeepLoading& keep_loading) {
+  refuse_unsupported(*device, dtype);
   const std::string config_path = directory + "/config.json";
   const auto config_file = MappedFile::open(config_path);
   std::shared_ptr<TransformerEncoder> encoder(new TransformerEncoder(device, dtype));
@@ -59,6 +74,11 @@ std::shared_ptr<const TransformerEncoder> TransformerEncoder::load(const std::st
   reader.check_intact();
   if (weighting) encoder->read_weighting(*weighting);
   return encoder;
+}
+
+DType TransformerEncoder::activation_dtype() const {
+  if (dtype_ != DType::kI8) return dtype_;
+  return device_->supports(DType::kBF16) ? DType::kBF16 : DType::kF32;
 }
 
 void TransformerEncoder::read_weighting(const LayerWeighting& weighting) {

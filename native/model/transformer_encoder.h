@@ -56,7 +56,8 @@ class TransformerEncoder final : public TokenEncoder {
   Placed place_outside(Layout& layout, const ForwardPlan& plan, int64_t tokens) const;
   LayerActivations place_inside(Layout& layout, const Placed& placed, size_t layer, int64_t tokens) const;
 
-  DType activation_dtype() const { return dtype_ == DType::kF32 ? DType::kF32 : DType::kBF16; }
+  // Of values between two products; int8 goes through bfloat16 where the device has it.
+  DType activation_dtype() const;
   std::vector<ForwardPlan::Layer> attention_plan(const std::vector<Mask>& masks) const;
   void embed(const std::vector<Table>& tables, const Batch& batch, Stream& stream, const View& hidden) const;
   void norm(const NormWeights& weights, int64_t tokens, Stream& stream, const View& hidden) const;

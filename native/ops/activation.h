@@ -1,7 +1,9 @@
-// The element-wise part of a feed-forward. gated:     y[:, j] = activation(x[:, j]) * x[:, width + j]   (SwiGLU,
-// GeGLU); x [rows, 2 * width]: gate, then up otherwise: y[:, j] = activation(x[:, j])                     x [rows,
-// width] y [rows, width]; x and y are both float32 or both bfloat16; y may be x. Inference fuses the ungated activation
-// into the linear before it (linear.h); training runs it here, so that x is kept.
+// The element-wise part of a feed-forward.
+//   gated:     y[:, j] = activation(x[:, j]) * x[:, width + j]   (SwiGLU, GeGLU); x [rows, 2 * width]: gate, then up
+//   otherwise: y[:, j] = activation(x[:, j])                     x [rows, width]
+// y [rows, width]; x and y are both float32, float16 or bfloat16 (in 16 bits activations may be off as in linear.h);
+// y may be x. Inference fuses the ungated activation into the linear before it (linear.h); training runs it here, so
+// that x is kept.
 #pragma once
 
 #include "base/dtype.h"

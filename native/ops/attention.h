@@ -5,10 +5,11 @@
 // given. Then y_i = sum_j softmax_j(scale * q_i . k_j + bias[head][j - i]) v_j over the keys j that token i sees. Query
 // head h uses key head h / (heads / kv_heads).
 //
-// dtype float32, or bfloat16: qkv and y are bfloat16 rows. q and k are rounded again after norm and rotation, and
-// scores are computed from the q and k that stay in qkv. A backend may round the softmax weights to bfloat16 before it
-// multiplies them with the values; the denominator may be the sum of the unrounded weights. exp may be off by 2^-10;
-// scores, sums and everything else are float32. head_dim may be odd.
+// dtype float32, float16 or bfloat16: that of the rows of qkv and y. In 16 bits q and k are rounded again after norm
+// and rotation, and scores are computed from the q and k that stay in qkv. A backend may round the softmax weights,
+// which are at most 1, to the dtype before it multiplies them with the values; the denominator may be the sum of the
+// unrounded weights. exp may be off by 2^-10 of itself in bfloat16, by 2^-13 in float16; scores, sums and everything
+// else are float32. head_dim may be odd.
 //
 // The keys seen by token i of a text of n tokens are one range [first, last), see visible_keys below.
 #pragma once
@@ -50,8 +51,8 @@ struct AttentionArgs {
   const int32_t* offsets = nullptr;  // [texts + 1]
   int64_t texts = 0;
   int64_t longest = 0;  // tokens of the longest text
-  // The words of Backend::plan_attention for these offsets: 16-byte aligned in device memory, and the same words in host
-  // memory. Null where the backend makes no plans.
+  // The words of Backend::plan_attention for these offsets: 16-byte aligned in device memory, and the same words in
+  // host memory. Null where the backend makes no plans.
   const int32_t* plan = nullptr;
   const int32_t* host_plan = nullptr;
   int64_t heads = 0, kv_heads = 0, head_dim = 0;

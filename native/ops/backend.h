@@ -2,8 +2,8 @@
 // (plain loops) defines the correct results.
 //
 // Rules that hold for every operation:
-// - Activations are row-major with a row stride counted in elements. They are float32, or bfloat16 if the argument's
-//   dtype says so. Rows are tokens (or texts after pooling).
+// - Activations are row-major with a row stride counted in elements. They are float32, or float16 or bfloat16 if the
+//   argument's dtype says so. Rows are tokens (or texts after pooling), and begin at any element.
 // - All rows, ids, offsets, weights and tables of the arguments are device memory (allocate). Only a backend may touch
 //   them; where `host_memory` is set they are host memory, and the caller may.
 // - A row of a result depends only on its own inputs: not on the other rows of the call, their number, or the number of
@@ -105,7 +105,7 @@ struct Backend {
   int32_t (*device_count)() = nullptr;
   // Where device_count() is 0, index 0 fails and `reason` says why there is none.
   Status (*describe_device)(int32_t index, DeviceInfo* info) = nullptr;
-  // Null with a sentence in `message` if it cannot be opened.
+  // Null with a sentence in `message` if it cannot be opened; it begins with "no memory" where that is the reason.
   Device* (*open_device)(int32_t index, char* message, size_t message_bytes) = nullptr;
   void (*close_device)(Device* device) = nullptr;
   // 64-byte aligned on a host, 256 on a device; null if no memory is left. release(null) does nothing.
@@ -120,9 +120,9 @@ struct Backend {
   Status (*download)(Stream& stream, void* to, const void* from, size_t bytes) = nullptr;
   Status (*wait)(Stream& stream) = nullptr;
 
-  // Whether the device computes in this dtype. int8: linear takes weights of it. A float dtype: that too, and every
-  // operation takes rows of it where its arguments have a dtype. Always true of float32. What is not supported is
-  // refused with kBadArgument.
+  // Whether the device computes in this dtype: float32 (always), float16, bfloat16 or int8. Linear weights may be of
+  // it, and, if it is a float dtype, rows where an argument has a dtype. What is not supported is refused with
+  // kBadArgument (ops/checks.h).
   bool (*supports)(Device* device, DType dtype) = nullptr;
 
   // Weights in the backend's layout, made once from host memory. kOutOfMemory, or kBadArgument if the weights cannot be
@@ -130,8 +130,8 @@ struct Backend {
   Status (*pack_linear)(Device* device, const LinearWeights& weights, PackedLinear** packed) = nullptr;
   void (*free_linear)(PackedLinear* packed) = nullptr;
 
-  // What attention needs to know of a batch on the host: writes int32 words, from the texts' offsets in host memory, and
-  // returns their number; with null words it only counts. Null on a backend whose attention needs no plan.
+  // What attention needs to know of a batch on the host: writes int32 words, from the texts' offsets in host memory,
+  // and returns their number; with null words it only counts. Null on a backend whose attention needs no plan.
   int64_t (*plan_attention)(const int32_t* offsets, int64_t texts, int32_t* words) = nullptr;
 
   // Work that comes again may be recorded and launched as a whole, which is cheaper for the host; null where it is not.

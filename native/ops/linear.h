@@ -5,6 +5,8 @@
 //   float32   each sum is one chain of additions over in = 0, 1, 2, ...; b comes last.
 //   bfloat16  x and W are rounded to bfloat16 (to nearest even); products are exact, sums float32.
 //             Denormal factors may count as zeros.
+//   float16   x and W are rounded to float16 (to nearest even; 65520 and more to infinity); products are exact, sums
+//             float32. Subnormal factors count as they are.
 //   int8      With t[k] = smoothing[k] (1 where there is none), x' = x[k] * (1 / t[k]) and W' = W[o, k] * t[k], each
 //   rounded to float32:
 //             q[o, k] = round(W' * (127 / m[o])), m[o] = max_k |W'|, s[o] = m[o] / 127; a row of W' below 1e-30 counts
@@ -12,8 +14,9 @@
 //             activation(step s[o] sum_k (u[k] - zero) q[o, k] + b) + residual, the sum exact in int32. A row that
 //             holds a value that is not finite, or whose range is not, gives NaN. W' must be finite. in is at most
 //             kMostInt8Inputs.
-// x and y may be float32 or bfloat16 rows; bias, residual and everything after the sum are float32. Where y is
-// bfloat16, activations may be off by what its rounding hides: GELU and SiLU by 2^-10 |x|, tanh and sigmoid by 2^-10.
+// x and y may be float32, float16 or bfloat16 rows; bias, residual and everything after the sum are float32. Where y is
+// of 16 bits, activations may be off by what its rounding hides: GELU and SiLU by 2^-10 |x|, tanh and sigmoid by 2^-10
+// in bfloat16; 2^-13 |x| and 2^-13 in float16.
 #pragma once
 
 #include <cmath>
@@ -35,7 +38,7 @@ struct LinearWeights {
   const void* weight = nullptr;  // [out, in], dense, of weight_dtype
   const float* bias = nullptr;   // [out] or null
   int64_t in = 0, out = 0;
-  DType dtype = DType::kF32;         // kF32, kBF16 or kI8: the arithmetic
+  DType dtype = DType::kF32;         // kF32, kF16, kBF16 or kI8: the arithmetic
   DType weight_dtype = DType::kF32;  // of `weight`: kF32, kF16 or kBF16
   const float* smoothing = nullptr;  // [in], all above 0, or null; int8 only: moves size from the inputs to the weights
   LinearUse use = LinearUse::kForward;

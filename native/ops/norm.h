@@ -14,7 +14,7 @@ struct NormArgs {
   NormKind kind = NormKind::kLayer;
   const float* x = nullptr;
   int64_t x_stride = 0;
-  void* y = nullptr;  // y_dtype: float32 or bfloat16
+  void* y = nullptr;  // y_dtype: float32, float16 or bfloat16
   int64_t y_stride = 0;
   int64_t rows = 0, width = 0;
   const float* weight = nullptr;  // null = ones

@@ -7,7 +7,7 @@
 #include <new>
 #include <vector>
 
-#include "ops/host_checks.h"
+#include "ops/checks.h"
 #include "reference/ops.h"
 #include "reference/rows.h"
 
@@ -77,7 +77,7 @@ double attend(const AttentionArgs& args, const float* rows, int64_t width, int64
 }  // namespace
 
 Status attention(Stream& stream, const AttentionArgs& args) {
-  if (!host_can_run(stream, args)) return kBadArgument;
+  if (!can_run(stream, args, supports)) return kBadArgument;
   const int64_t width = (args.heads + 2 * args.kv_heads) * args.head_dim;
   std::vector<double> scores;
   std::vector<float> rows;  // of one text

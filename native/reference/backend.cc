@@ -1,10 +1,13 @@
 #include "reference/backend.h"
 
-#include "ops/host_checks.h"
 #include "ops/host_device.h"
 #include "reference/ops.h"
 
 namespace embedcore {
+
+bool reference::supports(Device*, DType dtype) {
+  return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16 || dtype == DType::kI8;
+}
 
 const Backend& reference_backend() {
   using namespace reference;
@@ -12,7 +15,7 @@ const Backend& reference_backend() {
   static constexpr Backend kTable = {.name = "reference",
                                      .batch_tokens = 256,
                                      EMBEDCORE_HOST_SLOTS,
-                                     .supports = host_supports,
+                                     .supports = supports,
                                      .pack_linear = pack_linear,
                                      .free_linear = free_linear,
                                      EMBEDCORE_OPS(EMBEDCORE_OWN_SLOT)};

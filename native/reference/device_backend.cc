@@ -12,9 +12,9 @@
 
 #include "ops/activation.h"
 #include "ops/attention.h"
+#include "ops/checks.h"
 #include "ops/embed.h"
 #include "ops/fuse.h"
-#include "ops/host_checks.h"
 #include "ops/host_device.h"
 #include "ops/linear.h"
 #include "ops/norm.h"
@@ -217,6 +217,7 @@ Status launch(Stream& stream, const Args& args, Status (*run)(Stream&, const Arg
 
 // The list of tables is host memory that may be gone when the operation runs.
 Status launch(Stream& stream, const EmbedArgs& args, Status (*run)(Stream&, const EmbedArgs&)) {
+  if (!can_run(stream, args)) return kBadArgument;  // before the list is read
   for (const Named& named : pointers(args))
     if (named.pointer && !space().contains(named.pointer)) return refuse(stream, named.name);
   return enqueue(stream, [args, tables = std::vector(args.tables, args.tables + args.count), run](Stream& later) {
@@ -267,7 +268,7 @@ const Backend& reference_device_backend() {
                                      .upload = upload,
                                      .download = download,
                                      .wait = wait,
-                                     .supports = host_supports,
+                                     .supports = reference::supports,
                                      .pack_linear = reference::pack_linear,
                                      .free_linear = reference::free_linear,
                                      EMBEDCORE_OPS(EMBEDCORE_OWN_SLOT)};

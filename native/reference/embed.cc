@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <cstring>
 
-#include "ops/host_checks.h"
+#include "ops/checks.h"
 #include "reference/ops.h"
 
 namespace embedcore::reference {
@@ -26,7 +26,7 @@ double table_element(const void* table, DType dtype, int64_t i) {
 }  // namespace
 
 Status embed(Stream& stream, const EmbedArgs& args) {
-  if (!host_can_run(stream, args)) return kBadArgument;
+  if (!can_run(stream, args)) return kBadArgument;
   for (int64_t t = 0; t < args.tokens; ++t) {
     for (int64_t d = 0; d < args.width; ++d) {
       double sum = 0;
@@ -41,7 +41,7 @@ Status embed(Stream& stream, const EmbedArgs& args) {
 }
 
 Status bag(Stream& stream, const BagArgs& args) {
-  if (!host_can_run(stream, args)) return kBadArgument;
+  if (!can_run(stream, args)) return kBadArgument;
   for (int64_t text = 0; text < args.texts; ++text) {
     const int64_t begin = args.offsets ? args.offsets[text] : text,
                   end = args.offsets ? args.offsets[text + 1] : text + 1;

@@ -7,7 +7,7 @@
 #include <new>
 #include <vector>
 
-#include "ops/host_checks.h"
+#include "ops/checks.h"
 #include "reference/activation.h"
 #include "reference/ops.h"
 #include "reference/rows.h"
@@ -27,8 +27,7 @@ void pack_row(const Packed& packed, const LinearWeights& w, int64_t o) {
   const auto* row =
       static_cast<const std::byte*>(w.weight) + static_cast<size_t>(o * w.in) * dtype_size(w.weight_dtype);
   to_float32(row, w.weight_dtype, to, static_cast<size_t>(w.in));
-  if (packed.dtype == DType::kBF16)
-    for (int64_t k = 0; k < packed.in; ++k) to[k] = bf16_to_f32(f32_to_bf16(to[k]));
+  for (int64_t k = 0; k < packed.in; ++k) to[k] = rounded(to[k], packed.dtype);
   if (packed.dtype == DType::kI8) {
     const auto smoothed = [&](int64_t k) { return w.smoothing ? to[k] * w.smoothing[k] : to[k]; };
     float greatest = 0;
@@ -39,13 +38,12 @@ void pack_row(const Packed& packed, const LinearWeights& w, int64_t o) {
   }
 }
 
-// The row in the dtype: float32 values, bfloat16 values, or u - zero in int8. Returns the factor for the sums.
+// The row in the dtype: values of a float type, or u - zero in int8. Returns the factor for the sums.
 double round_row(const LinearArgs& args, int64_t row, std::vector<float>& x) {
   const Packed& packed = *static_cast<const Packed*>(args.weights);
   for (int64_t k = 0; k < packed.in; ++k)
     x[static_cast<size_t>(k)] = read(args.x, args.x_dtype, row * args.x_stride + k);
-  if (packed.dtype == DType::kBF16)
-    for (float& value : x) value = bf16_to_f32(f32_to_bf16(value));
+  for (float& value : x) value = rounded(value, packed.dtype);
   if (packed.dtype != DType::kI8) return 1.0;
   for (int64_t k = 0; k < packed.in; ++k) x[static_cast<size_t>(k)] *= packed.reciprocal[k];
   float low = 0, high = 0;
@@ -65,8 +63,8 @@ double round_row(const LinearArgs& args, int64_t row, std::vector<float>& x) {
 
 }  // namespace
 
-Status pack_linear(Device*, const LinearWeights& w, PackedLinear** out) {
-  if (!host_can_pack(w)) return kBadArgument;
+Status pack_linear(Device* device, const LinearWeights& w, PackedLinear** out) {
+  if (!can_pack(device, w, supports)) return kBadArgument;
   auto* packed = new (std::nothrow) Packed{};
   if (!packed) return kOutOfMemory;
   const size_t elements = static_cast<size_t>(w.out * w.in), outputs = static_cast<size_t>(w.out);
@@ -100,7 +98,7 @@ void free_linear(PackedLinear* base) {
 }
 
 Status linear(Stream& stream, const LinearArgs& args) {
-  if (!host_can_run(stream, args)) return kBadArgument;
+  if (!can_run(stream, args, supports)) return kBadArgument;
   const Packed& packed = *static_cast<const Packed*>(args.weights);
   std::vector<float> x;
   try {

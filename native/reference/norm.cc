@@ -3,12 +3,14 @@
 
 #include <cmath>
 
+#include "ops/checks.h"
 #include "reference/ops.h"
 #include "reference/rows.h"
 
 namespace embedcore::reference {
 
-Status norm(Stream&, const NormArgs& args) {
+Status norm(Stream& stream, const NormArgs& args) {
+  if (!can_run(stream, args, supports)) return kBadArgument;
   const double n = static_cast<double>(args.width);
   for (int64_t row = 0; row < args.rows; ++row) {
     const float* x = args.x + row * args.x_stride;

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 
+#include "ops/checks.h"
 #include "reference/ops.h"
 
 namespace embedcore::reference {
@@ -34,7 +35,8 @@ double pool_tokens(const PoolArgs& args, int64_t start, int64_t begin, int64_t e
 
 }  // namespace
 
-Status pool(Stream&, const PoolArgs& args) {
+Status pool(Stream& stream, const PoolArgs& args) {
+  if (!can_run(stream, args)) return kBadArgument;
   for (int64_t text = 0; text < args.texts; ++text) {
     const int64_t start = args.offsets[text], end = args.offsets[text + 1];
     const int64_t begin = std::min<int64_t>(end, start + (args.skip ? args.skip[text] : 0));

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "ops/checks.h"
 #include "reference/ops.h"
 
 namespace embedcore::reference {
@@ -53,7 +54,8 @@ int eight_bits(const QuantizeArgs& args, int64_t row, int64_t byte) {
 
 }  // namespace
 
-Status normalize(Stream&, const NormalizeArgs& args) {
+Status normalize(Stream& stream, const NormalizeArgs& args) {
+  if (!can_run(stream, args)) return kBadArgument;
   for (int64_t row = 0; row < args.rows; ++row) {
     float* x = args.x + row * args.stride;
     const double length = length_of(x, args.width);
@@ -62,7 +64,8 @@ Status normalize(Stream&, const NormalizeArgs& args) {
   return kOk;
 }
 
-Status similarity(Stream&, const SimilarityArgs& args) {
+Status similarity(Stream& stream, const SimilarityArgs& args) {
+  if (!can_run(stream, args)) return kBadArgument;
   const int64_t stride = args.y_stride == 0 ? args.rows_b : args.y_stride;
   for (int64_t i = 0; i < args.rows_a; ++i)
     for (int64_t j = 0; j < args.rows_b; ++j)
@@ -71,7 +74,8 @@ Status similarity(Stream&, const SimilarityArgs& args) {
   return kOk;
 }
 
-Status quantize(Stream&, const QuantizeArgs& args) {
+Status quantize(Stream& stream, const QuantizeArgs& args) {
+  if (!can_run(stream, args)) return kBadArgument;
   const bool levels = args.precision == Precision::kInt8 || args.precision == Precision::kUint8;
   const bool is_signed = args.precision == Precision::kInt8 || args.precision == Precision::kBinary;
   const int64_t bytes = levels ? args.width : (args.width + 7) / 8;

@@ -12,11 +12,13 @@ export const ATTENTIONS = ['causal', 'bidirectional', 'prefix'] as const
 export type AttentionMode = (typeof ATTENTIONS)[number]
 
 /** What the arithmetic of a transformer's layers is done in. */
-export const DTYPES = ['float32', 'bfloat16', 'int8'] as const
+export const DTYPES = ['float32', 'float16', 'bfloat16', 'int8'] as const
 /**
  * The type of the arithmetic in a transformer's layers. Embeddings, the sums between layers, norms, softmax, pooling,
  * the modules after it and the resulting vectors are float32 in each.
  * - `'float32'`: the layers too, as the reference computes them.
+ * - `'float16'`: as bfloat16, with numbers of more digits and less range: a model whose numbers pass 65504 fails with
+ *   `ERR_EMBEDCORE_NON_FINITE`. A device without float16, as the CPU, refuses it.
  * - `'bfloat16'`: weights and inputs of matrix products, including those of attention, are rounded to bfloat16; sums
  *   are float32. The weights of matrix products take half the memory; the cosine to the float32 vectors is at least
  *   0.9999 on the real models tested.

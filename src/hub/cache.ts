@@ -27,17 +27,6 @@ export interface RepoFile {
   readonly etag: string | undefined
 }
 
-/** Whether a name from a server may be joined to a directory, on any operating system. */
-export function isPlainRelativePath(path: unknown): path is string {
-  return (
-    typeof path === 'string' &&
-    path.length <= 1024 &&
-    // eslint-disable-next-line no-control-regex
-    !/[\\\x00-\x1f\x7f]/.test(path) &&
-    path.split('/').every((part) => part !== '' && part !== '.' && part !== '..' && !/^[a-zA-Z]:/.test(part))
-  )
-}
-
 /** Size in bytes of what `path` leads to, or undefined if there is no such file. */
 export async function fileSize(path: string): Promise<number | undefined> {
   try {

@@ -4,8 +4,9 @@
  * before any download.
  */
 import { EmbedCoreError } from '../core/errors.js'
+import type { JsonValue } from '../core/json-file.js'
+import { isPlainRelativePath, parseModuleList } from '../core/module-list.js'
 import { show } from '../core/show.js'
-import { isPlainRelativePath } from './cache.js'
 
 export interface FilePlan {
   /** Settings and tokenizers. */
@@ -14,11 +15,6 @@ export interface FilePlan {
   readonly weights: string[]
   /** Files whose absence has a meaning, so it must be known and not inferred from an unfinished snapshot. */
   readonly deciding: string[]
-}
-
-interface Module {
-  readonly path: string
-  readonly kind: string
 }
 
 const ROOT_FILES: readonly RegExp[] = [
@@ -37,10 +33,10 @@ const KINDS_WITHOUT_WEIGHTS = ['Pooling', 'Normalize', 'Dropout']
 export async function planFiles(
   repository: string,
   paths: ReadonlySet<string>,
-  readJson: (path: string) => Promise<unknown>,
+  readJson: (path: string) => Promise<JsonValue>,
 ): Promise<FilePlan> {
   const modules = paths.has('modules.json')
-    ? parseModules(repository, await readJson('modules.json'))
+    ? parseModuleList(await readJson('modules.json'), `modules.json of the hub repository "${repository}"`)
     : [{ path: '', kind: 'Transformer' }]
   const first = modules[0]!
   const adapter = inside(first.path, 'adapter_config.json')
@@ -92,32 +88,11 @@ function filesIn(folder: string, paths: ReadonlySet<string>): Set<string> {
   return new Set(names.filter((name) => !name.includes('/')))
 }
 
-function parseModules(repository: string, json: unknown): Module[] {
-  const bad = (expected: string, found: string): EmbedCoreError =>
-    new EmbedCoreError(
-      'ERR_EMBEDCORE_INVALID_FILE',
-      `Expected ${expected} in modules.json of the hub repository "${repository}" but found ${found}`,
-    )
-  if (!Array.isArray(json) || json.length === 0) throw bad('a list of modules', show(json))
-  return json.map((entry: unknown, at) => {
-    const { path, type } = (typeof entry === 'object' && entry !== null ? entry : {}) as {
-      path?: unknown
-      type?: unknown
-    }
-    if (typeof path !== 'string' || typeof type !== 'string')
-      throw bad(`"path" and "type" for module ${at}`, show(typeof path === 'string' ? type : path))
-    const folder = path.replace(/^\.?\/?$|^\.\//, '').replace(/\/$/, '')
-    if (folder !== '' && !isPlainRelativePath(folder))
-      throw bad(`a plain path inside the repository for "path" of module ${at}`, show(path))
-    return { path: folder, kind: type.split('.').at(-1)! }
-  })
-}
-
 async function shardsOf(
   repository: string,
   folder: string,
   paths: ReadonlySet<string>,
-  readJson: (path: string) => Promise<unknown>,
+  readJson: (path: string) => Promise<JsonValue>,
 ): Promise<Set<string>> {
   const index = inside(folder, INDEX)
   const bad = (expected: string, found: string): EmbedCoreError =>

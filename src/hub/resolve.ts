@@ -11,8 +11,10 @@ import { isAbsolute, join, resolve } from 'node:path'
 
 import { abortError } from '../core/abort.js'
 import { EmbedCoreError } from '../core/errors.js'
+import type { JsonValue } from '../core/json-file.js'
+import { isPlainRelativePath } from '../core/module-list.js'
 import { clip, reason, show } from '../core/show.js'
-import { COMMIT, fileSize, isPlainRelativePath, RepoCache, type RepoFile } from './cache.js'
+import { COMMIT, fileSize, RepoCache, type RepoFile } from './cache.js'
 import { ensureFile } from './download.js'
 import { expandHome, hubSettings, type HubSettings } from './environment.js'
 import { planFiles } from './files.js'
@@ -287,16 +289,17 @@ async function fill(
   }
 }
 
-async function readJson(repository: string, file: string, path: string): Promise<unknown> {
+async function readJson(repository: string, file: string, path: string): Promise<JsonValue> {
   const size = await fileSize(file)
   if (size !== undefined && size > LARGEST_JSON)
     throw new EmbedCoreError(
       'ERR_EMBEDCORE_INVALID_FILE',
       `Expected at most ${LARGEST_JSON} bytes for ${path} of the hub repository "${repository}" but found ${size}`,
     )
-  const text = await readFile(file, 'utf8')
+  // A byte order mark is passed over, as in directories.
+  const text = (await readFile(file, 'utf8')).replace(/^\ufeff/, '')
   try {
-    return JSON.parse(text) as unknown
+    return JSON.parse(text) as JsonValue
   } catch (error) {
     throw new EmbedCoreError(
       'ERR_EMBEDCORE_INVALID_FILE',

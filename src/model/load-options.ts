@@ -32,9 +32,9 @@ export interface LoadOptions extends HubOptions {
   /** Worker threads, 1 to 1024. Default: the physical cores this process may use (cgroup limits honoured). */
   threads?: number
   /**
-   * Tokens that are computed together at most; one longer text is computed alone. Default 4096. The CPU computes about
-   * 256 tokens at a time, since their activations fit a core's cache, so that larger limits make no difference there. A
-   * GPU computes fewer for a while when its memory runs out.
+   * Tokens that are computed together at most; one longer text is computed alone. Default 32768. The CPU computes about
+   * 256 tokens at a time, since their activations fit a core's cache, and a GPU 128 for each of its multiprocessors, so
+   * that larger limits make no difference. A GPU computes fewer for a while when its memory runs out.
    */
   maxBatchTokens?: number
   /**
@@ -85,7 +85,7 @@ export function resolveLoadOptions(options?: LoadOptions): ResolvedLoad {
     device: given.device ?? 'auto',
     dtype: given.dtype ?? 'float32',
     threads: given.threads ?? null,
-    maxBatchTokens: given.maxBatchTokens ?? 4096,
+    maxBatchTokens: given.maxBatchTokens ?? 32768,
     maxQueueTokens: given.maxQueueTokens ?? 16 * 1024 * 1024,
     maxTokens: given.maxTokens ?? null,
     revision: given.revision ?? 'main',

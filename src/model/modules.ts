@@ -1,5 +1,5 @@
 /**
- * modules.json of sentence-transformers: which modules a model is made of, in order, and the settings of each.
+ * The modules that modules.json of sentence-transformers lists, and the settings of each.
  * A module this package does not run is refused by name with ERR_EMBEDCORE_UNSUPPORTED_MODULE, never skipped.
  */
 import { stat } from 'node:fs/promises'
@@ -8,7 +8,8 @@ import type { RawLayerWeights, RawModule } from '../core/binding.js'
 import { EmbedCoreError } from '../core/errors.js'
 import { reason, show } from '../core/show.js'
 import { type Activation, type PoolingMode, POOLINGS } from '../core/names.js'
-import { Fields, LARGEST_INTEGER, parseJson, readFields, readText } from '../core/json-file.js'
+import { type Fields, LARGEST_INTEGER, parseJson, readFields, readText } from '../core/json-file.js'
+import { type ListedModule, parseModuleList } from '../core/module-list.js'
 
 export interface Pooling {
   modes: PoolingMode[]
@@ -16,11 +17,7 @@ export interface Pooling {
   includePrompt: boolean
 }
 
-export interface ModuleEntry {
-  /** The type as written, for messages. */
-  type: string
-  /** Its last segment: `sentence_transformers.models.Pooling` and `…modules.pooling.Pooling` are both `Pooling`. */
-  kind: string
+export interface ModuleEntry extends Omit<ListedModule, 'path'> {
   directory: string
 }
 
@@ -29,41 +26,8 @@ export async function readModuleList(root: string): Promise<ModuleEntry[] | null
   const file = path.join(root, 'modules.json')
   const text = await readText(file)
   if (text === null) return null
-  const list = parseJson(text, file)
-  if (!Array.isArray(list))
-    throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_FILE', `Expected a JSON list in ${file} but found ${show(list)}`)
-  if (list.length === 0) throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_CONFIG', `${file} lists no module`)
-  const entries = list.map((value, position) => {
-    const fields = Fields.of(value, file, `module ${position}`)
-    const type = fields.text('type', null) ?? fields.refuse('type', 'the name of a module class')
-    return {
-      idx: fields.integer('idx', position, 0),
-      entry: { type, kind: moduleKind(type), directory: moduleDirectory(root, fields) },
-    }
-  })
-  entries.sort((a, b) => a.idx - b.idx)
-  return entries.map(({ entry }) => entry)
-}
-
-/**
- * Only the library's own classes are known by their name; a class from the model's own code may do anything, so its
- * full name is kept and refused later.
- */
-function moduleKind(type: string): string {
-  const last = type.slice(type.lastIndexOf('.') + 1)
-  if (last.endsWith('StaticEmbedding')) return 'StaticEmbedding'
-  return type === last || type.startsWith('sentence_transformers.') ? last : type
-}
-
-function moduleDirectory(root: string, fields: Fields): string {
-  const given = fields.text('path', '')
-  const unsafe =
-    given.includes('\0') ||
-    path.isAbsolute(given) ||
-    path.win32.isAbsolute(given) ||
-    given.split(/[/\\]/).includes('..')
-  if (unsafe) fields.refuse('path', 'a folder inside the model directory')
-  return path.join(root, given)
+  const list = parseModuleList(parseJson(text, file), file)
+  return list.map(({ path: folder, ...module }) => ({ ...module, directory: path.join(root, folder) }))
 }
 
 /**

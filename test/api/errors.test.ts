@@ -255,7 +255,7 @@ describe('names of other libraries', () => {
     [{ device: 'cuda:1000' }, /from 'cuda:0' to 'cuda:999' for device but received "cuda:1000"/],
     [{ device: 'cuda:-1' }, /received "cuda:-1"/],
     [{ device: 'cuda:01' }, /received "cuda:01"/],
-    [{ dtype: 'fp16' }, /'bfloat16' is the nearest/],
+    [{ dtype: 'fp16' }, /use 'float16', or 'bfloat16' on a CPU/],
     [{ dtype: 'bf16' }, /use 'bfloat16'/],
     [{ dtype: 'fp32' }, /use 'float32'/],
     [{ dtype: 'q8' }, /use 'int8'/],

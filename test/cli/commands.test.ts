@@ -39,7 +39,9 @@ describe('similarity', () => {
       expect(core.loads[0]!.options.dtype).toBe(dtype)
     }
     for (const command of ['encode', 'similarity', 'info'])
-      expect((await run(['help', command])).text).toMatch(/--dtype NAME +arithmetic: float32, bfloat16, int8, auto/)
+      expect((await run(['help', command])).text).toMatch(
+        /--dtype NAME +arithmetic: float32, float16, bfloat16, int8, auto/,
+      )
   })
 
   test('--json', async () => {

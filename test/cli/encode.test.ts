@@ -81,7 +81,7 @@ describe('jsonl', () => {
     const stdout = new PassThrough().on('data', (chunk: Buffer) => seen.push(chunk.toString()))
     const result = run(['encode'], { stdin, stdout })
     stdin.write('one\n')
-    await expect.poll(() => seen.join(''), { timeout: 2000 }).toContain('"text":"one"')
+    await expect.poll(() => seen.join('')).toContain('"text":"one"')
     stdin.end('two\n')
     expect((await result).code).toBe(0)
     expect(seen.join('').trim().split('\n')).toHaveLength(2)

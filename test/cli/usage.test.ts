@@ -19,7 +19,7 @@ describe('usage errors', () => {
     [['encode', '--dimensions', '1.5', 'x'], '--dimensions takes a whole number of at least 1, but "1.5" was given'],
     [
       ['encode', '--dtype', 'int4', 'x'],
-      '--dtype is one of float32, bfloat16, int8, auto, but "int4" was given; did you mean int8?',
+      '--dtype is one of float32, float16, bfloat16, int8, auto, but "int4" was given; did you mean int8?',
     ],
     [['encode', '--threads', '0', 'x'], '--threads takes a whole number of at least 1'],
     [['encode', '--max-tokens', '-3', 'x'], '--max-tokens takes a whole number of at least 1, but "-3" was given'],

@@ -14,7 +14,7 @@ const ABUSE = path.join(ROOT, 'test/abuse')
 it('the package is built', () =>
   expect(existsSync(path.join(ROOT, 'dist/index.js')), 'run npm run build:ts').toBe(true))
 
-it.each(readdirSync(ABUSE).filter((name) => name.endsWith('.mjs')))('%s', { timeout: 120_000 }, async (name) => {
-  const { stdout } = await promisify(execFile)(process.execPath, [path.join(ABUSE, name)], { timeout: 110_000 })
+it.each(readdirSync(ABUSE).filter((name) => name.endsWith('.mjs')))('%s', { timeout: 300_000 }, async (name) => {
+  const { stdout } = await promisify(execFile)(process.execPath, [path.join(ABUSE, name)], { timeout: 290_000 })
   expect(stdout).toMatch(/\S/)
 })

@@ -39,7 +39,7 @@ describe('loads under way', () => {
       order.push('load')
       await loaded.dispose()
     })
-    await vi.waitUntil(() => begun.mock.calls.length === loads.length, { interval: 0 })
+    await vi.waitUntil(() => begun.mock.calls.length === loads.length, { interval: 0, timeout: 20_000 })
 
     const ranges = new Float32Array(2 * model.info.dimension).fill(1, model.info.dimension)
     await Promise.all([

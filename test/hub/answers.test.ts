@@ -38,13 +38,6 @@ describe('what the hub does not have or should not say', () => {
   )
 
   it.each([
-    [
-      'modules.json',
-      '[{"path":"../../..","type":"m.Transformer"}]',
-      /^Expected a plain path inside .* but found "\.\.\/\.\.\/\.\."$/,
-    ],
-    ['modules.json', '{}', /^Expected a list of modules in modules\.json .* but found an object$/],
-    ['modules.json', '[{"path":1}]', /^Expected "path" and "type" for module 0 .* but found 1$/],
     ['modules.json', '[', /^Expected valid JSON in modules\.json/],
     [
       'model.safetensors.index.json',
@@ -62,6 +55,22 @@ describe('what the hub does not have or should not say', () => {
     fixture.hub.addCommit(ID, { ...pick(SENTENCE_MODEL, ['config.json', 'tokenizer.json']), [path]: text })
     const error = await failureOf(resolveModel(ID))
     expect(error.code).toBe('ERR_EMBEDCORE_INVALID_FILE')
+    expect(error.message).toMatch(sentence)
+  })
+
+  it.each([
+    ['[{"path":"../../..","type":"m.T"}]', 'CONFIG', /^Expected a folder inside .* but found "\.\.\/\.\.\/\.\."$/],
+    ['{}', 'FILE', /^Expected a JSON list in modules\.json of the hub repository .* but found an object$/],
+    ['[]', 'CONFIG', /^modules\.json of the hub repository .* lists no module$/],
+    [
+      '[{"path":1}]',
+      'CONFIG',
+      /^Expected the name of a module class for module 0\."type" in modules\.json of the hub /,
+    ],
+  ])('is a modules.json of %s', async (text, code, sentence) => {
+    fixture.hub.addCommit(ID, { ...pick(SENTENCE_MODEL, ['config.json', 'tokenizer.json']), 'modules.json': text })
+    const error = await failureOf(resolveModel(ID))
+    expect(error.code).toBe(`ERR_EMBEDCORE_INVALID_${code}`)
     expect(error.message).toMatch(sentence)
   })
 

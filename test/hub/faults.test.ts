@@ -239,7 +239,7 @@ describe('an aborted load', () => {
     const controller = new AbortController()
     const reason = new Error('enough')
     const load = failureOf(resolveModel(ID, { signal: controller.signal }))
-    await vi.waitFor(async () => expect((await readFile(unfinished())).length).toBe(120_000))
+    await vi.waitFor(async () => expect((await readFile(unfinished())).length).toBe(120_000), { timeout: 20_000 })
     controller.abort(reason)
     expect(await load).toMatchObject({ code: 'ERR_EMBEDCORE_ABORTED', name: 'AbortError', cause: reason })
     expect(await readdir(join(fixture.cacheDir, '.locks', 'models--org--tiny-model'))).toEqual([])
@@ -255,7 +255,9 @@ describe('an aborted load', () => {
     fixture.hub.faults = [{ ...fault }]
     const controller = new AbortController()
     const load = failureOf(resolveModel(ID, { signal: controller.signal }))
-    await vi.waitFor(() => expect(fixture.hub.requests.some(({ path }) => fault.path.test(path))).toBe(true))
+    await vi.waitFor(() => expect(fixture.hub.requests.some(({ path }) => fault.path.test(path))).toBe(true), {
+      timeout: 20_000,
+    })
     controller.abort()
     expect((await load).code).toBe('ERR_EMBEDCORE_ABORTED')
   })

@@ -200,7 +200,8 @@ describe('a download', () => {
       'a module with other weights only',
       {
         ...SENTENCE_MODEL,
-        'modules.json': '[{"path":"","type":"m.Transformer"},{"path":"2_Dense","type":"m.Dense"}]',
+        'modules.json':
+          '[{"path":"","type":"sentence_transformers.models.Transformer"},{"path":"2_Dense","type":"sentence_transformers.models.Dense"}]',
         '2_Dense/config.json': '{}',
         '2_Dense/pytorch_model.bin': 'x',
       },

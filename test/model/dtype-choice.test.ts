@@ -271,7 +271,7 @@ describe('loads at the same time', () => {
     models.onOpen = (dtype) => dtype === 'bfloat16' && stop.abort()
     const { chooseDtype } = await freshProcess()
     await expect(chooseDtype('key', models.open, stop.signal)).rejects.toMatchObject({ code: 'ERR_EMBEDCORE_ABORTED' })
-    await vi.waitFor(() => expect(models.alive).toBe(0))
+    await vi.waitFor(() => expect(models.alive).toBe(0), { timeout: 20_000 })
     expect(models.opens).toEqual(['float32', 'bfloat16'])
     expect(await readdir(cache)).toEqual([])
     await expect(chooseDtype('key', models.open, AbortSignal.abort())).rejects.toMatchObject({

@@ -231,7 +231,7 @@ describe('resolveLoadOptions', () => {
       device: 'auto',
       dtype: 'float32',
       threads: null,
-      maxBatchTokens: 4096,
+      maxBatchTokens: 32768,
       maxQueueTokens: 16 * 1024 * 1024,
       maxTokens: null,
       revision: 'main',
@@ -244,14 +244,14 @@ describe('resolveLoadOptions', () => {
     expect(resolveLoadOptions({ device: 'auto', threads: 2 }).threads).toBe(2)
     for (const device of ['auto', 'cpu', 'cuda', 'cuda:0', 'cuda:12'] as const)
       expect(resolveLoadOptions({ device }).device).toBe(device)
-    for (const dtype of ['float32', 'bfloat16', 'int8', 'auto'] as const)
+    for (const dtype of ['float32', 'float16', 'bfloat16', 'int8', 'auto'] as const)
       expect(resolveLoadOptions({ dtype }).dtype).toBe(dtype)
   })
   test('a misspelt dtype, with the nearest', () => {
     const dtype = (value: unknown) => () => resolveLoadOptions({ dtype: value } as LoadOptions)
     expect(dtype('bfloat_16')).toThrow(
       invalid(
-        "Expected one of 'auto', 'float32', 'bfloat16', 'int8' for dtype but received \"bfloat_16\"; did you mean 'bfloat16'?",
+        "Expected one of 'auto', 'float32', 'float16', 'bfloat16', 'int8' for dtype but received \"bfloat_16\"; did you mean 'bfloat16'?",
       ),
     )
     expect(dtype('INT8')).toThrow(invalid("did you mean 'int8'?"))
@@ -271,7 +271,7 @@ describe('resolveLoadOptions', () => {
       { onProgress: 3 },
       { signal: {} },
       { dtype: null },
-      { dtype: 'float16' },
+      { dtype: 'float64' },
     ])
       expect(() => resolveLoadOptions(options as unknown as LoadOptions)).toThrow(invalid(Object.keys(options)[0]!))
   })

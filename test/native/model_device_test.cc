@@ -2,8 +2,10 @@
 // batches in flight; and the boundary itself.
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <filesystem>
 
+#include "cpu/dispatch.h"
 #include "engine/engine.h"
 #include "engine_support.h"
 #include "model/model.h"
@@ -50,7 +52,7 @@ std::vector<float> encode(Engine& engine, const PlanOptions& options, const std:
 
 TEST(DeviceModel, GivesTheBitsOfTheReferenceInHostMemory) {
   for (const auto& entry : fs::directory_iterator(kModels)) {
-    for (const DType dtype : {DType::kF32, DType::kBF16, DType::kI8}) {
+    for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16, DType::kI8}) {
       SCOPED_TRACE(testing::Message() << entry.path() << ' ' << dtype_name(dtype));
       const auto host = engine_of(entry.path().string(), reference_backend(), dtype);
       const auto device = engine_of(entry.path().string(), reference_device_backend(), dtype);
@@ -58,6 +60,38 @@ TEST(DeviceModel, GivesTheBitsOfTheReferenceInHostMemory) {
         EXPECT_EQ(encode(*device, one, {7, 1, 12, 3}), encode(*host, one, {7, 1, 12, 3}));
     }
   }
+}
+
+// A table without a dtype is asked first, and says which ones it has.
+TEST(DeviceModel, ADTypeThatTheDeviceLacksIsRefused) {
+  ASSERT_FALSE(default_cpu_backend().supports(nullptr, DType::kF16));
+  try {
+    engine_of(kModels + "bert", default_cpu_backend(), DType::kF16);
+    FAIL() << "loaded";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code, Code::kInvalidOption);
+    EXPECT_EQ(error.what(), "Expected a dtype that " + std::string(default_cpu_backend().name) +
+                                " computes in ('float32', 'bfloat16', 'int8') but received \"float16\"");
+  }
+}
+
+// int8 goes through bfloat16 rows, or through float32 where there are none.
+TEST(DeviceModel, Int8DoesWithoutBfloat16) {
+  static const Backend without = [] {
+    Backend table = reference_device_backend();
+    table.supports = [](Device*, DType dtype) { return dtype == DType::kF32 || dtype == DType::kI8; };
+    return table;
+  }();
+  const auto engine = engine_of(kModels + "bert", without, DType::kI8);
+  const auto exact = engine_of(kModels + "bert", reference_backend(), DType::kF32);
+  const std::vector<float> got = encode(*engine, {}, {7, 12}), wanted = encode(*exact, {}, {7, 12});
+  double dot = 0, squares = 0, wanted_squares = 0;
+  for (size_t i = 0; i < got.size(); ++i) {
+    dot += static_cast<double>(got[i]) * wanted[i];
+    squares += static_cast<double>(got[i]) * got[i];
+    wanted_squares += static_cast<double>(wanted[i]) * wanted[i];
+  }
+  EXPECT_GT(dot / std::sqrt(squares * wanted_squares), 0.99);
 }
 
 // The next batch is launched while one is in flight; tables that grow meanwhile stay valid for batches that read them.

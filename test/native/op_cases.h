@@ -50,6 +50,12 @@ inline const std::vector<LinearCase>& linear_cases() {
         {481, 33, 80, Activation::kIdentity, true, true, true, 2},
         {64, 384, 1536, Activation::kGelu},
         {0, 8, 8},
+        // around tiles of 64, 128 and 256 rows or columns; sums that end around steps of 32 and 64
+        {65, 31, 257, Activation::kGelu, true, true},
+        {130, 72, 264, Activation::kSilu, true, false, false, 8},
+        {129, 65, 136, Activation::kIdentity, true, true, true, 4},
+        {257, 96, 128},
+        {31, 160, 300, Activation::kGeluTanh},
     };
     // The last word of a row whole or in part, at the start and around blocks, each with rows 1 to 13 and columns
     // around 16 and 64 in turn.
@@ -155,6 +161,18 @@ inline const std::vector<AttentionCase>& attention_cases() {
       // scores of a few hundred: one key takes all
       {{30, 8}, 2, 2, 64, kBoth, 0, {}, 0, kNone, false, 0, 30.0f},
       {{25}, 2, 2, 16, kCausal, 0, {}, 0, kNone, false, 0, 1e-12f},
+      // around the tokens that a block of a GPU takes, 16, 32, 64 and 128; groups of heads that share its rows; each
+      // width of its tiles
+      {{15, 16, 17, 31, 32, 33}, 3, 3, 64},
+      {{63, 64, 65, 127, 128, 129}, 2, 2, 32},
+      {{129, 1, 64, 33}, 8, 4, 64, kCausal, 0, {}, 64},
+      {{10, 3, 70}, 14, 2, 64, kCausal, 0, {}, 64},
+      {{10, 16}, 8, 1, 128, kBoth, 0, {}, 128, kNorms},
+      {{17, 130}, 3, 1, 128, kPrefix, 33, {5, 90}},
+      {{70, 9}, 4, 2, 80, kBoth, 0, {}, 0, kNone, true},
+      {{12, 66}, 5, 5, 96, kCausal, 20},
+      {{67, 16, 4}, 4, 2, 256, kBoth, 0, {}, 256},
+      {{33, 5}, 2, 1, 264, kCausal, 0, {}, 8},
   };
   return cases;
 }

@@ -88,8 +88,8 @@ class Rows {
   std::unique_ptr<float[]> memory_;
 };
 
-// A copy of rows, or new ones, in memory of a dtype that operations accept: float32, or bfloat16 rounded to nearest
-// even. Ends and gaps as Rows.
+// A copy of rows, or new ones, in memory of a dtype that operations accept: float32, or float16 or bfloat16 rounded to
+// nearest even. Ends and gaps as Rows.
 class TypedRows {
  public:
   TypedRows(DType dtype, int64_t rows, int64_t width, int64_t gap = 0)
@@ -127,16 +127,20 @@ class TypedRows {
   }
 
  private:
-  uint32_t poison() const { return dtype_ == DType::kBF16 ? 0x7fde0000 : 0x7fc0dead; }
+  // A NaN that each dtype has.
+  uint32_t poison() const {
+    return dtype_ == DType::kF32 ? 0x7fc0dead : dtype_ == DType::kBF16 ? 0x7fde0000 : 0x7fd5a000;
+  }
   float get(int64_t i) const {
-    return dtype_ == DType::kBF16 ? bf16_to_f32(reinterpret_cast<const uint16_t*>(memory_.get())[i])
-                                  : reinterpret_cast<const float*>(memory_.get())[i];
+    if (dtype_ == DType::kF32) return reinterpret_cast<const float*>(memory_.get())[i];
+    const uint16_t bits = reinterpret_cast<const uint16_t*>(memory_.get())[i];
+    return dtype_ == DType::kBF16 ? bf16_to_f32(bits) : f16_to_f32(bits);
   }
   void put(int64_t i, float value) {
-    if (dtype_ == DType::kBF16)
-      reinterpret_cast<uint16_t*>(memory_.get())[i] = f32_to_bf16(value);
-    else
+    if (dtype_ == DType::kF32)
       reinterpret_cast<float*>(memory_.get())[i] = value;
+    else
+      reinterpret_cast<uint16_t*>(memory_.get())[i] = dtype_ == DType::kBF16 ? f32_to_bf16(value) : f32_to_f16(value);
   }
 
   DType dtype_;
@@ -151,13 +155,14 @@ inline bool same_values(const Rows& a, const Rows& b) {
   return true;
 }
 
-// Every element is within tolerance(row, column) of the expected one; a NaN never is.
+// Every element is the expected one or within tolerance(row, column) of it; a NaN never is.
 template <typename Tolerance>
 void expect_close(const Rows& got, const Rows& wanted, Tolerance&& tolerance) {
   ASSERT_EQ(got.rows(), wanted.rows());
   ASSERT_EQ(got.width(), wanted.width());
   for (int64_t row = 0; row < got.rows(); ++row) {
     for (int64_t column = 0; column < got.width(); ++column) {
+      if (got.at(row, column) == wanted.at(row, column)) continue;  // infinities too
       const double allowed = tolerance(row, column);
       const double error =
           std::abs(static_cast<double>(got.at(row, column)) - static_cast<double>(wanted.at(row, column)));

@@ -1,4 +1,4 @@
-// ops/attention.h on every backend against the reference, in float32 and bfloat16.
+// ops/attention.h on every backend against the reference, in float32, float16 and bfloat16.
 #include "ops/attention.h"
 
 #include <map>
@@ -12,10 +12,16 @@ namespace {
 class AttentionTest : public OpTest {};
 EMBEDCORE_EVERY_BACKEND(AttentionTest);
 
-constexpr DType kDTypes[] = {DType::kF32, DType::kBF16};
+constexpr DType kDTypes[] = {DType::kF32, DType::kF16, DType::kBF16};
 
-// The longest texts are run in float32 only, because in bfloat16 they would take as long and test nothing more.
+// The longest texts are run in float32 only, because in 16 bits they would take as long and test nothing more.
 bool is_run(const AttentionCase& c, DType dtype) { return dtype == DType::kF32 || c.lengths[0] < 4000; }
+
+// What ops/attention.h allows exp to be off by, of itself.
+double exp_error(DType dtype) { return dtype == DType::kF32 ? 4 * kUnit : dtype == DType::kF16 ? 0x1p-13 : 0x1p-10; }
+
+// The relative rounding of weights and rows to 16 bits.
+double unit_of(DType dtype) { return dtype == DType::kF16 ? kF16Unit : kBf16Unit; }
 
 std::string name_of(const AttentionCase& c, DType dtype) { return name_of(c) + ", " + dtype_name(dtype); }
 
@@ -63,11 +69,11 @@ Rows spreads(const Inputs& inputs, const Rows& prepared) {
   return spread;
 }
 
-// The reference's result and, for bfloat16, the spread of its weights; computed once for all backends.
+// The reference's result and, for 16 bits, the spread of its weights; computed once for all backends.
 struct Wanted {
   Wanted(const Inputs& inputs, DType dtype)
       : result(inputs.run(reference_backend(), dtype)),
-        spread(dtype == DType::kBF16 ? spreads(inputs, result.qkv) : Rows(0, 0)) {}
+        spread(dtype != DType::kF32 ? spreads(inputs, result.qkv) : Rows(0, 0)) {}
   Result result;
   Rows spread;
 };
@@ -90,7 +96,7 @@ int64_t keys_seen(const Inputs& inputs) {
 
 // With s = scale |q| |k|, which bounds a score and by Cauchy-Schwarz its sum of magnitudes: a score is off by (head_dim
 // + 3) u s, by 16 u s more where q and k were normed and rotated in float32 first, and by 2 u (s + |bias|) for the bias
-// and the greatest's subtraction. In bfloat16 the sums may be of pairs, as in linear layers, which doubles the first; q
+// and the greatest's subtraction. In 16 bits the sums may be of pairs, as in linear layers, which doubles the first; q
 // and k are as they were found.
 double score_error(const Inputs& inputs, const Rows& qkv, DType dtype) {
   const AttentionCase& c = inputs.spec;
@@ -98,15 +104,14 @@ double score_error(const Inputs& inputs, const Rows& qkv, DType dtype) {
                    longest_head(qkv, c.heads, c.kv_heads, c.head_dim);
   const double bias = c.bias ? 2 + std::abs(static_cast<double>(c.slope)) * static_cast<double>(inputs.longest) : 0;
   return kUnit *
-         (static_cast<double>(dtype == DType::kBF16 ? 2 * c.head_dim + 6 : c.head_dim + 19) * s + 2 * (s + bias));
+         (static_cast<double>(dtype != DType::kF32 ? 2 * c.head_dim + 6 : c.head_dim + 19) * s + 2 * (s + bias));
 }
 
 // The log-sum-exp moves as its scores do. Scores in units of log 2 cost two roundings more, for which twice the error
 // of a score makes room; a sum of n powers is off by exp's error a factor and n u, which its logarithm is off by; the
 // sum of both is rounded.
 void expect_lse(const Inputs& inputs, const Result& got, const Result& wanted, DType dtype) {
-  const double exp_error = dtype == DType::kF32 ? 4 * kUnit : 0x1p-10;
-  const double error = 2 * score_error(inputs, wanted.qkv, dtype) + exp_error * factors(inputs) +
+  const double error = 2 * score_error(inputs, wanted.qkv, dtype) + exp_error(dtype) * factors(inputs) +
                        kUnit * static_cast<double>(keys_seen(inputs) + 4);
   expect_close(got.lse, wanted.lse,
                [&](int64_t row, int64_t head) { return error + 2 * kUnit * std::abs(wanted.lse.at(row, head)); });
@@ -134,7 +139,7 @@ void expect_float32(const Inputs& inputs, const Result& got, const Result& wante
 
 // As in float32 before the rounding of q and k, which an error of a few units sends to the other neighbour once in
 // thousands of times.
-void expect_prepared_bfloat16(const Inputs& inputs, const Rows& got, const Rows& wanted) {
+void expect_prepared_halves(const Inputs& inputs, const Rows& got, const Rows& wanted, DType dtype) {
   const AttentionCase& c = inputs.spec;
   const int64_t prepared = (c.heads + c.kv_heads) * c.head_dim;
   const double error =
@@ -143,31 +148,35 @@ void expect_prepared_bfloat16(const Inputs& inputs, const Rows& got, const Rows&
   expect_close(got, wanted, [&](int64_t row, int64_t column) {
     if (column >= prepared || (c.norms == HeadNorms::kNone && c.rotary_dim == 0)) return 0.0;
     different += got.at(row, column) != wanted.at(row, column);
-    return error + 2 * bf16_rounding(std::abs(wanted.at(row, column)) + error);
+    return error + 2 * row_rounding(dtype, std::abs(wanted.at(row, column)) + error);
   });
   EXPECT_LE(different, 2 + got.rows() * prepared / 100);
 }
 
-// Each weight has the relative error w: the score's, 2^-10 a factor for an exp that suffices here, and 2^-8 for its
-// rounding to bfloat16. The sum that it is divided by may be that of rounded or unrounded weights, so it is off by w y
+// Each weight has the relative error w: the score's, 2^-10 (float16: 2^-13) a factor for an exp that suffices here, and
+// 2^-8 (2^-11) for its rounding to 16 bits. In float16 a weight below 2^-14 is off by 2^-25 instead; the sum of the
+// weights is 1 at least. The sum that it is divided by may be that of rounded or unrounded weights, so it is off by w y
 // of its own. In the sum over the values v the errors cannot pass w max|v|. But they come from q and k alone and the
 // values are random numbers of mean 0 that know nothing of them: by Hoeffding's inequality the sum stays within 7 w
 // max|v| sqrt(sum of squared shares) but for one time in 10^10, which is what tells a mean of a thousand values from 0.
 // The sums in float32 are of pairs as above.
-void expect_bfloat16(const Inputs& inputs, const Result& got, const Result& wanted, const Rows& spread) {
-  const double weight_error = score_error(inputs, wanted.qkv, DType::kBF16) + 0x1p-10 * factors(inputs) + kBf16Unit;
-  const double greatest = static_cast<double>(inputs.spec.size) * (1 + kBf16Unit);
+void expect_halves(const Inputs& inputs, const Result& got, const Result& wanted, const Rows& spread, DType dtype) {
+  const double weight_error =
+      score_error(inputs, wanted.qkv, dtype) + exp_error(dtype) * factors(inputs) + unit_of(dtype);
+  const double greatest = static_cast<double>(inputs.spec.size) * (1 + unit_of(dtype));
+  const double keys = static_cast<double>(keys_seen(inputs)), small = dtype == DType::kF16 ? 0x1p-25 : 0;
   const double sums = kUnit * static_cast<double>(4 * keys_seen(inputs) + 16) * greatest;
   expect_close(got.y, wanted.y, [&](int64_t row, int64_t column) {
-    const double size = std::abs(wanted.y.at(row, column)) * (1 + kBf16Unit);
+    const double size = std::abs(wanted.y.at(row, column)) * (1 + unit_of(dtype));
     const double error =
-        weight_error * (greatest * std::min(1.0, 7.0 * spread.at(row, column / inputs.spec.head_dim)) + size) + sums;
-    return error + 2 * bf16_rounding(size + error);
+        weight_error * (greatest * std::min(1.0, 7.0 * spread.at(row, column / inputs.spec.head_dim)) + size) +
+        small * (7 * std::sqrt(keys) * greatest + keys * size) + sums;
+    return error + 2 * row_rounding(dtype, size + error);
   });
 
-  // Roundings to nearest make values now greater, now smaller. Over many they leave no trend, but for the 2^-10 of an
-  // exp that is off alike in all greatest weights, if these are rounded and their sum is not. Cutting off, of weights
-  // or of results, takes about 3 * 2^-10.
+  // Roundings to nearest make values now greater, now smaller. Over many they leave no trend, but for the 2^-10
+  // (float16: 2^-13) of an exp that is off alike in all greatest weights, if these are rounded and their sum is not.
+  // Cutting off, of weights or of results, takes about three times that.
   if (got.y.rows() * got.y.width() < 4000) return;
   double trend = 0, sizes = 0;
   for (int64_t row = 0; row < got.y.rows(); ++row) {
@@ -177,7 +186,7 @@ void expect_bfloat16(const Inputs& inputs, const Result& got, const Result& want
       sizes += std::abs(one);
     }
   }
-  EXPECT_LE(std::abs(trend), 1.5 * 0x1p-10 * sizes);
+  EXPECT_LE(std::abs(trend), 1.5 * exp_error(dtype) * sizes);
 }
 
 TEST_P(AttentionTest, AgreesWithReference) {
@@ -198,10 +207,10 @@ TEST_P(AttentionTest, AgreesWithReference) {
       }
       // The scores are of q and k as the backend left them. They differ from those of the reference by some roundings,
       // which do not count as errors of the rest.
-      expect_prepared_bfloat16(inputs, got.qkv, wanted.result.qkv);
+      expect_prepared_halves(inputs, got.qkv, wanted.result.qkv, dtype);
       const bool same = same_values(got.qkv, wanted.result.qkv);
       const Result again = same ? wanted.result : inputs.with_prepared(got.qkv).run(reference_backend(), dtype);
-      expect_bfloat16(inputs, got, again, wanted.spread);
+      expect_halves(inputs, got, again, wanted.spread, dtype);
       expect_lse(inputs, got, again, dtype);
     }
   }
@@ -230,7 +239,7 @@ TEST_P(AttentionTest, EveryKeyThatIsSeenCountsOnce) {
       const Rows y = inputs.run(backend(), dtype).y;
       const double share_error = dtype == DType::kF32
                                      ? 8 * kUnit * factors(inputs) + kUnit * static_cast<double>(2 * inputs.longest + 8)
-                                     : 2 * (0x1p-10 * factors(inputs) + kBf16Unit) + 2 * kBf16Unit;
+                                     : 2 * (exp_error(dtype) * factors(inputs) + unit_of(dtype)) + 2 * unit_of(dtype);
       for (int64_t text = 0; text < inputs.texts(); ++text) {
         const int64_t begin = inputs.offsets[static_cast<size_t>(text)];
         for (int64_t i = 0; i < c.lengths[static_cast<size_t>(text)]; ++i) {

@@ -22,7 +22,7 @@ struct Kind {
   DType dtype;
 };
 
-constexpr DType kDTypes[] = {DType::kF32, DType::kBF16};
+constexpr DType kDTypes[] = {DType::kF32, DType::kF16, DType::kBF16};
 
 std::vector<Kind> every_kind(const Backend& backend) {
   std::vector<Kind> kinds;
@@ -68,19 +68,18 @@ Rows activated(const Backend& backend, const Rows& x, const ElementCase& c, cons
 }
 
 // The activation's own error, times the other factor where it is gated; a rounding each for the product and the wanted
-// value; then that to bfloat16, of which the reference's float32 result has none.
+// value; then that to 16 bits, of which the reference's float32 result has none.
 TEST_P(ActivationTest, AgreesWithReference) {
   for (const ElementCase& c : cases(kElementCases)) {
     for (const Kind& kind : every_kind(backend())) {
       SCOPED_TRACE(name_of(c) + ", " + name_of(kind));
       const Rows x = input_of(c, kind);
       const Rows wanted = activated(reference_backend(), x, c, {kind.activation, kind.gated, DType::kF32}, 0, c.rows);
-      expect_close(activated(backend(), x, c, kind, 0, c.rows), wanted, [&](int64_t row, int64_t column) {
-        const double size = std::abs(wanted.at(row, column));
+      const Rows got = activated(backend(), x, c, kind, 0, c.rows);
+      expect_rounded_close(kind.dtype, got, wanted, [&](int64_t row, int64_t column) {
         const double factor = kind.gated ? std::abs(x.at(row, c.width + column)) : 1.0;
-        const double error =
-            activation_error(backend(), kind.activation, x.at(row, column), kind.dtype) * factor + 2 * kUnit * size;
-        return error + row_rounding(kind.dtype, size + error);
+        return activation_error(backend(), kind.activation, x.at(row, column), kind.dtype) * factor +
+               2 * kUnit * std::abs(wanted.at(row, column));
       });
     }
   }

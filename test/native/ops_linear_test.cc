@@ -53,12 +53,15 @@ TEST_P(LinearTest, WholeNumbersAddUpExactly) {
 }
 
 TEST_P(LinearTest, RowsAreIndependentBitForBit) {
-  constexpr DType kF32 = DType::kF32, kBF16 = DType::kBF16, kI8 = DType::kI8;
+  constexpr DType kF32 = DType::kF32, kF16 = DType::kF16, kBF16 = DType::kBF16, kI8 = DType::kI8;
   for (const LinearCase& c : cases(linear_cases())) {
     const LinearInputs inputs(c);
     for (const LinearTypes types : {LinearTypes{kF32, kF32, kF32},
                                     {kBF16, kBF16, kBF16},
                                     {kBF16, kF32, kF32},
+                                    {kF16, kF16, kF16},
+                                    {kF16, kF32, kF32},
+                                    {kI8, kF16, kF32},
                                     {kI8, kF32, kBF16},
                                     {kI8, kBF16, kF32}}) {
       if (!is_supported(backend(), types)) continue;
@@ -72,31 +75,68 @@ TEST_P(LinearTest, RowsAreIndependentBitForBit) {
 }
 
 // Rows that stress ranges: of one value, of one sign, far below and above 1, and where one element dwarfs the others.
+// Where float16 has a part, its greatest numbers are the largest, whose results pass them.
 TEST_P(LinearTest, RowsOfEveryKindAgreeWithReference) {
   for (const Activation activation : {Activation::kIdentity, Activation::kGelu}) {
-    const LinearCase c{14, 101, 35, activation};
-    LinearInputs inputs(c);
-    for (int64_t k = 0; k < c.in; ++k) {
-      const float value = inputs.x.at(0, k);
-      inputs.x.at(1, k) = 0.0f;
-      inputs.x.at(2, k) = 0.7f;
-      inputs.x.at(3, k) = -0.3f;
-      inputs.x.at(4, k) = -0.1f - std::abs(value);
-      inputs.x.at(5, k) = 0.1f + std::abs(value);
-      inputs.x.at(6, k) = std::max(value, 0.0f);
-      inputs.x.at(7, k) = value * 1e-35f;
-      inputs.x.at(8, k) = value * 1e-39f;  // below the normal floats
-      inputs.x.at(9, k) = value * 1e30f;
-      inputs.x.at(10, k) = k == 50 ? 1e4f : value;
-      inputs.x.at(11, k) = k == 100 ? -1e4f : value;
-      inputs.x.at(12, k) = k == 0 ? 1.0f : 0.0f;
-      inputs.x.at(13, k) = 100.0f + value;
-    }
-    for (const LinearTypes& types : every_linear_types(backend())) {
-      SCOPED_TRACE(name_of(c) + ", " + name_of(types));
-      expect_linear(backend(), inputs.run(backend(), types), inputs, LinearWanted(inputs, types.dtype, types.x), types);
+    for (const float large : {1e30f, 6e4f}) {
+      const LinearCase c{14, 101, 35, activation};
+      LinearInputs inputs(c);
+      for (int64_t k = 0; k < c.in; ++k) {
+        const float value = inputs.x.at(0, k);
+        inputs.x.at(1, k) = 0.0f;
+        inputs.x.at(2, k) = 0.7f;
+        inputs.x.at(3, k) = -0.3f;
+        inputs.x.at(4, k) = -0.1f - std::abs(value);
+        inputs.x.at(5, k) = 0.1f + std::abs(value);
+        inputs.x.at(6, k) = std::max(value, 0.0f);
+        inputs.x.at(7, k) = value * 1e-35f;
+        inputs.x.at(8, k) = value * 1e-39f;  // below the normal floats
+        inputs.x.at(9, k) = value * large;
+        inputs.x.at(10, k) = k == 50 ? 1e4f : value;
+        inputs.x.at(11, k) = k == 100 ? -1e4f : value;
+        inputs.x.at(12, k) = k == 0 ? 1.0f : 0.0f;
+        inputs.x.at(13, k) = 100.0f + value;
+      }
+      for (const LinearTypes& types : every_linear_types(backend())) {
+        const bool with_float16 = types.dtype == DType::kF16 || types.x == DType::kF16 || types.y == DType::kF16;
+        if (with_float16 != (large < 1e5f)) continue;
+        SCOPED_TRACE(name_of(c) + ", " + name_of(types));
+        expect_linear(backend(), inputs.run(backend(), types), inputs, LinearWanted(inputs, types.dtype, types.x),
+                      types);
+      }
     }
   }
+}
+
+// 65519 rounds to 65504, 65520 to infinity; what is below 2^-14 counts in 2^-24.
+TEST_P(LinearTest, Float16HasItsEnds) {
+  if (!backend().supports(device_of(backend()), DType::kF16)) GTEST_SKIP() << backend().name << " has no float16";
+  LinearInputs inputs({6, 3, 2, Activation::kIdentity, false});
+  const float x[6] = {65519, 65520, -1e6f, 0x1p-24f, 0x1.8p-25f, 0x1p-25f},
+              y[6] = {65504, kInfinity, -kInfinity, 0x1p-24f, 0x1p-24f, 0};
+  for (int64_t row = 0; row < 6; ++row) {
+    for (int64_t k = 0; k < 3; ++k) inputs.x.at(row, k) = 0;
+    inputs.x.at(row, 1) = x[row];
+  }
+  for (int64_t k = 0; k < 3; ++k) {
+    inputs.weight.at(0, k) = 1;
+    inputs.weight.at(1, k) = k == 1 ? 0x1p-24f : 1;
+  }
+  for (const LinearTypes types : {LinearTypes{DType::kF16, DType::kF32, DType::kF32},
+                                  {DType::kF16, DType::kF16, DType::kF32},
+                                  {DType::kF32, DType::kF32, DType::kF16}}) {
+    SCOPED_TRACE(name_of(types));
+    const Rows got = inputs.run(backend(), types);
+    for (int64_t row = 0; row < 6; ++row) {
+      EXPECT_EQ(got.at(row, 0), y[row]) << "row " << row;
+      if (types.dtype == DType::kF16) EXPECT_EQ(got.at(row, 1), y[row] * 0x1p-24f) << "row " << row;
+    }
+  }
+  inputs.weight.at(0, 0) = -65520;  // infinite, and times 0
+  inputs.x.at(3, 0) = 1;
+  const Rows got = inputs.run(backend(), {DType::kF16, DType::kF32, DType::kF32});
+  EXPECT_EQ(got.at(3, 0), -kInfinity);
+  EXPECT_TRUE(std::isnan(got.at(0, 0)));
 }
 
 // In int8 a row with an infinity has no range, so the row is lost.

@@ -1,4 +1,4 @@
-// ops/norm.h on every backend against the reference, into float32 and bfloat16 rows.
+// ops/norm.h on every backend against the reference, into float32, float16 and bfloat16 rows.
 #include "ops/norm.h"
 
 #include "op_support.h"
@@ -50,7 +50,7 @@ struct Inputs {
 };
 
 constexpr NormKind kKinds[] = {NormKind::kLayer, NormKind::kRms};
-constexpr DType kDTypes[] = {DType::kF32, DType::kBF16};
+constexpr DType kDTypes[] = {DType::kF32, DType::kF16, DType::kBF16};
 
 std::string name_of(const NormCase& c, NormKind kind, DType y_dtype) {
   return name_of(c) + (kind == NormKind::kRms ? ", rms, " : ", layer, ") + dtype_name(y_dtype);
@@ -58,7 +58,7 @@ std::string name_of(const NormCase& c, NormKind kind, DType y_dtype) {
 
 // The mean of n numbers in float32 is off by m = n u mean|x| at most. That shifts every difference and, squared, the
 // variance; the sum of n squares adds (n + 3) u, of which the root takes half. Four roundings end it, and that to
-// bfloat16 where y has it. mean and rstd are off by what they put into that.
+// 16 bits where y has them. mean and rstd are off by what they put into that.
 TEST_P(NormTest, AgreesWithReference) {
   for (const NormCase& c : cases(kNormCases)) {
     for (const NormKind kind : kKinds) {
@@ -91,10 +91,7 @@ TEST_P(NormTest, AgreesWithReference) {
       for (const DType y_dtype : supported(backend(), kDTypes)) {
         SCOPED_TRACE(name_of(c, kind, y_dtype));
         const Rows y = inputs.run(backend(), kind, y_dtype, 0, c.rows, Order::kAscending, &kept);
-        expect_close(y, wanted, [&](int64_t row, int64_t column) {
-          const double error = errors.at(row, column);
-          return error + row_rounding(y_dtype, std::abs(wanted.at(row, column)) + error);
-        });
+        expect_rounded_close(y_dtype, y, wanted, [&](int64_t row, int64_t column) { return errors.at(row, column); });
         expect_close(kept, wanted_kept, [&](int64_t row, int64_t column) { return kept_errors.at(row, column); });
         expect_same_bits(inputs.run(backend(), kind, y_dtype, 0, c.rows), y);
       }

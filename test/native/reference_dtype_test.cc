@@ -1,4 +1,4 @@
-// Tests of the reference backend in bfloat16 and int8, against numbers computed by hand.
+// Tests of the reference backend in float16, bfloat16 and int8, against numbers computed by hand.
 #include <cmath>
 #include <limits>
 
@@ -36,6 +36,36 @@ TEST(Reference, LinearInBfloat16RoundsBothFactors) {
   // The residual is added before that rounding: 3.0195 goes to 193/64, 3.0471 to 195/64.
   run_linear(packed, x_rows, y_rows, Activation::kIdentity, residual);
   EXPECT_EQ(floats(y_rows), (Floats{193 / 64.0f, 195 / 64.0f}));
+}
+
+// Between 1 and 2 float16 has steps of 1/1024: 1 + 1/2048 is halfway and rounds down to even, 1 + 3/2048 is halfway and
+// rounds up to the even 1 + 2/1024, 1 + 1/2000 rounds up.
+TEST(Reference, LinearInFloat16RoundsBothFactors) {
+  const Floats weight = {1 + 1 / 2048.0f, 1, 0, /**/ 1 + 3 / 2048.0f, -1, 2},
+               x = {1 + 3 / 2048.0f, 1 + 1 / 2048.0f, 1 + 1 / 2000.0f};
+  const PackedWeights packed(reference_backend(), {.weight = weight.data(), .in = 3, .out = 2, .dtype = DType::kF16});
+  ASSERT_EQ(packed.status, kOk);
+  EXPECT_EQ(packed.weights->dtype, DType::kF16);
+  Floats y(2);
+  run_linear(packed, x, y);
+  // 1026/1024 + 1, and (1026/1024)^2 - 1 + 2050/1024, in units of 2^-20
+  EXPECT_EQ(y, (Floats{2050 / 1024.0f, (1052676 - 1048576 + 2099200) / 1048576.0f}));
+
+  // float16 rows before and after; between 2 and 4 they count in 1/512.
+  const Rows one = std::move(Rows(1, 3).each([](float) { return 1.0f; }));
+  TypedRows from(DType::kF16, one), to(DType::kF16, 1, 2);
+  OpCall call(reference_backend());
+  call.run(reference_backend().linear, {.weights = packed.weights,
+                                        .x = call.in(from),
+                                        .x_stride = 3,
+                                        .y = call.out(to),
+                                        .y_stride = 2,
+                                        .rows = 1,
+                                        .x_dtype = DType::kF16,
+                                        .y_dtype = DType::kF16});
+  const Rows rounded = to.values();
+  EXPECT_EQ(rounded.at(0, 0), 2);
+  EXPECT_EQ(rounded.at(0, 1), 1025 / 512.0f);  // 1026/1024 - 1 + 2 = 2050/1024
 }
 
 // float32 arithmetic uses bfloat16 rows exactly and rounds only its results.

@@ -5,7 +5,9 @@ import { native } from '../../src/core/native.js'
 
 export type Attention = 'causal' | 'bidirectional' | { prefix: number }
 
+/** On the first CUDA device where the environment names a CUDA backend (vitest.cuda.config.ts), else on the CPU. */
 export function loadDirectory(directory: string, threads = 1, dtype: Dtype = 'float32'): Promise<RawModel> {
+  const library = process.env.EMBEDCORE_CUDA_LIBRARY ?? ''
   return new Promise((resolve, reject) => {
     native().load(
       {
@@ -14,6 +16,8 @@ export function loadDirectory(directory: string, threads = 1, dtype: Dtype = 'fl
         modules: [],
         layerWeights: null,
         dtype,
+        device: library === '' ? 'cpu' : 'cuda:0',
+        library,
         threads,
         maxBatchTokens: 4096,
         maxQueueTokens: 1 << 20,

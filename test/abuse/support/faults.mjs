@@ -30,7 +30,7 @@ export function runChildren(script, argumentLists) {
       const child = spawnSync(process.execPath, [...process.execArgv, fileURLToPath(script), ...list], {
         env: { ...process.env, LD_PRELOAD: library, EMBEDCORE_FAULTS: control },
         encoding: 'utf8',
-        timeout: 60_000,
+        timeout: 120_000,
       })
       const name = list.join(' ')
       assert.equal(child.signal, null, `${name}: ${child.stdout}${child.stderr}`)

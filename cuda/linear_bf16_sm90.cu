@@ -1,0 +1,10 @@
+#include "linear_kernels.h"
+#include "linear_sm90.cuh"
+
+namespace embedcore::cuda {
+
+Error launch_bf16_sm90(StreamHandle stream, int index, const TileArgs& args, int multiprocessors) {
+  return launch_hopper<bf16>(stream, index, args, multiprocessors);
+}
+
+}  // namespace embedcore::cuda

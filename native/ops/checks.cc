@@ -1,0 +1,248 @@
+#include "ops/checks.h"
+
+#include <cstdio>
+
+#include "ops/activation.h"
+#include "ops/attention.h"
+#include "ops/embed.h"
+#include "ops/fuse.h"
+#include "ops/linear.h"
+#include "ops/norm.h"
+#include "ops/pool.h"
+#include "ops/vectors.h"
+
+namespace embedcore {
+
+namespace {
+
+using Integer = long long;  // of a format
+
+bool is_float_file(DType dtype) { return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16; }
+
+// "x of norm" and so on, for a sentence.
+struct Operand {
+  const char* operand;
+  const char* op;
+};
+
+template <typename... Values>
+bool refuse(Stream& stream, const char* format, Values... values) {
+  std::snprintf(stream.message, sizeof stream.message, format, values...);
+  return false;
+}
+
+bool has_no_dropout(Stream& stream, const char* op, const Dropout& dropout) {
+  if (dropout.rate == 0) return true;
+  return refuse(stream, "Expected a dropout rate of 0 for %s on this backend but received %g", op,
+                static_cast<double>(dropout.rate));
+}
+
+bool is_size(Stream& stream, Operand of, int64_t value, int64_t least = 0) {
+  if (value >= least) return true;
+  return refuse(stream, "Expected at least %lld for %s of %s but received %lld", Integer{least}, of.operand, of.op,
+                Integer{value});
+}
+
+bool is_given(Stream& stream, Operand of, const void* pointer, bool needed = true) {
+  if (pointer || !needed) return true;
+  return refuse(stream, "Expected memory for %s of %s but received null", of.operand, of.op);
+}
+
+// Rows that an operation touches: memory, and a stride that keeps them apart.
+bool are_rows(Stream& stream, Operand of, const void* rows, int64_t count, int64_t width, int64_t stride) {
+  if (count == 0) return true;
+  if (!is_given(stream, of, rows)) return false;
+  if (count == 1 || stride >= width) return true;
+  return refuse(stream, "Expected a stride of at least %lld for %s of %s but received %lld", Integer{width}, of.operand,
+                of.op, Integer{stride});
+}
+
+bool is_row_dtype(Stream& stream, Operand of, DType dtype, Supports supports) {
+  if (is_float_file(dtype) && supports(stream.device, dtype)) return true;
+  const bool half = supports(stream.device, DType::kF16), brain = supports(stream.device, DType::kBF16);
+  const char* rows = half && brain ? "float32, float16 or bfloat16"
+                     : half        ? "float32 or float16"
+                     : brain       ? "float32 or bfloat16"
+                                   : "float32";
+  return refuse(stream, "Expected %s for %s of %s but received %s", rows, of.operand, of.op, dtype_name(dtype));
+}
+
+template <typename Enum>
+bool is_kind(Stream& stream, Operand of, Enum value, Enum last) {
+  if (value >= Enum{} && value <= last) return true;
+  return refuse(stream, "Expected 0 to %d for %s of %s but received %d", static_cast<int>(last), of.operand, of.op,
+                static_cast<int>(value));
+}
+
+bool is_plain_activation(Stream& stream, const char* op, Activation activation) {
+  return is_kind(stream, {"the activation", op}, activation, Activation::kSigmoid);
+}
+
+bool has_heads(Stream& stream, const AttentionArgs& args) {
+  constexpr const char* kOp = "attention";
+  if (!is_size(stream, {"heads", kOp}, args.heads, 1) || !is_size(stream, {"key heads", kOp}, args.kv_heads, 1) ||
+      !is_size(stream, {"the head dimension", kOp}, args.head_dim, 1))
+    return false;
+  if (args.heads % args.kv_heads == 0) return true;
+  return refuse(stream, "Expected a multiple of %lld key heads for the heads of attention but received %lld",
+                Integer{args.kv_heads}, Integer{args.heads});
+}
+
+bool has_positions(Stream& stream, const AttentionArgs& args) {
+  if ((args.rope_cos == nullptr) != (args.rope_sin == nullptr))
+    return refuse(stream, "Expected both cosines and sines for attention but received one of them");
+  if (args.rope_cos && (args.rotary_dim < 2 || args.rotary_dim > args.head_dim || args.rotary_dim % 2 != 0))
+    return refuse(stream, "Expected an even number up to %lld for the rotary dimension of attention but received %lld",
+                  Integer{args.head_dim}, Integer{args.rotary_dim});
+  if (args.bias && args.bias_reach < args.longest - 1)
+    return refuse(stream, "Expected at least %lld for the reach of attention's bias but received %lld",
+                  Integer{args.longest - 1}, Integer{args.bias_reach});
+  return true;
+}
+
+}  // namespace
+
+bool can_pack(Device* device, const LinearWeights& weights, Supports supports) {
+  if (!is_float_file(weights.dtype) && weights.dtype != DType::kI8) return false;
+  if (!supports(device, weights.dtype)) return false;
+  if (weights.in < 1 || weights.out < 1 || !weights.weight) return false;
+  if (weights.dtype == DType::kI8 && weights.in > kMostInt8Inputs) return false;
+  return is_float_file(weights.weight_dtype) && weights.use == LinearUse::kForward;
+}
+
+bool can_run(Stream& stream, const LinearArgs& args, Supports supports) {
+  constexpr const char* kOp = "linear";
+  if (args.lora_parts != 0)
+    return refuse(stream, "Expected no LoRA parts for linear on this backend but received %d",
+                  static_cast<int>(args.lora_parts));
+  if (!has_no_dropout(stream, kOp, args.dropout) || !is_given(stream, {"the weights", kOp}, args.weights) ||
+      !is_size(stream, {"rows", kOp}, args.rows) || !is_plain_activation(stream, kOp, args.activation) ||
+      !is_row_dtype(stream, {"x", kOp}, args.x_dtype, supports) ||
+      !is_row_dtype(stream, {"y", kOp}, args.y_dtype, supports) ||
+      !are_rows(stream, {"x", kOp}, args.x, args.rows, args.weights->in, args.x_stride) ||
+      !are_rows(stream, {"y", kOp}, args.y, args.rows, args.weights->out, args.y_stride))
+    return false;
+  if (args.residual &&
+      !are_rows(stream, {"the residual", kOp}, args.residual, args.rows, args.weights->out, args.residual_stride))
+    return false;
+  if (args.residual == args.y && args.residual && args.y_dtype != DType::kF32)
+    return refuse(stream, "Expected float32 for y of linear, which is the residual, but received %s",
+                  dtype_name(args.y_dtype));
+  return true;
+}
+
+bool can_run(Stream& stream, const AttentionArgs& args, Supports supports) {
+  constexpr const char* kOp = "attention";
+  if (!has_no_dropout(stream, kOp, args.dropout) || !is_row_dtype(stream, {"qkv and y", kOp}, args.dtype, supports) ||
+      !has_heads(stream, args) || !has_positions(stream, args) || !is_size(stream, {"texts", kOp}, args.texts) ||
+      !is_size(stream, {"the longest text", kOp}, args.longest) || !is_size(stream, {"the window", kOp}, args.window) ||
+      !is_kind(stream, {"the mask", kOp}, args.mask, Mask::kPrefix) ||
+      !is_given(stream, {"the offsets", kOp}, args.offsets, args.texts > 0) ||
+      !is_given(stream, {"the prefixes", kOp}, args.prefix, args.mask == Mask::kPrefix && args.texts > 0))
+    return false;
+  // How many tokens there are is in the offsets, but the longest text has so many.
+  const int64_t rows = args.texts > 0 ? args.longest : 0;
+  return are_rows(stream, {"qkv", kOp}, args.qkv, rows, (args.heads + 2 * args.kv_heads) * args.head_dim,
+                  args.qkv_stride) &&
+         are_rows(stream, {"y", kOp}, args.y, rows, args.heads * args.head_dim, args.y_stride);
+}
+
+bool can_run(Stream& stream, const NormArgs& args, Supports supports) {
+  constexpr const char* kOp = "norm";
+  if (!is_kind(stream, {"the kind", kOp}, args.kind, NormKind::kRms) || !is_size(stream, {"rows", kOp}, args.rows) ||
+      !is_size(stream, {"the width", kOp}, args.width) || !is_row_dtype(stream, {"y", kOp}, args.y_dtype, supports) ||
+      !are_rows(stream, {"x", kOp}, args.x, args.rows, args.width, args.x_stride) ||
+      !are_rows(stream, {"y", kOp}, args.y, args.rows, args.width, args.y_stride))
+    return false;
+  if (args.x == args.y && args.rows > 0 && args.y_dtype != DType::kF32)
+    return refuse(stream, "Expected float32 for y of norm, which is x, but received %s", dtype_name(args.y_dtype));
+  return true;
+}
+
+bool can_run(Stream& stream, const EmbedArgs& args) {
+  constexpr const char* kOp = "embed";
+  if (args.count < 1 || args.count > kMostEmbedTables)
+    return refuse(stream, "Expected 1 to %d tables but received %d", static_cast<int>(kMostEmbedTables),
+                  static_cast<int>(args.count));
+  if (!is_given(stream, {"the tables", kOp}, args.tables) || !is_size(stream, {"tokens", kOp}, args.tokens) ||
+      !is_size(stream, {"the width", kOp}, args.width) ||
+      !are_rows(stream, {"y", kOp}, args.y, args.tokens, args.width, args.y_stride))
+    return false;
+  for (int32_t i = 0; i < args.count; ++i) {
+    if (!is_float_file(args.tables[i].dtype))
+      return refuse(stream, "Expected a table of float32, float16 or bfloat16 but received %s",
+                    dtype_name(args.tables[i].dtype));
+    if (!is_given(stream, {"a table", kOp}, args.tables[i].rows, args.tokens > 0)) return false;
+  }
+  return true;
+}
+
+bool can_run(Stream& stream, const BagArgs& args) {
+  constexpr const char* kOp = "bag";
+  if (!is_float_file(args.dtype) && args.dtype != DType::kI8)
+    return refuse(stream, "Expected a table of float32, float16, bfloat16 or int8 but received %s",
+                  dtype_name(args.dtype));
+  return is_size(stream, {"texts", kOp}, args.texts) && is_size(stream, {"the width", kOp}, args.width) &&
+         is_given(stream, {"the table", kOp}, args.table, args.texts > 0) &&
+         // How many tokens there are is in the offsets; without them each text is one.
+         is_given(stream, {"the rows", kOp}, args.rows, !args.offsets && args.texts > 0) &&
+         is_given(stream, {"the ids", kOp}, args.ids, args.weights && !args.offsets && args.texts > 0) &&
+         are_rows(stream, {"y", kOp}, args.y, args.texts, args.width, args.y_stride);
+}
+
+bool can_run(Stream& stream, const ActivationArgs& args, Supports supports) {
+  constexpr const char* kOp = "activation";
+  return is_plain_activation(stream, kOp, args.activation) && is_size(stream, {"rows", kOp}, args.rows) &&
+         is_size(stream, {"the width", kOp}, args.width) &&
+         is_row_dtype(stream, {"x and y", kOp}, args.dtype, supports) &&
+         are_rows(stream, {"x", kOp}, args.x, args.rows, args.gated ? 2 * args.width : args.width, args.x_stride) &&
+         are_rows(stream, {"y", kOp}, args.y, args.rows, args.width, args.y_stride);
+}
+
+bool can_run(Stream& stream, const PoolArgs& args) {
+  constexpr const char* kOp = "pool";
+  return is_kind(stream, {"the mode", kOp}, args.mode, Pooling::kLastToken) &&
+         is_size(stream, {"texts", kOp}, args.texts) && is_size(stream, {"the width", kOp}, args.width) &&
+         is_given(stream, {"the offsets", kOp}, args.offsets, args.texts > 0) &&
+         are_rows(stream, {"x", kOp}, args.x, args.texts > 0 ? 2 : 0, args.width, args.x_stride) &&
+         are_rows(stream, {"y", kOp}, args.y, args.texts, args.width, args.y_stride);
+}
+
+bool can_run(Stream& stream, const FuseArgs& args) {
+  constexpr const char* kOp = "fuse";
+  return is_size(stream, {"rows", kOp}, args.rows) && is_size(stream, {"the width", kOp}, args.width) &&
+         are_rows(stream, {"x", kOp}, args.x, args.rows, args.width, args.x_stride) &&
+         are_rows(stream, {"y", kOp}, args.y, args.rows, args.width, args.y_stride);
+}
+
+bool can_run(Stream& stream, const NormalizeArgs& args) {
+  constexpr const char* kOp = "normalize";
+  return is_size(stream, {"rows", kOp}, args.rows) && is_size(stream, {"the width", kOp}, args.width) &&
+         are_rows(stream, {"x", kOp}, args.x, args.rows, args.width, args.stride);
+}
+
+bool can_run(Stream& stream, const SimilarityArgs& args) {
+  constexpr const char* kOp = "similarity";
+  if (!is_kind(stream, {"the kind", kOp}, args.kind, Similarity::kManhattan) ||
+      !is_size(stream, {"the rows of a", kOp}, args.rows_a) || !is_size(stream, {"the rows of b", kOp}, args.rows_b) ||
+      !is_size(stream, {"the width", kOp}, args.width))
+    return false;
+  if (args.rows_a == 0 || args.rows_b == 0) return true;
+  return is_given(stream, {"a", kOp}, args.a, args.width > 0) && is_given(stream, {"b", kOp}, args.b, args.width > 0) &&
+         are_rows(stream, {"y", kOp}, args.y, args.rows_a, args.rows_b,
+                  args.y_stride == 0 ? args.rows_b : args.y_stride);
+}
+
+bool can_run(Stream& stream, const QuantizeArgs& args) {
+  constexpr const char* kOp = "quantize";
+  const bool levels = args.precision == Precision::kInt8 || args.precision == Precision::kUint8;
+  if (!is_kind(stream, {"the precision", kOp}, args.precision, Precision::kUbinary) ||
+      !is_size(stream, {"rows", kOp}, args.rows) || !is_size(stream, {"the width", kOp}, args.width))
+    return false;
+  const bool touched = args.rows > 0 && args.width > 0;
+  return is_given(stream, {"x", kOp}, args.x, touched) && is_given(stream, {"y", kOp}, args.y, touched) &&
+         is_given(stream, {"the minimum", kOp}, args.minimum, touched && levels) &&
+         is_given(stream, {"the maximum", kOp}, args.maximum, touched && levels);
+}
+
+}  // namespace embedcore
