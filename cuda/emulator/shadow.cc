@@ -108,10 +108,16 @@ uint32_t take_epochs(BlockCheck& check) {
   return first;
 }
 
+void stamp(BlockCheck& check, int warp) {
+  check.stamp[warp] = static_cast<Record>(check.epoch) << 32 | static_cast<Record>(check.clock[warp]) << kClockShift;
+}
+
 uint32_t advance(BlockCheck& check, int agent) {
   if (check.clock[agent] >= kClockMask - 1)
     fail(nullptr, "there are more synchronisations between two barriers of the block than the checker can count");
-  return ++check.clock[agent];
+  ++check.clock[agent];
+  if (agent < kMaxWarps) stamp(check, agent);
+  return check.clock[agent];
 }
 
 }  // namespace
@@ -182,6 +188,7 @@ void begin_block_check(Block& block) {
   check.epoch = check.first_epoch = take_epochs(check);
   check.fence_epoch = 0;
   std::memset(check.clock, 0, sizeof check.clock);
+  for (int warp = 0; warp < block.warp_count; ++warp) stamp(check, warp);
   std::memset(check.synced, 0, sizeof check.synced);
   std::memset(check.known, 0, sizeof check.known);
   std::memset(check.barriers, 0, sizeof check.barriers);
@@ -196,7 +203,10 @@ void block_synced(Block& block) {
   ++check.epoch;
   if (check.epoch % kEpochsAtOnce == 0) check.epoch = take_epochs(check);
   // Clocks go on: barriers that are passed later may hold clocks of now.
-  for (int warp = 0; warp < block.warp_count; ++warp) check.synced[warp] = check.clock[warp];
+  for (int warp = 0; warp < block.warp_count; ++warp) {
+    check.synced[warp] = check.clock[warp];
+    stamp(check, warp);
+  }
   // Whoever met a thread that waited for the previous kernel has waited too.
   bool waited = false;
   for (int t = 0; t < block.thread_count; ++t) waited |= check.waited[t];
@@ -266,12 +276,6 @@ void synchronise_blocks(Thread& me, const void* word) {
   for (const uint32_t chunk : check.chunks)
     if (chunk <= check.fence_epoch) published[chunk] = std::min(check.fence_epoch + 1, chunk + kEpochsAtOnce);
   for (const auto& [chunk, end] : check.acquired) published[chunk] = std::max(published[chunk], end);
-}
-
-int32_t packed_site(const void* site) {
-  if (!site) return 0;
-  return static_cast<int32_t>(static_cast<const char*>(site) -
-                              reinterpret_cast<const char*>(&embedcore_emulator_switch));
 }
 
 const void* unpacked_site(int32_t site) {

@@ -83,6 +83,7 @@ struct BlockCheck {
   uint32_t epoch = 0, first_epoch = 0, fence_epoch = 0;
   std::vector<uint32_t> chunks;  // the first epochs of all that the block took
   Clocks clock = {};
+  Record stamp[kMaxWarps] = {};     // epoch and clock of a warp, as its accesses carry them
   uint32_t synced[kMaxWarps] = {};  // the clock at the last synchronisation of all lanes
   Clocks known[kMaxWarps] = {};
   bool clocks_used = false;                         // in this epoch: by barriers other than the block's
@@ -131,7 +132,11 @@ void fenced(Thread& me);
 void synchronise_blocks(Thread& me, const void* word);
 
 // Sites are kept as distances from a function of this library.
-int32_t packed_site(const void* site);
+inline int32_t packed_site(const void* site) {
+  if (!site) return 0;
+  return static_cast<int32_t>(static_cast<const char*>(site) -
+                              reinterpret_cast<const char*>(&embedcore_emulator_switch));
+}
 const void* unpacked_site(int32_t site);  // null if there is none
 
 }  // namespace embedcore::cuda::emulator
