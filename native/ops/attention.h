@@ -51,8 +51,8 @@ struct AttentionArgs {
   const int32_t* offsets = nullptr;  // [texts + 1]
   int64_t texts = 0;
   int64_t longest = 0;  // tokens of the longest text
-  // The words of Backend::plan_attention for these offsets: 16-byte aligned in device memory, and the same words in host
-  // memory. Null where the backend makes no plans.
+  // The words of Backend::plan_attention for these offsets: 16-byte aligned in device memory, and the same words in
+  // host memory. Null where the backend makes no plans.
   const int32_t* plan = nullptr;
   const int32_t* host_plan = nullptr;
   int64_t heads = 0, kv_heads = 0, head_dim = 0;

@@ -130,8 +130,8 @@ struct Backend {
   Status (*pack_linear)(Device* device, const LinearWeights& weights, PackedLinear** packed) = nullptr;
   void (*free_linear)(PackedLinear* packed) = nullptr;
 
-  // What attention needs to know of a batch on the host: writes int32 words, from the texts' offsets in host memory, and
-  // returns their number; with null words it only counts. Null on a backend whose attention needs no plan.
+  // What attention needs to know of a batch on the host: writes int32 words, from the texts' offsets in host memory,
+  // and returns their number; with null words it only counts. Null on a backend whose attention needs no plan.
   int64_t (*plan_attention)(const int32_t* offsets, int64_t texts, int32_t* words) = nullptr;
 
   // Work that comes again may be recorded and launched as a whole, which is cheaper for the host; null where it is not.
