@@ -35,7 +35,10 @@ function build() {
 /** Programs and what each has besides its name. The operations are cut into as many shares as there are cores. */
 function jobs() {
   const cores = availableParallelism()
-  const backend = { EMBEDCORE_TEST_BACKEND: join(directory, 'libembedcore_cuda_emulated_checked.so') }
+  const backend = {
+    EMBEDCORE_TEST_BACKEND: join(directory, 'libembedcore_cuda_emulated_checked.so'),
+    EMBEDCORE_TEST_MOST_COST: process.env.EMBEDCORE_TEST_MOST_COST ?? '1e6', // larger cases take minutes each
+  }
   const operations = Array.from({ length: cores }, (_, share) => ({
     program: join(tests, 'embedcore_native_tests'),
     args: ['--gtest_filter=*/cuda_emulated'],
