@@ -43,7 +43,8 @@ struct HopperKernel {
   // Sums pass through a slab of each warp on their way to y.
   static constexpr int kSlabColumns = kN % 32 == 0 ? 32 : 16;
   using WarpSlab = Slab<16, kSlabColumns>;
-  static constexpr uint32_t kSlabs = (kEmpty + 8 * kStages + 127) / 128 * 128;
+  static constexpr uint32_t kTurns = kEmpty + 8 * kStages;  // of each consumer, where they take turns
+  static constexpr uint32_t kSlabs = (kTurns + 16 + 127) / 128 * 128;
   static constexpr size_t kSharedBytes = kSlabs + 8 * WarpSlab::kBytes;
   static_assert(kSharedBytes <= 227 * 1024);
 
@@ -74,6 +75,10 @@ struct HopperKernel {
       for (int i = 0; i < kStages; ++i) {
         barrier_init(kFull + 8 * i, 1);
         barrier_init(kEmpty + 8 * i, kPingPong ? 4 : 8);  // warps that read a stage
+      }
+      if (kPingPong) {
+        barrier_init(kTurns, 4);
+        barrier_init(kTurns + 8, 4);
       }
       barrier_init_done();
     }
@@ -124,6 +129,7 @@ struct HopperKernel {
     wait_for_previous_kernel();
     allow_next_kernel();
     Ring ring;
+    int turn = consumer ^ 1;  // parity: the first turn is the first consumer's
     if (kPingPong && consumer == 1) ring.skip(args.k_tiles);
     const int step = static_cast<int>(grid_size());
     int tile = static_cast<int>(block_index()) + (kPingPong ? consumer * step : 0);
@@ -131,7 +137,9 @@ struct HopperKernel {
       int m, n;
       args.tiles.place(tile, m, n);
       float sums[kWide][kN / 2];
-      multiply(sums, ring, args.k_tiles, kPingPong ? 0 : consumer * kWide * 64 * 128);
+      if (kPingPong) barrier_wait(kTurns + 8 * consumer, turn);
+      turn ^= 1;
+      multiply(sums, ring, args.k_tiles, consumer);
       if (kPingPong) ring.skip(args.k_tiles);
       const int row = m * kM + (kPingPong ? 0 : consumer * kWide * 64) + (thread_index() / 32 & 3) * 16;
       UNROLL
@@ -158,8 +166,10 @@ struct HopperKernel {
     }
   }
 
-  // sums = the product of one tile; rows_offset: where this consumer's rows begin in a stage.
-  GPU static void multiply(float (&sums)[kWide][kN / 2], Ring& ring, int k_tiles, uint32_t rows_offset) {
+  // sums = the product of one tile. Consumers that take turns wait for stages one after the other, not side by side:
+  // a parity tells a round from the one before it, but not from the one before that.
+  GPU static void multiply(float (&sums)[kWide][kN / 2], Ring& ring, int k_tiles, int consumer) {
+    const uint32_t rows_offset = kPingPong ? 0 : consumer * kWide * 64 * 128;
     uint32_t last = 0;
     for (int k = 0; k < k_tiles; ++k) {
       barrier_wait(kFull + 8 * ring.stage, ring.parity);
@@ -179,6 +189,7 @@ struct HopperKernel {
       last = kEmpty + 8 * ring.stage;
       ring.next();
     }
+    if (kPingPong && lane_index() == 0) barrier_arrive(kTurns + 8 * (consumer ^ 1));
     wgmma_wait<0>();
     if (lane_index() == 0) barrier_arrive(last);
   }

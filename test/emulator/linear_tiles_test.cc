@@ -9,6 +9,7 @@
 #include "device_array.h"
 #include "linear_f32.cuh"
 #include "linear_mma.cuh"
+#include "linear_sm90.cuh"
 #include "pack.h"
 
 namespace embedcore::cuda {
@@ -170,6 +171,37 @@ TEST(LinearTiles, Int8OnSm75) {
   expect_equal_tiles<Product8Sm75, int8_t, kTilesSm75>();
 }
 
+// With fewer multiprocessors than tiles, so that a block takes several and the ring of stages goes on.
+template <typename T>
+void expect_equal_hopper_tiles(uint64_t seed) {
+  const WithSettings settings([=](emulator::Settings& now) {
+    now.architecture = 90;
+    now.seed = seed;
+  });
+  for (const Sizes& sizes : kSizes) {
+    if (sizes.gap % 8 != 0) continue;
+    const Problem<T> problem(sizes);
+    const auto launch = [&](StreamHandle stream, int index, const T* x, const T* weight, const Tail& tail) {
+      constexpr int64_t kElement = sizeof(T);
+      return launch_hopper<T>(stream, index,
+                              {.x = reinterpret_cast<const std::byte*>(x),
+                               .x_stride = problem.x_stride * kElement,
+                               .x_bytes = sizes.in * kElement,
+                               .weight = reinterpret_cast<const std::byte*>(weight),
+                               .row_bytes = problem.row_elements * kElement,
+                               .tail = tail},
+                              2);
+    };
+    constexpr int kCount = static_cast<int>(std::size(kTilesSm90));
+    expect_equal_tiles<T, float>(problem, kCount, Activation::kIdentity, launch);
+    expect_equal_tiles<T, bf16>(problem, kCount, Activation::kGelu, launch);
+  }
+}
+TEST(LinearTiles, Bfloat16OnSm90) {
+  for (const uint64_t seed : {0, 1, 2, 3}) expect_equal_hopper_tiles<bf16>(seed);
+}
+TEST(LinearTiles, Float16OnSm90) { expect_equal_hopper_tiles<f16>(4); }
+
 TEST(LinearTiles, Float32) {
   for (const Sizes& sizes : kSizes) {
     const Problem<float> problem(sizes);
@@ -229,8 +261,23 @@ TEST(LinearTileChoice, AQueryReadsTheWeightsWithMostMultiprocessors) {
 // 22 tiles of 128 rows and 6 of 128 columns are a tile for each of 132 multiprocessors; 256 columns would leave half of
 // them idle.
 TEST(LinearTileChoice, FewTilesAreSharedByAllMultiprocessors) {
-  EXPECT_EQ(chosen(card(90, 132, 228), DType::kBF16, 2816, 768).columns, 128);
+  EXPECT_EQ(chosen(card(80, 132, 164), DType::kBF16, 2816, 768).columns, 128);
   EXPECT_LT(chosen(kA100, DType::kBF16, 100, 768).rows, 128);
+}
+
+TEST(LinearTileChoice, HopperTakesWgmmaForWhatItHas) {
+  const Properties h100 = card(90, 132, 228);
+  const auto columns = [&](int64_t rows, int64_t out) {
+    const TileChoice choice = choose_tile(h100, DType::kBF16, rows, out);
+    EXPECT_EQ(choice.family, TileFamily::kSm90);
+    return kTilesSm90[choice.index].columns;
+  };
+  EXPECT_EQ(columns(65536, 4608), 256);
+  EXPECT_EQ(columns(2816, 768), 128);
+  // A query: most multiprocessors read weights.
+  EXPECT_EQ(columns(10, 3584), 32);
+  EXPECT_EQ(choose_tile(h100, DType::kI8, 65536, 768).family, TileFamily::kSm80);
+  EXPECT_EQ(choose_tile(h100, DType::kF32, 65536, 768).family, TileFamily::kFloat);
 }
 
 }  // namespace

@@ -129,7 +129,9 @@ TEST_P(LinearTest, Float16HasItsEnds) {
     const Rows got = inputs.run(backend(), types);
     for (int64_t row = 0; row < 6; ++row) {
       EXPECT_EQ(got.at(row, 0), y[row]) << "row " << row;
-      if (types.dtype == DType::kF16) EXPECT_EQ(got.at(row, 1), y[row] * 0x1p-24f) << "row " << row;
+      if (types.dtype == DType::kF16) {
+        EXPECT_EQ(got.at(row, 1), y[row] * 0x1p-24f) << "row " << row;
+      }
     }
   }
   inputs.weight.at(0, 0) = -65520;  // infinite, and times 0
