@@ -59,7 +59,9 @@ void* DeviceMemory::allocate(size_t bytes, Error* error) noexcept {
     *error = Error::kOutOfMemory;
     return nullptr;
   }
-  bytes = (std::max<size_t>(bytes, 1) + kAlignment - 1) / kAlignment * kAlignment;
+  bytes = std::max<size_t>(bytes, 1);
+  // A block of its own is aligned as it is, and has no bytes that nobody asked for.
+  if (next_block_bytes_ > 0) bytes = (bytes + kAlignment - 1) / kAlignment * kAlignment;
   try {
     for (auto& [begin, block] : blocks_)
       if (void* piece = take(begin, block, bytes)) return piece;

@@ -16,6 +16,7 @@ namespace embedcore::cuda::emulator {
 namespace {
 
 constexpr size_t kPage = 4096;
+constexpr size_t kLargePage = size_t{2} << 20;
 constexpr size_t kAlignment = 256;
 
 size_t round_up(size_t bytes, size_t to) { return (bytes + to - 1) / to * to; }
@@ -77,6 +78,8 @@ void* DeviceMemory::allocate(size_t bytes, size_t limit) {
   } catch (const std::bad_alloc&) {
     return nullptr;
   }
+  // Opening and closing takes time for every page.
+  if (pages >= kLargePage) ::madvise(begin, pages, MADV_HUGEPAGE);
   poison(begin, pages);
   if (!open_) ::mprotect(begin, pages, PROT_NONE);
   used_ += bytes;
