@@ -203,7 +203,7 @@ export interface RawAddon {
     done: (error: Error | null, found?: RawDevices) => void,
   ): void
   /** The fastest dtype of a CUDA device whose vectors are as good as those of float32: `bfloat16` or `float16`. */
-  fastDtype(options: { library: string; index: number }, done: (error: Error | null, dtype?: string) => void): void
+  fastDtype(options: { library: string; index: number }, done: (error: Error | null, dtype?: Dtype) => void): void
   /** Whether it is called for the first time in this process. */
   firstDeviceWarning(): boolean
   load(options: RawLoadOptions, done: (error: Error | null, model?: RawModel) => void): RawTask

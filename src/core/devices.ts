@@ -2,7 +2,7 @@
 import { cpus, freemem, totalmem } from 'node:os'
 import type { RawDevice, RawDevices } from './binding.js'
 import { EmbedCoreError, toEmbedCoreError } from './errors.js'
-import { type DeviceId, type DeviceName, type Dtype, DTYPES } from './names.js'
+import { type DeviceId, type DeviceName, type Dtype } from './names.js'
 import { native } from './native.js'
 
 /** Something that models run on. */
@@ -165,13 +165,12 @@ export async function chooseDevice(asked: DeviceName, { library, cpuForced }: De
 /** What `dtype: 'auto'` means on a CUDA device. */
 export async function fastDtype({ id, library }: ChosenDevice): Promise<Dtype> {
   const index = Number(id.slice('cuda:'.length))
-  const fast = await new Promise<string>((resolve, reject) => {
+  return new Promise((resolve, reject) => {
     native().fastDtype({ library, index }, (error, dtype) => {
       if (dtype === undefined) reject(toEmbedCoreError(error))
       else resolve(dtype)
     })
   })
-  return DTYPES.find((dtype) => dtype === fast) ?? 'float32'
 }
 
 function noDevice(asked: DeviceName, reason: string): EmbedCoreError {

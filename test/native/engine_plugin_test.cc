@@ -131,7 +131,7 @@ TEST_F(FakeDevices, AreDescribed) {
   EXPECT_STREQ(describe_device(backend(), 0).name, "Fake GPU 0");
   EXPECT_STREQ(describe_device(backend(), 0).reason, "");
   EXPECT_STREQ(describe_device(backend(), 1).reason, "it is too old");
-  EXPECT_EQ(fast_dtype(backend(), 0), DType::kF32);
+  EXPECT_EQ(fast_dtype(backend(), 0), DType::kF16);
   script("capability 80");
   EXPECT_EQ(fast_dtype(backend(), 0), DType::kBF16);
   script("devices 0\nnone there is no driver");
