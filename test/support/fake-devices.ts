@@ -1,13 +1,13 @@
 /**
- * GPUs that fail as a test says: the library of test/native/plugin/fake_plugin.cc, built by `npm run test:native`, and the script
- * that it reads.
+ * GPUs that fail as a test says: the library of test/native/plugin/fake_plugin.cc, built by `npm run test:native`, and
+ * the script that it reads.
  */
 import { existsSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { ROOT } from './golden.js'
 
-export const FAKE_LIBRARY = path.join(ROOT, 'build-tests/libembedcore_fake_plugin.so')
+export const FAKE_LIBRARY = path.join(ROOT, 'build-cmake/libembedcore_fake_plugin.so')
 
 export class FakeDevices {
   readonly folder = mkdtempSync(path.join(tmpdir(), 'embedcore-devices-'))

@@ -261,8 +261,8 @@ export class FakeHub {
     if (request.method === 'HEAD') return void response.end()
     if (fault?.kind === 'drop' || fault?.kind === 'stall' || fault?.kind === 'slow') {
       response.write(body.subarray(0, fault.after), () => {
-        // Later, because the client must have received the bytes before the connection ends.
-        if (fault.kind === 'drop') setTimeout(() => response.destroy(), 20)
+        // Later, because a client discards the bytes that it has not read when the connection ends.
+        if (fault.kind === 'drop') setTimeout(() => response.destroy(), 250)
         if (fault.kind === 'slow') setTimeout(() => response.end(body.subarray(fault.after ?? 0)), 500)
       })
       return
