@@ -70,6 +70,16 @@ def steps_table(result):
     return "\n".join([text, *(f"failed: {name}" for name in sorted(set(names))), *logs])
 
 
+def facts(result):
+    lines = []
+    for step in result.steps:
+        if step["step"] in ("facts", "after"):
+            about = [f"{one['name']}, driver {one['driver']}" + (f": {one['reason']}" if one["reason"] else "")
+                     for one in step.get("records", []) if "driver" in one]
+            lines += [step["step"] + ":", *about, *(line for line in step.get("text", []) if "Flags" not in line)]
+    return "\n".join(lines)
+
+
 def limits_table(result):
     rows = [["copies, bytes read and written", f"{result.copy / 1e9:,.0f} GB/s" if result.copy else "-"]]
     for dtype, rate in result.products.items():
@@ -178,6 +188,7 @@ def tables(merged):
     result = Result(merged)
     parts = [
         ("Steps", steps_table(result)),
+        ("Machine, before and after", facts(result)),
         ("Limits of the card", limits_table(result)),
         ("Bits of linear: numbers that differ where none may", bits_table(result)),
         ("Tiny models: the greatest difference, of what is allowed", golden_table(result)),

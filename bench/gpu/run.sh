@@ -56,13 +56,14 @@ step() {
 # The runner and the scripts end by themselves a little before their limit.
 runner() { "$gpu" "$1" --backend "${2:-$BACKEND}" --seconds "$((LIMIT > 20 ? LIMIT - 10 : LIMIT / 2))" $tiny "${@:3}"; }
 peer() {
-  if ! command -v "$PYTHON" >/dev/null || ! "$PYTHON" -c 'import torch' 2>/dev/null; then
+  if ! command -v "$PYTHON" >/dev/null || ! "$PYTHON" -c "$HAS_TORCH"; then
     echo '{"kernel":"torch","leftOut":"PyTorch is not installed"}'
     return
   fi
   PYTHONDONTWRITEBYTECODE=1 "$PYTHON" "$KIT/$1.py" --shapes "$OUT/shapes.out" --device "$DEVICE" \
     --seconds "$((LIMIT > 20 ? LIMIT - 10 : LIMIT / 2))" "${@:2}"
 }
+HAS_TORCH='import importlib.util, sys; sys.exit(importlib.util.find_spec("torch") is None)'
 facts() {
   "$gpu" device --backend "$BACKEND"
   local code=$?
@@ -100,12 +101,12 @@ processor() {
   local threads
   for threads in 1 $([ "$cores" -gt 1 ] && echo "$cores"); do
     "$gpu" encode --backend cpu --threads "$threads" --models "${1:-}" --dtypes float32,bfloat16,int8 --folder "$folder" \
-      --seconds "$((LIMIT / 3))" ${tiny:---tokens $((threads > 1 ? 16384 : 4096))} $tiny
+      --seconds "$((LIMIT / 3))" ${tiny:---tokens $((threads > 1 ? 16384 : 2048))} $tiny
   done
 }
 models() { [ -n "$tiny" ] || echo "--models $1"; }
 
-export KIT OUT BACKEND PYTHON DEVICE gpu tiny cores folder SMALL
+export KIT OUT BACKEND PYTHON DEVICE gpu tiny cores folder SMALL HAS_TORCH
 export -f runner peer facts operations sanitize processor
 call() { step "$1" "$2" bash -c '"$@"' run "${@:3}"; }
 
@@ -125,7 +126,7 @@ if [ -z "$tiny" ]; then
   call encode-ours-7b 60 runner encode "$BACKEND" --folder "$folder" --models qwen2-7b --dtypes bfloat16
   call encode-peer-7b 40 peer torch_encode --models qwen2-7b
 fi
-call cpu 30 processor $([ -n "$tiny" ] || echo minilm,bert-base)
+call cpu 40 processor $([ -n "$tiny" ] || echo minilm,bert-base)
 for tool in memcheck racecheck initcheck synccheck; do call "sanitize-$tool" 25 sanitize "$tool"; done
 steps="  " call after 10 facts
 

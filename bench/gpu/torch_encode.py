@@ -1,12 +1,13 @@
 """Whole encoders by PyTorch, from token ids in host memory to vectors in host memory, as encode.cc: padded batches of
 texts sorted by length, packed texts where a variable-length kernel can be imported, torch.compile, the transformers
-library's model (which sentence-transformers runs) where it can be imported, and single queries."""
+library's model and sentence-transformers where they can be imported, and single queries."""
 import statistics
 import time
 
 import torch
 from torch_common import arguments, over, record, run_case, synchronize
 from torch_models import Encoder, mean_of
+from torch_sentence import SentenceEncoder
 from torch_varlen import varlen_kernels
 
 BATCH_TOKENS = 32768
@@ -118,6 +119,7 @@ def transformers_forward(shape, device, dtype):
                   max_position_embeddings=shape["positions"], **more)
     with torch.device(device):
         model = transformers.AutoModel.from_config(config, attn_implementation="sdpa", dtype=dtype).eval()
+    record(kernel="torch", way="transformers", version=transformers.__version__)
 
     def forward(ids, mask):
         if mask is None:
@@ -125,7 +127,31 @@ def transformers_forward(shape, device, dtype):
         x = model(input_ids=ids, attention_mask=mask).last_hidden_state.float()
         return torch.nn.functional.normalize(mean_of(x, mask), dim=-1)
 
-    return forward
+    return forward, model
+
+
+def add_libraries(ways, options, shape, dtype, fields):
+    """What can be imported of transformers and sentence-transformers."""
+    device = options.device
+    try:
+        forward, model = transformers_forward(shape, device, dtype)
+    except Exception as error:  # not installed, or of another version
+        record(kernel="torch-encode", way="transformers", **fields, leftOut=f"{type(error).__name__}: {error}"[:200])
+        return
+    ways["transformers"] = lambda texts: encode_padded(forward, texts, device)
+    if shape["layers"] > 12:
+        return
+    try:
+        sentences = SentenceEncoder(model, shape, device, dtype)
+    except Exception as error:
+        record(kernel="torch-encode", way="sentence-transformers", **fields,
+               leftOut=f"{type(error).__name__}: {error}"[:200])
+        return
+    record(kernel="torch", way="sentence-transformers", version=sentences.version)
+    # The library's own batch, and one as large as the others have here.
+    ways["sentence-transformers"] = lambda texts: sentences.encode(texts, 32)
+    ways["sentence-transformers-large"] = lambda texts: sentences.encode(
+        texts, max(32, BATCH_TOKENS // max(map(len, texts))))
 
 
 def measure_model(options, shape, dtype, kernels):
@@ -141,13 +167,8 @@ def measure_model(options, shape, dtype, kernels):
     ways = {"padded": lambda texts: encode_padded(model.padded, texts, device)}
     for name, kernel in kernels.items():
         ways[name] = lambda texts, kernel=kernel: encode_packed(model, kernel, texts, device)
-    small = shape["hidden"] <= 1024
-    if small and dtype == torch.bfloat16:
-        try:
-            forward = transformers_forward(shape, device, dtype)
-            ways["transformers"] = lambda texts: encode_padded(forward, texts, device)
-        except Exception as error:  # not installed, or of another version
-            record(kernel="torch-encode", way="transformers", **fields, leftOut=f"{type(error).__name__}: {error}"[:200])
+    if shape["hidden"] <= 1024 and dtype == torch.bfloat16:
+        add_libraries(ways, options, shape, dtype, fields)
     if device == "cuda" and shape["layers"] <= 12 and dtype == torch.bfloat16:
         compiled = torch.compile(model.padded, dynamic=False)
         ways["compiled"] = lambda texts: encode_padded(compiled, texts, device)

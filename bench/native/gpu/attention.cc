@@ -69,8 +69,7 @@ void run_case(OpenStream& stream, const Sampling& sampling, const Case& one) {
                            .scale = 1 / std::sqrt(static_cast<float>(m.head_dim())),
                            .mask = m.decoder ? Mask::kCausal : Mask::kBidirectional,
                            .dtype = one.dtype};
-  const Timing timing =
-      measure(stream, sampling, 1, [&](Stream& at, int) { return backend.attention(at, args); });
+  const Timing timing = measure(stream, sampling, 1, [&](Stream& at, int) { return backend.attention(at, args); });
   const double operations = m.attention_operations(one.texts.lengths) / static_cast<double>(m.layers);
   one.record()
       .real("seconds", timing.median)

@@ -84,8 +84,10 @@ struct Cell {
 
   Record record(const char* kernel) const {
     Record record;
-    record.text("kernel", kernel).text("backend", backend.name).text("model", model.name).text("dtype",
-                                                                                              dtype_name(dtype));
+    record.text("kernel", kernel)
+        .text("backend", backend.name)
+        .text("model", model.name)
+        .text("dtype", dtype_name(dtype));
     if (backend.host_memory) record.number("threads", threads);
     return record;
   }
@@ -107,8 +109,7 @@ void throughput(const Cell& cell, Encoder& encoder, const Texts& texts, bool tin
   }
   const double seconds = median(times);
   const auto tokens = texts.tokens();
-  const double operations =
-      cell.model.linear_operations(tokens) + cell.model.attention_operations(texts.lengths);
+  const double operations = cell.model.linear_operations(tokens) + cell.model.attention_operations(texts.lengths);
   cell.record("encode")
       .text("texts", texts.name)
       .number("tokens", tokens)

@@ -147,8 +147,8 @@ bool check_model(const std::string& directory, const Backend& backend, DType dty
     const std::vector<float> got = device.hidden(plan, one, 1, 0);
     const auto wanted = tensor(*golden, one.name + ".hidden." + std::to_string(device.layers()));
     to_golden = std::max(to_golden, deviation(got, wanted, device.width()));
-    to_reference = std::max(
-        to_reference, deviation(got, reference.hidden(reference.plan(one.masks), one, 1, 0), device.width()));
+    to_reference =
+        std::max(to_reference, deviation(got, reference.hidden(reference.plan(one.masks), one, 1, 0), device.width()));
     // A device that records small batches replays the third.
     for (int i = 0; i < 3; ++i) same = same && device.hidden(plan, one, 1, 0) == got;
     same = same && device.hidden(plan, one, 9, 5) == got;

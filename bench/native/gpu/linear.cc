@@ -97,8 +97,7 @@ struct Case {
   }
 };
 
-void run_case(OpenStream& stream, const Sampling& sampling, const Case& one, const Weights& weights,
-              Buffers& buffers) {
+void run_case(OpenStream& stream, const Sampling& sampling, const Case& one, const Weights& weights, Buffers& buffers) {
   const DType rows_type = rows_dtype(stream.opened(), one.dtype);
   buffers.fit(stream, rows_type, one.rows * one.shape.in, one.rows * one.shape.out);
   const Backend& backend = stream.opened().backend();
@@ -113,8 +112,8 @@ void run_case(OpenStream& stream, const Sampling& sampling, const Case& one, con
                                .x_dtype = rows_type,
                                .y_dtype = rows_type});
   });
-  const double operations = 2.0 * static_cast<double>(one.rows) * static_cast<double>(one.shape.in) *
-                            static_cast<double>(one.shape.out);
+  const double operations =
+      2.0 * static_cast<double>(one.rows) * static_cast<double>(one.shape.in) * static_cast<double>(one.shape.out);
   const double read = static_cast<double>(one.shape.in * one.shape.out) * static_cast<double>(dtype_size(one.dtype));
   Record record = one.record();
   record.real("seconds", timing.median)

@@ -41,7 +41,8 @@ std::vector<DType> dtypes(const std::string& list) {
   std::vector<DType> found;
   for (const std::string& name : split(list)) {
     const DType known[] = {DType::kF32, DType::kBF16, DType::kF16, DType::kI8};
-    const auto* dtype = std::find_if(std::begin(known), std::end(known), [&](DType d) { return name == dtype_name(d); });
+    const auto* dtype =
+        std::find_if(std::begin(known), std::end(known), [&](DType d) { return name == dtype_name(d); });
     if (dtype == std::end(known)) throw std::invalid_argument("--dtypes: there is no arithmetic \"" + name + "\"");
     found.push_back(*dtype);
   }
@@ -76,15 +77,24 @@ Options parse(int argc, char** argv) {
     } else {
       if (i + 1 == argc) throw std::invalid_argument(name + " needs a value");
       const std::string value = argv[++i];
-      if (name == "--backend") options.backend = value;
-      else if (name == "--golden") options.golden = value;
-      else if (name == "--folder") options.folder = value;
-      else if (name == "--models") options.models = split(value);
-      else if (name == "--dtypes") options.dtypes = dtypes(value);
-      else if (name == "--threads") options.threads = static_cast<int>(positive(name, value));
-      else if (name == "--seconds") options.seconds = positive(name, value);
-      else if (name == "--tokens") options.tokens = static_cast<int64_t>(positive(name, value));
-      else throw std::invalid_argument("there is no option " + name);
+      if (name == "--backend")
+        options.backend = value;
+      else if (name == "--golden")
+        options.golden = value;
+      else if (name == "--folder")
+        options.folder = value;
+      else if (name == "--models")
+        options.models = split(value);
+      else if (name == "--dtypes")
+        options.dtypes = dtypes(value);
+      else if (name == "--threads")
+        options.threads = static_cast<int>(positive(name, value));
+      else if (name == "--seconds")
+        options.seconds = positive(name, value);
+      else if (name == "--tokens")
+        options.tokens = static_cast<int64_t>(positive(name, value));
+      else
+        throw std::invalid_argument("there is no option " + name);
     }
   }
   if (options.mode.empty()) throw std::invalid_argument("a mode is missing");

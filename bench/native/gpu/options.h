@@ -15,11 +15,11 @@ struct Options {
   std::string folder = "/tmp";   // for generated models
   std::vector<std::string> models;
   std::vector<DType> dtypes = {DType::kBF16, DType::kF16, DType::kI8};
-  int threads = 1;        // of the processor, for host backends
-  double seconds = 60;    // no case begins later than this
-  bool tiny = false;      // shapes and counts for a machine without a GPU
-  bool latency = true;    // of encode: single queries too
-  int64_t tokens = 0;     // of a batch; 0 = 65,536, or 300 if tiny
+  int threads = 1;      // of the processor, for host backends
+  double seconds = 60;  // no case begins later than this
+  bool tiny = false;    // shapes and counts for a machine without a GPU
+  bool latency = true;  // of encode: single queries too
+  int64_t tokens = 0;   // of a batch; 0 = 65,536, or 300 if tiny
   int64_t batch_tokens() const { return tokens > 0 ? tokens : tiny ? 300 : 65536; }
   bool wants(const std::string& model) const;
 };

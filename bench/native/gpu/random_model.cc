@@ -132,12 +132,12 @@ void write_tensors(const std::string& path, const TensorList& tensors) {
     end += 2 * tensor.elements();
     std::string shape;
     for (const int64_t size : tensor.shape) shape += (shape.empty() ? "" : ",") + std::to_string(size);
-    header.json(tensor.name.c_str(), Record()
-                                         .text("dtype", "BF16")
-                                         .json("shape", "[" + shape + "]")
-                                         .json("data_offsets", "[" + std::to_string(begin) + "," +
-                                                                   std::to_string(end) + "]")
-                                         .object());
+    header.json(tensor.name.c_str(),
+                Record()
+                    .text("dtype", "BF16")
+                    .json("shape", "[" + shape + "]")
+                    .json("data_offsets", "[" + std::to_string(begin) + "," + std::to_string(end) + "]")
+                    .object());
   }
   Output file(path);
   std::string json = header.object();

@@ -31,12 +31,14 @@ Timing measure(OpenStream& stream, const Sampling& sampling, int cycle,
   const auto calls = [&](int count) {
     for (int i = 0; i < count; ++i) check_status(call(stream, i % cycle), stream, "the operation");
   };
+  bool replayed = false;  // the last sample
   const auto sample = [&](int count) {
     const double start = now();
-    if (records && count > 0) {
+    if (records) {
       const uint64_t words[] = {key, static_cast<uint64_t>(count)};
       Replay replay(backend, stream, words);
-      if (!replay.replayed()) {
+      replayed = replay.replayed() != nullptr;
+      if (!replayed) {
         calls(count);
         replay.complete({});
       }
@@ -65,7 +67,7 @@ Timing measure(OpenStream& stream, const Sampling& sampling, int cycle,
           .most = *std::max_element(times.begin(), times.end()),
           .calls = count,
           .samples = sampling.samples,
-          .recorded = records};
+          .recorded = replayed};
 }
 
 }  // namespace embedcore::gpu_bench

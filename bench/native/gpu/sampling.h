@@ -24,9 +24,10 @@ struct Sampling {
 
 double median(std::vector<double> values);
 
-// A sample is a number of calls and one wait for them. Calls number 0, 1, 2, ... `cycle` calls use different memory, and
-// a sample has a whole number of cycles. Where the backend can record work, a sample is launched as one graph: the time
-// is that of the device, and not that of the host that gives it work. Throws Error.
-Timing measure(OpenStream& stream, const Sampling& sampling, int cycle, const std::function<Status(Stream&, int)>& call);
+// A sample is a number of calls and one wait for them. Calls number 0, 1, 2, ... `cycle` calls use different memory,
+// and a sample has a whole number of cycles. Where the backend can record work, a sample is launched as one graph: the
+// time is that of the device, and not that of the host that gives it work. Throws Error.
+Timing measure(OpenStream& stream, const Sampling& sampling, int cycle,
+               const std::function<Status(Stream&, int)>& call);
 
 }  // namespace embedcore::gpu_bench

@@ -1,9 +1,10 @@
-// Whether all tiles of linear give the same bits, which ops/linear.h promises: every tile of a family, rows alone and in
-// any number, and the same call twice. And whether families agree, which nothing promises: where they do, weights may
-// be read by mma.sync for few rows and by wgmma for many.
+// Whether all tiles of linear give the same bits, which ops/linear.h promises: every tile of a family, rows alone and
+// in any number, and the same call twice. And whether families agree, which nothing promises: where they do, weights
+// may be read by mma.sync for few rows and by wgmma for many.
 //
 // Calls the launch functions of cuda/linear_kernels.h, because the table chooses its tiles by itself.
-//   embedcore_gpu_bits [--tiny]     a line of JSON for each family and shape; exit code 1 if a family disagrees with itself
+//   embedcore_gpu_bits [--tiny]     a line of JSON for each family and shape; exit code 1 if a family disagrees with
+//   itself
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -114,8 +115,9 @@ class Layer {
     for (auto* list : {&x, &weight, &bias})
       for (float& number : *list) number = normal(engine);
     PackedLinear* packed = nullptr;
-    bench.expect(pack_linear(&bench.device(), {.weight = weight.data(), .bias = bias.data(), .in = shape.in,
-                                               .out = shape.out, .dtype = dtype}, &packed));
+    bench.expect(pack_linear(
+        &bench.device(),
+        {.weight = weight.data(), .bias = bias.data(), .in = shape.in, .out = shape.out, .dtype = dtype}, &packed));
     packed_.reset(packed);
     x_ = bench.upload(x.data(), x.size() * sizeof(float));
     y_ = bench.memory(static_cast<size_t>(rows * stride()) * sizeof(float));
