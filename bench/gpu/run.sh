@@ -120,15 +120,15 @@ call linear-ours 60 runner linear
 call linear-peer 45 peer torch_linear
 call attention-ours 25 runner attention
 call attention-peer 30 peer torch_attention
-call encode-ours 75 runner encode "$BACKEND" --folder "$folder" $(models minilm,bert-base,xlm-r-large,qwen2-0.5b)
-call encode-peer 75 peer torch_encode $(models minilm,bert-base,xlm-r-large,qwen2-0.5b)
+call encode-ours 70 runner encode "$BACKEND" --folder "$folder" $(models minilm,bert-base,xlm-r-large,qwen2-0.5b)
+call encode-peer 105 peer torch_encode $(models minilm,bert-base,xlm-r-large,qwen2-0.5b)
 if [ -z "$tiny" ]; then
   call encode-ours-7b 60 runner encode "$BACKEND" --folder "$folder" --models qwen2-7b --dtypes bfloat16
   call encode-peer-7b 40 peer torch_encode --models qwen2-7b
 fi
 call cpu 40 processor $([ -n "$tiny" ] || echo minilm,bert-base)
 for tool in memcheck racecheck initcheck synccheck; do call "sanitize-$tool" 25 sanitize "$tool"; done
-steps="  " call after 10 facts
+SECONDS_IN_ALL=$((SECONDS + 10)) steps="  " call after 10 facts
 
 if command -v "$PYTHON" >/dev/null; then
   results=$here/../results
