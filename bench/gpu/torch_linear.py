@@ -1,7 +1,7 @@
 """The linear layers of linear.cc by PyTorch (cuBLAS): torch.nn.functional.linear with bias."""
 import torch
 import torch.nn.functional as F
-from torch_common import COLD_BYTES, arguments, measure, over, run_case
+from torch_common import COLD_BYTES, arguments, measure, over, record, run_case
 
 FEW_ROWS = 64
 
@@ -25,7 +25,8 @@ def main():
             for shape in model["linears"]:
                 for rows in options.shapes["rows"]:
                     if over(options):
-                        return
+                        record(kernel="torch-linear", model=model["name"], leftOut="the time was over")
+                        continue
                     run_case(
                         lambda: layer(options, dtype, shape, rows),
                         kernel="torch-linear",
