@@ -21,12 +21,15 @@ fi
 static="-static-libstdc++ -static-libgcc"
 mkdir -p "$build"
 cc -O2 -c "$here/older_glibc.c" -o "$build/older_glibc.o"
-CUDACXX="$nvcc" cmake -S "$root" -B "$build" -G Ninja -DEMBEDCORE_ADDON=OFF -DEMBEDCORE_TESTS=ON -DEMBEDCORE_BENCH=ON \
-  -DEMBEDCORE_CUDA=ON "-DEMBEDCORE_CUDA_ARCHS=${archs//,/;}" -DEMBEDCORE_CUDA_PTX= \
+CUDACXX="$nvcc" cmake -S "$root" -B "$build" -G Ninja \
+  -DEMBEDCORE_ADDON=OFF -DEMBEDCORE_TESTS=ON -DEMBEDCORE_BENCH=ON -DEMBEDCORE_CUDA=ON \
+  "-DEMBEDCORE_CUDA_ARCHS=${archs//,/;}" -DEMBEDCORE_CUDA_PTX= \
   "-DEMBEDCORE_TEST_SOURCES=test/native/op_*_test.cc;test/native/ops_*_test.cc" \
-  "-DCMAKE_EXE_LINKER_FLAGS=$static $build/older_glibc.o" "-DCMAKE_MODULE_LINKER_FLAGS=$static" >"$root/build-gpu-kit.log" 2>&1 ||
+  "-DCMAKE_EXE_LINKER_FLAGS=$static $build/older_glibc.o" \
+  "-DCMAKE_MODULE_LINKER_FLAGS=$static" >"$root/build-gpu-kit.log" 2>&1 ||
   { cat "$root/build-gpu-kit.log" >&2; exit 1; }
-cmake --build "$build" ${JOBS:+-j "$JOBS"} --target embedcore_cuda embedcore_native_tests embedcore_gpu embedcore_gpu_bits
+cmake --build "$build" ${JOBS:+-j "$JOBS"} \
+  --target embedcore_cuda embedcore_native_tests embedcore_gpu embedcore_gpu_bits
 rm -f "$root/build-gpu-kit.log"
 
 rm -rf "$kit"
@@ -39,7 +42,8 @@ cp "$here"/run.sh "$here"/*.py "$kit/"
 commit=$(git -C "$root" rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 if [ -n "$(git -C "$root" status --porcelain 2>/dev/null)" ]; then commit="$commit-changed"; fi
 printf '{"commit":"%s","archs":"%s","nvcc":"%s","compiler":"%s"}\n' "$commit" "$archs" \
-  "$("$nvcc" --version | sed -n 's/.*release \([0-9.]*\).*/\1/p')" "$(c++ --version | head -n 1 | tr -d '"\\')" >"$kit/kit.json"
+  "$("$nvcc" --version | sed -n 's/.*release \([0-9.]*\).*/\1/p')" \
+  "$(c++ --version | head -n 1 | tr -d '"\\')" >"$kit/kit.json"
 
 mib=$(du -sm "$kit" | cut -f 1)
 echo "prepare: $kit, $mib MiB, commit $commit, for $archs"

@@ -108,7 +108,8 @@ def golden_table(result):
     rows = [[one["model"], one["dtype"], one["cases"], percent(one["toGolden"], one["allowed"]),
              percent(one["toReference"], 2 * one["allowed"]), "yes" if one["sameBits"] else "NO",
              "yes" if one["ok"] else "NO"] for one in result.of("golden")]
-    return table(["model", "dtype", "cases", "golden, of allowed", "reference, of allowed", "same bits", "agrees"], rows)
+    head = ["model", "dtype", "cases", "golden, of allowed", "reference, of allowed", "same bits", "agrees"]
+    return table(head, rows)
 
 
 def linear_table(result):
@@ -177,8 +178,8 @@ def left_out(result):
     for one in result.all:
         for key in ("leftOut", "error"):
             if key in one:
-                where = " ".join(str(one[name]) for name in ("kernel", "way", "model", "layer", "texts", "dtype", "rows")
-                                 if one.get(name))
+                names = ("kernel", "way", "model", "layer", "texts", "dtype", "rows")
+                where = " ".join(str(one[name]) for name in names if one.get(name))
                 lines.setdefault(f"{key}: {one[key]}", []).append(where)
     return "\n".join(f"{why} ({len(where)}: {'; '.join(where[:3])}{'; ...' if len(where) > 3 else ''})"
                      for why, where in lines.items())
@@ -202,4 +203,6 @@ def tables(merged):
         ("Left out", left_out(result)),
     ]
     head = f"{merged['card']}, commit {merged['commit']}, built for {merged['archs']} by nvcc {merged['nvcc']}"
-    return "\n\n".join([head, *(f"{title}\n\n{text}" for title, text in parts if "\n" in text or title == "Left out" and text)])
+    # A table of one line is only its head.
+    shown = [f"{title}\n\n{text}" for title, text in parts if "\n" in text or title == "Left out" and text]
+    return "\n\n".join([head, *shown])

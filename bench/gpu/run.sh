@@ -100,8 +100,8 @@ sanitize() {
 processor() {
   local threads
   for threads in 1 $([ "$cores" -gt 1 ] && echo "$cores"); do
-    "$gpu" encode --backend cpu --threads "$threads" --models "${1:-}" --dtypes float32,bfloat16,int8 --folder "$folder" \
-      --seconds "$((LIMIT / 3))" ${tiny:---tokens $((threads > 1 ? 16384 : 2048))} $tiny
+    "$gpu" encode --backend cpu --threads "$threads" --models "${1:-}" --dtypes float32,bfloat16,int8 \
+      --folder "$folder" --seconds "$((LIMIT / 3))" ${tiny:---tokens $((threads > 1 ? 16384 : 2048))} $tiny
   done
 }
 models() { [ -n "$tiny" ] || echo "--models $1"; }

@@ -51,7 +51,8 @@ def run_case(call, **fields):
     try:
         record(**fields, **call())
     except Exception as error:  # of PyTorch: no kernel, no memory, not implemented
-        record(**fields, leftOut=f"{type(error).__name__}: {str(error).strip().splitlines()[0][:200] if str(error) else ''}")
+        first = next(iter(str(error).strip().splitlines()), "")
+        record(**fields, leftOut=f"{type(error).__name__}: {first[:200]}")
         if "out of memory" in str(error):
             torch.cuda.empty_cache()
 

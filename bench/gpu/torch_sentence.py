@@ -1,4 +1,4 @@
-"""sentence-transformers on a model with random weights and a tokenizer of whole words, so that each word is one token."""
+"""sentence-transformers on a model with random weights and a tokenizer of whole words: each word is one token."""
 import tempfile
 
 
