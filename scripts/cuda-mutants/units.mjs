@@ -15,29 +15,33 @@ const LARGE = { order: 2, seed: 2, cost: 1_000_000 }
 const run = (arch, suites, way) => ({ arch, ...way, filter: suites.map((s) => `*/${s}*/${BACKEND}`).join(':') })
 const both = (suites) => [run(80, suites, SOON), run(80, suites, LARGE)]
 const linear = (arch) => [
-  run(arch, ['LinearTest.AgreesWith', 'LinearTest.RowsOf', 'LinearInt8Test.Integer'], SOON),
-  run(arch, ['LinearTest.', 'LinearInt8Test.'], LATER),
+  run(arch, ['LinearTest.AgreesWith', 'LinearTest.RowsOf', 'OrderTest.Linear'], SOON),
+  run(arch, ['LinearTest.'], LATER),
 ]
-const linearInt8 = (arch) => [...linear(arch), run(arch, ['LinearSmoothingTest.'], { ...SOON, order: 2 })]
+const linearInt8 = (arch) => [
+  ...linear(arch),
+  run(arch, ['LinearInt8Test.', 'LinearSmoothingTest.'], { ...SOON, order: 1 }),
+  run(arch, ['LinearInt8Test.'], LATER),
+]
 
 /**
  * The runs of each source of cuda/, which are tried in their `order`; a header's are those of the sources that include
  * it. Kernels of Arch::kAny are the same code on every card, and run on one.
  */
 const RUNS = {
-  'norm.cu': both(['NormTest.', 'PlacementTest.Norm/']),
-  'vectors.cu': both(['NormalizeTest.', 'QuantizeTest.', 'PlacementTest.Normalize/']),
-  'similarity.cu': both(['SimilarityTest.', 'PlacementTest.Similarity/']),
-  'embed.cu': both(['EmbedTest.', 'BagTest.', 'PlacementTest.EmbedAndBag/']),
-  'pool.cu': both(['PoolTest.', 'PlacementTest.Pool/']),
-  'fuse.cu': both(['FuseTest.']),
-  'activation.cu': both(['ActivationTest.', 'MathTest.']),
+  'norm.cu': both(['NormTest.', 'PlacementTest.Norm', 'OrderTest.Rows']),
+  'vectors.cu': both(['NormalizeTest.', 'QuantizeTest.', 'PlacementTest.Normalize', 'OrderTest.Rows']),
+  'similarity.cu': both(['SimilarityTest.', 'PlacementTest.Similarity', 'OrderTest.Rows']),
+  'embed.cu': both(['EmbedTest.', 'BagTest.', 'PlacementTest.EmbedAndBag', 'OrderTest.Rows']),
+  'pool.cu': both(['PoolTest.', 'PlacementTest.Pool', 'OrderTest.Rows']),
+  'fuse.cu': both(['FuseTest.', 'OrderTest.Rows']),
+  'activation.cu': both(['ActivationTest.', 'MathTest.', 'OrderTest.Rows']),
   'attention_flash.cu': [
-    ...both(['AttentionTest.']),
-    run(75, ['AttentionTest.'], SOON),
-    run(75, ['AttentionTest.'], LARGE),
+    ...both(['AttentionTest.', 'OrderTest.Attention']),
+    run(75, ['AttentionTest.', 'OrderTest.Attention'], SOON),
+    run(75, ['AttentionTest.', 'OrderTest.Attention'], LARGE),
   ],
-  'attention.cu': both(['AttentionTest.']),
+  'attention.cu': both(['AttentionTest.', 'OrderTest.Attention']),
   'linear_bf16.cu': linear(80),
   'linear_f16.cu': linear(80),
   'linear_f32.cu': linear(80),
