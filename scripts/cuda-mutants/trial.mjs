@@ -19,6 +19,8 @@ import { changed } from './mutations.mjs'
 /** A run that takes this many times as long as on unchanged kernels, and this long, hangs. */
 const HANG_FACTOR = 10
 const HANG_SECONDS = 10
+/** gtest says so where at least one test has run and none has failed. */
+const PASSED = /\[ {2}PASSED {2}\] [1-9]/
 
 const seconds = () => performance.now() / 1000
 
@@ -50,6 +52,7 @@ export class Trials {
     this.limit = limit
     this.usual = new Map() // seconds of each run on unchanged kernels, as promises
     this.references = new Map() // objects of unchanged units, as promises
+    this.controls = {} // paths of what is linked of them, as promises
     this.kept = join(units.build, 'cuda-mutants', units.stamp)
     mkdirSync(this.kept, { recursive: true })
   }
@@ -70,6 +73,23 @@ export class Trials {
     return readFileSync(object)
   }
 
+  /** The library or tests of the unchanged units, compiled like a mutant's. */
+  control(inPlugin) {
+    this.controls[inPlugin] ??= this.linkControl(inPlugin)
+    return this.controls[inPlugin]
+  }
+  async linkControl(inPlugin) {
+    const objects = new Map()
+    for (const unit of this.units.all.filter((one) => one.inPlugin === inPlugin)) {
+      await this.reference(unit)
+      objects.set(unit.name, join(this.kept, `${unit.name}.o`))
+    }
+    const path = join(this.kept, inPlugin ? 'control.so' : 'control')
+    const { code, output } = await execute(...this.units.link(inPlugin, objects, path), 600)
+    if (code !== 0) throw new Error(`The unchanged kernels cannot be linked:\n${output}`)
+    return path
+  }
+
   /** The seconds of a run on unchanged kernels, which must pass: else it shows nothing. */
   usualSeconds(inPlugin, run) {
     const key = JSON.stringify([inPlugin, run])
@@ -77,10 +97,10 @@ export class Trials {
     return this.usual.get(key)
   }
   async measure(inPlugin, run) {
-    const { file, args, env } = this.units.program(inPlugin, run, this.units.unchanged(inPlugin))
+    const { file, args, env } = this.units.program(inPlugin, run, await this.control(inPlugin))
     const begin = seconds()
     const { code, output } = await execute(file, args, 600, env)
-    if (code !== 0 || !/\[ {2}PASSED {2}\] [1-9]/.test(output))
+    if (code !== 0 || !PASSED.test(output))
       throw new Error(`${run.filter} does not pass on unchanged kernels (${JSON.stringify(env)}):\n${output}`)
     return seconds() - begin
   }
@@ -199,7 +219,7 @@ export class Trials {
       if (late) return `the time limit: a hang (${where}, usually ${usual.toFixed(1)} s)`
       if (code !== 0)
         return `${/^(?:\S+:\d+: Failure|.*emulat.*)$/m.exec(output)?.[0] ?? signal ?? `status ${code}`} (${where})`
-      if (!/\[ {2}PASSED {2}\] [1-9]/.test(output)) return `tests that end without a result (${where})`
+      if (!PASSED.test(output)) return `tests that end without a result (${where})`
     }
     return undefined
   }

@@ -70,8 +70,10 @@ export class Units {
     this.plugin = commands.filter(({ command }) => command.includes(`/${PLUGIN}.dir/`))
     this.tiles = commands.filter(({ command }) => command.includes(`/${TILES}.dir/`))
     const hash = createHash('sha256')
+    for (const { command } of [...this.plugin, ...this.tiles]) hash.update(command)
     for (const name of [...this.sources].sort()) hash.update(readFileSync(join(this.cuda, name)))
-    /** Changes with the sources: what is kept of them is of no use then. */
+    for (const { file } of this.tiles) hash.update(readFileSync(file))
+    /** Changes with what the objects are compiled of: what is kept of them is of no use then. */
     this.stamp = hash.digest('hex').slice(0, 16)
   }
 
@@ -85,20 +87,25 @@ export class Units {
     return seen
   }
 
-  /** { name, command, inPlugin, runs } of the units that a source of cuda/ is part of, those of the plugin first. */
-  of(source) {
+  /** { name, command, inPlugin, runs } of the units that are compiled again: of the plugin and of the tiles' tests. */
+  get all() {
     const units = []
     for (const command of [...this.plugin, ...this.tiles]) {
       const name = basename(command.file)
       const inPlugin = this.plugin.includes(command)
       if (inPlugin ? dirname(command.file) !== this.cuda || !name.endsWith('.cu') : !name.endsWith('_test.cc')) continue
-      if (name !== source && !this.reached(command.file).has(source)) continue
+      if (!inPlugin && this.reached(command.file).size === 0) continue
       const runs = inPlugin ? RUNS[name] : TILES_RUNS
       if (!runs) throw new Error(`scripts/cuda-mutants/units.mjs names no tests for cuda/${name}`)
       units.push({ name, command, inPlugin, runs })
     }
     const place = ({ name, inPlugin }) => (inPlugin ? Object.keys(RUNS).indexOf(name) : Infinity)
     return units.sort((a, b) => (place(a) < place(b) ? -1 : 1))
+  }
+
+  /** Those that a source of cuda/ is part of. */
+  of(source) {
+    return this.all.filter(({ name, command }) => name === source || this.reached(command.file).has(source))
   }
 
   /** Files of cuda/ to be found in the directory `overlay` instead. */
@@ -144,10 +151,5 @@ export class Units {
       EMBEDCORE_TEST_MOST_COST: String(run.cost),
     })
     return { file: join(this.root, 'build-tests/embedcore_native_tests'), args, env }
-  }
-
-  /** What is built, unchanged. */
-  unchanged(inPlugin) {
-    return join(this.build, inPlugin ? `lib${PLUGIN}.so` : TILES)
   }
 }
