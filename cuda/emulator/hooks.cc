@@ -1,5 +1,9 @@
-// The checked build compiles kernels as for ThreadSanitizer, so that every access to memory calls one of these
-// functions. The sanitizer's own library is not linked.
+// The checked build compiles kernels as for ThreadSanitizer and the bounds of UndefinedBehaviorSanitizer, so that every
+// access to memory, and every wrong index of an array, calls one of these functions. The sanitizers' own libraries are
+// not linked.
+#include <cstdio>
+#include <cstdlib>
+
 #include "emulator/access.h"
 
 #ifdef EMBEDCORE_EMULATED_CHECKED
@@ -47,6 +51,34 @@ EMULATED_HOOK(__tsan_write_range)(void* at, size_t bytes) {
 EMULATED_HOOK(__tsan_init)() {}
 EMULATED_HOOK(__tsan_vptr_update)(void*, void*) {}
 EMULATED_HOOK(__tsan_vptr_read)(void*) {}
+
+namespace {
+
+// What the compiler tells of an index: the types, of which `name` is all of the array's ("float [4]") in quotes.
+struct IndexedType {
+  uint16_t kind, bits;  // bits: log2 of the width in the upper 15, 1 = signed in the lowest
+  char name[1];
+};
+struct IndexedArray {
+  const char* file;
+  uint32_t line, column;
+  const IndexedType *array, *index;
+};
+
+}  // namespace
+
+// An array of a kernel is in registers, which have no element beyond the last.
+EMULATED_HOOK(__ubsan_handle_out_of_bounds)(const IndexedArray* of, uintptr_t index) {
+  const auto value = static_cast<int64_t>(index);
+  const bool narrow = of->index->bits >> 1 == 5 && (of->index->bits & 1) != 0;
+  const auto number = static_cast<long long>(narrow ? static_cast<int32_t>(value) : value);
+  if (current)
+    embedcore::cuda::emulator::fail(__builtin_return_address(0), "index %lld is outside of an array %s", number,
+                                    of->array->name);
+  std::fprintf(stderr, "emulator: %s:%u: index %lld is outside of an array %s\n", of->file, of->line, number,
+               of->array->name);
+  std::abort();
+}
 
 // Static variables with a constructor and std::shared_ptr of the host's code; kernels have neither.
 EMULATED_HOOK(__tsan_atomic_thread_fence)(int) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }

@@ -9,6 +9,34 @@ namespace {
 
 GPU uint32_t* word(uint32_t index) { return shared_at<uint32_t>(4 * index); }
 
+// --- registers ---
+
+template <bool kBug>
+struct ArrayOverrun {
+  static constexpr int kWarps = 1;
+  static constexpr size_t kShared = 0;
+  GPU static void run(const uint32_t* in, uint32_t* out, int thread) {
+    uint32_t values[4] = {}, sum = 0;
+    const int last = static_cast<int>(in[thread]) - thread + 2;  // 3, which the compiler does not know
+    for (int i = 0; i <= last + (kBug ? 1 : 0); ++i) sum += values[i] += in[thread];
+    out[thread] = sum;
+  }
+};
+TEST(PlantedMemory, IndexBeyondRegisters) { test_planted<ArrayOverrun>({"index 4 is outside of an array"}); }
+
+template <bool kBug>
+struct ArrayUnderrun {
+  static constexpr int kWarps = 1;
+  static constexpr size_t kShared = 0;
+  GPU static void run(const uint32_t* in, uint32_t* out, int thread) {
+    uint32_t values[4] = {};
+    const int first = static_cast<int>(in[thread]) - thread - (kBug ? 2 : 1);
+    for (int i = first; i < 4; ++i) values[i] += in[thread];
+    out[thread] = values[0];
+  }
+};
+TEST(PlantedMemory, IndexBeforeRegisters) { test_planted<ArrayUnderrun>({"index -1 is outside of an array"}); }
+
 // --- shared memory ---
 
 template <bool kBug>

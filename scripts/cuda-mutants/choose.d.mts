@@ -1,0 +1,1 @@
+export function inRandomOrder<T extends { file: string; kind: string }>(mutants: T[], seed: number): T[]
