@@ -53,7 +53,7 @@ struct Inputs {
     return other;
   }
 
-  float scale() const { return 1.0f / std::sqrt(static_cast<float>(spec.head_dim)); }
+  float scale() const { return spec.sign / std::sqrt(static_cast<float>(spec.head_dim)); }
   int64_t texts() const { return static_cast<int64_t>(spec.lengths.size()); }
   KeyRange keys(int64_t text, int64_t i) const {
     return visible_keys(spec.mask, spec.window, spec.prefix.empty() ? 0 : spec.prefix[static_cast<size_t>(text)], i,

@@ -102,6 +102,7 @@ struct AttentionCase {
   int64_t gap = 0;
   float size = 1;   // of q, k and v
   float slope = 0;  // of the bias: the score added per key to the right
+  float sign = 1;   // of the scale; 0: all scores are equal
 };
 
 inline const std::vector<AttentionCase>& attention_cases() {
@@ -173,6 +174,10 @@ inline const std::vector<AttentionCase>& attention_cases() {
       {{12, 66}, 5, 5, 96, kCausal, 20},
       {{67, 16, 4}, 4, 2, 256, kBoth, 0, {}, 256},
       {{33, 5}, 2, 1, 264, kCausal, 0, {}, 8},
+      // scales that turn the order of the scores, or make them equal; with and without a bias
+      {{30, 70}, 2, 1, 64, kCausal, 0, {}, 0, kNone, false, 0, 1, 0, -1},
+      {{67, 9}, 2, 2, 32, kBoth, 0, {}, 0, kNone, true, 0, 1, 0, -1},
+      {{20, 65}, 2, 1, 32, kBoth, 0, {}, 0, kNone, false, 0, 1, 0, 0},
   };
   return cases;
 }
@@ -193,7 +198,8 @@ inline std::string name_of(const AttentionCase& c) {
   for (const int32_t length : c.lengths) text << ' ' << length;
   text << ", heads " << c.heads << '/' << c.kv_heads << " of " << c.head_dim << ", mask " << static_cast<int>(c.mask)
        << ", window " << c.window << ", rotary " << c.rotary_dim << ", norms " << static_cast<int>(c.norms)
-       << (c.bias ? ", bias" : "") << ", gap " << c.gap << ", size " << c.size << ", slope " << c.slope;
+       << (c.bias ? ", bias" : "") << ", gap " << c.gap << ", size " << c.size << ", slope " << c.slope << ", sign "
+       << c.sign;
   return text.str();
 }
 

@@ -100,7 +100,7 @@ int64_t keys_seen(const Inputs& inputs) {
 // and k are as they were found.
 double score_error(const Inputs& inputs, const Rows& qkv, DType dtype) {
   const AttentionCase& c = inputs.spec;
-  const double s = static_cast<double>(inputs.scale()) * longest_head(qkv, 0, c.heads, c.head_dim) *
+  const double s = std::abs(static_cast<double>(inputs.scale())) * longest_head(qkv, 0, c.heads, c.head_dim) *
                    longest_head(qkv, c.heads, c.kv_heads, c.head_dim);
   const double bias = c.bias ? 2 + std::abs(static_cast<double>(c.slope)) * static_cast<double>(inputs.longest) : 0;
   return kUnit *
