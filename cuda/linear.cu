@@ -69,7 +69,8 @@ Status linear(Stream& stream, const LinearArgs& args) {
   const Packed& packed = *static_cast<const Packed*>(args.weights);
   PreparedRows rows;
   if (const Status status = prepare_rows(stream, args, rows); status != kOk) return status;
-  const TileChoice tile = choose_tile(stream.device->properties, packed.dtype, args.rows, packed.out);
+  const TileChoice tile =
+      choose_tile(stream.device->properties, stream.device->architecture, packed.dtype, args.rows, packed.out);
   const Error error = launch_chosen(stream_of(stream), *stream.device, tile, packed, rows, tail_of(args, packed, rows));
   return error == Error::kOk ? kOk : report(stream, error, "Linear");
 }

@@ -26,12 +26,12 @@ int fastest(std::span<const Spec> tiles, const Properties& card, int64_t rows, i
 
 }  // namespace
 
-TileChoice choose_tile(const Properties& card, DType dtype, int64_t rows, int64_t out) {
+TileChoice choose_tile(const Properties& card, int architecture, DType dtype, int64_t rows, int64_t out) {
   if (dtype == DType::kF32)
     return {TileFamily::kFloat, fastest(std::span<const FloatTileSpec>(kFloatTiles), card, rows, out)};
-  if (card.major < 8) return {TileFamily::kSm75, fastest(std::span<const TileSpec>(kTilesSm75), card, rows, out)};
+  if (architecture < 80) return {TileFamily::kSm75, fastest(std::span<const TileSpec>(kTilesSm75), card, rows, out)};
   // Its wgmma exists for int8, too, but mma.sync is what is written.
-  if (card.major == 9 && card.minor == 0 && dtype != DType::kI8)
+  if (architecture == 90 && dtype != DType::kI8)
     return {TileFamily::kSm90, fastest(std::span<const HopperTileSpec>(kTilesSm90), card, rows, out)};
   // sm_86 and sm_89 have 100 KB of shared memory: two blocks of 128x128 run on a multiprocessor, but one of 128x256.
   const bool small_memory = card.shared_bytes_per_multiprocessor < (int{128} << 10);

@@ -68,6 +68,7 @@ struct TileChoice {
 };
 
 // Depends on rows and out, so all tiles of a family must give the same bits.
-TileChoice choose_tile(const Properties& card, DType dtype, int64_t rows, int64_t out);
+// `architecture`: of the code that the card runs, which may be older than the card (Device::architecture).
+TileChoice choose_tile(const Properties& card, int architecture, DType dtype, int64_t rows, int64_t out);
 
 }  // namespace embedcore::cuda
