@@ -78,11 +78,37 @@ struct AttentionArgs {
 
   DType dtype = DType::kF32;
 
-  // For training. lse [heads, offsets[texts]]: log(sum_j exp(score_j)) of each query, kept for a backward pass; null =
+  // For training. raw [tokens, (heads + kv_heads) * head_dim], dtype: q and k before norms and rotation; null = not
+  // kept.
+  void* raw = nullptr;
+  int64_t raw_stride = 0;
+  // lse [heads, offsets[texts]]: log(sum_j exp(score_j)) of each query, kept for a backward pass; null =
   // not kept. y has the same bits either way. Dropout applies to the softmax weights; a backend without dropout refuses
   // it (kBadArgument).
   float* lse = nullptr;
   Dropout dropout{};
+};
+
+// The gradient of qkv. With P the softmax weights, made again from lse, D their dropout, and i, j of one text:
+//   dv_j = sum_i D(P)_ij dy_i                     dP_ij = D(dy_i . v_j)
+//   dS_ij = P_ij (dP_ij - dy_i . y_i)             dq_i = scale sum_j dS_ij k_j      dk_j = scale sum_i dS_ij q_i
+// and dk, dv summed over the query heads of a key head, in order. dqkv [tokens, qkv width] is float32: for v as it is,
+// for q and k the gradient before the rotation, after the norms; where q_norm or k_norm is given the caller applies
+// NormGradientArgs to the rows of `raw`. Every sum has an order that depends on the text alone.
+struct AttentionGradientArgs {
+  AttentionArgs forward{};    // as it ran: qkv is read after norms and rotation; y, lse and the rest as they were
+  const float* dy = nullptr;  // [tokens, heads * head_dim]
+  int64_t dy_stride = 0;
+  float* dqkv = nullptr;
+  int64_t dqkv_stride = 0;
+};
+
+// dbias[head * (2 bias_reach + 1) + bias_reach + (j - i)] += dS_ij, over texts and queries in order.
+struct AttentionBiasGradientArgs {
+  AttentionArgs forward{};
+  const float* dy = nullptr;
+  int64_t dy_stride = 0;
+  float* dbias = nullptr;
 };
 
 }  // namespace embedcore
