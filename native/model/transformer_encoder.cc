@@ -6,8 +6,9 @@
 
 #include "base/error.h"
 #include "base/mapped_file.h"
+#include "model/embedding.h"
+#include "model/positions.h"
 #include "model/quantised.h"
-#include "ops/embed.h"
 #include "ops/fuse.h"
 
 namespace embedcore {
@@ -151,15 +152,7 @@ ForwardPlan TransformerEncoder::plan(const PlanOptions& options) const {
 // --- running ---
 
 void TransformerEncoder::write_indices(std::span<const int32_t> ids, int32_t* indices) const {
-  int32_t next = 0;
-  for (size_t t = 0; t < ids.size(); ++t) {
-    if (config_.padding_id < 0) {
-      indices[t] = next++;
-    } else {
-      const bool padding = ids[t] == config_.padding_id;
-      indices[t] = static_cast<int32_t>(config_.padding_id) + (padding ? 0 : ++next);
-    }
-  }
+  write_positions(config_, ids, indices);
 }
 
 TransformerEncoder::Placed TransformerEncoder::place_outside(Layout& layout, const ForwardPlan& plan,
@@ -186,20 +179,9 @@ void TransformerEncoder::place(Layout& layout, const EncodePlan& plan, int64_t, 
 
 void TransformerEncoder::embed(const std::vector<Table>& tables, const Batch& batch, Stream& stream,
                                const View& hidden) const {
-  EmbedTable list[kMostEmbedTables];
-  for (size_t i = 0; i < tables.size(); ++i) {
-    const TableSpec::Index index = config_.input.tables[i].index;
-    list[i] = {.rows = tables[i].data(), .dtype = tables[i].dtype()};
-    if (index == TableSpec::Index::kToken) list[i].ids = batch.ids;
-    if (index == TableSpec::Index::kPosition) list[i].ids = batch.indices;
-  }
-  check_status(device_->backend().embed(stream, {.tables = list,
-                                                 .count = static_cast<int32_t>(tables.size()),
-                                                 .tokens = batch.tokens,
-                                                 .width = config_.hidden,
-                                                 .y = hidden.floats(),
-                                                 .y_stride = hidden.stride}),
-               stream, "embed");
+  std::vector<EmbedTable> rows;
+  for (const Table& table : tables) rows.push_back({.rows = table.data(), .dtype = table.dtype()});
+  embed_tables(device_->backend(), stream, config_, rows, batch, hidden);
   if (config_.embedding_norm) norm(embedding_norm_, batch.tokens, stream, hidden);
 }
 

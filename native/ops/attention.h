@@ -78,9 +78,9 @@ struct AttentionArgs {
 
   DType dtype = DType::kF32;
 
-  // For training. raw [tokens, (heads + kv_heads) * head_dim], dtype: q and k before norms and rotation; null = not
+  // For training. raw [tokens, (heads + kv_heads) * head_dim], float32: q and k before norms and rotation; null = not
   // kept.
-  void* raw = nullptr;
+  float* raw = nullptr;
   int64_t raw_stride = 0;
   // lse [heads, offsets[texts]]: log(sum_j exp(score_j)) of each query, kept for a backward pass; null =
   // not kept. y has the same bits either way. Dropout applies to the softmax weights; a backend without dropout refuses
