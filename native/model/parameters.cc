@@ -90,6 +90,13 @@ float* Parameters::find(std::string_view name) const {
   return parameter ? data() + parameter->offset : nullptr;
 }
 
+void Parameters::write(std::string_view name, const std::vector<float>& values) {
+  OpenStream stream(device_);
+  check_status(device_->backend().upload(stream, at(name), values.data(), values.size() * sizeof(float)), stream,
+               "an upload");
+  stream.wait();
+}
+
 void Parameters::read(const TensorReader& reader, size_t count) {
   OpenStream stream(device_);
   for (const Parameter& parameter : std::span(list_->all()).first(count)) {

@@ -65,6 +65,8 @@ class Parameters {
   float* find(std::string_view name) const;
   // Fills the first `count` parameters from the tensors of a reader; without a count, all. Throws Error.
   void read(const TensorReader& reader, size_t count);
+  // Writes one parameter from host memory, elements() values. Throws Error.
+  void write(std::string_view name, const std::vector<float>& values);
   void read(const TensorReader& reader) { read(reader, list_->all().size()); }
 
  private:
