@@ -27,4 +27,17 @@ bool can_run(Stream& stream, const NormalizeArgs& args);
 bool can_run(Stream& stream, const SimilarityArgs& args);
 bool can_run(Stream& stream, const QuantizeArgs& args);
 
+// Gradients of the operations on rows: checks_row_gradients.cc.
+bool can_run(Stream& stream, const NormGradientArgs& args);
+bool can_run(Stream& stream, const NormWeightGradientArgs& args);
+bool can_run(Stream& stream, const ActivationGradientArgs& args, Supports supports);
+bool can_run(Stream& stream, const EmbedGradientArgs& args);
+bool can_run(Stream& stream, const PoolGradientArgs& args);
+bool can_run(Stream& stream, const NormalizeGradientArgs& args);
+
+// Operations on blocks of parameters: checks_optimizer.cc.
+bool can_run(Stream& stream, const AxpbyArgs& args);
+bool can_run(Stream& stream, const SumSquaresArgs& args);
+bool can_run(Stream& stream, const AdamWArgs& args);
+
 }  // namespace embedcore
