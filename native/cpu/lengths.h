@@ -22,7 +22,11 @@ inline float sum_squares(const float* x, int64_t width) {
   return sum_lanes(total);
 }
 
-// |x|, but at least 1e-12, so that it can be a divisor.
-inline float length_of(const float* x, int64_t width) { return std::max(std::sqrt(sum_squares(x, width)), 1e-12f); }
+constexpr float kLeastLength = 1e-12f;
+
+// |x|, but at least kLeastLength, so that it can be a divisor.
+inline float length_of(const float* x, int64_t width) {
+  return std::max(std::sqrt(sum_squares(x, width)), kLeastLength);
+}
 
 }  // namespace embedcore::cpu::EMBEDCORE_ISA
