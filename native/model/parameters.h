@@ -55,6 +55,7 @@ class Parameters {
   Parameters(std::shared_ptr<const ParameterList> list, DevicePointer device);
 
   const ParameterList& list() const { return *list_; }
+  const std::shared_ptr<const ParameterList>& shared_list() const { return list_; }
   // Device memory, list().elements() floats.
   float* data() const { return static_cast<float*>(block_.get()); }
   // Who holds the memory.

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "model/embedding.h"
+#include "model/forward_plan.h"
 #include "ops/fuse.h"
 #include "train/encoder_run.h"
 #include "train/groups.h"
@@ -20,7 +21,7 @@ bool reads_rows_again(const EncodePlan& plan) {
 EncoderPass::EncoderPass(const TrainedWeights& weights, const EncodePlan& plan)
     : weights_(weights), backend_(weights.device().backend()), plan_(plan), dtype_(weights.dtype()) {
   const ForwardPlan& forward = plan.forward;
-  width_ = weights.config().hidden * (forward.concat ? static_cast<int64_t>(forward.states.size()) : 1);
+  width_ = plan_width(weights.config(), forward);
   uint32_t site = kEmbeddingSite + 1;
   for (const LayerSpec& spec : weights.config().layers) {
     sites_.push_back(site);

@@ -50,6 +50,7 @@ class EncoderPass {
   // Adds to weights.gradients(). dpooled: the gradient of the pooled rows of all texts. keeping and dropout: as in the
   // forward pass.
   void backward(Stream& stream, Slab& slab, KeptSlab& kept, const View& dpooled);
+  size_t scratch_bytes() const { return scratch_memory_.bytes(); }
   // After the last backward pass of a step.
   void finish_gradients(Stream& stream);
 

@@ -34,7 +34,7 @@ uint32_t lora_site(const LayerSpec& spec, uint32_t site, const TrainedLora& lora
 }  // namespace
 
 uint32_t sites_of_layer(const LayerSpec& spec) {
-  return site_of(spec, kLayerSites) + static_cast<uint32_t>(kMostLoraParts);
+  return site_of(spec, kLayerSites) + static_cast<uint32_t>(kMostLayerParts);
 }
 
 std::vector<int64_t> lora_ranks(const TrainedLayer& layer) {

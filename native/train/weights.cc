@@ -128,9 +128,9 @@ TrainedLinear TrainedWeights::view_linear(const std::vector<std::string>& names,
     int64_t first = 0;
     for (size_t i = 0; i < names.size(); first += parts[i++]) {
       if (spec.module != names[i]) continue;
-      if (number == kMostLoraParts)
+      if (number == kMostLayerParts)
         fail(Code::kInvalidOption, "a layer has more than %lld matrices with LoRA",
-             static_cast<long long>(kMostLoraParts));
+             static_cast<long long>(kMostLayerParts));
       const std::string a = spec.module + ".lora_A.weight", b = spec.module + ".lora_B.weight";
       linear.lora.push_back({.first = first,
                              .count = parts[i],

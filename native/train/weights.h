@@ -52,7 +52,7 @@ struct TrainedLayer {
 };
 
 // Low-rank parts that a layer may have: sites of dropout are reserved for so many (model/layer.h).
-constexpr int64_t kMostLoraParts = 8;
+constexpr int64_t kMostLayerParts = 8;
 
 struct WeightOptions {
   DType dtype = DType::kF32;     // of the matrix products: kF32 or kBF16
