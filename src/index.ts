@@ -7,6 +7,7 @@ import { invalidOption } from './core/options.js'
 import type { Precision } from './core/names.js'
 import type { SentenceEmbeddings, TokenEmbeddings } from './core/types.js'
 import { quantizationRanges, similarity } from './core/vectors.js'
+import { evaluate } from './evaluate/evaluate.js'
 import { sharedLoad } from './model/default-model.js'
 import type { LoadOptions } from './model/load-options.js'
 import { loadModel } from './model/load.js'
@@ -54,10 +55,10 @@ export async function encode(
   return (await defaultModel()).encode(texts, options)
 }
 
-export { devices, Model, quantizationRanges, similarity }
+export { devices, evaluate, Model, quantizationRanges, similarity }
 
 /** All functions of the package in one object; each is a named export too. */
-export const embedCore = Object.freeze({ load, encode, similarity, quantizationRanges, devices })
+export const embedCore = Object.freeze({ load, encode, similarity, quantizationRanges, evaluate, devices })
 
 export type { DeviceInfo } from './core/devices.js'
 export { EmbedCoreError, type ErrorCode } from './core/errors.js'
@@ -67,6 +68,7 @@ export type {
   DeviceId,
   DeviceName,
   Dtype,
+  EvaluationTask,
   LayerFusion,
   ModelKind,
   OutputMode,
@@ -85,6 +87,7 @@ export type {
   VectorData,
 } from './core/types.js'
 export type { Similarities, SimilarityOptions, Vectors } from './core/vectors.js'
+export type * from './evaluate/types.js'
 export type { DownloadProgress, HubOptions } from './hub/types.js'
 export type { DtypeChoice, DtypeMeasurement, ModelInfo } from './model/info.js'
 export type { LoadOptions } from './model/load-options.js'
