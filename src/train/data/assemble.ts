@@ -32,8 +32,7 @@ export function assemble(
   const scoresPerRow = (source.rows ?? source.stream)!.scoresPerRow
   const scores = scoresPerRow > 0 ? new Float32Array(rows.length * scoresPerRow) : null
   rows.forEach((row, i) => {
-    const chosen =
-      choice === null ? null : chooseTexts(choice, epoch, numbers[i]!, row.positives, row.texts.length)
+    const chosen = choice === null ? null : chooseTexts(choice, epoch, numbers[i]!, row.positives, row.texts.length)
     for (let c = 0; c < width; c++) columns[c]![i] = row.texts[chosen === null ? c : chosen[c]!]!
     if (scores === null) return
     // The numbers of flag-embedding belong to its texts; the query has none.
@@ -47,9 +46,18 @@ export function assemble(
     rowPrompts: rows.some(({ prompt }) => prompt !== null) ? rows.map(({ prompt }) => prompt) : null,
     scores,
     scoresPerRow,
-    labels: numbered(({ label }) => label, (name) => dictionaries.labels.number(name)),
-    categories: numbered(({ category }) => category, (name) => dictionaries.categories.number(name)),
-    languages: numbered(({ language }) => language, (name) => dictionaries.languages.number(name)),
+    labels: numbered(
+      ({ label }) => label,
+      (name) => dictionaries.labels.number(name),
+    ),
+    categories: numbered(
+      ({ category }) => category,
+      (name) => dictionaries.categories.number(name),
+    ),
+    languages: numbered(
+      ({ language }) => language,
+      (name) => dictionaries.languages.number(name),
+    ),
     ids: numbered(({ id }) => id, hashText),
   }
 }

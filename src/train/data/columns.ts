@@ -128,7 +128,9 @@ function assemble(
     name === 'anchor' ? found.has('anchor') && !found.has('pos') : found.has(name),
   )
   if (groups.length > 1)
-    return { wrong: `both ${show(found.get(groups[0]!))} and ${show(found.get(groups[1]!))}, of different kinds of data` }
+    return {
+      wrong: `both ${show(found.get(groups[0]!))} and ${show(found.get(groups[1]!))}, of different kinds of data`,
+    }
 
   if (groups[0] === 'pos') return flagEmbedding(found, target, negatives, base)
   for (const name of ['pos', 'neg', 'pos_scores', 'neg_scores', 'prompt'] as const)

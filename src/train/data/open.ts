@@ -154,10 +154,7 @@ class Opening {
     const source = { ...given, negatives: this.options.negatives ?? given.negatives }
     const choice: Choice = { seed: this.options.seed ?? 0, source: number, negatives: source.negatives }
     const { from, name } = source
-    const finish = (
-      format: DataFormat,
-      opened: Pick<OpenSource, 'rows' | 'stream' | 'identity'>,
-    ): OpenSource => ({
+    const finish = (format: DataFormat, opened: Pick<OpenSource, 'rows' | 'stream' | 'identity'>): OpenSource => ({
       ...opened,
       name,
       format,
@@ -209,11 +206,7 @@ class Opening {
     }
   }
 
-  private async records(
-    source: CheckedSource,
-    records: readonly unknown[],
-    collect: Collecting,
-  ): Promise<OpenPart[]> {
+  private async records(source: CheckedSource, records: readonly unknown[], collect: Collecting): Promise<OpenPart[]> {
     const { name } = source
     const onBad = (line: number, place: string, why: string): void =>
       this.bad.add({ file: name, line, place, reason: why })
@@ -295,8 +288,7 @@ class Opening {
           count++
           add!(row)
         },
-        bad: (line, why) =>
-          this.bad.add({ file, line: parquet ? line - 1 : line, place: placeOf(line), reason: why }),
+        bad: (line, why) => this.bad.add({ file, line: parquet ? line - 1 : line, place: placeOf(line), reason: why }),
         progress: (bytes) => this.report({ source: source.name, rows: count, bytes, totalBytes: size }),
       },
       this.signal,

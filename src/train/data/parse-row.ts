@@ -138,8 +138,7 @@ export class RowParser {
     const numbers = new Array<number>(list.length)
     for (let i = 0; i < list.length; i++) {
       const item = list[i]
-      const number =
-        typeof item === 'boolean' ? Number(item) : this.asText && isNumeral(item) ? Number(item) : item
+      const number = typeof item === 'boolean' ? Number(item) : this.asText && isNumeral(item) ? Number(item) : item
       if (typeof number !== 'number' || !Number.isFinite(Math.fround(number)))
         return `expected ${Array.isArray(value) ? 'finite numbers' : 'a finite number'} but found ${show(item)}`
       numbers[i] = number

@@ -12,6 +12,7 @@ import { reason } from '../../core/show.js'
 
 /** The longest record, so that an unclosed quote does not read a file larger than memory. */
 export const LONGEST_RECORD = 64 * 2 ** 20
+const TOO_LONG = `is longer than ${LONGEST_RECORD} bytes`
 /** Bytes whose rows are read in one turn of the event loop, which takes some milliseconds. */
 const CHUNK = 1 << 18
 const NEWLINE = 10
@@ -49,7 +50,7 @@ export function recordText(bytes: Buffer): string | null {
   return bytes.toString('utf8', 0, end - cut)
 }
 
-/** The records of a file, in groups as they are read. Blank lines are passed over. */
+/** The records of a file, in groups of about a chunk. Blank lines are passed over. */
 export async function* scanRecords(
   handle: FileHandle,
   file: string,
@@ -61,29 +62,36 @@ export async function* scanRecords(
   let line = 1
   let ended = false
   let skipping = false // within a line that is too long
-  while (!ended) {
+  let whole = true // whether `pending` has no further whole record
+  while (!ended || !whole) {
     if (signal?.aborted === true) throw abortError(signal)
-    const chunk = Buffer.allocUnsafe(CHUNK)
-    const count = await readAt(handle, file, chunk, base + pending.length)
-    ended = count === 0
-    pending = pending.length === 0 ? chunk.subarray(0, count) : Buffer.concat([pending, chunk.subarray(0, count)])
+    if (whole) {
+      // A record that is not whole is read on in steps as long as itself, so that it is not copied at every chunk.
+      const chunk = Buffer.allocUnsafe(Math.max(CHUNK, Math.min(pending.length, LONGEST_RECORD - pending.length)))
+      const count = await readAt(handle, file, chunk, base + pending.length)
+      ended = count < chunk.length
+      pending = pending.length === 0 ? chunk.subarray(0, count) : Buffer.concat([pending, chunk.subarray(0, count)])
+    }
     let from = base === 0 && pending[0] === 0xef && pending[1] === 0xbb && pending[2] === 0xbf ? 3 : 0
     const records: RecordSlice[] = []
-    for (;;) {
+    whole = true
+    while (from < pending.length) {
+      if (from >= CHUNK) {
+        whole = false // the rest in the next turn
+        break
+      }
       if (skipping) {
         const newline = pending.indexOf(NEWLINE, from)
         from = newline >= 0 ? newline + 1 : pending.length
-        if (newline < 0) break
-        line++
-        skipping = false
+        skipping = newline < 0
+        if (newline >= 0) line++
+        continue
       }
-      if (from >= pending.length) break
       let end = recordEnd(pending, from, ended)
       if (end === 0 && pending.length - from > LONGEST_RECORD) {
         end = recordEnd(pending, from, true)
         if (end === pending.length && pending[end - 1] !== NEWLINE) {
-          const wrong = `is longer than ${LONGEST_RECORD} bytes`
-          records.push({ start: base + from, end: base + end, line, text: null, wrong })
+          records.push({ start: base + from, end: base + end, line, text: null, wrong: TOO_LONG })
           from = end
           skipping = true
           continue
@@ -91,9 +99,10 @@ export async function* scanRecords(
       }
       if (end === 0) break
       const bytes = pending.subarray(from, end)
-      const text = recordText(bytes)
+      const long = end - from > LONGEST_RECORD
+      const text = long ? null : recordText(bytes)
       if (text === null || !BLANK.test(text))
-        records.push({ start: base + from, end: base + end, line, text, wrong: 'is not UTF-8' })
+        records.push({ start: base + from, end: base + end, line, text, wrong: long ? TOO_LONG : 'is not UTF-8' })
       line += lineEnds(bytes)
       from = end
     }

@@ -101,8 +101,7 @@ export function checkSources(data: unknown): CheckedSource[] {
   if (names.length === 0) throw notData('data', data)
   // A misspelt option of one source looks like the name of a source.
   const slip = names.find((name) => nearest(name, ['path', 'rows']) !== null)
-  if (slip !== undefined && names.some((name) => Object.hasOwn(RULES, name)))
-    checkOptions(data, RULES) // throws
+  if (slip !== undefined && names.some((name) => Object.hasOwn(RULES, name))) checkOptions(data, RULES) // throws
   return names.map((name) => {
     const source = (data as Record<string, unknown>)[name]
     if (!isSource(source)) throw notData(`data.${name}`, source)
@@ -152,7 +151,8 @@ function checkSource(source: unknown, name: string | null): CheckedSource {
   const { mapping, header } = checkColumns(given.columns)
   if (!('paths' in from))
     for (const option of ['format', 'delimiter', 'quote'] as const)
-      if (given[option] !== undefined) throw invalidOption(option, 'nothing beside rows (it is for files)', given[option])
+      if (given[option] !== undefined)
+        throw invalidOption(option, 'nothing beside rows (it is for files)', given[option])
   if (header !== null && !('paths' in from))
     throw invalidOption('columns', 'the column of the source for each name (a list of names is for files)', header)
   return {
@@ -164,11 +164,21 @@ function checkSource(source: unknown, name: string | null): CheckedSource {
     delimiter:
       given.delimiter === undefined
         ? null
-        : checked('delimiter', 'one character (ASCII)', given.delimiter, (value) => isCharacter(value) && value !== '"'),
+        : checked(
+            'delimiter',
+            'one character (ASCII)',
+            given.delimiter,
+            (value) => isCharacter(value) && value !== '"',
+          ),
     quote:
       given.quote === undefined
         ? '"'
-        : checked('quote', 'one character (ASCII) or null', given.quote, (value) => value === null || isCharacter(value)),
+        : checked(
+            'quote',
+            'one character (ASCII) or null',
+            given.quote,
+            (value) => value === null || isCharacter(value),
+          ),
     prompts: checkPrompts(given.prompts),
     weight: checked<number>(
       'weight',
@@ -201,7 +211,11 @@ function checkRows(rows: unknown): CheckedSource['from'] {
 function checkColumns(columns: unknown): Pick<CheckedSource, 'mapping' | 'header'> {
   if (columns === undefined) return { mapping: null, header: null }
   if (Array.isArray(columns)) {
-    if (columns.length === 0 || !columns.every((name) => typeof name === 'string') || new Set(columns).size < columns.length)
+    if (
+      columns.length === 0 ||
+      !columns.every((name) => typeof name === 'string') ||
+      new Set(columns).size < columns.length
+    )
       throw invalidOption('columns', 'a list of different names', columns)
     return { mapping: null, header: [...(columns as string[])] }
   }

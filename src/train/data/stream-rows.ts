@@ -55,7 +55,12 @@ export class RowStream {
         stream.taken = i
         return stream
       }
-      badRows.add({ file: name, line: i, place: `${name}[${i}]`, reason: `expected an object but found ${show(record)}` })
+      badRows.add({
+        file: name,
+        line: i,
+        place: `${name}[${i}]`,
+        reason: `expected an object but found ${show(record)}`,
+      })
       badRows.settle()
     }
   }

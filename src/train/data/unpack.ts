@@ -123,7 +123,6 @@ export async function unpackParquet(
 
 /** 64-bit integers as numbers where these are exact, else as text. */
 function plainValue(_key: string, value: unknown): unknown {
-  if (typeof value === 'bigint')
-    return Number.isSafeInteger(Number(value)) ? Number(value) : String(value)
+  if (typeof value === 'bigint') return Number.isSafeInteger(Number(value)) ? Number(value) : String(value)
   return ArrayBuffer.isView(value) ? Array.from(value as unknown as ArrayLike<number>) : value
 }

@@ -218,7 +218,10 @@ function refuseElsewhere(options: unknown): void {
 }
 
 /** The candidates looked at per query, as in sentence-transformers. */
-export function rangeMaxOf({ rangeMax, rangeMin, numNegatives, filters }: ResolvedMining, maxPositives: number): number {
+export function rangeMaxOf(
+  { rangeMax, rangeMin, numNegatives, filters }: ResolvedMining,
+  maxPositives: number,
+): number {
   if (rangeMax !== null) return rangeMax
   const { absoluteMargin, relativeMargin, maxScore } = filters
   const filtered = absoluteMargin !== undefined || relativeMargin !== undefined || maxScore !== undefined

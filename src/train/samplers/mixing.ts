@@ -57,7 +57,8 @@ export class Mixer {
   /** The source of the next batch; null at the end of the epoch. */
   next(): number | null {
     const count = this.batches.length
-    if (this.repeats && this.batchesPerEpoch !== null && this.batch >= this.batchesPerEpoch) return null
+    const most = this.mixing === 'proportional' ? null : this.batchesPerEpoch
+    if (most !== null && this.batch >= most) return null
     if (this.mixing === 'round-robin') return this.batch % count
     const random = new Random(this.seed, 'mixing', this.epoch, 0, this.batch)
     if (this.repeats) return draw(this.shares, random)

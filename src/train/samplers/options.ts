@@ -90,7 +90,12 @@ export function samplerNeeds(sampler: SamplerName): Needs {
 }
 
 /** A sampler that the source cannot serve. */
-export function missing(sampler: SamplerName, what: string, source: string, columns: readonly string[]): EmbedCoreError {
+export function missing(
+  sampler: SamplerName,
+  what: string,
+  source: string,
+  columns: readonly string[],
+): EmbedCoreError {
   return new EmbedCoreError(
     'ERR_EMBEDCORE_INVALID_OPTION',
     `Expected ${what} in ${show(source)} for the sampler '${sampler}' but its columns are ${columns.join(', ')}`,

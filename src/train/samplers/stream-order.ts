@@ -113,7 +113,8 @@ export class StreamOrder implements RowOrder {
   private keysOf({ row, number }: Drawn): number[] {
     const { choice } = this.settings
     const { texts, positives } = row
-    const used = choice === null ? texts : chooseTexts(choice, this.epoch, number, positives, texts.length).map((i) => texts[i]!)
+    const used =
+      choice === null ? texts : chooseTexts(choice, this.epoch, number, positives, texts.length).map((i) => texts[i]!)
     return used.map(hashText)
   }
 }
