@@ -79,6 +79,22 @@ export async function similarity(
 }
 
 /**
+ * Similarities of the rows of a with those of b, into `out`, [rows of a, rows of b]. For arrays of the package's own:
+ * they are not copied, and nobody may change them meanwhile.
+ * @throws ERR_EMBEDCORE_ABORTED
+ */
+export function similarityInto(
+  a: Float32Array,
+  b: Float32Array,
+  dimension: number,
+  metric: SimilarityName,
+  out: Float32Array,
+  signal?: AbortSignal,
+): Promise<void> {
+  return settled((done) => native().similarity(a, b, dimension, metric, out, done), signal)
+}
+
+/**
  * The smallest and the largest value of every dimension, [2, dimensions]: the `ranges` for precision `'int8'` and
  * `'uint8'`. Take them from some thousands of texts like those to be encoded.
  * @throws ERR_EMBEDCORE_SHAPE_MISMATCH, _INVALID_OPTION, _UNKNOWN_OPTION, _NO_RANGES when there are no vectors.
