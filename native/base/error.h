@@ -18,6 +18,7 @@ namespace embedcore {
   X(kHubOffline, "HUB_OFFLINE")               \
   X(kInternal, "INTERNAL")                    \
   X(kInvalidConfig, "INVALID_CONFIG")         \
+  X(kInvalidData, "INVALID_DATA")             \
   X(kInvalidFile, "INVALID_FILE")             \
   X(kInvalidOption, "INVALID_OPTION")         \
   X(kInvalidText, "INVALID_TEXT")             \

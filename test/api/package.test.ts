@@ -46,6 +46,7 @@ describe('ES module and CommonJS in one process', () => {
       'devices',
       'embedCore',
       'encode',
+      'evaluate',
       'load',
       'quantizationRanges',
       'similarity',
