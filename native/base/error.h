@@ -35,7 +35,8 @@ namespace embedcore {
   X(kTokenizerMismatch, "TOKENIZER_MISMATCH") \
   X(kUnknownOption, "UNKNOWN_OPTION")         \
   X(kUnsupportedModel, "UNSUPPORTED_MODEL")   \
-  X(kUnsupportedModule, "UNSUPPORTED_MODULE")
+  X(kUnsupportedModule, "UNSUPPORTED_MODULE") \
+  X(kWriteFailed, "WRITE_FAILED")
 
 enum class Code {
 #define EMBEDCORE_CODE(name, text) name,

@@ -192,6 +192,19 @@ void Trainer::update_scales(double rate) {
   }
 }
 
+std::vector<double> Trainer::host_state() const {
+  std::vector<double> state = {static_cast<double>(optimizer_->steps())};
+  for (const auto* list : {&log_scales_, &first_, &second_}) state.insert(state.end(), list->begin(), list->end());
+  return state;
+}
+
+void Trainer::set_host_state(const std::vector<double>& state) {
+  optimizer_->set_steps(static_cast<int64_t>(state.front()));
+  auto at = state.begin() + 1;
+  for (auto* list : {&log_scales_, &first_, &second_})
+    for (double& value : *list) value = *at++;
+}
+
 void Trainer::follow_values(Stream& stream) {
   weights_->follow_values(stream);
   head_->follow_values(stream);

@@ -74,7 +74,10 @@ class Trainer {
   TrainedWeights& weights() { return *weights_; }
   TrainedHead& head() { return *head_; }
   Optimizer& optimizer() { return *optimizer_; }
-  std::vector<double>& log_scales() { return log_scales_; }
+  const std::vector<double>& log_scales() const { return log_scales_; }
+  // The state that is not in blocks: the number of steps, learned scales and their moments.
+  std::vector<double> host_state() const;
+  void set_host_state(const std::vector<double>& state);
   const OpenDevice& device() const { return weights_->device(); }
   // After values were written from outside.
   void follow_values(Stream& stream);

@@ -89,6 +89,9 @@ class TrainedWeights {
   size_t first_trained_layer() const { return first_trained_layer_; }
   bool trains_embeddings() const { return trains_embeddings_; }
 
+  // Of the low-rank update of this module.
+  float lora_scale(const std::string& module) const;
+
   // Makes packed matrices and tables of relative positions follow the values. Nobody may use them meanwhile.
   void follow_values(Stream& stream);
 
@@ -103,6 +106,7 @@ class TrainedWeights {
 
   const DevicePointer device_;
   const DType dtype_;
+  const std::vector<LoraSpec> lora_;
   ModelConfig config_;
   std::unique_ptr<Parameters> values_, gradients_;
   std::vector<Table> tables_;  // frozen ones

@@ -200,8 +200,9 @@ export interface RawTrainer {
   /** Writes a safetensors file; the file is whole or not there. */
   save(options: RawSave, done: RawDone): void
   /** Values, moments, averages and scales in one safetensors file; the file is whole or not there. */
-  writeState(path: string, metadata: Record<string, string>, done: RawDone): void
-  readState(path: string, done: (error: Error | null, metadata?: Record<string, string>) => void): void
+  writeState(path: string, done: RawDone): void
+  /** Into a trainer with the same parameters and optimiser. */
+  readState(path: string, done: RawDone): void
   /** Bytes of weights with gradients and moments, and of activations so far. */
   memory(): { weights: number; activations: number }
   /** The call under way ends with ERR_EMBEDCORE_ABORTED at its next slab. */
