@@ -14,6 +14,7 @@ import { loadModel } from './model/load.js'
 import { Model } from './model/model.js'
 import type { EncodeOptions, SentenceOptions, TokenOptions } from './model/types.js'
 import { DEFAULT_MODEL } from './package-files.js'
+import { mineHardNegatives } from './train/mining/mine.js'
 
 /**
  * Loads a model: the path of a directory (sentence-transformers, Hugging Face or model2vec layout), or an id of the
@@ -55,10 +56,18 @@ export async function encode(
   return (await defaultModel()).encode(texts, options)
 }
 
-export { devices, evaluate, Model, quantizationRanges, similarity }
+export { devices, evaluate, mineHardNegatives, Model, quantizationRanges, similarity }
 
 /** All functions of the package in one object; each is a named export too. */
-export const embedCore = Object.freeze({ load, encode, similarity, quantizationRanges, evaluate, devices })
+export const embedCore = Object.freeze({
+  load,
+  encode,
+  similarity,
+  quantizationRanges,
+  mineHardNegatives,
+  evaluate,
+  devices,
+})
 
 export type { DeviceInfo } from './core/devices.js'
 export { EmbedCoreError, type ErrorCode } from './core/errors.js'
@@ -92,3 +101,18 @@ export type { DownloadProgress, HubOptions } from './hub/types.js'
 export type { DtypeChoice, DtypeMeasurement, ModelInfo } from './model/info.js'
 export type { LoadOptions } from './model/load-options.js'
 export type * from './model/types.js'
+export type { BadRowPolicy } from './train/data/bad-rows.js'
+export type { TrainingRow } from './train/data/rows.js'
+export type {
+  FileFormat,
+  Prompts,
+  RowStreamSource,
+  SourceOptions,
+  TrainingSource,
+  TrainingSources,
+} from './train/data/sources.js'
+export type { MinedNegatives } from './train/mining/mine.js'
+export type { MiningFormat, MiningOptions, MiningProgress, SamplingStrategy } from './train/mining/options.js'
+export type { MinedRow } from './train/mining/output.js'
+export type { Filter as MiningFilter } from './train/mining/select.js'
+export type { MiningStatistics, ScoreSummary } from './train/mining/statistics.js'

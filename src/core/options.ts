@@ -130,6 +130,12 @@ export function integer(minimum: number, maximum = 2 ** 31 - 1): Rule<number> {
   )
 }
 
+export const positiveNumber = only<number>(
+  'a number above 0',
+  (value) => typeof value === 'number' && value > 0 && Number.isFinite(value),
+)
+export const finiteNumber = only<number>('a finite number', (value) => Number.isFinite(value))
+
 export function oneOf<const T extends readonly (string | boolean)[]>(...values: T): Rule<T[number]> {
   const shown = values.map((value) => (typeof value === 'string' ? `'${value}'` : String(value)))
   const expected = `one of ${shown.join(', ')}`
