@@ -45,7 +45,12 @@ const Backend kBackend = {.name = "cpu-" EMBEDCORE_TEXT(EMBEDCORE_ISA),
                           .supports = supports,
                           .pack_linear = pack_linear,
                           .free_linear = free_linear,
-                          EMBEDCORE_OPS(EMBEDCORE_OWN_SLOT)};
+                          EMBEDCORE_OPS(EMBEDCORE_OWN_SLOT)  // losses
+                              .contrastive = contrastive,
+                          .triplet = triplet,
+                          .pair_scores = pair_scores,
+                          .pair_gradient = pair_gradient,
+                          .squared_error = squared_error};
 #undef EMBEDCORE_OWN_SLOT
 
 }  // namespace embedcore::cpu::EMBEDCORE_ISA

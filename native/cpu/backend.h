@@ -9,5 +9,6 @@ bool supports(Device* device, DType dtype);
 Status pack_linear(Device* device, const LinearWeights& weights, PackedLinear** packed);
 void free_linear(PackedLinear* packed);
 EMBEDCORE_OPS(EMBEDCORE_DECLARE_OP)
+EMBEDCORE_TRAINING_OPS(EMBEDCORE_DECLARE_OP)
 
 }  // namespace embedcore::cpu::EMBEDCORE_ISA

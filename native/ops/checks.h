@@ -27,4 +27,11 @@ bool can_run(Stream& stream, const NormalizeArgs& args);
 bool can_run(Stream& stream, const SimilarityArgs& args);
 bool can_run(Stream& stream, const QuantizeArgs& args);
 
+// Losses: checks_losses.cc.
+bool can_run(Stream& stream, const ContrastiveArgs& args);
+bool can_run(Stream& stream, const TripletArgs& args);
+bool can_run(Stream& stream, const PairScoresArgs& args);
+bool can_run(Stream& stream, const PairGradientArgs& args);
+bool can_run(Stream& stream, const SquaredErrorArgs& args);
+
 }  // namespace embedcore

@@ -18,7 +18,12 @@ const Backend& reference_backend() {
                                      .supports = supports,
                                      .pack_linear = pack_linear,
                                      .free_linear = free_linear,
-                                     EMBEDCORE_OPS(EMBEDCORE_OWN_SLOT)};
+                                     EMBEDCORE_OPS(EMBEDCORE_OWN_SLOT)  // losses
+                                         .contrastive = contrastive,
+                                     .triplet = triplet,
+                                     .pair_scores = pair_scores,
+                                     .pair_gradient = pair_gradient,
+                                     .squared_error = squared_error};
 #undef EMBEDCORE_OWN_SLOT
   return kTable;
 }

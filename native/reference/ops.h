@@ -9,5 +9,6 @@ bool supports(Device* device, DType dtype);  // float32, float16, bfloat16 and i
 Status pack_linear(Device* device, const LinearWeights& weights, PackedLinear** packed);
 void free_linear(PackedLinear* packed);
 EMBEDCORE_OPS(EMBEDCORE_DECLARE_OP)
+EMBEDCORE_TRAINING_OPS(EMBEDCORE_DECLARE_OP)
 
 }  // namespace embedcore::reference
