@@ -40,7 +40,11 @@ inline float squared_distance(const float* a, const float* b, int64_t width) {
   return sum_lanes((total[0] + total[1]) + (total[2] + total[3]));
 }
 
-// |x|, but at least 1e-12, so that it can be a divisor.
-inline float length_of(const float* x, int64_t width) { return std::max(std::sqrt(sum_squares(x, width)), 1e-12f); }
+constexpr float kLeastLength = 1e-12f;
+
+// |x|, but at least kLeastLength, so that it can be a divisor.
+inline float length_of(const float* x, int64_t width) {
+  return std::max(std::sqrt(sum_squares(x, width)), kLeastLength);
+}
 
 }  // namespace embedcore::cpu::EMBEDCORE_ISA

@@ -12,7 +12,7 @@ namespace embedcore::cpu::EMBEDCORE_ISA {
 namespace {
 
 constexpr int64_t kRowsPerTask = 64;
-constexpr float kLeastLength = 1e-8f;
+constexpr float kLeastCosineLength = 1e-8f;
 
 // The sum of term(a, b) over vectors of a and b, in four chains.
 template <typename Term>
@@ -79,7 +79,7 @@ struct Pair {
     return 0;
   }
 
-  static float divisor(float length) { return std::max(length, kLeastLength); }
+  static float divisor(float length) { return std::max(length, kLeastCosineLength); }
 };
 
 // to += value(vectors of own, of other)
@@ -142,8 +142,8 @@ struct PairGradient {
   void add_cosine(float product, Add&& add) const {
     const float length_a = pair.length_a(), length_b = pair.length_b();
     const float factor = dscore / (Pair::divisor(length_a) * Pair::divisor(length_b)), change = factor * product;
-    add(factor, length_a < kLeastLength ? 0.0f : -change / (length_a * length_a),
-        length_b < kLeastLength ? 0.0f : -change / (length_b * length_b));
+    add(factor, length_a < kLeastCosineLength ? 0.0f : -change / (length_a * length_a),
+        length_b < kLeastCosineLength ? 0.0f : -change / (length_b * length_b));
   }
 
   void add_combination(float* to, const float* own, const float* other, float of_own, float of_other) const {

@@ -25,7 +25,6 @@ constexpr int64_t kWantedTasks = 32;
 constexpr int64_t kRowsPerTask = 64;  // of a pass over all rows
 constexpr int64_t kMiningRows = 4;    // of a task
 constexpr int kColumnVectors = 4;     // of a task that adds gradients
-constexpr float kLeastLength = 1e-12f;
 
 class Triplet {
  public:

@@ -104,6 +104,7 @@ struct PackedLinear {
   int64_t in = 0, out = 0;
   size_t bytes = 0;
   DType dtype = DType::kF32;
+  bool backward = false;  // packed for kForwardAndBackward
 };
 
 // What the caller wants to know of recorded work: where its results are.

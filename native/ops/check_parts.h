@@ -5,6 +5,8 @@
 #include <cstdio>
 
 #include "ops/checks.h"
+#include "ops/dropout.h"
+#include "ops/linear.h"
 
 namespace embedcore::checks {
 
@@ -64,5 +66,21 @@ bool is_kind(Stream& stream, Operand of, Enum value, Enum last) {
 inline bool is_plain_activation(Stream& stream, const char* op, Activation activation) {
   return is_kind(stream, {"the activation", op}, activation, Activation::kSigmoid);
 }
+
+// touched: the operation has elements, so that their rows need keys.
+inline bool is_dropout(Stream& stream, const char* op, const Dropout& dropout, bool touched, Takes takes) {
+  if (dropout.rate == 0) return true;
+  if (!takes.dropout)
+    return refuse(stream, "Expected a dropout rate of 0 for %s on this backend but received %g", op,
+                  static_cast<double>(dropout.rate));
+  if (!(dropout.rate > 0 && dropout.rate <= kMostDropout))
+    return refuse(stream, "Expected 0 to %g for the dropout rate of %s but received %g",
+                  static_cast<double>(kMostDropout), op, static_cast<double>(dropout.rate));
+  return is_given(stream, {"the row keys", op}, dropout.rows, touched);
+}
+
+// The LoRA parts of a linear or of its gradient. touched: there are rows.
+bool are_lora_parts(Stream& stream, const char* op, const LoraPart* parts, int32_t count, const PackedLinear& weights,
+                    bool touched, Takes takes);
 
 }  // namespace embedcore::checks

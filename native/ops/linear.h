@@ -57,6 +57,8 @@ struct LoraPart {
   Dropout dropout{};         // of the part's input
 };
 
+constexpr int32_t kMostLoraParts = 8;  // of a linear
+
 struct LinearArgs {
   const PackedLinear* weights = nullptr;
   const void* x = nullptr;  // x_dtype

@@ -19,6 +19,7 @@
 #include "ops/host_device.h"
 #include "ops/linear.h"
 #include "ops/norm.h"
+#include "ops/optimizer.h"
 #include "ops/pairs.h"
 #include "ops/pool.h"
 #include "ops/triplet.h"
@@ -205,7 +206,7 @@ std::vector<Named> pointers(const PoolArgs& a) {
   return {{"x", a.x}, {"y", a.y}, {"offsets", a.offsets}, {"skip", a.skip}};
 }
 std::vector<Named> pointers(const FuseArgs& a) { return {{"x", a.x}, {"y", a.y}}; }
-std::vector<Named> pointers(const NormalizeArgs& a) { return {{"x", a.x}}; }
+std::vector<Named> pointers(const NormalizeArgs& a) { return {{"x", a.x}, {"lengths", a.lengths}}; }
 std::vector<Named> pointers(const SimilarityArgs& a) { return {{"a", a.a}, {"b", a.b}, {"y", a.y}}; }
 std::vector<Named> pointers(const QuantizeArgs& a) {
   return {{"x", a.x}, {"minimum", a.minimum}, {"maximum", a.maximum}, {"y", a.y}};
@@ -231,6 +232,30 @@ std::vector<Named> pointers(const PairGradientArgs& a) {
 }
 std::vector<Named> pointers(const SquaredErrorArgs& a) {
   return {{"x", a.x}, {"target", a.target}, {"loss", a.loss}, {"dx", a.dx}};
+}
+
+std::vector<Named> pointers(const NormGradientArgs& a) {
+  return {{"x", a.x}, {"dy", a.dy}, {"dx", a.dx}, {"weight", a.weight}, {"mean", a.mean}, {"rstd", a.rstd}};
+}
+std::vector<Named> pointers(const NormWeightGradientArgs& a) {
+  return {{"x", a.x}, {"dy", a.dy}, {"mean", a.mean}, {"rstd", a.rstd}, {"dweight", a.dweight}, {"dbias", a.dbias}};
+}
+std::vector<Named> pointers(const EmbedGradientArgs& a) {
+  return {{"rows", a.rows}, {"starts", a.starts}, {"tokens", a.tokens}, {"dy", a.dy}, {"dtable", a.dtable}};
+}
+std::vector<Named> pointers(const ActivationGradientArgs& a) {
+  return {{"x", a.x}, {"dy", a.dy}, {"dx", a.dx}, {"y", a.y}};
+}
+std::vector<Named> pointers(const PoolGradientArgs& a) {
+  return {{"x", a.x}, {"dy", a.dy}, {"dx", a.dx}, {"offsets", a.offsets}, {"skip", a.skip}};
+}
+std::vector<Named> pointers(const NormalizeGradientArgs& a) {
+  return {{"y", a.y}, {"lengths", a.lengths}, {"dy", a.dy}, {"dx", a.dx}};
+}
+std::vector<Named> pointers(const AxpbyArgs& a) { return {{"x", a.x}, {"y", a.y}}; }
+std::vector<Named> pointers(const SumSquaresArgs& a) { return {{"x", a.x}, {"sum", a.sum}}; }
+std::vector<Named> pointers(const AdamWArgs& a) {
+  return {{"values", a.values}, {"gradients", a.gradients}, {"first", a.first}, {"second", a.second}};
 }
 
 template <typename Args>
@@ -278,6 +303,15 @@ EMBEDCORE_LAUNCH(triplet, TripletArgs)
 EMBEDCORE_LAUNCH(pair_scores, PairScoresArgs)
 EMBEDCORE_LAUNCH(pair_gradient, PairGradientArgs)
 EMBEDCORE_LAUNCH(squared_error, SquaredErrorArgs)
+EMBEDCORE_LAUNCH(norm_gradient, NormGradientArgs)
+EMBEDCORE_LAUNCH(norm_weight_gradient, NormWeightGradientArgs)
+EMBEDCORE_LAUNCH(embed_gradient, EmbedGradientArgs)
+EMBEDCORE_LAUNCH(activation_gradient, ActivationGradientArgs)
+EMBEDCORE_LAUNCH(pool_gradient, PoolGradientArgs)
+EMBEDCORE_LAUNCH(normalize_gradient, NormalizeGradientArgs)
+EMBEDCORE_LAUNCH(axpby, AxpbyArgs)
+EMBEDCORE_LAUNCH(sum_squares, SumSquaresArgs)
+EMBEDCORE_LAUNCH(adamw, AdamWArgs)
 #undef EMBEDCORE_LAUNCH
 
 Device* open_device(int32_t index, char* message, size_t message_bytes) {
@@ -313,12 +347,21 @@ const Backend& reference_device_backend() {
                                      .supports = reference::supports,
                                      .pack_linear = reference::pack_linear,
                                      .free_linear = reference::free_linear,
-                                     EMBEDCORE_OPS(EMBEDCORE_OWN_SLOT)  // losses
-                                         .contrastive = launch_contrastive,
+                                     EMBEDCORE_OPS(EMBEDCORE_OWN_SLOT)  //
+                                         .norm_gradient = launch_norm_gradient,
+                                     .norm_weight_gradient = launch_norm_weight_gradient,
+                                     .embed_gradient = launch_embed_gradient,
+                                     .activation_gradient = launch_activation_gradient,
+                                     .pool_gradient = launch_pool_gradient,
+                                     .normalize_gradient = launch_normalize_gradient,
+                                     .contrastive = launch_contrastive,
                                      .triplet = launch_triplet,
                                      .pair_scores = launch_pair_scores,
                                      .pair_gradient = launch_pair_gradient,
-                                     .squared_error = launch_squared_error};
+                                     .squared_error = launch_squared_error,
+                                     .axpby = launch_axpby,
+                                     .sum_squares = launch_sum_squares,
+                                     .adamw = launch_adamw};
 #undef EMBEDCORE_OWN_SLOT
   return kTable;
 }
