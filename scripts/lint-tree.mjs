@@ -9,6 +9,7 @@ const mayInclude = {
   reference: ['base', 'ops'],
   cpu: ['base', 'ops'],
   model: ['base', 'ops'],
+  train: ['base', 'ops', 'model'],
   engine: ['base', 'ops', 'model'],
   binding: ['base', 'ops', 'reference', 'cpu', 'model', 'engine'],
 }

@@ -22,6 +22,7 @@ void linear_cases(const Context& context);
 void attention_cases(const Context& context);
 void elementwise_cases(const Context& context);  // norm, gated activation, activations
 void similarity_cases(const Context& context);
+void loss_cases(const Context& context);  // over a batch, with gradients
 
 // One thread, and all threads if there are more.
 inline std::vector<bool> thread_choices(const Context& context) {
