@@ -153,8 +153,8 @@ struct Backend {
   // packed in this way (linear.h). Freed with free_linear.
   Status (*pack_linear)(Device* device, const LinearWeights& weights, PackedLinear** packed) = nullptr;
   void (*free_linear)(PackedLinear* packed) = nullptr;
-  // Packs new values, in device memory, into weights that were packed for kForwardAndBackward. bias may be null if the
-  // weights have none. Null without training.
+  // Packs new values, in device memory, into weights that were packed for kForwardAndBackward. A null bias leaves the
+  // one there is. Null without training.
   Status (*repack_linear)(Stream& stream, PackedLinear* packed, const float* weight, const float* bias) = nullptr;
 
   // What attention needs to know of a batch on the host: writes int32 words, from the texts' offsets in host memory,

@@ -18,7 +18,10 @@ const Backend& reference_backend() {
                                      .supports = supports,
                                      .pack_linear = pack_linear,
                                      .free_linear = free_linear,
-                                     EMBEDCORE_OPS(EMBEDCORE_OWN_SLOT)};
+                                     .repack_linear = repack_linear,
+                                     EMBEDCORE_OPS(EMBEDCORE_OWN_SLOT) EMBEDCORE_OWN_SLOT(dropout, DropoutArgs)
+                                         EMBEDCORE_OWN_SLOT(linear_input_gradient, LinearInputGradientArgs)
+                                             EMBEDCORE_OWN_SLOT(linear_weight_gradient, LinearWeightGradientArgs)};
 #undef EMBEDCORE_OWN_SLOT
   return kTable;
 }

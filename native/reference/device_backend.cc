@@ -13,6 +13,7 @@
 #include "ops/activation.h"
 #include "ops/attention.h"
 #include "ops/checks.h"
+#include "ops/dropout.h"
 #include "ops/embed.h"
 #include "ops/fuse.h"
 #include "ops/host_device.h"
@@ -174,7 +175,28 @@ struct Named {
   const void* pointer;
 };
 
-std::vector<Named> pointers(const LinearArgs& a) { return {{"x", a.x}, {"y", a.y}, {"residual", a.residual}}; }
+std::vector<Named> pointers(const DropoutArgs& a) { return {{"x", a.x}, {"y", a.y}, {"rows", a.dropout.rows}}; }
+void add_parts(std::vector<Named>& list, const LoraPart* parts, int32_t count) {
+  for (int32_t i = 0; i < count; ++i) {
+    list.push_back({"a", parts[i].a});
+    list.push_back({"b", parts[i].b});
+    list.push_back({"middle", parts[i].middle});
+    list.push_back({"rows of a part", parts[i].dropout.rows});
+  }
+}
+std::vector<Named> pointers(const LinearArgs& a) {
+  std::vector<Named> list = {{"x", a.x}, {"y", a.y}, {"residual", a.residual}, {"rows", a.dropout.rows}};
+  add_parts(list, a.lora, a.lora_parts);
+  return list;
+}
+std::vector<Named> pointers(const LinearInputGradientArgs& a) {
+  std::vector<Named> list = {{"dz", a.dz}, {"dx", a.dx}};
+  add_parts(list, a.lora, a.lora_parts);
+  return list;
+}
+std::vector<Named> pointers(const LinearWeightGradientArgs& a) {
+  return {{"x", a.x}, {"dz", a.dz}, {"dweight", a.dweight}, {"dbias", a.dbias}};
+}
 std::vector<Named> pointers(const AttentionArgs& a) {
   return {{"qkv", a.qkv},           {"y", a.y},
           {"offsets", a.offsets},   {"prefix", a.prefix},
@@ -227,6 +249,38 @@ Status launch(Stream& stream, const EmbedArgs& args, Status (*run)(Stream&, cons
   });
 }
 
+// The same of the list of LoRA parts.
+template <typename Args>
+Status launch_with_parts(Stream& stream, const Args& args, Status (*run)(Stream&, const Args&)) {
+  for (const Named& named : pointers(args))
+    if (named.pointer && !space().contains(named.pointer)) return refuse(stream, named.name);
+  return enqueue(stream, [args, parts = std::vector(args.lora, args.lora + args.lora_parts), run](Stream& later) {
+    Args own = args;
+    own.lora = parts.data();
+    return run(later, own);
+  });
+}
+Status launch(Stream& stream, const LinearArgs& args, Status (*run)(Stream&, const LinearArgs&)) {
+  if (!can_run(stream, args, reference::supports, kTakesTraining)) return kBadArgument;
+  return launch_with_parts(stream, args, run);
+}
+Status launch(Stream& stream, const LinearInputGradientArgs& args,
+              Status (*run)(Stream&, const LinearInputGradientArgs&)) {
+  if (!can_run(stream, args)) return kBadArgument;
+  return launch_with_parts(stream, args, run);
+}
+
+Status repack_linear(Stream& stream, PackedLinear* packed, const float* weight, const float* bias) {
+  if (!can_repack(stream, packed, weight)) return kBadArgument;
+  if (!space().contains(weight)) return refuse(stream, "weight");
+  if (bias && !space().contains(bias)) return refuse(stream, "bias");
+  try {
+    return enqueue(stream, [=](Stream& later) { return reference::repack_linear(later, packed, weight, bias); });
+  } catch (const std::bad_alloc&) {
+    return kOutOfMemory;
+  }
+}
+
 #define EMBEDCORE_LAUNCH(name, Args)                       \
   Status launch_##name(Stream& stream, const Args& args) { \
     try {                                                  \
@@ -236,6 +290,9 @@ Status launch(Stream& stream, const EmbedArgs& args, Status (*run)(Stream&, cons
     }                                                      \
   }
 EMBEDCORE_OPS(EMBEDCORE_LAUNCH)
+EMBEDCORE_LAUNCH(dropout, DropoutArgs)
+EMBEDCORE_LAUNCH(linear_input_gradient, LinearInputGradientArgs)
+EMBEDCORE_LAUNCH(linear_weight_gradient, LinearWeightGradientArgs)
 #undef EMBEDCORE_LAUNCH
 
 Device* open_device(int32_t index, char* message, size_t message_bytes) {
@@ -271,7 +328,10 @@ const Backend& reference_device_backend() {
                                      .supports = reference::supports,
                                      .pack_linear = reference::pack_linear,
                                      .free_linear = reference::free_linear,
-                                     EMBEDCORE_OPS(EMBEDCORE_OWN_SLOT)};
+                                     .repack_linear = repack_linear,
+                                     EMBEDCORE_OPS(EMBEDCORE_OWN_SLOT) EMBEDCORE_OWN_SLOT(dropout, DropoutArgs)
+                                         EMBEDCORE_OWN_SLOT(linear_input_gradient, LinearInputGradientArgs)
+                                             EMBEDCORE_OWN_SLOT(linear_weight_gradient, LinearWeightGradientArgs)};
 #undef EMBEDCORE_OWN_SLOT
   return kTable;
 }
