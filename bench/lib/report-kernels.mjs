@@ -69,6 +69,37 @@ function linearTable(r, dtype, threads) {
   return `${title}\n${table(['in x out', ...counts.map((m) => `M ${m}`)], rows)}\n  ${summary.join('; ')}`
 }
 
+const TRAINING = {
+  linear_forward: 'forward',
+  linear_dropout: 'with dropout',
+  linear_lora: 'with LoRA',
+  linear_input_gradient: 'dX',
+  linear_lora_input_gradient: 'dX with LoRA',
+  linear_weight_gradient: 'dW',
+}
+
+/** Shares of the peak, and what repacking and dropout cost as a share of the forward pass. */
+function trainingTable(r, dtype, threads) {
+  const of = r.cases.filter((c) => c.dtype === dtype && c.threads === threads)
+  const forward = of.filter((c) => c.kernel === 'linear_forward')
+  if (forward.length === 0) return null
+  const rows = forward.map((base) => {
+    const one = (kernel) =>
+      of.find((c) => c.kernel === kernel && c.layer === base.layer && c.model === base.model && c.rows === base.rows)
+    const part = (kernel) =>
+      one(kernel)?.clean > 0 && base.clean > 0 ? percent(one(kernel).seconds / base.seconds) : '-'
+    return [
+      `${base.model} ${base.layer} ${base.in}x${base.out}`,
+      number(base.rows),
+      ...Object.keys(TRAINING).map((kernel) => (one(kernel)?.clean > 0 ? percent(one(kernel).shareOfPeak) : '-')),
+      part('repack_linear'),
+      part('dropout'),
+    ]
+  })
+  const head = ['in x out', 'M', ...Object.values(TRAINING), 'repacking : forward', 'dropout op : forward']
+  return `training of linear layers, ${dtype}, ${threadsText(threads)}: share of the peak\n${table(head, rows)}`
+}
+
 function attentionTable(r, dtype) {
   const of = r.cases.filter((c) => c.kernel === 'attention' && c.dtype === dtype)
   if (of.length === 0) return null
@@ -160,10 +191,13 @@ function similarityTable(r) {
 
 export function reportKernels(r) {
   const dtypes = unique(r.cases.map((c) => c.dtype))
-  const threads = unique(r.cases.filter((c) => c.kernel === 'linear').map((c) => c.threads)).sort((a, b) => b - a)
+  const threads = unique(r.cases.filter((c) => c.kernel.startsWith('linear')).map((c) => c.threads)).sort(
+    (a, b) => b - a,
+  )
   const parts = [
     header(r),
     ...dtypes.flatMap((dtype) => threads.map((count) => linearTable(r, dtype, count))),
+    ...dtypes.flatMap((dtype) => threads.map((count) => trainingTable(r, dtype, count))),
     ...dtypes.map((dtype) => attentionTable(r, dtype)),
     elementwiseTable(r),
     similarityTable(r),
