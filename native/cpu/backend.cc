@@ -45,7 +45,9 @@ const Backend kBackend = {.name = "cpu-" EMBEDCORE_TEXT(EMBEDCORE_ISA),
                           .supports = supports,
                           .pack_linear = pack_linear,
                           .free_linear = free_linear,
-                          EMBEDCORE_OPS(EMBEDCORE_OWN_SLOT)};
+                          EMBEDCORE_OPS(EMBEDCORE_OWN_SLOT)
+                              EMBEDCORE_OWN_SLOT(attention_gradient, AttentionGradientArgs)
+                                  EMBEDCORE_OWN_SLOT(attention_bias_gradient, AttentionBiasGradientArgs)};
 #undef EMBEDCORE_OWN_SLOT
 
 }  // namespace embedcore::cpu::EMBEDCORE_ISA

@@ -18,7 +18,9 @@ const Backend& reference_backend() {
                                      .supports = supports,
                                      .pack_linear = pack_linear,
                                      .free_linear = free_linear,
-                                     EMBEDCORE_OPS(EMBEDCORE_OWN_SLOT)};
+                                     EMBEDCORE_OPS(EMBEDCORE_OWN_SLOT)
+                                         EMBEDCORE_OWN_SLOT(attention_gradient, AttentionGradientArgs)
+                                             EMBEDCORE_OWN_SLOT(attention_bias_gradient, AttentionBiasGradientArgs)};
 #undef EMBEDCORE_OWN_SLOT
   return kTable;
 }
