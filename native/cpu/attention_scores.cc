@@ -44,8 +44,12 @@ void ScoreTiles<Dot>::take_keys(int64_t kv_head) {
   const Element* keys =
       static_cast<const Element*>(args_.qkv) + begin_ * args_.qkv_stride + (args_.heads + kv_head) * args_.head_dim;
   const Element* values = keys + args_.kv_heads * args_.head_dim;
-  copy_rows(values, args_.qkv_stride, n_, args_.head_dim, keys_);
-  pack_panels<FloatDot>(keys_, width_, args_.head_dim, n_, reinterpret_cast<Word*>(value_panels_));
+  if constexpr (Dot::kPerWord == 1) {
+    pack_panels<FloatDot>(values, args_.qkv_stride, args_.head_dim, n_, reinterpret_cast<Word*>(value_panels_));
+  } else {
+    copy_rows(values, args_.qkv_stride, n_, args_.head_dim, keys_);
+    pack_panels<FloatDot>(keys_, width_, args_.head_dim, n_, reinterpret_cast<Word*>(value_panels_));
+  }
   copy_rows(keys, args_.qkv_stride, n_, args_.head_dim, keys_);
   pack_panels<FloatDot>(keys_, width_, args_.head_dim, n_, reinterpret_cast<Word*>(key_panels_));
 }

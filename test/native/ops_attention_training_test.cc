@@ -82,29 +82,5 @@ TEST_P(AttentionTrainingTest, KeepsQueriesAndKeysAsTheyWere) {
   }
 }
 
-TEST_P(AttentionTrainingTest, WithoutTrainingRefusesDropoutAndRawWithASentence) {
-  if (trains(backend())) GTEST_SKIP() << backend().name << " has training";
-  const Inputs inputs({{3}, 1, 1, 4});
-  const Inputs::Part part(inputs, backend(), 0, 1);
-  TypedRows qkv(DType::kF32, inputs.qkv), y(DType::kF32, 3, 4);
-  Rows raw(3, 8);
-  for (const bool drops : {true, false}) {
-    OpCall call(backend());
-    AttentionArgs args = inputs.arguments(call, part, DType::kF32);
-    args.qkv = call.out(qkv);
-    args.qkv_stride = 12;
-    args.y = call.out(y);
-    args.y_stride = 4;
-    args.dropout.rate = drops ? 0.25f : 0.0f;
-    args.raw = call.out(raw);
-    args.raw_stride = 8;
-    EXPECT_EQ(call.attempt(backend().attention, args), kBadArgument);
-    EXPECT_STREQ(
-        call.message(),
-        drops ? "Expected a dropout rate of 0 for attention on this backend but received 0.25"
-              : "Expected no memory for the raw queries and keys of attention on this backend but received some");
-  }
-}
-
 }  // namespace
 }  // namespace embedcore::test
