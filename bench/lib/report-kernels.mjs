@@ -140,6 +140,33 @@ function elementwiseTable(r) {
   return `${title}\n${table(['op', 'dtype', 'width', 'cycles', 'us'], rows)}`
 }
 
+function gradientTable(r) {
+  const of = r.cases.filter((c) => / (forward|gradient)$/.test(c.kernel))
+  if (of.length === 0) return null
+  const rows = of.map((c) => [
+    `${c.kernel}, ${c.kind}`,
+    c.dtype,
+    c.clean > 0 ? `${c.cyclesPerElement.toFixed(2)}${doubt(c, r)}` : '-',
+    c.clean > 0 ? `${((c.seconds / c.elements) * 1e9).toFixed(3)}` : '-',
+  ])
+  const title = 'gradients of rows beside their forward pass, by element, 1 thread'
+  return `${title}\n${table(['op', 'dtype', 'cycles', 'ns'], rows)}`
+}
+
+function parameterTable(r) {
+  const of = r.cases.filter((c) => c.kernel === 'parameters')
+  if (of.length === 0) return null
+  const rows = of.map((c) => [
+    c.kind,
+    threadsText(c.threads),
+    c.clean > 0 ? number(c.seconds * 1e3, 2) : '-',
+    c.clean > 0 ? `${number(c.bytes / c.seconds / 1e9, 1)}${doubt(c, r)}` : '-',
+    c.shareOfRead === undefined ? '-' : percent(c.shareOfRead),
+  ])
+  const title = `passes over ${number(of[0].parameters)} parameters, float32: bytes read and written`
+  return `${title}\n${table(['op', 'threads', 'ms', 'GB/s', 'of read'], rows)}`
+}
+
 function similarityTable(r) {
   const of = r.cases.filter((c) => c.kernel === 'similarity')
   if (of.length === 0) return null
@@ -170,6 +197,8 @@ export function reportKernels(r) {
     ...dtypes.map((dtype) => attentionTrainingTable(r, dtype)),
     elementwiseTable(r),
     similarityTable(r),
+    gradientTable(r),
+    parameterTable(r),
   ]
   return parts.filter(Boolean).join('\n\n') + '\n'
 }

@@ -45,4 +45,24 @@ bool can_run(Stream& stream, const AttentionArgs& args, Supports supports, Takes
 bool can_run(Stream& stream, const AttentionGradientArgs& args, Supports supports);
 bool can_run(Stream& stream, const AttentionBiasGradientArgs& args, Supports supports);
 
+// Gradients of the operations on rows: checks_row_gradients.cc.
+bool can_run(Stream& stream, const NormGradientArgs& args);
+bool can_run(Stream& stream, const NormWeightGradientArgs& args);
+bool can_run(Stream& stream, const ActivationGradientArgs& args, Supports supports);
+bool can_run(Stream& stream, const EmbedGradientArgs& args);
+bool can_run(Stream& stream, const PoolGradientArgs& args);
+bool can_run(Stream& stream, const NormalizeGradientArgs& args);
+
+// Operations on blocks of parameters: checks_optimizer.cc.
+bool can_run(Stream& stream, const AxpbyArgs& args);
+bool can_run(Stream& stream, const SumSquaresArgs& args);
+bool can_run(Stream& stream, const AdamWArgs& args);
+
+// Losses: checks_losses.cc.
+bool can_run(Stream& stream, const ContrastiveArgs& args);
+bool can_run(Stream& stream, const TripletArgs& args);
+bool can_run(Stream& stream, const PairScoresArgs& args);
+bool can_run(Stream& stream, const PairGradientArgs& args);
+bool can_run(Stream& stream, const SquaredErrorArgs& args);
+
 }  // namespace embedcore

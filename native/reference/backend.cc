@@ -18,9 +18,23 @@ const Backend& reference_backend() {
                                      .supports = supports,
                                      .pack_linear = pack_linear,
                                      .free_linear = free_linear,
-                                     EMBEDCORE_OPS(EMBEDCORE_OWN_SLOT)
-                                         EMBEDCORE_OWN_SLOT(attention_gradient, AttentionGradientArgs)
-                                             EMBEDCORE_OWN_SLOT(attention_bias_gradient, AttentionBiasGradientArgs)};
+                                     EMBEDCORE_OPS(EMBEDCORE_OWN_SLOT)  //
+                                         .attention_gradient = attention_gradient,
+                                     .attention_bias_gradient = attention_bias_gradient,
+                                     .norm_gradient = norm_gradient,
+                                     .norm_weight_gradient = norm_weight_gradient,
+                                     .embed_gradient = embed_gradient,
+                                     .activation_gradient = activation_gradient,
+                                     .pool_gradient = pool_gradient,
+                                     .normalize_gradient = normalize_gradient,
+                                     .contrastive = contrastive,
+                                     .triplet = triplet,
+                                     .pair_scores = pair_scores,
+                                     .pair_gradient = pair_gradient,
+                                     .squared_error = squared_error,
+                                     .axpby = axpby,
+                                     .sum_squares = sum_squares,
+                                     .adamw = adamw};
 #undef EMBEDCORE_OWN_SLOT
   return kTable;
 }
