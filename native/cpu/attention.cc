@@ -162,8 +162,9 @@ void drop_row(const Layout<Dot>& at, int64_t r, KeyRange seen, const uint16_t* n
       const IntVec kept = __builtin_convertvector(number, IntVec) >= broadcast(static_cast<int32_t>(threshold));
       store(weights + j, kept ? load(weights + j) : Vec{});
     } else {
-      auto* at_j = reinterpret_cast<UnalignedHalfVec*>(weights + j);
-      *at_j = number >= threshold ? *at_j : HalfVec{};
+      // Not through auto, which would forget that the memory need not be aligned.
+      const HalfVec weight = *reinterpret_cast<const UnalignedHalfVec*>(weights + j);
+      *reinterpret_cast<UnalignedHalfVec*>(weights + j) = number >= threshold ? weight : HalfVec{};
     }
   }
 }
