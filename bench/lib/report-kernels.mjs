@@ -120,6 +120,35 @@ function attentionTable(r, dtype) {
   return `attention, ${dtype}: GFLOP/s and share of the peak, microseconds a call\n${table(head, rows)}`
 }
 
+/** The backward pass, and what dropout adds, beside the forward pass of the same case. */
+function attentionTrainingTable(r, dtype) {
+  const of = r.cases.filter((c) => c.kernel.startsWith('attention') && c.dtype === dtype && c.clean > 0)
+  const rows = of
+    .filter((c) => c.kernel === 'attention_gradient')
+    .map((c) => {
+      const same = (kernel) =>
+        of.find((o) => o.kernel === kernel && ['model', 'length', 'threads'].every((key) => o[key] === c[key]))
+      const ratio = (one, other) => (one && other ? (one.seconds / other.seconds).toFixed(2) : '-')
+      const [forward, dropped] = [same('attention'), same('attention_dropout')]
+      return [
+        `${c.model} ${c.heads}x${c.headDim}`,
+        `${c.texts} x ${number(c.length)}`,
+        threadsText(c.threads),
+        cell(c, r),
+        number(c.seconds * 1e6),
+        ratio(c, forward),
+        ratio(dropped, forward),
+        ratio(same('attention_gradient_dropout'), dropped),
+      ]
+    })
+  if (rows.length === 0) return null
+  const head = ['heads', 'texts x tokens', 'threads', 'backward', 'us', 'x forward', 'dropout', 'x forward']
+  return (
+    `attention's backward pass, ${dtype}: GFLOP/s and share of the float32 peak, microseconds a call, times the ` +
+    `forward pass; with dropout 0.1 the forward pass and, times it, the backward pass\n${table(head, rows)}`
+  )
+}
+
 function elementwiseTable(r) {
   const of = r.cases.filter((c) => ['norm', 'gate', 'activation'].includes(c.kernel))
   if (of.length === 0) return null
@@ -199,6 +228,7 @@ export function reportKernels(r) {
     ...dtypes.flatMap((dtype) => threads.map((count) => linearTable(r, dtype, count))),
     ...dtypes.flatMap((dtype) => threads.map((count) => trainingTable(r, dtype, count))),
     ...dtypes.map((dtype) => attentionTable(r, dtype)),
+    ...dtypes.map((dtype) => attentionTrainingTable(r, dtype)),
     elementwiseTable(r),
     similarityTable(r),
     gradientTable(r),

@@ -45,8 +45,8 @@ const Backend kBackend = {.name = "cpu-" EMBEDCORE_TEXT(EMBEDCORE_ISA),
                           .supports = supports,
                           .pack_linear = pack_linear,
                           .free_linear = free_linear,
-.repack_linear = repack_linear,
-EMBEDCORE_OPS(EMBEDCORE_OWN_SLOT) EMBEDCORE_TRAINING_OPS(EMBEDCORE_OWN_SLOT)};
+                          .repack_linear = repack_linear,
+                          EMBEDCORE_OPS(EMBEDCORE_OWN_SLOT) EMBEDCORE_TRAINING_OPS(EMBEDCORE_OWN_SLOT)};
 #undef EMBEDCORE_OWN_SLOT
 
 }  // namespace embedcore::cpu::EMBEDCORE_ISA

@@ -206,7 +206,18 @@ std::vector<Named> pointers(const AttentionArgs& a) {
           {"offsets", a.offsets},   {"prefix", a.prefix},
           {"rope_cos", a.rope_cos}, {"rope_sin", a.rope_sin},
           {"q_norm", a.q_norm},     {"k_norm", a.k_norm},
-          {"bias", a.bias},         {"lse", a.lse}};
+          {"bias", a.bias},         {"lse", a.lse},
+          {"raw", a.raw},           {"the row keys", a.dropout.rows}};
+}
+std::vector<Named> pointers(const AttentionGradientArgs& a) {
+  std::vector<Named> list = pointers(a.forward);
+  list.insert(list.end(), {{"dy", a.dy}, {"dqkv", a.dqkv}});
+  return list;
+}
+std::vector<Named> pointers(const AttentionBiasGradientArgs& a) {
+  std::vector<Named> list = pointers(a.forward);
+  list.insert(list.end(), {{"dy", a.dy}, {"dbias", a.dbias}});
+  return list;
 }
 std::vector<Named> pointers(const NormArgs& a) {
   return {{"x", a.x}, {"y", a.y}, {"weight", a.weight}, {"bias", a.bias}, {"mean", a.mean}, {"rstd", a.rstd}};
@@ -387,8 +398,8 @@ const Backend& reference_device_backend() {
                                      .supports = reference::supports,
                                      .pack_linear = reference::pack_linear,
                                      .free_linear = reference::free_linear,
-.repack_linear = repack_linear,
-EMBEDCORE_OPS(EMBEDCORE_OWN_SLOT) EMBEDCORE_TRAINING_OPS(EMBEDCORE_OWN_SLOT)};
+                                     .repack_linear = repack_linear,
+                                     EMBEDCORE_OPS(EMBEDCORE_OWN_SLOT) EMBEDCORE_TRAINING_OPS(EMBEDCORE_OWN_SLOT)};
 #undef EMBEDCORE_OWN_SLOT
   return kTable;
 }

@@ -118,7 +118,15 @@ TEST_P(OpsRefusalTest, Attention) {
       {[](AttentionArgs& a) { a.bias_reach = 0; },
        "Expected at least 1 for the reach of attention's bias but received 0"},
       {[](AttentionArgs& a) { a.dropout.rate = 0.5f; },
-       "Expected a dropout rate of 0 for attention on this backend but received 0.5"},
+       trains(backend()) ? "Expected memory for the row keys of attention but received null"
+                         : "Expected a dropout rate of 0 for attention on this backend but received 0.5"},
+      {[](AttentionArgs& a) {
+         a.raw = static_cast<float*>(a.y);
+         a.raw_stride = 15;
+       },
+       trains(backend())
+           ? "Expected a stride of at least 16 for the raw queries and keys of attention but received 15"
+           : "Expected no memory for the raw queries and keys of attention on this backend but received some"},
   };
   add_dtypes(changes, &AttentionArgs::dtype, "qkv and y of attention");
   const std::vector<int32_t> plan = Inputs::plan_of(backend(), offsets_);
