@@ -20,7 +20,7 @@ double cost_of(const TripletCase& c) { return static_cast<double>(c.rows * c.row
 constexpr TripletCase kCases[] = {
     {1, 4, 1},     {2, 3, 1},          {2, 3, 9},      {5, 1, 2},       {17, 16, 4, 0.5f, 3},
     {33, 7, 3, 0}, {64, 40, 1000},     {65, 33, 6, 2}, {130, 24, 2, 5}, {70, 520, 12, 1, 1},
-    {245, 12, 40}, {500, 6, 3, 0.25f}, {0, 4, 1}};
+    {245, 12, 40}, {250, 6, 3, 0.25f}, {0, 4, 1}};
 
 struct Loss {
   TripletMining mining = TripletMining::kBatchHard;
@@ -87,6 +87,35 @@ double distance_error(const Inputs& inputs, Distance distance) {
   return distance == Distance::kCosine ? kUnit * (2 * n + 10) : kUnit * ((n + 3) / kNearShare + 4) * 2 * std::sqrt(n);
 }
 
+// Triplets whose term is so near 0 that the errors of distances decide whether it counts. Those of Euclidean distances
+// are the same numbers on every backend.
+double undecided(const Inputs& inputs, const Loss& loss, double error) {
+  if (loss.mining != TripletMining::kBatchAll || loss.distance == Distance::kEuclidean) return 0;
+  const int64_t rows = inputs.spec.rows;
+  std::vector<double> d(static_cast<size_t>(rows * rows)), lengths;
+  const auto dot = [&](int64_t i, int64_t j) {
+    double sum = 0;
+    for (int64_t k = 0; k < inputs.spec.width; ++k) sum += static_cast<double>(inputs.x.at(i, k)) * inputs.x.at(j, k);
+    return sum;
+  };
+  for (int64_t i = 0; i < rows; ++i) lengths.push_back(std::sqrt(dot(i, i)));
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t j = 0; j < rows; ++j)
+      d[static_cast<size_t>(i * rows + j)] =
+          1 - dot(i, j) / (lengths[static_cast<size_t>(i)] * lengths[static_cast<size_t>(j)]);
+  double count = 0;
+  for (int64_t a = 0; a < rows; ++a)
+    for (int64_t p = 0; p < rows; ++p)
+      for (int64_t n = 0; n < rows && a != p; ++n) {
+        const auto label = [&](int64_t row) { return inputs.labels[static_cast<size_t>(row)]; };
+        if (label(a) != label(p) || label(a) == label(n)) continue;
+        const double h =
+            d[static_cast<size_t>(a * rows + p)] - d[static_cast<size_t>(a * rows + n)] + inputs.spec.margin;
+        count += std::abs(h) <= 2 * error;
+      }
+  return count;
+}
+
 TEST_P(TripletTest, AgreesWithReference) {
   EMBEDCORE_NEEDS(triplet);
   for (const TripletCase& c : cases(kCases)) {
@@ -95,9 +124,12 @@ TEST_P(TripletTest, AgreesWithReference) {
       SCOPED_TRACE(name_of(c, loss));
       const Result wanted = inputs.run(reference_backend(), loss), got = inputs.run(backend(), loss);
       const double distance = distance_error(inputs, loss.distance);
-      EXPECT_EQ(got.counted.at(0, 0), wanted.counted.at(0, 0));
+      const double open = undecided(inputs, loss, distance), counted = wanted.counted.at(0, 0);
+      EXPECT_NEAR(got.counted.at(0, 0), counted, open + kUnit * counted);
+      const double other =
+          counted > 0 ? open / counted : 0;  // of the terms are others, and the mean is of more or fewer
       expect_close(got.loss, wanted.loss,
-                   [&](int64_t, int64_t) { return 2 * distance + 2 * kUnit * wanted.loss.at(0, 0); });
+                   [&](int64_t, int64_t) { return 2 * distance + (2 * kUnit + other) * wanted.loss.at(0, 0); });
       // All terms together have slopes of the weight, for each of two distances, whose derivatives are at most 1, or 2
       // over a length. The steepness of a soft margin is at most 1/4.
       expect_close(got.dx, wanted.dx, [&](int64_t row, int64_t d) {
@@ -106,7 +138,8 @@ TEST_P(TripletTest, AgreesWithReference) {
         const double length = std::max(std::sqrt(squares), 1e-12);
         const double rate = loss.distance == Distance::kCosine ? 2 / length : 1;
         const double sums = static_cast<double>(2 * c.rows + c.width + 20);
-        return 2 * 1.5 * rate * (distance + kUnit * (16 * sums)) + kUnit * 2 * sums * std::abs(inputs.dx.at(row, d));
+        return 2 * 1.5 * rate * (distance + kUnit * (16 * sums) + 2 * other) +
+               kUnit * 2 * sums * std::abs(inputs.dx.at(row, d));
       });
     }
   }
