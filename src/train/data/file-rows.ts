@@ -132,6 +132,7 @@ export class FileRows {
       visitor.progress(records.at(-1)!.end)
     }
     if (parser === null) return null
+    places.finish()
     return {
       rows: new FileRows(handle, file, syntax, parser, places, placeOf, onClose),
       count: places.count,

@@ -117,22 +117,19 @@ export class RowParser {
   }
 
   private withExtras(record: Record_, row: Pick<Row, 'texts' | 'positives' | 'scores' | 'label'>): Row | string {
-    const { id, group, category, language } = this.format.extras
-    const whole: Row = { ...row, id: null, category: null, language: null, prompt: null }
-    for (const [key, from] of [
-      ['id', id],
-      ['category', category],
-      ['language', language],
-      ['label', group],
-    ] as const) {
-      if (from === undefined) continue
-      const value = valueOf(record, from)
-      const name = nameOf(value)
-      if (name === null) return `expected a name or a number for ${show(from)} but found ${show(value)}`
-      // A sentence with a class and a group is sampled by its class.
-      if (key !== 'label' || whole.label === null) whole[key] = name
-    }
-    return whole
+    const { extras } = this.format
+    const { texts, positives, scores } = row
+    // Written out, because it runs for every row of the data.
+    const id = extras.id === undefined ? null : nameOf(valueOf(record, extras.id))
+    if (id === null && extras.id !== undefined) return noName(record, extras.id)
+    const category = extras.category === undefined ? null : nameOf(valueOf(record, extras.category))
+    if (category === null && extras.category !== undefined) return noName(record, extras.category)
+    const language = extras.language === undefined ? null : nameOf(valueOf(record, extras.language))
+    if (language === null && extras.language !== undefined) return noName(record, extras.language)
+    const group = extras.group === undefined ? null : nameOf(valueOf(record, extras.group))
+    if (group === null && extras.group !== undefined) return noName(record, extras.group)
+    // A sentence with a class and a group is sampled by its class.
+    return { texts, positives, scores, label: row.label ?? group, category, language, id, prompt: null }
   }
 
   private numbers(value: unknown): number[] | string {
@@ -148,6 +145,10 @@ export class RowParser {
     }
     return numbers
   }
+}
+
+function noName(record: Record_, from: string): string {
+  return `expected a name or a number for ${show(from)} but found ${show(valueOf(record, from))}`
 }
 
 /** Own properties only: a row may have a column named `constructor`. */
