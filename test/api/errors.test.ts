@@ -96,6 +96,11 @@ const CALLS: Record<string, (bad: any) => unknown> = {
   'similarity(rows, rows, bad)': (bad) => similarity(rows, rows, bad),
   'quantizationRanges(bad)': (bad) => quantizationRanges(bad),
   'quantizationRanges(rows, bad)': (bad) => quantizationRanges(rows, bad),
+  'mineHardNegatives(bad, pairs)': (bad) => api.mineHardNegatives(bad, [{ anchor: 'a', positive: 'b' }]),
+  'mineHardNegatives(model, bad)': (bad) => api.mineHardNegatives(model, bad),
+  'mineHardNegatives(model, pairs, bad)': (bad) => api.mineHardNegatives(model, [{ anchor: 'a', positive: 'b' }], bad),
+  'mineHardNegatives(model, pairs, {corpus: bad})': (bad) =>
+    api.mineHardNegatives(model, [{ anchor: 'a', positive: 'b' }], { corpus: bad }),
   'rows.row(bad)': (bad) => rows.row(bad),
   'similarities.row(bad)': (bad) => similarities.row(bad),
   'tokens.text(bad)': (bad) => tokens.text(bad),

@@ -47,6 +47,7 @@ describe('ES module and CommonJS in one process', () => {
       'embedCore',
       'encode',
       'load',
+      'mineHardNegatives',
       'quantizationRanges',
       'similarity',
     ]
