@@ -167,6 +167,19 @@ describe('pairs that are wrong', () => {
     await refused(sts(data, options), message, data)
   })
 
+  test('far into a file', async () => {
+    const filler = 'with some words to fill the line'
+    const numbers = Array.from({ length: 20_000 }, (_, i) => i)
+    const rows = numbers.map((i) => ({ sentence1: `text ${i}`, sentence2: filler, score: i === 15_000 ? 'x' : i }))
+    const jsonl = await file('long.jsonl', lines(rows))
+    await refused(sts(jsonl), 'Expected a number for score in line 15001 of path', jsonl)
+    const table = `sentence1,sentence2,score\n${rows.map((row) => Object.values(row).join(',') + '\n').join('')}`
+    const csv = await file('long.csv', table)
+    await refused(sts(csv), 'Expected a number for score in line 15002 of path', csv)
+    const latin1 = await file('latin1.csv', Buffer.from(table.replace('text 12345', 'te\xe4xt'), 'latin1'))
+    await refused(sts(latin1), 'Expected UTF-8 in line 12347 of path', latin1)
+  })
+
   test('no such file, a directory', async () => {
     const data = path.join(folder, 'none.csv')
     await refused(sts(data), 'Cannot read path: there is no such file', data)

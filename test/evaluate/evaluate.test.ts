@@ -327,6 +327,72 @@ describe('results', () => {
   })
 })
 
+describe('ties', () => {
+  /** Signs in 13 dimensions, from the bits of a number: products are whole, lengths equal, many similarities too. */
+  const signs = (bits: number): number[] => Array.from({ length: 13 }, (_, d) => ((bits >> d) & 1) * 2 - 1)
+
+  test('of translations: the first counts, also over blocks', async () => {
+    const count = 5000
+    const source = (i: number): number => i
+    const target = (i: number): number => (i % 3 === 0 ? i : (i * 101) % count)
+    const data = Array.from({ length: count }, (_, i) => ({
+      source_sentence: `${source(i)}`,
+      target_sentence: `${target(i)}`,
+    }))
+    const model = lookup((text) => signs(Number(text)))
+    const { metrics } = await evaluate(model, { task: 'bitext', data })
+    const differing = (a: number, b: number): number => {
+      let bits = 0
+      for (let rest = a ^ b; rest > 0; rest >>= 1) bits += rest & 1
+      return bits
+    }
+    const right = (from: (i: number) => number, to: (i: number) => number): number => {
+      // The first place of every vector; equal vectors further on never count.
+      const first = new Map<number, number>()
+      for (let i = count - 1; i >= 0; i--) first.set(to(i), i)
+      let hits = 0
+      for (let i = 0; i < count; i++) {
+        let best = { distance: Infinity, place: -1 }
+        for (const [vector, place] of first) {
+          const distance = differing(from(i), vector)
+          if (distance < best.distance || (distance === best.distance && place < best.place)) best = { distance, place }
+        }
+        if (best.place === i) hits++
+      }
+      return hits / count
+    }
+    expect(right(source, target)).toBeGreaterThan(0)
+    expect(metrics.src2trg_accuracy).toBe(right(source, target))
+    expect(metrics.trg2src_accuracy).toBe(right(target, source))
+    const three = [
+      { source_sentence: '0', target_sentence: '0' },
+      { source_sentence: '8191', target_sentence: '8191' },
+      { source_sentence: '8191', target_sentence: '0' },
+    ]
+    expect((await evaluate(model, { task: 'bitext', data: three })).metrics.src2trg_accuracy).toBe(2 / 3)
+  })
+
+  test('of documents: the metrics do not depend on batches and blocks', async () => {
+    const queries = Object.fromEntries(Array.from({ length: 5000 }, (_, i) => [`q${i}`, `${i}`]))
+    const corpus = Object.fromEntries(Array.from({ length: 300 }, (_, i) => [`d${i}`, `${(i * 1237) % 8192}`]))
+    const relevantDocs = Object.fromEntries(Array.from({ length: 5000 }, (_, i) => [`q${i}`, [`d${(i * 7) % 300}`]]))
+    const model = lookup((text) => signs(Number(text)))
+    const evaluator: Evaluator = { task: 'retrieval', queries, corpus, relevantDocs }
+    const { metrics, score } = await evaluate(model, evaluator, { batchSize: 300 })
+    expect(score).toBeGreaterThan(0)
+    expect((await evaluate(model, evaluator, { batchSize: 7 })).metrics).toEqual(metrics)
+  })
+
+  test('of measures: the primary metric is that of the first by name', async () => {
+    const { primaryMetric } = await evaluate(lookup(letters), {
+      ...RETRIEVAL,
+      similarityFnNames: ['manhattan', 'dot', 'euclidean'],
+      relevantDocs: { q: ['d', 'e'] },
+    } as Evaluator)
+    expect(primaryMetric).toBe('dot_ndcg@10')
+  })
+})
+
 describe('a loaded model', () => {
   let model: Model
   beforeAll(async () => {
