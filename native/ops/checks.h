@@ -54,4 +54,11 @@ bool can_run(Stream& stream, const AxpbyArgs& args);
 bool can_run(Stream& stream, const SumSquaresArgs& args);
 bool can_run(Stream& stream, const AdamWArgs& args);
 
+// Losses: checks_losses.cc.
+bool can_run(Stream& stream, const ContrastiveArgs& args);
+bool can_run(Stream& stream, const TripletArgs& args);
+bool can_run(Stream& stream, const PairScoresArgs& args);
+bool can_run(Stream& stream, const PairGradientArgs& args);
+bool can_run(Stream& stream, const SquaredErrorArgs& args);
+
 }  // namespace embedcore

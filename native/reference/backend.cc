@@ -25,6 +25,11 @@ const Backend& reference_backend() {
                                      .activation_gradient = activation_gradient,
                                      .pool_gradient = pool_gradient,
                                      .normalize_gradient = normalize_gradient,
+                                     .contrastive = contrastive,
+                                     .triplet = triplet,
+                                     .pair_scores = pair_scores,
+                                     .pair_gradient = pair_gradient,
+                                     .squared_error = squared_error,
                                      .axpby = axpby,
                                      .sum_squares = sum_squares,
                                      .adamw = adamw};

@@ -13,13 +13,16 @@
 #include "ops/activation.h"
 #include "ops/attention.h"
 #include "ops/checks.h"
+#include "ops/contrastive.h"
 #include "ops/embed.h"
 #include "ops/fuse.h"
 #include "ops/host_device.h"
 #include "ops/linear.h"
 #include "ops/norm.h"
 #include "ops/optimizer.h"
+#include "ops/pairs.h"
 #include "ops/pool.h"
+#include "ops/triplet.h"
 #include "ops/vectors.h"
 #include "reference/backend.h"
 #include "reference/ops.h"
@@ -208,6 +211,28 @@ std::vector<Named> pointers(const SimilarityArgs& a) { return {{"a", a.a}, {"b",
 std::vector<Named> pointers(const QuantizeArgs& a) {
   return {{"x", a.x}, {"minimum", a.minimum}, {"maximum", a.maximum}, {"y", a.y}};
 }
+std::vector<Named> pointers(const ContrastiveArgs& a) {
+  std::vector<Named> list = {
+      {"the positives", a.positive}, {"weights", a.weights}, {"loss", a.loss}, {"dscale", a.dscale}};
+  for (int32_t i = 0; i < a.count; ++i) {
+    const ContrastiveBlock& b = a.blocks[i];
+    list.insert(list.end(),
+                {{"a", b.a}, {"k", b.k}, {"da", b.da}, {"dk", b.dk}, {"guide_a", b.guide_a}, {"guide_k", b.guide_k}});
+    for (const KeyMatch* match : {&b.own, &b.masks[0], &b.masks[1], &b.masks[2], &b.masks[3]})
+      list.insert(list.end(), {{"numbers of rows", match->rows}, {"numbers of keys", match->keys}});
+  }
+  return list;
+}
+std::vector<Named> pointers(const TripletArgs& a) {
+  return {{"x", a.x}, {"labels", a.labels}, {"dx", a.dx}, {"loss", a.loss}, {"counted", a.counted}};
+}
+std::vector<Named> pointers(const PairScoresArgs& a) { return {{"a", a.a}, {"b", a.b}, {"scores", a.scores}}; }
+std::vector<Named> pointers(const PairGradientArgs& a) {
+  return {{"a", a.a}, {"b", a.b}, {"dscores", a.dscores}, {"da", a.da}, {"db", a.db}};
+}
+std::vector<Named> pointers(const SquaredErrorArgs& a) {
+  return {{"x", a.x}, {"target", a.target}, {"loss", a.loss}, {"dx", a.dx}};
+}
 
 std::vector<Named> pointers(const NormGradientArgs& a) {
   return {{"x", a.x}, {"dy", a.dy}, {"dx", a.dx}, {"weight", a.weight}, {"mean", a.mean}, {"rstd", a.rstd}};
@@ -252,6 +277,18 @@ Status launch(Stream& stream, const EmbedArgs& args, Status (*run)(Stream&, cons
   });
 }
 
+// The same of the list of blocks.
+Status launch(Stream& stream, const ContrastiveArgs& args, Status (*run)(Stream&, const ContrastiveArgs&)) {
+  if (!can_run(stream, args)) return kBadArgument;  // before the list is read
+  for (const Named& named : pointers(args))
+    if (named.pointer && !space().contains(named.pointer)) return refuse(stream, named.name);
+  return enqueue(stream, [args, blocks = std::vector(args.blocks, args.blocks + args.count), run](Stream& later) {
+    ContrastiveArgs own = args;
+    own.blocks = blocks.data();
+    return run(later, own);
+  });
+}
+
 #define EMBEDCORE_LAUNCH(name, Args)                       \
   Status launch_##name(Stream& stream, const Args& args) { \
     try {                                                  \
@@ -261,6 +298,11 @@ Status launch(Stream& stream, const EmbedArgs& args, Status (*run)(Stream&, cons
     }                                                      \
   }
 EMBEDCORE_OPS(EMBEDCORE_LAUNCH)
+EMBEDCORE_LAUNCH(contrastive, ContrastiveArgs)
+EMBEDCORE_LAUNCH(triplet, TripletArgs)
+EMBEDCORE_LAUNCH(pair_scores, PairScoresArgs)
+EMBEDCORE_LAUNCH(pair_gradient, PairGradientArgs)
+EMBEDCORE_LAUNCH(squared_error, SquaredErrorArgs)
 EMBEDCORE_LAUNCH(norm_gradient, NormGradientArgs)
 EMBEDCORE_LAUNCH(norm_weight_gradient, NormWeightGradientArgs)
 EMBEDCORE_LAUNCH(embed_gradient, EmbedGradientArgs)
@@ -312,6 +354,11 @@ const Backend& reference_device_backend() {
                                      .activation_gradient = launch_activation_gradient,
                                      .pool_gradient = launch_pool_gradient,
                                      .normalize_gradient = launch_normalize_gradient,
+                                     .contrastive = launch_contrastive,
+                                     .triplet = launch_triplet,
+                                     .pair_scores = launch_pair_scores,
+                                     .pair_gradient = launch_pair_gradient,
+                                     .squared_error = launch_squared_error,
                                      .axpby = launch_axpby,
                                      .sum_squares = launch_sum_squares,
                                      .adamw = launch_adamw};

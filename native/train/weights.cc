@@ -52,7 +52,11 @@ bool TrainedLayer::trained() const {
 
 TrainedWeights::TrainedWeights(const std::string& directory, DevicePointer device, const WeightOptions& options,
                                const KeepLoading& keep_loading)
-    : device_(std::move(device)), dtype_(options.dtype), lora_(options.lora), config_(read_config(directory)) {
+    : directory_(directory),
+      device_(std::move(device)),
+      dtype_(options.dtype),
+      lora_(options.lora),
+      config_(read_config(directory)) {
   const auto files = WeightFiles::open(directory);
   refuse_quantised_weights(*files);
   const TensorReader reader(device_, files, directory, config_.names.prefixes, config_.input.tables.front().name,
@@ -212,6 +216,12 @@ void TrainedWeights::read_layer(const TensorReader& reader, size_t index, const 
     if (!rope) rope = std::make_shared<RopeTable>(spec.rope, device_);
   }
   ropes_.push_back(std::move(rope));
+}
+
+size_t TrainedWeights::packed_bytes() const {
+  size_t bytes = 0;
+  for (const TrainedLayer& layer : layers_) bytes += layer.weights.bytes();
+  return bytes;
 }
 
 float TrainedWeights::lora_scale(const std::string& module) const {

@@ -69,6 +69,9 @@ class TrainedWeights {
 
   const OpenDevice& device() const { return *device_; }
   const DevicePointer& shared_device() const { return device_; }
+  const std::string& directory() const { return directory_; }
+  // Memory of packed matrices.
+  size_t packed_bytes() const;
   const ModelConfig& config() const { return config_; }
   DType dtype() const { return dtype_; }
   const Parameters& values() const { return *values_; }
@@ -104,6 +107,7 @@ class TrainedWeights {
   void fill_lora(Stream& stream, const WeightOptions& options);
   void follow_relative_bias(Stream& stream);
 
+  const std::string directory_;
   const DevicePointer device_;
   const DType dtype_;
   const std::vector<LoraSpec> lora_;

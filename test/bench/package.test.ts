@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { expect, it } from 'vitest'
-import { ROOT } from '../support/paths.js'
+import { ROOT } from '../support/golden.js'
 
 const bench = (file: string) => import(pathToFileURL(join(ROOT, 'bench/lib', file)).href)
 

@@ -25,7 +25,8 @@ describe('usage errors', () => {
     [['encode', '--max-tokens', '-3', 'x'], '--max-tokens takes a whole number of at least 1, but "-3" was given'],
     [
       ['encode', '--pooling', 'mean,maks', 'x'],
-      '--pooling is one of cls, mean, max, mean_sqrt_len, weightedmean, lasttoken, but "maks" was given; did you mean max?',
+      '--pooling is one of cls, mean, max, mean_sqrt_len, weightedmean, lasttoken, but "maks" was given; ' +
+        'did you mean max?',
     ],
     [['encode', '--precision', 'int4', 'x'], '--precision is one of float32, int8'],
     [['encode', '--layers', 'last', 'x'], '--layers is a number'],

@@ -72,13 +72,14 @@ describe.each(golden.cases.map((one, i) => [i, one.task, one.rows, JSON.stringif
 test('the cases have every task, and metrics that are not all 0 or 1', () => {
   expect(new Set(golden.cases.map(({ task }) => task)).size).toBe(4)
   for (const { metrics } of golden.cases)
-    expect(Object.values(metrics).some((value) => value > 0 && value < 1)).toBe(true)
+    expect(Object.values(metrics).some((value) => value !== 0 && Math.abs(value) < 1)).toBe(true)
 })
 
 const directory = path.join(REAL_MODELS, 'all-MiniLM-L6-v2')
 const there = existsSync(directory)
 
-describe.skipIf(!there)('all-MiniLM-L6-v2, as with sentence-transformers', () => {
+// Seconds on a free machine; the limit is for a busy one.
+describe.skipIf(!there)('all-MiniLM-L6-v2, as with sentence-transformers', { timeout: 300_000 }, () => {
   test.skipIf(!existsSync(path.join(DATA, 'stsb')))('on STS-B dev', async () => {
     await using model = await load(directory)
     const result = await evaluate(model, {
@@ -102,14 +103,18 @@ describe.skipIf(!there)('all-MiniLM-L6-v2, as with sentence-transformers', () =>
     await using model = await load(directory)
     const relevantDocs = path.join(DATA, 'scifact/qrels-val.txt')
     const { primary, metrics, documents } = golden.real.retrieval
-    const result = await evaluate(model, {
-      task: 'retrieval',
-      name: 'scifact',
-      queries: path.join(DATA, 'scifact/queries-val.tsv'),
-      quote: 'none',
-      corpus: partOfSciFact(relevantDocs),
-      relevantDocs,
-    })
+    const result = await evaluate(
+      model,
+      {
+        task: 'retrieval',
+        name: 'scifact',
+        queries: path.join(DATA, 'scifact/queries-val.tsv'),
+        quote: 'none',
+        corpus: partOfSciFact(relevantDocs),
+        relevantDocs,
+      },
+      { encode: { maxTokens: 64 } },
+    )
     expect(result).toMatchObject({ primaryMetric: primary, rows: 122, documents })
     // A document changes places with its neighbour only where two cosines differ by some 1e-6: none does.
     for (const [name, expected] of Object.entries(metrics))

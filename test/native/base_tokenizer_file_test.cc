@@ -17,8 +17,9 @@ TokenizerFile taken(std::string_view json) {
 }
 
 TEST(TokenizerFile, WordPiece) {
-  const auto file = taken(
-      R"( {"a": "]}\"", "model": {"type": "WordPiece", "vocab": {"[UNK]": 0, "\u00e9\ud83d\ude00" :1, "": 2}, "x": [{}]}, "z": 1} )");
+  const auto file =
+      taken(R"( {"a": "]}\"", "model": {"type": "WordPiece", "vocab": {"[UNK]": 0, "\u00e9\ud83d\ude00" :1, "": 2}, )"
+            R"("x": [{}]}, "z": 1} )");
   EXPECT_EQ(file.outline, R"( {"a": "]}\"", "model": {"type": "WordPiece", "vocab": {}, "x": [{}]}, "z": 1} )");
   EXPECT_EQ(file.largest_id, 2);
   EXPECT_TRUE(file.has_model_files);

@@ -2,7 +2,7 @@
 // for each case. bench/kernels.mjs builds, runs and reads it.
 //
 //   kernels THREADS [REPEATS [SECONDS [GROUPS]]]      GROUPS: of linear,attention,elementwise,similarity,
-//                                                     gradients (default all)
+//                                                     gradients,losses (default all)
 //
 // EMBEDCORE_CPU_ISA selects the instruction set.
 #include <cstdlib>
@@ -35,6 +35,7 @@ void run_all(int threads, const embedcore::bench::Settings& settings, const char
   if (std::strstr(groups, "elementwise")) bench::elementwise_cases(context);
   if (std::strstr(groups, "similarity")) bench::similarity_cases(context);
   if (std::strstr(groups, "gradients")) bench::row_gradient_cases(context);
+  if (std::strstr(groups, "losses")) bench::loss_cases(context);
 }
 
 }  // namespace
@@ -49,7 +50,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   try {
-    run_all(threads, settings, argc > 4 ? argv[4] : "linear,attention,elementwise,similarity,gradients");
+    run_all(threads, settings, argc > 4 ? argv[4] : "linear,attention,elementwise,similarity,gradients,losses");
   } catch (const std::exception& error) {
     std::fprintf(stderr, "kernels: %s\n", error.what());
     return 1;

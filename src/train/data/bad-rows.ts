@@ -56,7 +56,8 @@ export class BadRows implements BadRowReport {
   private refuse(least: string): never {
     throw new EmbedCoreError(
       'ERR_EMBEDCORE_INVALID_DATA',
-      `Expected rows that can be read but found ${least}${this.count} that cannot (onBadRow: 'skip' leaves them out): ` +
+      `Expected rows that can be read but found ${least}${this.count} that cannot ` +
+        "(onBadRow: 'skip' leaves them out): " +
         this.summary(),
     )
   }

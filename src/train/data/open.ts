@@ -302,8 +302,8 @@ class Opening {
     if (!('wrong' in detected)) return detected
     throw new EmbedCoreError(
       'ERR_EMBEDCORE_INVALID_DATA',
-      `Expected columns such as anchor and positive, sentence1, sentence2 and score, or sentence and label at ${place} ` +
-        `but found ${detected.wrong}`,
+      'Expected columns such as anchor and positive, sentence1, sentence2 and score, or sentence and label ' +
+        `at ${place} but found ${detected.wrong}`,
     )
   }
 

@@ -67,7 +67,10 @@ export class RowParser {
         if (typeof numbers === 'string') return `${numbers} for ${show(target.from)}`
         this.width ??= numbers.length
         if (numbers.length !== this.width)
-          return `expected ${this.width} numbers for ${show(target.from)} as in the first row but found ${numbers.length}`
+          return (
+            `expected ${this.width} numbers for ${show(target.from)} as in the first row ` +
+            `but found ${numbers.length}`
+          )
         if (kind !== 'text-vectors' && numbers.length > 1 && numbers.length !== from.length - 1)
           return (
             `expected one number, or ${from.length - 1}, one per text after the first, for ${show(target.from)} ` +

@@ -4,7 +4,7 @@ import { nearest, show } from '../../core/show.js'
 import type { DataFormat } from './columns.js'
 import type { Prompts } from './sources.js'
 
-/** The prompt of each text column. Those of a source take the place of those of the call; the latter may be for others. */
+/** The prompt of each text column. That of a source takes the place of that of the call, which is for all sources. */
 export function columnPrompts(
   format: DataFormat,
   call: Prompts | null,

@@ -4,7 +4,7 @@ import type { Selected } from './select.js'
 import { Summary } from './statistics.js'
 import type { MiningTexts } from './texts.js'
 
-/** A row that mining returns; which columns it has is up to `outputFormat`. All but `labeled-list` are training rows. */
+/** A row that mining returns. Its columns are those of the `outputFormat`. All but `labeled-list` are training rows. */
 export interface MinedRow {
   anchor: string
   /** Of `labeled-list`: a positive and its negatives. */

@@ -62,8 +62,8 @@ export class Selection {
   }
 
   /**
-   * Candidates that a filter saw, as sentence-transformers counts them: all places of the nearest, less what the margins
-   * before it dropped.
+   * Candidates that a filter saw, as sentence-transformers counts them: all places of the nearest, less what the
+   * margins before it dropped.
    */
   seen(filter: Filter, k: number): number {
     const { absoluteMargin, relativeMargin } = this.dropped

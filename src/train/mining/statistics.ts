@@ -3,7 +3,7 @@ import { Column } from '../data/places.js'
 import type { ResolvedMining } from './options.js'
 import type { Filter } from './select.js'
 
-/** Of similarities. As torch: the median is the lower of the middle two, quantiles are interpolated, `std` is by n - 1. */
+/** As torch: the median is the lower of the middle two; quantiles are interpolated; `std` divides by n - 1. */
 export interface ScoreSummary {
   readonly count: number
   readonly mean: number

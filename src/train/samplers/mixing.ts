@@ -7,8 +7,8 @@ export const MIXINGS = ['proportional', 'round-robin', 'weighted', 'temperature'
  * - `round-robin`: the sources take turns; an epoch ends with the first that is exhausted.
  * - `weighted`: sources are drawn by their `weight`. A source that is exhausted begins anew in another order; an epoch
  *   has as many batches as all sources together.
- * - `temperature`: as `weighted`, with weights n^(1 / T) for n rows. T = 1 draws by size; a greater T draws small sources
- *   more often.
+ * - `temperature`: as `weighted`, with weights n^(1 / T) for n rows. T = 1 draws by size; a greater T draws small
+ *   sources more often.
  */
 export type Mixing = (typeof MIXINGS)[number]
 

@@ -185,7 +185,8 @@ export class BatchSampler {
     const { batchSize, sampler } = this.options
     return new EmbedCoreError(
       'ERR_EMBEDCORE_INVALID_DATA',
-      `Expected data of which the sampler '${sampler}' can fill a batch of ${batchSize} (dropLast) but it cannot fill one`,
+      `Expected data of which the sampler '${sampler}' can fill a batch of ${batchSize} (dropLast) ` +
+        'but it cannot fill one',
     )
   }
 
@@ -228,14 +229,14 @@ async function orderOf(
     if (sampler === 'group-by-label' || sampler === 'cross-language' || sampler === 'length-aware')
       throw new EmbedCoreError(
         'ERR_EMBEDCORE_INVALID_OPTION',
-        `Expected a file or a list of rows for the sampler '${sampler}' but the rows of ${show(name)} are an iterable, ` +
-          'which has them in its own order',
+        `Expected a file or a list of rows for the sampler '${sampler}' but the rows of ${show(name)} ` +
+          'are an iterable, which has them in its own order',
       )
     if (epochs > 1 && Number.isFinite(epochs) && !stream!.repeats)
       throw new EmbedCoreError(
         'ERR_EMBEDCORE_INVALID_OPTION',
-        `Expected a function that returns the rows of ${name} for ${epochs} epochs but received an iterable, which has ` +
-          'them once',
+        `Expected a function that returns the rows of ${name} for ${epochs} epochs but received an iterable, ` +
+          'which has them once',
       )
     return new StreamOrder({
       stream: stream!,
