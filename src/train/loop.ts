@@ -284,8 +284,9 @@ export class Loop {
 function located(error: unknown, step: number, batches: readonly TrainingBatch[]): EmbedCoreError {
   const { code, message, cause } = toEmbedCoreError(error)
   if (code === 'ERR_EMBEDCORE_ABORTED') return toEmbedCoreError(error)
-  const named = /\(rows ([\d, ]+)/.exec(message)?.[1]
   const [batch] = batches
+  const text = /\btext (\d+) /.exec(message)?.[1]
+  const named = /\(rows ([\d, ]+)/.exec(message)?.[1] ?? (text === undefined ? undefined : String(+text % batch!.rows.length))
   const rows = named
     ?.split(',')
     .map(Number)

@@ -3,7 +3,7 @@
  * evaluators may ask for several at once.
  */
 import { abortError } from '../core/abort.js'
-import { EmbedCoreError, toEmbedCoreError } from '../core/errors.js'
+import { toEmbedCoreError } from '../core/errors.js'
 import { native } from '../core/native.js'
 import type {
   RawBlockName,
@@ -18,16 +18,8 @@ import type {
 } from '../core/training-binding.js'
 import type { TokenizedBatch } from '../model/tokenizer-packing.js'
 
-/** The part of the addon that trains. @throws ERR_EMBEDCORE_NATIVE_LOAD */
-export function nativeTraining(): RawTraining {
-  const { training } = native() as { training?: RawTraining }
-  if (training === undefined)
-    throw new EmbedCoreError(
-      'ERR_EMBEDCORE_NATIVE_LOAD',
-      'The native addon cannot train: it is older than this package. Build it anew: npm rebuild embedcore',
-    )
-  return training
-}
+/** @throws ERR_EMBEDCORE_NATIVE_LOAD */
+export const nativeTraining = (): RawTraining => native()
 
 /** Texts for `encode`. */
 export interface TrainerTexts {
