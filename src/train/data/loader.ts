@@ -27,7 +27,11 @@ export interface TrainingBatch {
   readonly globalRows: number
   readonly firstRow: number
   /** The text columns in order, anchor first. */
-  readonly columns: readonly { readonly name: string; readonly tokens: TokenizedBatch }[]
+  readonly columns: readonly {
+    readonly name: string
+    readonly texts: readonly string[]
+    readonly tokens: TokenizedBatch
+  }[]
   /** [rows, scoresPerRow]: score or label of texts, teacher scores, or the vector of a text; null = none. */
   readonly scores: Float32Array | null
   readonly scoresPerRow: number
@@ -169,11 +173,12 @@ export class BatchLoader implements AsyncIterable<TrainingBatch> {
     const place = (i: number): string => (source.rows ?? source.stream)!.place(numbers[i]!)
     const { tokenizer, maxTokens, truncate } = this.options
     const settings = { tokenizer, maxTokens, truncate, signal: this.stop.signal }
-    const tokenized: { name: string; tokens: TokenizedBatch }[] = []
+    const tokenized: { name: string; texts: readonly string[]; tokens: TokenizedBatch }[] = []
     for (const [c, texts] of columns.entries()) {
       const prompt = source.prompts[c]!
       const prompts = c === 0 && rowPrompts !== null ? rowPrompts.map((own) => own ?? prompt) : prompt
-      tokenized.push({ name: source.format.columns[c]!, tokens: await tokenizeColumn(texts, prompts, settings, place) })
+      const tokens = await tokenizeColumn(texts, prompts, settings, place)
+      tokenized.push({ name: source.format.columns[c]!, texts, tokens })
     }
     return {
       epoch: sampled.epoch,
