@@ -131,6 +131,19 @@ function similarityTable(r) {
   return `similarity, float32: GFLOP/s and share of the peak, ms a call\n${table(head, rows)}`
 }
 
+function lossTable(r) {
+  const of = r.cases.filter((c) => ['contrastive', 'triplet', 'pair_scores', 'pair_gradient'].includes(c.kernel))
+  if (of.length === 0) return null
+  const rows = of.map((c) => [
+    `${c.kernel} ${c.kind}`,
+    number(c.rows),
+    threadsText(c.threads),
+    c.elements && c.clean > 0 ? `${number(c.cyclesPerElement, 2)} cycles an element` : cell(c, r),
+    c.clean > 0 ? number(c.seconds * 1e3, 2) : '-',
+  ])
+  return `losses with gradients, float32: GFLOP/s and share of the peak, ms a call\n${table(['loss', 'rows', '', '', 'ms'], rows)}`
+}
+
 export function reportKernels(r) {
   const dtypes = unique(r.cases.map((c) => c.dtype))
   const threads = unique(r.cases.filter((c) => c.kernel === 'linear').map((c) => c.threads)).sort((a, b) => b - a)
@@ -140,6 +153,7 @@ export function reportKernels(r) {
     ...dtypes.map((dtype) => attentionTable(r, dtype)),
     elementwiseTable(r),
     similarityTable(r),
+    lossTable(r),
   ]
   return parts.filter(Boolean).join('\n\n') + '\n'
 }
