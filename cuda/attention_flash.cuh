@@ -11,48 +11,26 @@
 
 #include <type_traits>
 
+#include "attention_tile.cuh"
 #include "attention_work.cuh"
 
 namespace embedcore::cuda {
-
-// Element i of lane t goes to element t of lane i, in each four lanes.
-GPU void transpose_quad(uint32_t (&word)[4]) {
-  UNROLL
-  for (int step = 1; step <= 2; step *= 2) {
-    const bool upper = lane_index() & step;
-    UNROLL
-    for (int i = 0; i < 4; ++i) {
-      if (i & step) continue;
-      const uint32_t got = shuffle_xor(upper ? word[i] : word[i + step], step);
-      word[i] = upper ? got : word[i];
-      word[i + step] = upper ? word[i + step] : got;
-    }
-  }
-}
-
-template <typename T>
-GPU void mma_k16(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
-  if (runs_on(Arch::kSm80)) {
-    mma_16816<T>(c, a, {b0, b1});
-  } else if constexpr (std::is_same_v<T, f16>) {
-    mma_1688_f16(c, {a[0], a[1]}, {b0});
-    mma_1688_f16(c, {a[2], a[3]}, {b1});
-  }
-}
 
 // kDim: head_dim rounded up to 32, 64, 96, 128 or 256; the columns in between are zeros.
 template <typename T, int kDim>
 struct FlashKernel {
   static constexpr int kThreads = 128;
-  static constexpr int kMinBlocks = kDim <= 64 ? 4 : kDim <= 128 ? 3 : 2;
+  // Shared memory has room for two blocks of 96 or 128 on sm_75.
+  static constexpr int kMinBlocks = kDim <= 64 ? 4 : kDim <= 128 && kThisArch != Arch::kSm75 ? 3 : 2;
   static constexpr Arch kArch = std::is_same_v<T, bf16> ? Arch::kSm80 : Arch::kSm75;
   struct Args : AttendCall {
     int shift[kPlanClasses];  // of a class: log2 of the key heads that share a block
   };
 
-  static constexpr int kRows = 64;                      // queries of a block
-  static constexpr int kKeys = kDim <= 128 ? 64 : 32;   // of a tile
-  static constexpr int kChunks = kDim / 8;              // 16-byte chunks of a row
+  static constexpr int kRows = 64;                     // queries of a block
+  static constexpr int kKeys = kDim <= 128 ? 64 : 32;  // of a tile
+  static constexpr bool kKeepsRanges = kDim > 64;      // which keys a row sees, else computed for each tile
+  using Tile = AttentionTile<kDim>;
   static constexpr bool kQueriesInShared = kDim > 128;  // registers do not hold them beside the sums
   static constexpr uint32_t kValues = kKeys * kDim * 2, kQueries = 2 * kValues;  // offsets; keys begin at 0
   static constexpr int kSharedBytes = kQueries + (kQueriesInShared ? kRows * kDim * 2 : 0);
@@ -66,7 +44,8 @@ struct FlashKernel {
     int end;        // last key that any row of the block sees
     int last;       // last key that any row of the warp sees, 0 if it has none
     int row, rows;  // first of the warp's rows in the item; rows of the item
-    Keys keys[2];   // of this lane's rows
+    int prefix, length;
+    Keys keys[2];  // of this lane's rows, if kKeepsRanges
   };
   struct State {
     uint32_t query[kQueriesInShared ? 1 : kDim / 16][4];
@@ -132,8 +111,11 @@ struct FlashKernel {
     at.end = keys(first_row + kRows - 1).last;
     at.last = at.kv_head < args.kv_heads && at.row < at.rows ? keys(at.row + 15).last : 0;
     key = keys(first_row).first / kKeys * kKeys;
-    UNROLL
-    for (int i = 0; i < 2; ++i) at.keys[i] = keys(row_of(at, i));
+    at.prefix = prefix, at.length = work.item.length;
+    if constexpr (kKeepsRanges) {
+      UNROLL
+      for (int i = 0; i < 2; ++i) at.keys[i] = keys(row_of(at, i));
+    }
     return true;
   }
   // The first slot of a tile for this warp's head.
@@ -149,29 +131,15 @@ struct FlashKernel {
     return (at.kv_head - token_of(args, row)) * args.group + row;
   }
 
+  GPU static Keys keys_at(const Args& args, const Place& at, int i) {
+    if constexpr (kKeepsRanges) return at.keys[i];
+    return keys_of(args, at.prefix, token_at(args, at, row_of(at, i)), at.length);
+  }
+
   // The row of qkv of a token of the text.
   GPU static const T* row_at(const Args& args, const Place& at, int token) {
     return static_cast<const T*>(args.qkv) + (at.begin + token) * args.qkv_stride;
   }
-
-  // Offset of a chunk in a tile. Eight rows of one chunk lie in different banks: within each group of kTurns pairs of
-  // chunks, a row's are exchanged in an order of its own.
-  static constexpr int kTurns = kChunks % 8 == 0 ? 4 : 2;
-  GPU static uint32_t chunk_at(int row, int chunk) {
-    const int turn = kTurns == 4 ? row & 7 : (row >> 1) & 3;
-    return static_cast<uint32_t>(row * kChunks + (chunk ^ turn)) * 16;
-  }
-  // Chunks `side`, side + 2, ... of a row and of those that are n * 16 rows further on.
-  struct Chunks {
-    uint32_t first[kTurns];
-    GPU Chunks(int row, int side) {
-      UNROLL
-      for (int i = 0; i < kTurns; ++i) first[i] = chunk_at(row, 2 * i + side);
-    }
-    GPU uint32_t at(int n, int step) const {
-      return first[step % kTurns] + static_cast<uint32_t>(n * 16 * kChunks + step / kTurns * 2 * kTurns) * 16;
-    }
-  };
 
   // The keys or values of the tile that begins at `key`, up to the next 16 after the last that is seen, zeros beyond
   // it. The warps of a key head load its rows. `head`: of key head 0 among all heads of a row.
@@ -179,13 +147,13 @@ struct FlashKernel {
     if (at.kv_head >= args.kv_heads) return;
     const int most = kKeys >> at.shift, left = (at.end - key + 15) & ~15, wanted = left < most ? left : most;
     const int threads = kThreads >> at.shift, thread = thread_index() & (threads - 1);
-    const int chunk = thread % kChunks, step = threads / kChunks;
-    int row = thread / kChunks;
+    const int chunk = thread % Tile::kChunks, step = threads / Tile::kChunks;
+    int row = thread / Tile::kChunks;
     if (row >= step) return;
     const T* from = row_at(args, at, key + row) + (head + at.kv_head) * args.head_dim + chunk * 8;
     for (; row < wanted; row += step, from += step * args.qkv_stride) {
       const bool there = key + row < at.end && chunk * 8 < args.head_dim;
-      copy_async16(to + chunk_at(slot_of(at) + row, chunk), there ? from : args.qkv, there ? 16 : 0);
+      copy_async16(to + Tile::chunk_at(slot_of(at) + row, chunk), there ? from : args.qkv, there ? 16 : 0);
     }
   }
 
@@ -236,7 +204,7 @@ struct FlashKernel {
   // The products of queries and keys of a tile: of its first `limit` keys, rounded up to 16. Others have no weight.
   GPU static void multiply_keys(const Place& at, const State& state, float (&score)[kKeys / 8][4], int limit) {
     const int lane = lane_index();
-    const Chunks chunks(slot_of(at) + lane % 8 + lane / 16 * 8, lane / 8 % 2);
+    const typename Tile::Chunks chunks(slot_of(at) + lane % 8 + lane / 16 * 8, lane / 8 % 2);
     UNROLL
     for (int pair = 0; pair < kKeys / 16; ++pair) {
       float(&low)[4] = score[2 * pair];
@@ -278,7 +246,7 @@ struct FlashKernel {
   GPU static void add_values(const Args& args, const Place& at, State& state, float (&score)[kKeys / 8][4], int key) {
     if (scales_first(args)) scale_scores(args, at, score, key);
     const float unit = unit_of(args);
-    hide_scores(at, score, key);
+    hide_scores(args, at, score, key);
     float factor[2], base[2], weights[2] = {0.0f, 0.0f};
     UNROLL
     for (int i = 0; i < 2; ++i) {
@@ -299,7 +267,7 @@ struct FlashKernel {
       }
     }
     const int limit = at.last - key;
-    const Chunks chunks(slot_of(at) + lane_index() % 16, lane_index() / 16);
+    const typename Tile::Chunks chunks(slot_of(at) + lane_index() % 16, lane_index() / 16);
     UNROLL
     for (int pair = 0; pair < kKeys / 16; ++pair) {
       if (16 * pair >= limit) continue;
@@ -351,10 +319,10 @@ struct FlashKernel {
   }
 
   // Gives no weight to the keys that a row does not see.
-  GPU static void hide_scores(const Place& at, float (&score)[kKeys / 8][4], int key) {
+  GPU static void hide_scores(const Args& args, const Place& at, float (&score)[kKeys / 8][4], int key) {
     UNROLL
     for (int i = 0; i < 2; ++i) {
-      const Keys keys = at.keys[i];
+      const Keys keys = keys_at(args, at, i);
       if (key >= keys.first && key + kKeys <= keys.last) continue;
       const auto seen = static_cast<uint32_t>(keys.last - keys.first);
       UNROLL

@@ -71,6 +71,7 @@ struct alignas(128) TensorMap {
 //   UNROLL                                   before a loop: unrolled completely
 //   ROLLED                                   before a loop: not unrolled, which saves registers
 //
+//   constexpr Arch kThisArch                 the architecture that this code is made for; kAny in the emulator
 //   bool runs_on(Arch least)                 whether this code runs on that architecture or a later one: a constant
 //
 //   int thread_index()                       0 .. kThreads - 1

@@ -81,14 +81,15 @@ struct PoolKernel {
     load_columns<kAligned>(args.x + token * args.x_stride, column, args.width, value);
   }
 
-  // Calls visit(token, values) in the order of the text.
+  // Calls visit(token, values) in the order of the text. What is read ahead of its end is its last token again: loads
+  // that depend on no condition take fewer registers.
   template <bool kAligned, typename Visit>
   GPU static void each_token(const Args& args, int64_t begin, int64_t end, int column, Visit visit) {
     for (int64_t token = begin; token < end; token += kAhead) {
       float x[kAhead][kColumns];
       UNROLL
       for (int ahead = 0; ahead < kAhead; ++ahead)
-        if (token + ahead < end) load_token<kAligned>(args, token + ahead, column, x[ahead]);
+        load_token<kAligned>(args, token + ahead < end ? token + ahead : end - 1, column, x[ahead]);
       UNROLL
       for (int ahead = 0; ahead < kAhead; ++ahead)
         if (token + ahead < end) visit(token + ahead, x[ahead]);

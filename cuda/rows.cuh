@@ -135,6 +135,20 @@ auto with_row_shape(int64_t width, Body&& body) {
   return body.template operator()<8, 0>();
 }
 
+// For operations whose threads share a row, in a grid of blocks_of: calls body(row) for each row of this thread's,
+// which kThreadsARow threads of a block of kThreads have together. Between two rows of a block of more than one warp a
+// row is a barrier, so that the sums of the next do not take the place of these.
+template <int kThreads, int kThreadsARow, typename Body>
+GPU void each_row(int64_t rows, Body body) {
+  constexpr int kRows = kThreads / kThreadsARow;
+  const int64_t step = static_cast<int64_t>(grid_size()) * kRows;
+  for (int64_t row = static_cast<int64_t>(block_index()) * kRows + thread_index() / kThreadsARow; row < rows;
+       row += step) {
+    body(row);
+    if constexpr (kThreadsARow > kWarp) sync_block();
+  }
+}
+
 // For operations that go element by element: the grid of slices_of gives each warp of a block of kThreads one row and
 // kGroups groups of its columns. Calls body(row, column) with this thread's column of the first group; the others are
 // kGroup columns apart.

@@ -3,6 +3,7 @@
 #include <cuda.h>
 #include <cuda_runtime.h>
 
+#include "code_choice.h"
 #include "runtime.h"
 
 namespace embedcore::cuda {
@@ -83,18 +84,14 @@ Error device_properties(int device, Properties* properties) {
 }
 
 int code_for(int architecture) {
-  // Machine code runs on its own and on later architectures of the same major number, that of 90a on 90 alone, which
-  // is the only one of its number.
-  constexpr int kMadeFor[] = {__CUDA_ARCH_LIST__};  // 750, 800, ...
-  int best = 0;
-  for (const int code : kMadeFor)
-    if (code / 100 == architecture / 10 && code / 10 <= architecture && code / 10 > best) best = code / 10;
-  if (best > 0) return best;
+  int made_for[] = {__CUDA_ARCH_LIST__};  // 750, 800, ...
+  for (int& code : made_for) code /= 10;
 #ifdef EMBEDCORE_CUDA_PTX
-  // The driver compiles PTX for what it was made for and all later ones. It holds what the kernels are there.
-  if (architecture >= EMBEDCORE_CUDA_PTX) return EMBEDCORE_CUDA_PTX;
+  constexpr int kPtx = EMBEDCORE_CUDA_PTX;
+#else
+  constexpr int kPtx = 0;
 #endif
-  return 0;
+  return choose_code(made_for, kPtx, architecture);
 }
 
 Error memory_info(int device, size_t* free_bytes, size_t* total_bytes) {

@@ -28,12 +28,9 @@ struct NormalizeKernel {
   GPU static void run(const Args& args) {
     wait_for_previous_kernel();
     allow_next_kernel();
-    const int64_t step = static_cast<int64_t>(grid_size()) * kRows;
-    for (int64_t row = static_cast<int64_t>(block_index()) * kRows + thread_index() / kThreadsARow; row < args.rows;
-         row += step) {
+    each_row<kThreads, kThreadsARow>(args.rows, [&](int64_t row) {
       args.aligned ? normalize_row<true>(args, row) : normalize_row<false>(args, row);
-      if constexpr (kWarps > 1) sync_block();  // before the next row's sum
-    }
+    });
   }
 
   template <bool kAligned>

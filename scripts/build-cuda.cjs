@@ -33,7 +33,8 @@ function architectures() {
   const wrong = list.find((one) => !/^\d{2,3}[af]?$/.test(one))
   if (list.length === 0 || wrong !== undefined)
     stop(
-      `EMBEDCORE_CUDA_ARCHS is a list of compute capabilities without the dot, such as 80,90, but has "${wrong ?? given}"`,
+      'EMBEDCORE_CUDA_ARCHS is a list of compute capabilities without the dot, such as 80,90, ' +
+        `but has "${wrong ?? given}"`,
     )
   return list.join(';')
 }

@@ -13,7 +13,9 @@ function need(command) {
     execFileSync(command, ['--version'], { stdio: 'ignore' })
   } catch {
     console.error(
-      `embedcore: "${command}" was not found, and no prebuilt addon fits this machine.\n  Debian/Ubuntu: apt-get install -y g++ cmake ninja-build\n  then: npm run build:native`,
+      `embedcore: "${command}" was not found, and no prebuilt addon fits this machine.\n` +
+        '  Debian/Ubuntu: apt-get install -y g++ cmake ninja-build\n' +
+        '  then: npm run build:native',
     )
     process.exit(1)
   }

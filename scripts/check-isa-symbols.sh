@@ -19,7 +19,8 @@ for isa in avx2 avx2vnni avx512 avx512vnni avx512bf16; do
     objects=$((objects + 1))
     # Symbols with upper-case kinds and u, v, w are visible to other objects; kBackend is the table of the instruction
     # set.
-    if symbols=$(nm -C --defined-only "$object" | grep -E '^[0-9a-f]+ [A-Zuvw] ' | grep -v "embedcore::cpu::$isa::"); then
+    if symbols=$(nm -C --defined-only "$object" | grep -E '^[0-9a-f]+ [A-Zuvw] ' |
+      grep -v "embedcore::cpu::$isa::"); then
       echo "check-isa-symbols: $isa defines in $(basename "$object"):" >&2
       echo "$symbols" >&2
       leaks=$((leaks + 1))

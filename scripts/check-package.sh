@@ -55,7 +55,8 @@ console.log(byte, row, place)
 TS
 node esm.mjs
 node commonjs.cjs
-"$root/node_modules/.bin/tsc" --noEmit --strict --noUncheckedIndexedAccess --target es2022 --module nodenext --skipLibCheck false --typeRoots "$root/node_modules/@types" --types node types.ts && echo 'types'
+"$root/node_modules/.bin/tsc" --noEmit --strict --noUncheckedIndexedAccess --target es2022 --module nodenext \
+  --skipLibCheck false --typeRoots "$root/node_modules/@types" --types node types.ts && echo 'types'
 npx embedcore encode --json "a text" >/dev/null && echo 'command'
 # What prebuildify took from this checkout is put back.
 rm -rf "$root/prebuilds"

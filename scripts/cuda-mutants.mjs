@@ -12,6 +12,7 @@ import { inRandomOrder } from './cuda-mutants/choose.mjs'
 import { KINDS, mutationsOf } from './cuda-mutants/mutations.mjs'
 import { Trials } from './cuda-mutants/trial.mjs'
 import { Units } from './cuda-mutants/units.mjs'
+import { Verdicts } from './cuda-mutants/verdicts.mjs'
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..')
 const BUILD = join(ROOT, 'build-cmake')
@@ -23,8 +24,9 @@ const HELP = `npm run cuda:mutants -- [options]
   --seed S             of the choice (default 1)
   --files linear,norm  sources of cuda/ whose name begins like these (default all)
   --kinds fence,lane   kinds of changes (default all: ${Object.keys(KINDS).join(', ')})
-  --jobs N             mutants at a time (default the cores)
-  --seconds N          for a mutant, to compile and to test (default 60)
+  --jobs N             mutants at a time, and compilations of the build (default the cores)
+  --seconds N          of processor time for a mutant, to compile and to test (default 60)
+  --fresh              tries again what a run before has found of the same sources and tests
   --list               prints the mutants and tests none
   --json               the result as JSON`
 
@@ -42,6 +44,7 @@ function options() {
         seconds: number(60),
         files: { type: 'string' },
         kinds: { type: 'string' },
+        fresh: { type: 'boolean', default: false },
         list: { type: 'boolean', default: false },
         json: { type: 'boolean', default: false },
         help: { type: 'boolean', default: false },
@@ -71,16 +74,16 @@ function options() {
   }
 }
 
-function build(quiet) {
+function build({ json, jobs }) {
   const targets = ['embedcore_native_tests', 'embedcore_emulator_tests_checked', 'embedcore_cuda_emulated_checked']
   const set = { EMBEDCORE_TESTS: 'ON', EMBEDCORE_EMULATOR: 'ON', CMAKE_EXPORT_COMPILE_COMMANDS: 'ON' }
   set.CMAKE_RUNTIME_OUTPUT_DIRECTORY = join(ROOT, 'build-tests')
   const sets = Object.entries(set).map(([name, value]) => `-D${name}=${value}`)
   for (const args of [
     ['-S', ROOT, '-B', BUILD, '-G', 'Ninja', ...sets],
-    ['--build', BUILD, '--target', ...targets],
+    ['--build', BUILD, '-j', String(jobs), '--target', ...targets],
   ]) {
-    if (!quiet) console.log(`cmake ${args[0]} ...`)
+    if (!json) console.log(`cmake ${args[0]} ...`)
     const { status, error } = spawnSync('cmake', args, { stdio: ['ignore', 'ignore', 'inherit'] })
     if (status !== 0) throw new Error(error?.message ?? `cmake ${args[0]} failed`)
   }
@@ -109,17 +112,18 @@ function describe({ file, line, kind, old, new: now }, ...more) {
 }
 
 /** Tries mutants in their order until `count` of them compile. */
-async function tryAll(mutants, trials, { count, jobs, json }) {
+async function tryAll(mutants, trials, verdicts, { count, jobs, json }) {
   const reasonOf = reasonsOf()
   const done = [] // in the order of `mutants`, but for those that are no mutants
   const discarded = { uncompiled: 0, identical: 0 }
   const begin = Date.now()
+  let fresh = 0
   let next = 0
   let running = 0
   const progress = () => {
     const tried = done.filter(({ result }) => result !== 'equivalent')
     const caught = tried.filter(({ result }) => result === 'caught').length
-    const minutes = ((Date.now() - begin) / 60_000 / done.length) * (count - done.length)
+    const minutes = ((Date.now() - begin) / 60_000 / Math.max(1, fresh)) * (count - done.length)
     const share = tried.length > 0 ? ((100 * caught) / tried.length).toFixed(1) : '-'
     if (!json) console.log(`${done.length} of ${count}, ${share} % caught, ${minutes.toFixed(0)} min left`)
   }
@@ -131,7 +135,12 @@ async function tryAll(mutants, trials, { count, jobs, json }) {
       ++running
       let verdict
       try {
-        verdict = reason ? { result: 'equivalent', reason } : await trials.try(mutant)
+        verdict = reason ? { result: 'equivalent', reason } : verdicts.of(mutant)
+        if (!verdict) {
+          verdict = await trials.try(mutant)
+          verdicts.add(mutant, verdict)
+          ++fresh
+        }
       } finally {
         --running
       }
@@ -150,7 +159,7 @@ async function tryAll(mutants, trials, { count, jobs, json }) {
   return { done: done.sort((a, b) => a.place - b.place), discarded }
 }
 
-function report({ done, discarded }, { json, seconds, seed }) {
+function report({ done, discarded }, { json, seed }) {
   const of = (result) => done.filter((one) => one.result === result)
   const [caught, survived, late, equivalent] = ['caught', 'survived', 'late', 'equivalent'].map(of)
   const judged = done.length - equivalent.length
@@ -169,15 +178,17 @@ function report({ done, discarded }, { json, seconds, seed }) {
     console.log(JSON.stringify({ seed, share, judged, kinds, discarded, mutants }, null, 2))
   } else {
     for (const one of equivalent) console.log(describe(one, `declared equivalent: ${one.reason}`))
-    for (const one of late) console.log(describe(one, `not caught within ${seconds} s`))
+    for (const one of late) console.log(describe(one, `not caught within ${one.by}`))
     for (const one of survived) console.log(describe(one, 'survived'))
     for (const [kind, { mutants, caught: some }] of Object.entries(kinds))
       if (mutants > 0) console.log(`${kind.padEnd(10)} ${some} of ${mutants}`)
     const hung = caught.filter(({ by }) => by.startsWith('the time limit')).length
     console.log(`${discarded.uncompiled} did not compile, ${discarded.identical} compiled to the same object`)
+    const most = Math.max(0, ...done.map(({ seconds }) => seconds ?? 0))
+    console.log(`processor time of a mutant: at most ${most.toFixed(1)} s`)
     console.log(
-      `caught: ${caught.length} of ${judged} mutants (${(100 * share).toFixed(1)} %), ${hung} of them by the time limit;` +
-        ` ${equivalent.length} declared equivalent`,
+      `caught: ${caught.length} of ${judged} mutants (${(100 * share).toFixed(1)} %), ${hung} of them by the time` +
+        ` limit; ${equivalent.length} declared equivalent`,
     )
   }
   if (tooMany) console.error(`cuda-mutants: more than ${100 * MOST_EQUIVALENT} % are declared equivalent`)
@@ -189,7 +200,7 @@ async function main() {
   const chosen = options()
   if (chosen.help) return console.log(HELP)
   if (process.platform !== 'linux') throw new Error('the emulator of the CUDA backend runs on Linux only')
-  build(chosen.json)
+  build(chosen)
   const units = new Units(ROOT, BUILD)
   const mutants = inRandomOrder(candidates(units, chosen), chosen.seed)
   if (chosen.list)
@@ -199,7 +210,10 @@ async function main() {
         .map((mutant) => describe(mutant))
         .join('\n'),
     )
-  const result = await tryAll(mutants, new Trials(units, chosen.seconds), chosen)
+  const trials = new Trials(units, chosen.seconds)
+  const verdicts = new Verdicts(join(trials.kept, `verdicts-${chosen.seconds}s.jsonl`))
+  if (chosen.fresh) verdicts.forget()
+  const result = await tryAll(mutants, trials, verdicts, chosen)
   if (result.done.length < chosen.count) console.error(`cuda-mutants: there are only ${result.done.length} mutants`)
   if (!report(result, chosen)) process.exitCode = 1
 }

@@ -1,7 +1,8 @@
 /**
- * `npm run cuda:report`: compiles the kernels of cuda/ for each architecture and prints what ptxas says of them, without
- * a GPU. Fails where a kernel exceeds cuda/budget.json, spills although it is named there, where ptxas serialises wgmma,
- * and where machine code lacks an instruction that the budget asks for. docs/gpu.md explains the table.
+ * `npm run cuda:report`: compiles the kernels of cuda/ for each architecture and prints what ptxas says of them,
+ * without a GPU. Fails where a kernel exceeds cuda/budget.json, spills although it is named there, where ptxas
+ * serialises wgmma, and where machine code lacks an instruction that the budget asks for. What was compiled before is
+ * not compiled again. docs/gpu.md explains the table.
  */
 import { spawn, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs'
@@ -10,9 +11,12 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { occupancy } from './cuda-occupancy.mjs'
+import { ReportCache } from './cuda-report-cache.mjs'
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..')
 const CUDA = join(ROOT, 'cuda')
+const NATIVE = join(ROOT, 'native')
+const KEPT = join(ROOT, 'build-cuda-cmake/report')
 const HELP = `npm run cuda:report -- [options]
   --arch 80,90a      architectures (default those of cuda/CMakeLists.txt that this nvcc knows)
   --files norm,pool  sources of cuda/, without .cu (default all)
@@ -111,11 +115,15 @@ async function inParallel(items, width, work) {
   return results
 }
 
+const flagsFor = (arch) => [
+  ...['-std=c++20', '-O3', '-DEMBEDCORE_CUDA_REPORT', '-Xptxas', '-v'],
+  ...['-gencode', `arch=compute_${arch},code=sm_${arch}`],
+]
+
 function compile(nvcc, file, arch, folder) {
   mkdirSync(folder)
   const cubin = join(folder, `${file}.cubin`)
-  const args = ['-std=c++20', '-O3', `-I${CUDA}`, `-I${join(ROOT, 'native')}`, '-DEMBEDCORE_CUDA_REPORT']
-  args.push('-gencode', `arch=compute_${arch},code=sm_${arch}`, '-Xptxas', '-v', '--keep', '--keep-dir', folder)
+  const args = [...flagsFor(arch), `-I${CUDA}`, `-I${NATIVE}`, '--keep', '--keep-dir', folder]
   args.push('-cubin', '-o', cubin, join(CUDA, `${file}.cu`))
   return new Promise((resolve, reject) => {
     const child = spawn(nvcc, args, { cwd: ROOT })
@@ -313,16 +321,28 @@ async function main() {
   const budget = readBudget(asked.budget)
   const disassembler = findDisassembler()
   const folder = mkdtempSync(join(tmpdir(), 'embedcore-cuda-report-'))
+  const cache = new ReportCache(
+    KEPT,
+    [CUDA, NATIVE],
+    [
+      capture(nvcc, ['--version']),
+      disassembler === null ? '' : `${disassembler} ${capture(disassembler, ['--version'])}`,
+      ...['cuda-report.mjs', 'cuda-occupancy.mjs'].map((name) => readFileSync(join(ROOT, 'scripts', name), 'utf8')),
+    ],
+  )
   try {
     const jobs = archs.flatMap((arch) => files.map((file) => ({ file, arch })))
-    const failures = []
-    const parts = await inParallel(jobs, asked.jobs, async ({ file, arch }) => {
-      const compiled = await compile(nvcc, file, arch, join(folder, `${file}-${arch}`))
-      for (const line of compiled.output.split('\n').filter((line) => line.includes('C7511')))
-        failures.push(`cuda/${file}.cu on sm_${arch}: ${line.trim()}`)
-      return report(compiled, disassembler)
-    })
-    const rows = parts.flat()
+    const parts = await inParallel(jobs, asked.jobs, ({ file, arch }) =>
+      cache.get(`${file}-${arch}`, join(CUDA, `${file}.cu`), flagsFor(arch), async () => {
+        const compiled = await compile(nvcc, file, arch, join(folder, `${file}-${arch}`))
+        const rows = report(compiled, disassembler)
+        rmSync(join(folder, `${file}-${arch}`), { recursive: true })
+        const serialised = compiled.output.split('\n').filter((line) => line.includes('C7511'))
+        return { rows, serialised: serialised.map((line) => `cuda/${file}.cu on sm_${arch}: ${line.trim()}`) }
+      }),
+    )
+    const failures = parts.flatMap(({ serialised }) => serialised)
+    const rows = parts.flatMap(({ rows }) => rows)
     failures.push(...judge(rows, budget, !asked.files && !asked.arch))
     if (asked.json) console.log(JSON.stringify({ disassembler: disassembler !== null, rows, failures }, null, 2))
     else printTable(rows, disassembler)

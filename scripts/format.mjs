@@ -1,5 +1,5 @@
-// One style for all sources: prettier for TypeScript and JavaScript, clang-format for C++. `--check` changes nothing and
-// fails on a difference.
+// One style for all sources: prettier for TypeScript and JavaScript, clang-format for C++. `--check` changes nothing
+// and fails on a difference.
 import { spawnSync } from 'node:child_process'
 
 const check = process.argv.includes('--check')

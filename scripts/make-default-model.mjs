@@ -4,8 +4,8 @@
 //   node scripts/make-default-model.mjs --source MODEL --data FOLDER --sts FOLDER [--corpora FILE] [--out FOLDER]
 //
 // MODEL is the directory of multilingual-e5-small; --data holds the texts that FILE lists, by default
-// scripts/default-model/corpora.json; --sts holds stsb-LANGUAGE-dev.csv for en, zh, es and fr. Prints the scores of each
-// step. Needs `npm run build`.
+// scripts/default-model/corpora.json; --sts holds stsb-LANGUAGE-dev.csv for en, zh, es and fr. Prints the scores of
+// each step. Needs `npm run build`.
 import { readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'

@@ -34,11 +34,14 @@ fi
 
 addon=OFF
 includes=()
-if node_api=$(node -p "require('node-api-headers').include_dir" 2>/dev/null) && addon_api=$(node -p "require('node-addon-api').include_dir" 2>/dev/null); then
+if node_api=$(node -p "require('node-api-headers').include_dir" 2>/dev/null) &&
+  addon_api=$(node -p "require('node-addon-api').include_dir" 2>/dev/null); then
   addon=ON
   includes=("-DEMBEDCORE_NODE_API_INCLUDE=$node_api" "-DEMBEDCORE_NODE_ADDON_API_INCLUDE=$addon_api")
 fi
-cmake -S . -B "$directory" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo "-DCMAKE_CXX_FLAGS_RELWITHDEBINFO=-O1" "-DEMBEDCORE_SANITIZE=$flags" "-DEMBEDCORE_ISAS=$isas" -DEMBEDCORE_TESTS=ON "-DEMBEDCORE_TEST_SOURCES=$sources" "-DEMBEDCORE_ADDON=$addon" "${includes[@]}" >/dev/null
+cmake -S . -B "$directory" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_CXX_FLAGS_RELWITHDEBINFO=-O1 \
+  "-DEMBEDCORE_SANITIZE=$flags" "-DEMBEDCORE_ISAS=$isas" -DEMBEDCORE_TESTS=ON "-DEMBEDCORE_TEST_SOURCES=$sources" \
+  "-DEMBEDCORE_ADDON=$addon" "${includes[@]}" >/dev/null
 
 export UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1${UBSAN_OPTIONS:+:$UBSAN_OPTIONS}"
 cmake --build "$directory" --target embedcore_native_tests -- --quiet
@@ -74,9 +77,11 @@ run_script() {
   # GCC 12's thread sanitizer takes what lies before a thread-local block for glibc 2.19's header whenever the block
   # begins 16 bytes into a page, and dies of the garbage there; it sees the blocks' malloc and free anyway.
   # node and V8 keep memory until the process ends, so their own leaks are silenced by name; ours are not.
+  local tsan='ignore_noninstrumented_modules=1:halt_on_error=1:intercept_tls_get_addr=0'
   EMBEDCORE_ADDON="$PWD/$directory/embedcore.node" LD_PRELOAD="$preload" \
-  ASAN_OPTIONS="detect_leaks=1:allocator_may_return_null=1${ASAN_OPTIONS:+:$ASAN_OPTIONS}" LSAN_OPTIONS="suppressions=$PWD/test/abuse/lsan.supp:print_suppressions=0" \
-  TSAN_OPTIONS="ignore_noninstrumented_modules=1:halt_on_error=1:intercept_tls_get_addr=0${TSAN_OPTIONS:+:$TSAN_OPTIONS}" \
+  ASAN_OPTIONS="detect_leaks=1:allocator_may_return_null=1${ASAN_OPTIONS:+:$ASAN_OPTIONS}" \
+  LSAN_OPTIONS="suppressions=$PWD/test/abuse/lsan.supp:print_suppressions=0" \
+  TSAN_OPTIONS="$tsan${TSAN_OPTIONS:+:$TSAN_OPTIONS}" \
     node --expose-gc "$1"
 }
 # Every second script in each of two lanes. What a script prints is shown when it has ended.

@@ -1,6 +1,6 @@
 // The CUDA backend without a GPU: builds it with its emulator (cuda/emulator/README.md) and runs the C++ tests of the
-// emulator, of the backend's host side, and of every operation, with every access to memory looked at: npm run test:cuda,
-// which then runs vitest.cuda.config.ts on the library that this leaves in build-cmake.
+// emulator, of the backend's host side, and of every operation, with every access to memory looked at: npm run
+// test:cuda, which then runs vitest.cuda.config.ts on the library that this leaves in build-cmake.
 'use strict'
 const { spawn, spawnSync } = require('node:child_process')
 const { availableParallelism } = require('node:os')
@@ -32,20 +32,45 @@ function build() {
   run('cmake', ['--build', directory, '--target', ...programs, 'embedcore_cuda_host_tests_checked', ...libraries])
 }
 
-/** Programs and what each has besides its name. The operations are cut into as many shares as there are cores. */
+const LINEAR = ['LinearTest.*', 'OrderTest.Linear']
+const INT8 = ['LinearInt8Test.*', 'LinearSmoothingTest.*']
+const ATTENTION = ['AttentionTest.*', 'OrderTest.Attention']
+
+/**
+ * Cards besides the usual one, sm_80, and the operations whose kernels are others there: mma.sync of sm_75, wgmma of
+ * sm_90a, and an H100 with a library that has no code for it.
+ */
+const CARDS = [
+  { tests: [...LINEAR, ...INT8, ...ATTENTION], env: { EMBEDCORE_EMULATED_ARCH: '75' } },
+  { tests: LINEAR, env: { EMBEDCORE_EMULATED_ARCH: '90' } },
+  { tests: LINEAR, env: { EMBEDCORE_EMULATED_ARCH: '90', EMBEDCORE_EMULATED_CODE: '75,80,ptx80' } },
+]
+const EMULATED = 'cuda_emulated'
+
+/**
+ * Programs and what each has besides its name. The operations of the usual card are cut into as many shares as there
+ * are cores.
+ */
 function jobs() {
   const cores = availableParallelism()
-  const backend = {
-    EMBEDCORE_TEST_BACKEND: join(directory, 'libembedcore_cuda_emulated_checked.so'),
-    EMBEDCORE_TEST_MOST_COST: process.env.EMBEDCORE_TEST_MOST_COST ?? '1e6', // larger cases take minutes each
-  }
-  const operations = Array.from({ length: cores }, (_, share) => ({
+  const operations = (filter, cost, env) => ({
     program: join(tests, 'embedcore_native_tests'),
-    args: ['--gtest_filter=*/cuda_emulated'],
-    env: { ...backend, GTEST_TOTAL_SHARDS: String(cores), GTEST_SHARD_INDEX: String(share) },
-  }))
+    args: [`--gtest_filter=${filter}`],
+    env: {
+      EMBEDCORE_TEST_BACKEND: join(directory, 'libembedcore_cuda_emulated_checked.so'),
+      EMBEDCORE_TEST_MOST_COST: process.env.EMBEDCORE_TEST_MOST_COST ?? cost,
+      ...env,
+    },
+  })
+  // Larger cases take minutes each.
+  const usual = Array.from({ length: cores }, (_, share) =>
+    operations(`*/${EMULATED}`, '1e6', { GTEST_TOTAL_SHARDS: String(cores), GTEST_SHARD_INDEX: String(share) }),
+  )
+  const byCard = CARDS.map(({ tests: names, env }) =>
+    operations(names.map((name) => `*/${name}/${EMULATED}`).join(':'), '1e5', env),
+  )
   const others = ['embedcore_emulator_tests', 'embedcore_emulator_tests_checked', 'embedcore_cuda_host_tests_checked']
-  return [...operations, ...others.map((name) => ({ program: join(directory, name), args: [], env: {} }))]
+  return [...usual, ...byCard, ...others.map((name) => ({ program: join(directory, name), args: [], env: {} }))]
 }
 
 /** Only failures and the summary are printed. A job without a test is an error. */

@@ -7,6 +7,7 @@ import { invalidOption } from './core/options.js'
 import type { Precision } from './core/names.js'
 import type { SentenceEmbeddings, TokenEmbeddings } from './core/types.js'
 import { quantizationRanges, similarity } from './core/vectors.js'
+import { evaluate } from './evaluate/evaluate.js'
 import { sharedLoad } from './model/default-model.js'
 import type { LoadOptions } from './model/load-options.js'
 import { loadModel } from './model/load.js'
@@ -55,7 +56,7 @@ export async function encode(
   return (await defaultModel()).encode(texts, options)
 }
 
-export { devices, mineHardNegatives, Model, quantizationRanges, similarity }
+export { devices, evaluate, mineHardNegatives, Model, quantizationRanges, similarity }
 
 /** All functions of the package in one object; each is a named export too. */
 export const embedCore = Object.freeze({
@@ -64,6 +65,7 @@ export const embedCore = Object.freeze({
   similarity,
   quantizationRanges,
   mineHardNegatives,
+  evaluate,
   devices,
 })
 
@@ -75,6 +77,7 @@ export type {
   DeviceId,
   DeviceName,
   Dtype,
+  EvaluationTask,
   LayerFusion,
   ModelKind,
   OutputMode,
@@ -93,6 +96,7 @@ export type {
   VectorData,
 } from './core/types.js'
 export type { Similarities, SimilarityOptions, Vectors } from './core/vectors.js'
+export type * from './evaluate/types.js'
 export type { DownloadProgress, HubOptions } from './hub/types.js'
 export type { DtypeChoice, DtypeMeasurement, ModelInfo } from './model/info.js'
 export type { LoadOptions } from './model/load-options.js'

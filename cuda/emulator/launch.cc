@@ -110,7 +110,7 @@ Error run_kernel(const KeptLaunch& kept, QueuedStream& stream) {
       .shared_bytes = kept.shared_bytes,
       .args = kept.args,
       .args_bytes = kept.args_bytes,
-      .architecture = what.architecture,
+      .architecture = code_architecture(),
       .device = device.index,
       .seed = seed,
   };
@@ -136,12 +136,11 @@ Error enqueue_kernel(StreamHandle stream, const KernelInfo& kernel, Grid grid, s
   if (!stream.stream) return Error::kInvalidValue;
   DeviceState& device = *static_cast<QueuedStream*>(stream.stream)->device;
   if (device.error != Error::kOk) return device.error;
-  const int architecture = settings().architecture;
-  const bool runs =
-      kernel.architecture == static_cast<int>(Arch::kSm90a) ? architecture == 90 : kernel.architecture <= architecture;
+  const int code = code_architecture();
+  const bool runs = kernel.architecture == static_cast<int>(Arch::kSm90a) ? code == 90 : kernel.architecture <= code;
   if (!runs) return Error::kNoKernelImage;
   if (grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535) return kInvalidConfiguration;
-  const Card& card = card_of(architecture);
+  const Card& card = card_of(settings().architecture);
   if (shared_bytes > static_cast<size_t>(card.shared_bytes_per_block)) return Error::kInvalidValue;
   auto kept = std::make_shared<KeptLaunch>();
   kept->kernel = kernel;

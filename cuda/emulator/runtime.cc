@@ -129,7 +129,7 @@ Error memory_info(int device, size_t* free_bytes, size_t* total_bytes) {
   return device_state(device).error;
 }
 
-int code_for(int architecture) { return architecture; }
+int code_for(int) { return code_architecture(); }  // all cards are of one architecture
 
 Error allocate(void** memory, size_t bytes) {
   catch_faults();

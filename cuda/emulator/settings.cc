@@ -4,6 +4,10 @@
 #include <cstdlib>
 #include <cstring>
 #include <initializer_list>
+#include <iterator>
+#include <span>
+
+#include "code_choice.h"
 
 namespace embedcore::cuda::emulator {
 
@@ -53,6 +57,25 @@ Fault fault_of_environment() {
   return fault;
 }
 
+Code code_of_environment() {
+  constexpr const char* kName = "EMBEDCORE_EMULATED_CODE";
+  const char* value = std::getenv(kName);
+  Code code;
+  if (!value) return code;
+  for (const char* at = value; *at;) {
+    const bool is_ptx = std::strncmp(at, "ptx", 3) == 0;
+    if (is_ptx) at += 3;
+    char* end = nullptr;
+    const long architecture = std::strtol(at, &end, 10);
+    const bool known = end != at && architecture >= 50 && architecture < 200 && (!*end || (*end == ',' && end[1]));
+    if (!known || (is_ptx ? code.ptx != 0 : code.count == std::size(code.machine_code)))
+      refuse(kName, value, "a list such as \"75,80,ptx80\"");
+    (is_ptx ? code.ptx : code.machine_code[code.count++]) = static_cast<int>(architecture);
+    at = *end ? end + 1 : end;
+  }
+  return code;
+}
+
 Settings& mutable_settings() {
   static Settings instance = settings_of_environment();
   return instance;
@@ -71,6 +94,7 @@ Settings settings_of_environment() {
   result.multiprocessors = static_cast<int>(number("EMBEDCORE_EMULATED_MULTIPROCESSORS", usual.multiprocessors));
   result.memory = number("EMBEDCORE_EMULATED_MEMORY", usual.memory);
   result.driver = static_cast<int>(number("EMBEDCORE_EMULATED_DRIVER", usual.driver));
+  result.code = code_of_environment();
   result.threads = static_cast<int>(number("EMBEDCORE_EMULATED_THREADS", usual.threads));
   if (result.threads < 1) result.threads = 1;
   result.seed = number("EMBEDCORE_EMULATED_SEED", usual.seed);
@@ -79,6 +103,11 @@ Settings settings_of_environment() {
 }
 
 const Settings& settings() { return mutable_settings(); }
+int code_architecture() {
+  const Settings& what = settings();
+  if (what.code.count == 0 && what.code.ptx == 0) return what.architecture;
+  return choose_code({what.code.machine_code, static_cast<size_t>(what.code.count)}, what.code.ptx, what.architecture);
+}
 void set_settings(const Settings& settings) { mutable_settings() = settings; }
 
 }  // namespace embedcore::cuda::emulator

@@ -17,6 +17,9 @@
 
 namespace embedcore::cuda {
 
+// The architecture that code is made for: emulated code is the same for all.
+constexpr Arch kThisArch = Arch::kAny;
+
 // Whether a kernel of this architecture has code; emulated kernels always have.
 template <Arch kKernel>
 constexpr bool kCompiledFor = true;

@@ -68,8 +68,31 @@ struct Stream {
   X(similarity, SimilarityArgs) /* vectors.h */    \
   X(quantize, QuantizeArgs)     /* vectors.h */
 
+// The operations of training, in the same form. A backend without training has none of them: its slots are null.
+#define EMBEDCORE_TRAINING_OPS(X)                                    \
+  X(dropout, DropoutArgs)                           /* dropout.h */  \
+  X(linear_input_gradient, LinearInputGradientArgs) /* linear.h */   \
+  X(linear_weight_gradient, LinearWeightGradientArgs)                \
+  X(attention_gradient, AttentionGradientArgs) /* attention.h */     \
+  X(attention_bias_gradient, AttentionBiasGradientArgs)              \
+  X(norm_gradient, NormGradientArgs) /* norm.h */                    \
+  X(norm_weight_gradient, NormWeightGradientArgs)                    \
+  X(embed_gradient, EmbedGradientArgs)           /* embed.h */       \
+  X(activation_gradient, ActivationGradientArgs) /* activation.h */  \
+  X(pool_gradient, PoolGradientArgs)             /* pool.h */        \
+  X(normalize_gradient, NormalizeGradientArgs)   /* vectors.h */     \
+  X(contrastive, ContrastiveArgs)                /* contrastive.h */ \
+  X(triplet, TripletArgs)                        /* triplet.h */     \
+  X(pair_scores, PairScoresArgs)                 /* pairs.h */       \
+  X(pair_gradient, PairGradientArgs)                                 \
+  X(squared_error, SquaredErrorArgs)                                 \
+  X(axpby, AxpbyArgs) /* optimizer.h */                              \
+  X(sum_squares, SumSquaresArgs)                                     \
+  X(adamw, AdamWArgs)
+
 #define EMBEDCORE_DECLARE_ARGS(name, Args) struct Args;
 EMBEDCORE_OPS(EMBEDCORE_DECLARE_ARGS)
+EMBEDCORE_TRAINING_OPS(EMBEDCORE_DECLARE_ARGS)
 #undef EMBEDCORE_DECLARE_ARGS
 struct LinearWeights;
 
@@ -81,6 +104,7 @@ struct PackedLinear {
   int64_t in = 0, out = 0;
   size_t bytes = 0;
   DType dtype = DType::kF32;
+  bool backward = false;  // packed for kForwardAndBackward
 };
 
 // What the caller wants to know of recorded work: where its results are.
@@ -89,7 +113,7 @@ struct ReplayNote {
 };
 
 // Raised with every change of the table or of an argument struct: a plugin of another version is refused.
-constexpr uint32_t kBackendVersion = 4;
+constexpr uint32_t kBackendVersion = 5;
 
 struct Backend {
   uint32_t version = kBackendVersion;
@@ -129,6 +153,9 @@ struct Backend {
   // packed in this way (linear.h). Freed with free_linear.
   Status (*pack_linear)(Device* device, const LinearWeights& weights, PackedLinear** packed) = nullptr;
   void (*free_linear)(PackedLinear* packed) = nullptr;
+  // Packs new values, in device memory, into weights that were packed for kForwardAndBackward. bias may be null if the
+  // weights have none, or keep it; weight null keeps the matrix. Null without training.
+  Status (*repack_linear)(Stream& stream, PackedLinear* packed, const float* weight, const float* bias) = nullptr;
 
   // What attention needs to know of a batch on the host: writes int32 words, from the texts' offsets in host memory,
   // and returns their number; with null words it only counts. Null on a backend whose attention needs no plan.
@@ -145,6 +172,7 @@ struct Backend {
 
 #define EMBEDCORE_SLOT(name, Args) Status (*name)(Stream & stream, const Args& args) = nullptr;
   EMBEDCORE_OPS(EMBEDCORE_SLOT)
+  EMBEDCORE_TRAINING_OPS(EMBEDCORE_SLOT)
 #undef EMBEDCORE_SLOT
 };
 

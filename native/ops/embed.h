@@ -40,4 +40,17 @@ struct BagArgs {
   int64_t y_stride = 0;
 };
 
+// The gradient of a table: dtable[rows[i]] += sum of dy[tokens[t]] over t = starts[i] .. starts[i + 1) - 1, in order,
+// beginning with the value that is there. rows are distinct; the tokens of a row ascend. Rows that are not named, and
+// those without tokens, stay as they are.
+struct EmbedGradientArgs {
+  const int32_t* rows = nullptr;    // [distinct]
+  const int32_t* starts = nullptr;  // [distinct + 1]
+  const int32_t* tokens = nullptr;  // [starts[distinct]]
+  int64_t distinct = 0, width = 0;
+  const float* dy = nullptr;
+  int64_t dy_stride = 0;
+  float* dtable = nullptr;  // [any, width], dense
+};
+
 }  // namespace embedcore

@@ -27,4 +27,38 @@ struct NormArgs {
   float* rstd = nullptr;
 };
 
+// The gradient of the input, from x and what the forward pass kept; with n = (x - mean) rstd and g = dy weight:
+//   layer: dx = rstd (g - mean(g) - n mean(g n))
+//   rms:   dx = rstd (g - n mean(g n)), n = x rstd
+// All rows float32. dx may be dy. With `add`, dx += instead.
+struct NormGradientArgs {
+  NormKind kind = NormKind::kLayer;
+  const float* x = nullptr;
+  int64_t x_stride = 0;
+  const float* dy = nullptr;
+  int64_t dy_stride = 0;
+  float* dx = nullptr;
+  int64_t dx_stride = 0;
+  int64_t rows = 0, width = 0;
+  const float* weight = nullptr;  // null = ones
+  const float* mean = nullptr;    // [rows]; not read for rms
+  const float* rstd = nullptr;    // [rows]
+  bool add = false;
+};
+
+// dweight += sum_r dy[r] n[r], dbias += sum_r dy[r], each element one chain over the rows in order that begins with the
+// value it has.
+struct NormWeightGradientArgs {
+  NormKind kind = NormKind::kLayer;
+  const float* x = nullptr;
+  int64_t x_stride = 0;
+  const float* dy = nullptr;
+  int64_t dy_stride = 0;
+  int64_t rows = 0, width = 0;
+  const float* mean = nullptr;
+  const float* rstd = nullptr;
+  float* dweight = nullptr;  // [width]; null = not wanted
+  float* dbias = nullptr;    // [width]; null = not wanted
+};
+
 }  // namespace embedcore

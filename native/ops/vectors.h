@@ -10,6 +10,20 @@ struct NormalizeArgs {
   float* x = nullptr;
   int64_t stride = 0;
   int64_t rows = 0, width = 0;
+  float* lengths = nullptr;  // [rows] |x[i]|_2 before, kept for a backward pass; null = not kept
+};
+
+// The gradient, from the results y and the lengths that were kept: dx = (dy - y (y . dy)) / length; a row shorter than
+// 1e-12: dx = dy / 1e-12. dx may be dy.
+struct NormalizeGradientArgs {
+  const float* y = nullptr;
+  int64_t y_stride = 0;
+  const float* lengths = nullptr;
+  const float* dy = nullptr;
+  int64_t dy_stride = 0;
+  float* dx = nullptr;
+  int64_t dx_stride = 0;
+  int64_t rows = 0, width = 0;
 };
 
 enum class Similarity : int32_t { kCosine, kDot, kEuclidean, kManhattan };

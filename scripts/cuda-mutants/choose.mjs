@@ -1,5 +1,5 @@
-// The order in which mutants are tried: random, the same for the same seed, with the kinds in turn and the files in turn
-// within a kind.
+// The order in which mutants are tried: random, the same for the same seed, with the kinds in turn and the files in
+// turn within a kind.
 
 /** Random numbers in [0, 1), as of mulberry32. */
 export function randomOf(seed) {

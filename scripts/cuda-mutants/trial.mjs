@@ -1,5 +1,4 @@
 // One mutant: compiled, linked with the unchanged rest, and tested until a test fails.
-import { spawn } from 'node:child_process'
 import {
   existsSync,
   mkdirSync,
@@ -14,43 +13,30 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { performance } from 'node:perf_hooks'
+import { execute } from './execute.mjs'
 import { changed } from './mutations.mjs'
 
 /** A run that takes this many times as long as on unchanged kernels, and this long, hangs. */
 const HANG_FACTOR = 10
 const HANG_SECONDS = 10
+/** Wall-clock time for each second of processor time: on a busy machine, or for a program that waits for ever. */
+const WALL_FACTOR = 30
+/** For what is not part of a mutant's time: the unchanged kernels. */
+const UNCHANGED = { processor: 1200, wall: 1200 * WALL_FACTOR }
 /** gtest says so where at least one test has run and none has failed. */
 const PASSED = /\[ {2}PASSED {2}\] [1-9]/
 
-const seconds = () => performance.now() / 1000
-
-/** Ends with { code, signal, late, output }; after `limit` seconds the program is killed, and late. */
-function execute(file, args, limit, env = {}) {
-  return new Promise((resolve, reject) => {
-    const child = spawn(file, args, { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
-    let output = ''
-    let late = false
-    const keep = (part) => (output = (output + part).slice(-20_000))
-    child.stdout.setEncoding('utf8').on('data', keep)
-    child.stderr.setEncoding('utf8').on('data', keep)
-    const timer = setTimeout(() => ((late = true), child.kill('SIGKILL')), Math.max(0, limit) * 1000)
-    child.on('error', reject)
-    child.on('close', (code, signal) => {
-      clearTimeout(timer)
-      resolve({ code, signal, late, output })
-    })
-  })
-}
+const now = () => performance.now() / 1000
 
 class OutOfTime extends Error {}
 class Uncompiled extends Error {}
 
 export class Trials {
-  /** `limit`: seconds for a mutant. */
+  /** `limit`: seconds of processor time for a mutant. */
   constructor(units, limit) {
     this.units = units
     this.limit = limit
-    this.usual = new Map() // seconds of each run on unchanged kernels, as promises
+    this.usual = new Map() // processor seconds of each run on unchanged kernels, as promises
     this.references = new Map() // objects of unchanged units, as promises
     this.controls = {} // paths of what is linked of them, as promises
     this.kept = join(units.build, 'cuda-mutants', units.stamp)
@@ -66,7 +52,7 @@ export class Trials {
     const object = join(this.kept, `${unit.name}.o`)
     if (!existsSync(object)) {
       const [file, args] = this.units.compilation(unit, this.units.cuda, `${object}.new`)
-      const { code, output } = await execute(file, args, 600)
+      const { code, output } = await execute(file, args, UNCHANGED)
       if (code !== 0) throw new Error(`${unit.name} does not compile unchanged:\n${output}`)
       renameSync(`${object}.new`, object)
     }
@@ -85,12 +71,12 @@ export class Trials {
       objects.set(unit.name, join(this.kept, `${unit.name}.o`))
     }
     const path = join(this.kept, inPlugin ? 'control.so' : 'control')
-    const { code, output } = await execute(...this.units.link(inPlugin, objects, path), 600)
+    const { code, output } = await execute(...this.units.link(inPlugin, objects, path), UNCHANGED)
     if (code !== 0) throw new Error(`The unchanged kernels cannot be linked:\n${output}`)
     return path
   }
 
-  /** The seconds of a run on unchanged kernels, which must pass: else it shows nothing. */
+  /** The processor seconds of a run on unchanged kernels, which must pass: else it shows nothing. */
   usualSeconds(inPlugin, run) {
     const key = JSON.stringify([inPlugin, run])
     if (!this.usual.has(key)) this.usual.set(key, this.measure(inPlugin, run))
@@ -98,34 +84,42 @@ export class Trials {
   }
   async measure(inPlugin, run) {
     const { file, args, env } = this.units.program(inPlugin, run, await this.control(inPlugin))
-    const begin = seconds()
-    const { code, output } = await execute(file, args, 600, env)
+    const { code, output, seconds } = await execute(file, args, UNCHANGED, env)
     if (code !== 0 || !PASSED.test(output))
       throw new Error(`${run.filter} does not pass on unchanged kernels (${JSON.stringify(env)}):\n${output}`)
-    return seconds() - begin
+    return seconds
   }
 
   /**
    * { result, by, seconds }; result: 'caught', 'survived', 'late' (not caught within the limit), and for what is no
-   * mutant 'uncompiled' or 'identical'; by: what has caught it.
+   * mutant 'uncompiled' or 'identical'; by: what has caught it, or which limit is over; seconds: of processor time.
    */
   async try(mutant) {
     const directory = mkdtempSync(join(tmpdir(), 'embedcore-mutant-'))
-    const trial = { directory, begin: seconds(), paused: 0, objects: { true: new Map(), false: new Map() } }
-    const after = () => seconds() - trial.begin - trial.paused
-    trial.left = () => this.limit - after()
+    const trial = { directory, spent: 0, begin: now(), objects: { true: new Map(), false: new Map() } }
+    // Of the unchanged kernels, which are compiled and measured when a mutant asks for them, neither time counts.
     trial.aside = async (promise) => {
-      const from = seconds()
+      const from = now()
       const value = await promise
-      trial.paused += seconds() - from
+      trial.begin += now() - from
       return value
+    }
+    trial.execute = async (file, args, most = Infinity, env = {}) => {
+      const left = this.limit - trial.spent
+      const wall = this.limit * WALL_FACTOR - (now() - trial.begin)
+      if (left < 1) throw new OutOfTime(`${this.limit} s of processor time`)
+      const done = await execute(file, args, { processor: Math.min(most, left), wall }, env)
+      trial.spent += done.seconds
+      if (done.late === 'wall') throw new OutOfTime(`${this.limit * WALL_FACTOR} s of wall-clock time`)
+      if (done.late && left <= most) throw new OutOfTime(`${this.limit} s of processor time`)
+      return done
     }
     try {
       this.overlay(mutant, directory)
-      return { ...(await this.judge(mutant, trial)), seconds: after() }
+      return { ...(await this.judge(mutant, trial)), seconds: trial.spent }
     } catch (error) {
-      if (error instanceof OutOfTime) return { result: 'late', seconds: after() }
-      if (error instanceof Uncompiled) return { result: 'uncompiled', seconds: after() }
+      if (error instanceof OutOfTime) return { result: 'late', by: error.message, seconds: trial.spent }
+      if (error instanceof Uncompiled) return { result: 'uncompiled', seconds: trial.spent }
       throw error
     } finally {
       rmSync(directory, { recursive: true, force: true })
@@ -162,8 +156,8 @@ export class Trials {
       const runs = new Map(wanted.map((run) => [JSON.stringify(run), run]))
       if (!more) for (const run of first.runs) if (run.order === 0) runs.delete(JSON.stringify(run))
       for (const order of [0, 1, 2]) {
-        const now = [...runs.values()].filter((run) => run.order === order)
-        const by = (await this.test(true, now, trial)) ?? (await this.testTiles(units, order, trial))
+        const next = [...runs.values()].filter((run) => run.order === order)
+        const by = (await this.test(true, next, trial)) ?? (await this.testTiles(units, order, trial))
         if (by) return { result: 'caught', by }
       }
       return { result: 'survived' }
@@ -192,8 +186,7 @@ export class Trials {
     const reference = await trial.aside(this.reference(unit))
     const object = join(trial.directory, `${unit.name}.o`)
     const [file, args] = this.units.compilation(unit, join(trial.directory, 'cuda'), object)
-    const { code, late } = await execute(file, args, trial.left())
-    if (late) throw new OutOfTime()
+    const { code } = await trial.execute(file, args)
     if (code !== 0) throw new Uncompiled()
     if (readFileSync(object).equals(reference)) return false
     objects.set(unit.name, object)
@@ -205,17 +198,14 @@ export class Trials {
     if (runs.length === 0) return undefined
     const path = join(trial.directory, inPlugin ? 'mutant.so' : 'mutant')
     const [linker, options] = this.units.link(inPlugin, trial.objects[inPlugin], path)
-    const linked = await execute(linker, options, trial.left())
-    if (linked.late) throw new OutOfTime()
+    const linked = await trial.execute(linker, options)
     if (linked.code !== 0) throw new Error(`A mutant cannot be linked:\n${linked.output}`)
     for (const run of runs) {
       const usual = await trial.aside(this.usualSeconds(inPlugin, run))
       const hangs = Math.max(HANG_SECONDS, HANG_FACTOR * usual)
-      const left = trial.left()
       const { file, args, env } = this.units.program(inPlugin, run, path)
-      const { code, signal, late, output } = await execute(file, args, Math.min(hangs, left), env)
+      const { code, signal, late, output } = await trial.execute(file, args, hangs, env)
       const where = inPlugin ? `sm_${run.arch}, seed ${run.seed}` : `tiles, seed ${run.seed}`
-      if (late && hangs > left) throw new OutOfTime()
       if (late) return `the time limit: a hang (${where}, usually ${usual.toFixed(1)} s)`
       if (code !== 0)
         return `${/^(?:\S+:\d+: Failure|.*emulat.*)$/m.exec(output)?.[0] ?? signal ?? `status ${code}`} (${where})`

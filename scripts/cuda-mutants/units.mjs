@@ -54,8 +54,25 @@ const RUNS = {
   'linear.cu': linear(80),
 }
 
-/** Of the headers that they include: tiles that no operation chooses on the emulated cards. */
-const TILES_RUNS = [1, 2].map((seed) => ({ order: seed, seed, filter: 'LinearTiles.*' }))
+/** Tests of headers: tiles that no operation chooses on the emulated cards, and more rows than a grid has blocks. */
+const headerRuns = (filter) => [1, 2].map((seed) => ({ order: seed, seed, filter }))
+const HEADER_RUNS = {
+  'linear_tiles_test.cc': headerRuns('LinearTiles.*'),
+  'rows_test.cc': headerRuns('Rows.*'),
+}
+
+/** Folders of the kernels and of the tests that try them. */
+const DEPENDENCIES = ['cuda', 'native/base', 'native/ops', 'native/reference', 'test/emulator', 'test/native']
+DEPENDENCIES.push('scripts/cuda-mutants')
+
+function filesOf(folder) {
+  const entries = readdirSync(folder, { withFileTypes: true }).sort((a, b) => (a.name < b.name ? -1 : 1))
+  return entries.flatMap((entry) => {
+    const path = join(folder, entry.name)
+    if (entry.isDirectory()) return filesOf(path)
+    return /\.(?:cc|cuh?|h|map|mjs|txt)$/.test(entry.name) ? [path] : []
+  })
+}
 
 /** Names of the quoted includes of a text. */
 const includesOf = (text) => [...text.matchAll(/^#include "([^"]+)"/gm)].map(([, name]) => name)
@@ -71,9 +88,9 @@ export class Units {
     this.tiles = commands.filter(({ command }) => command.includes(`/${TILES}.dir/`))
     const hash = createHash('sha256')
     for (const { command } of [...this.plugin, ...this.tiles]) hash.update(command)
-    for (const name of [...this.sources].sort()) hash.update(readFileSync(join(this.cuda, name)))
-    for (const { file } of this.tiles) hash.update(readFileSync(file))
-    /** Changes with what the objects are compiled of: what is kept of them is of no use then. */
+    for (const folder of DEPENDENCIES)
+      for (const path of filesOf(join(root, folder))) hash.update(relative(root, path)).update(readFileSync(path))
+    /** Changes with what objects and verdicts depend on: what is kept of them is of no use then. */
     this.stamp = hash.digest('hex').slice(0, 16)
   }
 
@@ -95,8 +112,8 @@ export class Units {
       const inPlugin = this.plugin.includes(command)
       if (inPlugin ? dirname(command.file) !== this.cuda || !name.endsWith('.cu') : !name.endsWith('_test.cc')) continue
       if (!inPlugin && this.reached(command.file).size === 0) continue
-      const runs = inPlugin ? RUNS[name] : TILES_RUNS
-      if (!runs) throw new Error(`scripts/cuda-mutants/units.mjs names no tests for cuda/${name}`)
+      const runs = inPlugin ? RUNS[name] : HEADER_RUNS[name]
+      if (!runs) throw new Error(`scripts/cuda-mutants/units.mjs names no tests for ${name}`)
       units.push({ name, command, inPlugin, runs })
     }
     const place = ({ name, inPlugin }) => (inPlugin ? Object.keys(RUNS).indexOf(name) : Infinity)
@@ -123,8 +140,10 @@ export class Units {
     return [words[0], [...args, '-O1', '-g0', '-w', '-o', output]]
   }
 
-  /** `changed`: objects by unit name that take the place of the build's. They come first: theirs are the functions of which
-   * several units have a copy. */
+  /**
+   * `changed`: objects by unit name that take the place of the build's. They come first: theirs are the functions of
+   * which several units have a copy.
+   */
   link(inPlugin, changed, output) {
     const commands = inPlugin ? this.plugin : this.tiles
     const objects = commands

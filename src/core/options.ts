@@ -98,7 +98,8 @@ function rule<T>(
   return { expected, names, read }
 }
 
-function only<T>(expected: string, accepts: (value: unknown) => boolean): Rule<T> {
+/** A rule that keeps what `accepts` accepts, as it is. */
+export function only<T>(expected: string, accepts: (value: unknown) => boolean): Rule<T> {
   return rule(expected, (value) => (accepts(value) ? (value as T) : REFUSED))
 }
 

@@ -73,17 +73,16 @@ export async function similarity(
   if (data.length > 0) {
     const own = await copied(left.data, given.signal)
     const other = right.data === left.data ? own : await copied(right.data, given.signal)
-    await settled((done) => native().similarity(own, other, known, metric, data, done), given.signal)
+    await compare(own, other, known, metric, data, given.signal)
   }
   return withMethods({ data, shape: [rowsA, rowsB] as const }, { row: rowsOf(data, rowsA, rowsB) })
 }
 
 /**
- * Similarities of the rows of a with those of b, into `out`, [rows of a, rows of b]. For arrays of the package's own:
- * they are not copied, and nobody may change them meanwhile.
- * @throws ERR_EMBEDCORE_ABORTED
+ * Writes the similarities of the rows of a with the rows of b to `out`, [rows of a, rows of b]. Copies nothing: nobody
+ * may change the arrays before the promise has settled.
  */
-export function similarityInto(
+export async function compare(
   a: Float32Array,
   b: Float32Array,
   dimension: number,
@@ -91,7 +90,7 @@ export function similarityInto(
   out: Float32Array,
   signal?: AbortSignal,
 ): Promise<void> {
-  return settled((done) => native().similarity(a, b, dimension, metric, out, done), signal)
+  await settled((done) => native().similarity(a, b, dimension, metric, out, done), signal)
 }
 
 /**

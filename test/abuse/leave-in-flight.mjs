@@ -22,7 +22,8 @@ if (way === undefined) {
 } else {
   const model = await embedCore.load(STACKS[0])
   await model.encode('once')
-  if (way === 'finish') void model.encode(texts).then(({ shape }) => console.log(`${shape[0]} rows`)) // The process waits for it.
+  // The process waits for it.
+  if (way === 'finish') void model.encode(texts).then(({ shape }) => console.log(`${shape[0]} rows`))
   if (way === 'exit' || way === 'throw') {
     for (let i = 0; i < 20; i++) void model.encode(texts)
     setTimeout(() => {

@@ -10,6 +10,7 @@ import { promisify } from 'node:util'
 import { afterAll, describe, expect, test } from 'vitest'
 import { ERROR_CODES } from '../../src/core/errors.js'
 import * as names from '../../src/core/names.js'
+import { EVALUATE_RULES, EVALUATOR_RULES } from '../../src/evaluate/options.js'
 import * as face from '../../src/index.js'
 import { ENCODE_RULES } from '../../src/model/encode-options.js'
 import { LOAD_RULES } from '../../src/model/load-options.js'
@@ -30,6 +31,12 @@ describe('docs/api.md', () => {
 
   test.each(Object.keys({ ...LOAD_RULES, ...ENCODE_RULES }))('has the option %s', (name) =>
     expect(api).toMatch(new RegExp(`^\\| \`${name}\` \\|`, 'm')),
+  )
+
+  const evaluate = read('docs/evaluate.md')
+  test.each(Object.keys(Object.assign({}, EVALUATE_RULES, ...Object.values(EVALUATOR_RULES)) as object))(
+    'has the option %s of evaluate in docs/evaluate.md',
+    (name) => expect(evaluate).toMatch(new RegExp(`^\\|.*\`${name}\`.*\\|.*\\|`, 'm')),
   )
 
   test.each(ERROR_CODES)('has the error %s', (code) =>

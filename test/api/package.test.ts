@@ -46,6 +46,7 @@ describe('ES module and CommonJS in one process', () => {
       'devices',
       'embedCore',
       'encode',
+      'evaluate',
       'load',
       'mineHardNegatives',
       'quantizationRanges',
@@ -61,7 +62,9 @@ describe('in a vm context without Symbol.dispose, as Jest and Vitest make them',
     const vm = require('node:vm'), fs = require('node:fs'), path = require('node:path')
     const { createRequire, wrap } = require('node:module')
     const file = ${JSON.stringify(dist('index.cjs'))}
-    const context = vm.createContext({ process, Buffer, URL, AbortController, AbortSignal, console, performance, setTimeout, clearTimeout })
+    const context = vm.createContext({
+      process, Buffer, URL, AbortController, AbortSignal, console, performance, setTimeout, clearTimeout,
+    })
     vm.runInContext('delete Symbol.dispose; delete Symbol.asyncDispose', context)
     const made = { exports: {} }
     vm.runInContext(wrap(fs.readFileSync(file, 'utf8')), context, { filename: file })(

@@ -138,7 +138,8 @@ describe('doctor', () => {
       'isa: avx2',
       'refused: avx512: the processor lacks it',
       'device cpu     Fake processor\n               usable, by cpu-avx2\n',
-      'device cuda    cannot be used: the CUDA backend is not there\n               library: /lib/libembedcore_cuda.so\n',
+      'device cuda    cannot be used: the CUDA backend is not there\n' +
+        '               library: /lib/libembedcore_cuda.so\n',
       'one text encoded in 4 dimensions',
       'https://hub.example, token present',
       'not there yet',

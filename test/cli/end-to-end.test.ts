@@ -202,9 +202,11 @@ describe('a process among others', () => {
   test('memory does not grow with the input', async () => {
     // 200,000 lines, 20 MB: all in memory, with vectors as text, they would take several hundred megabytes.
     const peak = async (lines: number) => {
-      const { out } =
-        await bash(`yes "some text that is repeated, with words enough for a line that is as long as titles often are, and so on" | head -n ${lines} | "$0" -e '
-        import(process.argv[1]).then(() => process.on("exit", () => require("fs").writeSync(2, "peak " + process.resourceUsage().maxRSS + "\\n")))
+      const text =
+        'some text that is repeated, with words enough for a line that is as long as titles often are, and so on'
+      const { out } = await bash(`yes "${text}" | head -n ${lines} | "$0" -e '
+        const report = () => require("fs").writeSync(2, "peak " + process.resourceUsage().maxRSS + "\\n")
+        import(process.argv[1]).then(() => process.on("exit", report))
       ' "$1" encode --format npy 2>&1 >/dev/null`)
       return Number(/peak (\d+)/.exec(out.toString())?.[1])
     }

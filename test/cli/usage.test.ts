@@ -5,7 +5,7 @@ import { fakeCore, run } from '../support/fake-core.js'
 
 describe('usage errors', () => {
   test.each([
-    [[], 'no command: one of encode, similarity, info, doctor, help'],
+    [[], 'no command: one of encode, similarity, evaluate, info, doctor, help'],
     [['encdoe'], 'unknown command "encdoe"; did you mean encode?'],
     [['frobnicate'], 'unknown command "frobnicate"; commands are encode'],
     [['--model', 'x', 'encode'], 'the command comes first, but --model was given'],
@@ -25,7 +25,8 @@ describe('usage errors', () => {
     [['encode', '--max-tokens', '-3', 'x'], '--max-tokens takes a whole number of at least 1, but "-3" was given'],
     [
       ['encode', '--pooling', 'mean,maks', 'x'],
-      '--pooling is one of cls, mean, max, mean_sqrt_len, weightedmean, lasttoken, but "maks" was given; did you mean max?',
+      '--pooling is one of cls, mean, max, mean_sqrt_len, weightedmean, lasttoken, but "maks" was given; ' +
+        'did you mean max?',
     ],
     [['encode', '--precision', 'int4', 'x'], '--precision is one of float32, int8'],
     [['encode', '--layers', 'last', 'x'], '--layers is a number'],

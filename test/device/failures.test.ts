@@ -46,7 +46,10 @@ describe('a GPU that is lost', () => {
     fake.script('devices 2')
     const said = failure(
       'ERR_EMBEDCORE_DEVICE',
-      /^device 0 of fake cannot go on: the device failed in .*: an illegal memory access was encountered; load the model again, and restart the process if that fails too$/,
+      new RegExp(
+        '^device 0 of fake cannot go on: the device failed in .*: an illegal memory access was encountered; ' +
+          'load the model again, and restart the process if that fails too$',
+      ),
     )
     for (const call of calls) expect(call).toEqual({ status: 'rejected', reason: said })
     await expect(lost.encode('one more')).rejects.toEqual(said)

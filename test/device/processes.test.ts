@@ -58,7 +58,8 @@ describe('the library beside the addon', () => {
   const body = `
     const model = await embedCore.load(MODEL)
     console.log(model.info.device)
-    const refused = await embedCore.load(MODEL, { device: 'cuda' }).then((one) => one.info.device, (error) => error.code + ' ' + error.message)
+    const said = (error) => error.code + ' ' + error.message
+    const refused = await embedCore.load(MODEL, { device: 'cuda' }).then((one) => one.info.device, said)
     console.log(refused)`
 
   test('is not needed; without it, a GPU is refused with what to do, and nothing is printed', async () => {
@@ -66,8 +67,9 @@ describe('the library beside the addon', () => {
     expect({ code, err }).toEqual({ code: 0, err: '' })
     expect(out.split('\n')).toEqual([
       'cpu',
-      `ERR_EMBEDCORE_DEVICE The device cuda cannot be used: the CUDA backend is not there: ${fake.folder}/libembedcore_cuda.so ` +
-        'does not exist; "npm run build:cuda" in the folder of embedcore builds it',
+      'ERR_EMBEDCORE_DEVICE The device cuda cannot be used: the CUDA backend is not there: ' +
+        `${fake.folder}/libembedcore_cuda.so does not exist; ` +
+        ' "npm run build:cuda" in the folder of embedcore builds it',
     ])
   })
 
@@ -101,7 +103,8 @@ describe('a process that ends while the GPU works', () => {
   test('by finishing it', async () => {
     const { code, out } = await node(
       script(
-        'const model = await embedCore.load(MODEL); void model.encode(texts).then(({ shape }) => console.log(shape[0]))',
+        `const model = await embedCore.load(MODEL)
+        void model.encode(texts).then(({ shape }) => console.log(shape[0]))`,
       ),
     )
     expect({ code, out }).toEqual({ code: 0, out: '200' })
@@ -124,7 +127,8 @@ test('worker threads share the model of a GPU; one that ends leaves the others a
       const index = ${JSON.stringify(path.join(dist, 'index.cjs'))}
       const devices = ['cuda:0', 'cuda:1', 'auto', 'cuda', 'cuda:1']
       const answers = await Promise.all(devices.map((device) => new Promise((resolve, reject) => {
-        const worker = new Worker(source, { eval: true, execArgv: [], workerData: { index, model: MODEL, device, texts } })
+        const workerData = { index, model: MODEL, device, texts }
+        const worker = new Worker(source, { eval: true, execArgv: [], workerData })
         worker.once('error', reject)
         worker.once('message', (answer) => worker.terminate().then(() => resolve(answer), reject))
       })))
@@ -141,7 +145,9 @@ test('one warning for all threads of a process', async () => {
   const { code, err } = await node(
     script(`
       const { Worker } = await import('node:worker_threads')
-      const source = 'const { model, index } = require("node:worker_threads").workerData; require(index).embedCore.load(model)'
+      const source = \`
+        const { model, index } = require('node:worker_threads').workerData
+        require(index).embedCore.load(model)\`
       const index = ${JSON.stringify(path.join(dist, 'index.cjs'))}
       const ends = Array.from({ length: 3 }, () => new Promise((resolve) =>
         new Worker(source, { eval: true, execArgv: [], workerData: { index, model: MODEL } }).once('exit', resolve)))
@@ -159,7 +165,10 @@ describe('the command', () => {
     const { code, out } = await command('doctor')
     expect(code).toBe(0)
     expect(out).toMatch(
-      /device cuda:0 +Fake GPU 0, compute capability 9\.0, 1\.00 GiB of memory, 1\.00 GiB of them free, driver 1\.2\.3, CUDA 13\.0\n +usable, by fake\n/,
+      new RegExp(
+        'device cuda:0 +Fake GPU 0, compute capability 9\\.0, 1\\.00 GiB of memory, 1\\.00 GiB of them free, ' +
+          'driver 1\\.2\\.3, CUDA 13\\.0\\n +usable, by fake\\n',
+      ),
     )
     expect(out).toMatch(/device cuda:1 +Fake GPU 1, .*\n +cannot be used: it is too old: get another\n/)
     const json = JSON.parse((await command('doctor', '--json')).out) as { devices: { id: string; usable: boolean }[] }

@@ -127,7 +127,8 @@ describe.each(['mean-normalize', 'decoder', 'cls-dense-tanh'])('%s', (name) => {
       try {
         await expect(embedCore.load(directory, { dtype: 'float16' })).rejects.toMatchObject({
           code: 'ERR_EMBEDCORE_INVALID_OPTION',
-          message: `Expected a dtype that cpu-${isa} computes in ('float32', 'bfloat16', 'int8') but received "float16"`,
+          message:
+            `Expected a dtype that cpu-${isa} computes in ('float32', 'bfloat16', 'int8') ` + 'but received "float16"',
         })
       } finally {
         vi.stubEnv('EMBEDCORE_CPU_ISA', undefined)
@@ -260,9 +261,8 @@ describe.skipIf(present.length === 0).each(present)('$name', { timeout: 300_000 
           pairs.map(({ score }) => score),
         )
     }
-    console.log(
-      `${name}: Spearman of STS-B ${language} dev ${DTYPES.map((dtype) => `${dtype} ${points[dtype]!.toFixed(2)}`).join(', ')}`,
-    )
+    const scores = DTYPES.map((dtype) => `${dtype} ${points[dtype]!.toFixed(2)}`).join(', ')
+    console.log(`${name}: Spearman of STS-B ${language} dev ${scores}`)
     for (const dtype of ['bfloat16', 'int8'] as const)
       expect(points.float32! - points[dtype]!, dtype).toBeLessThanOrEqual(MOST_LOSS)
   })

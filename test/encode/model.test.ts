@@ -130,8 +130,10 @@ describe('results', () => {
         bert.encode('a small text', { layers: layer, normalize: false }),
       ),
     )
-    for (let i = 0; i < width; i++)
-      expect(mean.data[i]).toBeCloseTo(parts.reduce((sum, part) => sum + part.data[i]!, 0) / parts.length, 5) // float32 rounding
+    for (let i = 0; i < width; i++) {
+      const sum = parts.reduce((total, part) => total + part.data[i]!, 0)
+      expect(mean.data[i]).toBeCloseTo(sum / parts.length, 5) // float32 rounding
+    }
   })
 
   it('puts prompts before texts', async () => {

@@ -56,7 +56,8 @@ it('takes as many threads as it is told, else as the process may use', async (co
   expect(asked.info.threads).toBe(3)
   await asked.dispose()
   if (!existsSync('/usr/bin/taskset')) return context.skip('taskset is not there')
-  const script = `const { embedCore } = await import(${JSON.stringify(path.join(ROOT, 'dist/index.js'))}); console.log((await embedCore.load()).info.threads)`
+  const script = `const { embedCore } = await import(${JSON.stringify(path.join(ROOT, 'dist/index.js'))})
+    console.log((await embedCore.load()).info.threads)`
   const { stdout } = await promisify(execFile)('taskset', [
     '-c',
     '0',

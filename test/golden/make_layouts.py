@@ -188,8 +188,8 @@ def metaspace_bpe() -> Tokenizer:
 
 
 def make_begin_end() -> None:
-    """LlamaTokenizer with add_eos_token, as e5-mistral has it. transformers 5 ignores the key beside a tokenizer.json, so
-    the template that LlamaTokenizerFast.update_post_processor of transformers 4 makes is set by hand."""
+    """LlamaTokenizer with add_eos_token, as e5-mistral has it. transformers 5 ignores the key beside a tokenizer.json,
+    so the template that LlamaTokenizerFast.update_post_processor of transformers 4 makes is set by hand."""
     tokenizer = metaspace_bpe()
     config = MistralConfig(vocab_size=tokenizer.get_vocab_size(), sliding_window=None, **DECODER)
     directory = write_model("end-token", config, "lasttoken")

@@ -201,7 +201,8 @@ describe('a download', () => {
       {
         ...SENTENCE_MODEL,
         'modules.json':
-          '[{"path":"","type":"sentence_transformers.models.Transformer"},{"path":"2_Dense","type":"sentence_transformers.models.Dense"}]',
+          '[{"path":"","type":"sentence_transformers.models.Transformer"},' +
+          '{"path":"2_Dense","type":"sentence_transformers.models.Dense"}]',
         '2_Dense/config.json': '{}',
         '2_Dense/pytorch_model.bin': 'x',
       },

@@ -204,7 +204,10 @@ async function startLoad(): Promise<{ child: ChildProcess; answer: Promise<unkno
     })
     await writeFile(
       program,
-      `import { resolveModel } from './hub.mjs'\nprocess.send(await resolveModel('${ID}').catch((error) => error.message))\nprocess.disconnect()\n`,
+      `import { resolveModel } from './hub.mjs'
+process.send(await resolveModel('${ID}').catch((error) => error.message))
+process.disconnect()
+`,
     )
   })
   const child = fork(program)

@@ -251,7 +251,8 @@ describe('resolveLoadOptions', () => {
     const dtype = (value: unknown) => () => resolveLoadOptions({ dtype: value } as LoadOptions)
     expect(dtype('bfloat_16')).toThrow(
       invalid(
-        "Expected one of 'auto', 'float32', 'float16', 'bfloat16', 'int8' for dtype but received \"bfloat_16\"; did you mean 'bfloat16'?",
+        "Expected one of 'auto', 'float32', 'float16', 'bfloat16', 'int8' for dtype but received \"bfloat_16\"; " +
+          "did you mean 'bfloat16'?",
       ),
     )
     expect(dtype('INT8')).toThrow(invalid("did you mean 'int8'?"))

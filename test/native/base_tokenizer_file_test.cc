@@ -17,13 +17,25 @@ TokenizerFile taken(std::string_view json) {
 }
 
 TEST(TokenizerFile, WordPiece) {
-  const auto file = taken(
-      R"( {"a": "]}\"", "model": {"type": "WordPiece", "vocab": {"[UNK]": 0, "\u00e9\ud83d\ude00" :1, "": 2}, "x": [{}]}, "z": 1} )");
+  const auto file =
+      taken(R"( {"a": "]}\"", "model": {"type": "WordPiece", "vocab": {"[UNK]": 0, "\u00e9\ud83d\ude00" :1, "": 2}, )"
+            R"("x": [{}]}, "z": 1} )");
   EXPECT_EQ(file.outline, R"( {"a": "]}\"", "model": {"type": "WordPiece", "vocab": {}, "x": [{}]}, "z": 1} )");
   EXPECT_EQ(file.largest_id, 2);
   EXPECT_TRUE(file.has_model_files);
   EXPECT_EQ(file.vocab_file, "[UNK]\né😀\n\n");
   EXPECT_EQ(file.merges_file, "");
+}
+
+// JavaScript writes keys that are integers first.
+TEST(TokenizerFile, IdsInAnyOrder) {
+  const auto file = taken(R"({"model":{"type":"WordPiece","vocab":{"0":2,"1":3,"[UNK]":0,"a":1}}})");
+  EXPECT_EQ(file.largest_id, 3);
+  EXPECT_TRUE(file.has_model_files);
+  EXPECT_EQ(file.vocab_file, "[UNK]\na\n0\n1\n");
+  // Of two equal pieces the later one counts in a JSON file, the one with the larger id in a vocab.txt.
+  EXPECT_FALSE(take_apart_tokenizer(R"({"model":{"type":"WordPiece","vocab":{"a":1,"a":0}}})").has_value());
+  EXPECT_FALSE(take_apart_tokenizer(R"({"model":{"type":"WordPiece","vocab":{"b":1,"a":0,"c":1}}})").has_value());
 }
 
 TEST(TokenizerFile, Bpe) {

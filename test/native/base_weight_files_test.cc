@@ -65,11 +65,9 @@ TEST(WeightFiles, MapAgainHasTheSameTensorsAtOtherAddresses) {
 
 TEST(WeightFiles, Shards) {
   const TemporaryDirectory directory;
-  directory.write(
-      "one.safetensors",
-      safetensors_file(
-          R"({"a":{"dtype":"U8","shape":[3],"data_offsets":[0,3]},"unlisted":{"dtype":"U8","shape":[1],"data_offsets":[3,4]}})",
-          4));
+  directory.write("one.safetensors", safetensors_file(R"({"a":{"dtype":"U8","shape":[3],"data_offsets":[0,3]},)"
+                                                      R"("unlisted":{"dtype":"U8","shape":[1],"data_offsets":[3,4]}})",
+                                                      4));
   directory.write("two.safetensors", shard("b"));
   directory.write(kIndex,
                   R"({"metadata":{"total_size":6},"weight_map":{"b":"two.safetensors","a":"one.safetensors"}})");

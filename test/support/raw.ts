@@ -5,9 +5,17 @@ import { native } from '../../src/core/native.js'
 
 export type Attention = 'causal' | 'bidirectional' | { prefix: number }
 
-/** On the first CUDA device where the environment names a CUDA backend (vitest.cuda.config.ts), else on the CPU. */
-export function loadDirectory(directory: string, threads = 1, dtype: Dtype = 'float32'): Promise<RawModel> {
-  const library = process.env.EMBEDCORE_CUDA_LIBRARY ?? ''
+/**
+ * On the first CUDA device where the environment names a CUDA backend (vitest.cuda.config.ts), else on the CPU.
+ * `reference`: on the CPU, by plain loops that round where the dtype rounds and sum in float64.
+ */
+export function loadDirectory(
+  directory: string,
+  threads = 1,
+  dtype: Dtype = 'float32',
+  backend: 'tested' | 'reference' = 'tested',
+): Promise<RawModel> {
+  const library = backend === 'reference' ? '' : (process.env.EMBEDCORE_CUDA_LIBRARY ?? '')
   return new Promise((resolve, reject) => {
     native().load(
       {
@@ -17,6 +25,7 @@ export function loadDirectory(directory: string, threads = 1, dtype: Dtype = 'fl
         layerWeights: null,
         dtype,
         device: library === '' ? 'cpu' : 'cuda:0',
+        ...(backend === 'reference' ? { isa: 'reference' } : {}),
         library,
         threads,
         maxBatchTokens: 4096,

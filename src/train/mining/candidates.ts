@@ -7,7 +7,7 @@ import { setImmediate } from 'node:timers/promises'
 import { abortError } from '../../core/abort.js'
 import { allocate } from '../../core/memory.js'
 import type { SimilarityName } from '../../core/names.js'
-import { similarityInto } from '../../core/vectors.js'
+import { compare } from '../../core/vectors.js'
 
 /** Queries of a block. More make better use of the corpus in the cache, and need more memory for their nearest. */
 export const BLOCK_QUERIES = 256
@@ -52,7 +52,7 @@ export async function nearestTexts(
     const last = Math.min(texts, first + width)
     const tile = buffer.subarray(0, count * (last - first))
     const part = corpus.subarray(first * dimension, last * dimension)
-    return similarityInto(queries, part, dimension, metric, tile, signal ?? undefined).then(() => tile)
+    return compare(queries, part, dimension, metric, tile, signal ?? undefined).then(() => tile)
   }
   const wanted = positivesByPlace(positives)
   let next: Promise<Float32Array> | null = compute(0, buffers[0]!)
