@@ -6,6 +6,8 @@ rmSync('dist', { recursive: true, force: true })
 
 const external = [
   'csv-parse',
+  'hyparquet',
+  'hyparquet-compressors',
   'tokenizers',
   'node-gyp-build',
   '@huggingface/hub',

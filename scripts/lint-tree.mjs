@@ -9,8 +9,9 @@ const mayInclude = {
   reference: ['base', 'ops'],
   cpu: ['base', 'ops'],
   model: ['base', 'ops'],
+  train: ['base', 'ops', 'model'],
   engine: ['base', 'ops', 'model'],
-  binding: ['base', 'ops', 'reference', 'cpu', 'model', 'engine'],
+  binding: ['base', 'ops', 'reference', 'cpu', 'model', 'train', 'engine'],
 }
 const longest = 450
 const widest = 120

@@ -7,12 +7,14 @@ import { invalidOption } from './core/options.js'
 import type { Precision } from './core/names.js'
 import type { SentenceEmbeddings, TokenEmbeddings } from './core/types.js'
 import { quantizationRanges, similarity } from './core/vectors.js'
+import { evaluate } from './evaluate/evaluate.js'
 import { sharedLoad } from './model/default-model.js'
 import type { LoadOptions } from './model/load-options.js'
 import { loadModel } from './model/load.js'
 import { Model } from './model/model.js'
 import type { EncodeOptions, SentenceOptions, TokenOptions } from './model/types.js'
 import { DEFAULT_MODEL } from './package-files.js'
+import { mineHardNegatives } from './train/mining/mine.js'
 
 /**
  * Loads a model: the path of a directory (sentence-transformers, Hugging Face or model2vec layout), or an id of the
@@ -54,10 +56,18 @@ export async function encode(
   return (await defaultModel()).encode(texts, options)
 }
 
-export { devices, Model, quantizationRanges, similarity }
+export { devices, evaluate, mineHardNegatives, Model, quantizationRanges, similarity }
 
 /** All functions of the package in one object; each is a named export too. */
-export const embedCore = Object.freeze({ load, encode, similarity, quantizationRanges, devices })
+export const embedCore = Object.freeze({
+  load,
+  encode,
+  similarity,
+  quantizationRanges,
+  mineHardNegatives,
+  evaluate,
+  devices,
+})
 
 export type { DeviceInfo } from './core/devices.js'
 export { EmbedCoreError, type ErrorCode } from './core/errors.js'
@@ -67,6 +77,7 @@ export type {
   DeviceId,
   DeviceName,
   Dtype,
+  EvaluationTask,
   LayerFusion,
   ModelKind,
   OutputMode,
@@ -85,7 +96,23 @@ export type {
   VectorData,
 } from './core/types.js'
 export type { Similarities, SimilarityOptions, Vectors } from './core/vectors.js'
+export type * from './evaluate/types.js'
 export type { DownloadProgress, HubOptions } from './hub/types.js'
 export type { DtypeChoice, DtypeMeasurement, ModelInfo } from './model/info.js'
 export type { LoadOptions } from './model/load-options.js'
 export type * from './model/types.js'
+export type { BadRowPolicy } from './train/data/bad-rows.js'
+export type { TrainingRow } from './train/data/rows.js'
+export type {
+  FileFormat,
+  Prompts,
+  RowStreamSource,
+  SourceOptions,
+  TrainingSource,
+  TrainingSources,
+} from './train/data/sources.js'
+export type { MinedNegatives } from './train/mining/mine.js'
+export type { MiningFormat, MiningOptions, MiningProgress, SamplingStrategy } from './train/mining/options.js'
+export type { MinedRow } from './train/mining/output.js'
+export type { Filter as MiningFilter } from './train/mining/select.js'
+export type { MiningStatistics, ScoreSummary } from './train/mining/statistics.js'

@@ -16,8 +16,9 @@ export async function importPackage() {
  * and the quotas of its control groups. The peers get the same number of threads.
  */
 export async function availableCores() {
-  const cpu = (await importPackage()).devices().find(({ device }) => device === 'cpu')
-  if (!cpu.available) throw new UsageError(cpu.reason)
+  const embedCore = await importPackage()
+  const cpu = (await embedCore.devices()).find(({ id }) => id === 'cpu')
+  if (!cpu.usable) throw new UsageError(cpu.reason)
   const { cores } = cpu.detail
   if (!Number.isInteger(cores) || cores < 1) throw new Error(`devices() names ${cores} cores of the CPU`)
   return cores

@@ -18,6 +18,7 @@ namespace embedcore {
   X(kHubOffline, "HUB_OFFLINE")               \
   X(kInternal, "INTERNAL")                    \
   X(kInvalidConfig, "INVALID_CONFIG")         \
+  X(kInvalidData, "INVALID_DATA")             \
   X(kInvalidFile, "INVALID_FILE")             \
   X(kInvalidOption, "INVALID_OPTION")         \
   X(kInvalidText, "INVALID_TEXT")             \
@@ -34,7 +35,8 @@ namespace embedcore {
   X(kTokenizerMismatch, "TOKENIZER_MISMATCH") \
   X(kUnknownOption, "UNKNOWN_OPTION")         \
   X(kUnsupportedModel, "UNSUPPORTED_MODEL")   \
-  X(kUnsupportedModule, "UNSUPPORTED_MODULE")
+  X(kUnsupportedModule, "UNSUPPORTED_MODULE") \
+  X(kWriteFailed, "WRITE_FAILED")
 
 enum class Code {
 #define EMBEDCORE_CODE(name, text) name,

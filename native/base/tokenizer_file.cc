@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <charconv>
 #include <limits>
+#include <unordered_set>
+#include <vector>
 
 #include "base/json_scanner.h"
 #include "base/utf8.h"
@@ -55,24 +57,40 @@ bool fits_line(std::string_view token) {
          std::none_of(std::begin(kSpaces), std::end(kSpaces), [&](auto space) { return token.ends_with(space); });
 }
 
-// Reads {"piece": id, ...}. `each` gets every piece, the position and the id.
-template <typename Each>
-bool read_vocabulary(std::string_view vocab, int64_t& largest, Each&& each) {
+struct Piece {
+  std::string text;
+  int64_t id;
+};
+
+// Ids that ascend tell which of two equal pieces counts: the later one, in every reader. Where they do not, as in files
+// that JavaScript wrote (it puts "0" to "9" first), the pieces are sorted, and equal ones are refused.
+bool sort_pieces(std::vector<Piece>& pieces) {
+  const auto by_id = [](const Piece& a, const Piece& b) { return a.id < b.id; };
+  const auto same_id = [](const Piece& a, const Piece& b) { return a.id == b.id; };
+  const bool ascend = std::adjacent_find(pieces.begin(), pieces.end(),
+                                         [](const Piece& a, const Piece& b) { return a.id >= b.id; }) == pieces.end();
+  if (ascend) return true;
+  std::sort(pieces.begin(), pieces.end(), by_id);
+  if (std::adjacent_find(pieces.begin(), pieces.end(), same_id) != pieces.end()) return false;
+  std::unordered_set<std::string_view> texts;
+  return std::all_of(pieces.begin(), pieces.end(), [&](const Piece& piece) { return texts.insert(piece.text).second; });
+}
+
+// Reads {"piece": id, ...} in the order of the ids.
+bool read_vocabulary(std::string_view vocab, std::vector<Piece>& pieces) {
   JsonScanner scan(vocab);
-  int64_t position = 0;
-  return scan.object([&](const std::string& piece) {
+  const bool read = scan.object([&](const std::string& piece) {
     std::string_view value;
     int64_t id = 0;
     if (!scan.skip(value)) return false;
     const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), id);
     const bool json_number = value.front() != '-' && (value.front() != '0' || value.size() == 1);
     if (error != std::errc() || end != value.data() + value.size() || !json_number) return false;
-    // Ids that ascend also tell which of two equal pieces counts: the later one, in every reader.
-    if (id <= largest || id > std::numeric_limits<int32_t>::max()) return false;
-    largest = id;
-    each(piece, position++, id);
+    if (id > std::numeric_limits<int32_t>::max()) return false;
+    pieces.push_back({piece, id});
     return true;
   });
+  return read && sort_pieces(pieces);
 }
 
 // Writes merges.txt. False where a merge would be read otherwise from there; the library skips "#version" in both.
@@ -142,15 +160,14 @@ std::optional<TokenizerFile> take_apart_tokenizer(std::string_view json) {
     const bool counted = pieces.array([&] { return ++file.largest_id, pieces.skip(piece); });
     if (!counted || file.largest_id > std::numeric_limits<int32_t>::max()) return std::nullopt;
   } else {
-    const bool lines = model.type == "WordPiece";
-    file.has_model_files = lines;
-    const bool ascend =
-        read_vocabulary(model.vocab, file.largest_id, [&](std::string_view piece, int64_t at, int64_t id) {
-          if (!lines || !file.has_model_files) return;
-          file.has_model_files = id == at && fits_line(piece);
-          file.vocab_file.append(piece) += '\n';
-        });
-    if (!ascend) return std::nullopt;
+    std::vector<Piece> pieces;
+    if (!read_vocabulary(model.vocab, pieces)) return std::nullopt;
+    if (!pieces.empty()) file.largest_id = pieces.back().id;
+    file.has_model_files = model.type == "WordPiece";
+    for (size_t at = 0; at < pieces.size() && file.has_model_files; ++at) {
+      file.has_model_files = pieces[at].id == static_cast<int64_t>(at) && fits_line(pieces[at].text);
+      file.vocab_file.append(pieces[at].text) += '\n';
+    }
     if (model.type == "BPE" && model.merges.data() && write_merges(model.merges, file.merges_file)) {
       file.has_model_files = true;
       file.vocab_file = model.vocab;

@@ -22,7 +22,7 @@ struct TokenizerFile {
   std::string merges_file;  // merges.txt of a BPE
 };
 
-// Nothing is returned for a text of another form: not UTF-8, keys twice, ids that do not ascend, no vocabulary.
+// Nothing is returned for a text of another form: not UTF-8, keys twice, equal ids, no vocabulary.
 std::optional<TokenizerFile> take_apart_tokenizer(std::string_view json);
 
 }  // namespace embedcore

@@ -7,6 +7,7 @@
 #include "binding/environment.h"
 #include "binding/model.h"
 #include "binding/tokenizer.h"
+#include "binding/trainer.h"
 #include "binding/vectors.h"
 
 namespace embedcore {
@@ -39,6 +40,9 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
     exports.Set("ranges", Napi::Function::New(env, ranges));
     exports.Set("tokenizerFile", Napi::Function::New(env, tokenizer_file));
     exports.Set("similarity", Napi::Function::New(env, similarity));
+    environment->trainer_class = Napi::Persistent(TrainerHandle::define(env));
+    exports.Set("parameters", Napi::Function::New(env, TrainerHandle::list_parameters));
+    exports.Set("trainer", Napi::Function::New(env, TrainerHandle::open));
     return exports;
   });
 }

@@ -72,12 +72,9 @@ bool get_bool(Napi::Object from, const char* key) {
   return value.As<Napi::Boolean>().Value();
 }
 
-ModelSource to_source(Napi::Object options) {
-  ModelSource source;
-  source.is_static = get_string(options, "kind") == "static";
-  source.directory = get_string(options, "directory");
-  source.dtype = by_name(kDTypes, get_string(options, "dtype"), "dtype");
-  each(options, "modules", [&](Napi::Value value) {
+std::vector<HeadModule> to_modules(Napi::Object options, const char* key) {
+  std::vector<HeadModule> modules;
+  each(options, key, [&](Napi::Value value) {
     const auto from = value.As<Napi::Object>();
     const std::string type = get_string(from, "type");
     HeadModule module;
@@ -96,8 +93,17 @@ ModelSource to_source(Napi::Object options) {
     } else if (type != "normalize") {
       fail(Code::kUnsupportedModule, "module \"%.40s\" is not supported", type.c_str());
     }
-    source.head.push_back(std::move(module));
+    modules.push_back(std::move(module));
   });
+  return modules;
+}
+
+ModelSource to_source(Napi::Object options) {
+  ModelSource source;
+  source.is_static = get_string(options, "kind") == "static";
+  source.directory = get_string(options, "directory");
+  source.dtype = by_name(kDTypes, get_string(options, "dtype"), "dtype");
+  source.head = to_modules(options, "modules");
   if (const Napi::Value value = get(options, "layerWeights"); value.IsObject()) {
     const auto from = value.As<Napi::Object>();
     source.layer_weighting = LayerWeighting{get_string(from, "directory"), get_int(from, "layerStart")};

@@ -5,6 +5,7 @@
 
 #include "binding/call.h"
 #include "binding/model.h"
+#include "binding/trainer.h"
 
 namespace embedcore {
 
@@ -92,8 +93,10 @@ void Environment::clean_up(void* data) {
   for (const auto& held : self->jobs_)
     if (const auto job = held.lock()) job->cancel_and_wait(error);
   for (ModelHandle* model : self->models) model->detach();
+  for (TrainerHandle* trainer : self->trainers) trainer->detach();
   self->calls.clear();
   self->models.clear();
+  self->trainers.clear();
   for (Load& load : self->loads_) load.thread.join();
   self->loads_.clear();
   self->pool_.reset();
@@ -178,6 +181,11 @@ std::shared_ptr<SliceJob> Environment::start_slices(std::shared_ptr<OpenCall> ca
                              [call](std::shared_ptr<const Error> error) { call->settle(std::move(error)); });
   jobs_.push_back(job);
   return job;
+}
+
+std::shared_ptr<TeamJob> Environment::start_team(int threads, TeamJob::Run run, Completion done) {
+  if (!pool_) pool_ = WorkerPool::shared();
+  return TeamJob::start(pool_, threads, std::move(run), std::move(done));
 }
 
 void Environment::account(Napi::Env env, const Model& model) {

@@ -20,11 +20,13 @@
 #include "engine/engine.h"
 #include "engine/pool.h"
 #include "engine/slice_job.h"
+#include "engine/team_job.h"
 
 namespace embedcore {
 
 class CallHandle;
 class ModelHandle;
+class TrainerHandle;
 
 // A call that JavaScript waits for: its callback and the objects that must live until then.
 struct PendingCall {
@@ -92,13 +94,17 @@ class Environment {
   // Runs work in slices on the workers. Throws Error(kThreadLimit).
   std::shared_ptr<SliceJob> start_slices(std::shared_ptr<OpenCall> call, int64_t slices, SliceJob::Run run);
 
+  // Runs long work on a worker and its helpers. Throws Error(kThreadLimit), std::bad_alloc.
+  std::shared_ptr<TeamJob> start_team(int threads, TeamJob::Run run, Completion done);
+
   // Reports a model's memory to V8, once for all its handles.
   void account(Napi::Env env, const Model& model);
   void unaccount(Napi::Env env, const Model& model);
 
-  Napi::FunctionReference model_class, plan_class, call_class;
+  Napi::FunctionReference model_class, plan_class, call_class, trainer_class;
   std::set<ModelHandle*> models;
   std::set<CallHandle*> calls;
+  std::set<TrainerHandle*> trainers;
 
  private:
   struct Load {

@@ -61,6 +61,33 @@ void bag_text(const BagArgs& args, int64_t text) {
   for (int64_t d = 0; d < args.width; ++d) y[d] *= share;
 }
 
+// A gradient's task owns some of the distinct rows in some columns: frequent rows ([CLS], or all tokens of one type)
+// are divided too.
+constexpr int64_t kDistinctPerTask = 32, kColumnsPerTask = 128;
+
+// Adds its tokens to row i, in kVectors whole vectors from `column` on, or in `count` elements of one.
+template <int kVectors>
+void add_tokens(const EmbedGradientArgs& args, int64_t i, int64_t column, int64_t count) {
+  const auto take = [count](const float* from) { return kVectors > 1 ? load(from) : load_upto(from, count); };
+  float* to = args.dtable + args.rows[i] * args.width + column;
+  Vec sum[kVectors];
+  for (int v = 0; v < kVectors; ++v) sum[v] = take(to + v * kWidth);
+  for (int64_t t = args.starts[i]; t < args.starts[i + 1]; ++t) {
+    const float* dy = args.dy + args.tokens[t] * args.dy_stride + column;
+    for (int v = 0; v < kVectors; ++v) sum[v] += take(dy + v * kWidth);
+  }
+  for (int v = 0; v < kVectors; ++v)
+    kVectors > 1 ? store(to + v * kWidth, sum[v]) : store_upto(to + v * kWidth, sum[v], count);
+}
+
+void add_row_gradient(const EmbedGradientArgs& args, int64_t i, int64_t first, int64_t last) {
+  constexpr int kVectors = 4;
+  int64_t column = first;
+  for (; column + kVectors * kWidth <= last; column += kVectors * kWidth)
+    add_tokens<kVectors>(args, i, column, kVectors * kWidth);
+  for (; column < last; column += kWidth) add_tokens<1>(args, i, column, last - column);
+}
+
 }  // namespace
 
 Status embed(Stream& stream, const EmbedArgs& args) {
@@ -91,6 +118,17 @@ Status bag(Stream& stream, const BagArgs& args) {
       case DType::kI8: return bag_text<int8_t>(args, text);
       default: return;
     }
+  });
+  return kOk;
+}
+
+Status embed_gradient(Stream& stream, const EmbedGradientArgs& args) {
+  if (!can_run(stream, args)) return kBadArgument;
+  const int64_t blocks = divide_up(args.width, kColumnsPerTask);
+  run_tasks(stream, divide_up(args.distinct, kDistinctPerTask) * blocks, [&](int64_t task) {
+    const int64_t begin = task / blocks * kDistinctPerTask, end = std::min(args.distinct, begin + kDistinctPerTask);
+    const int64_t first = task % blocks * kColumnsPerTask, last = std::min(args.width, first + kColumnsPerTask);
+    for (int64_t i = begin; i < end; ++i) add_row_gradient(args, i, first, last);
   });
   return kOk;
 }

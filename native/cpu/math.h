@@ -48,7 +48,8 @@ inline Vec erf(Vec x) {
   return x * p / q;
 }
 
-inline Vec tanh(Vec x) {
+// rest = 2 / (e^(2|x|) + 1), which is 1 - |tanh(x)| without cancellation (slope.h).
+inline Vec tanh(Vec x, Vec& rest) {
   const Vec size = maximum(x, -x);
   const Vec s = x * x;
   Vec p = broadcast(-5.70498872745e-3f);
@@ -57,8 +58,13 @@ inline Vec tanh(Vec x) {
   p = p * s + broadcast(1.33314422036e-1f);
   p = p * s + broadcast(-3.33332819422e-1f);
   const Vec near = p * s * x + x;  // near zero 1 - 2 / (e^2x + 1) would cancel
-  const Vec far = broadcast(1.0f) - broadcast(2.0f) / (exp(size + size) + broadcast(1.0f));
+  rest = broadcast(2.0f) / (exp(size + size) + broadcast(1.0f));
+  const Vec far = broadcast(1.0f) - rest;
   return size < broadcast(0.625f) ? near : (x < broadcast(0.0f) ? -far : far);
+}
+inline Vec tanh(Vec x) {
+  Vec rest;
+  return tanh(x, rest);
 }
 
 inline Vec sigmoid(Vec x) { return broadcast(1.0f) / (broadcast(1.0f) + exp(-x)); }
@@ -80,9 +86,9 @@ constexpr float kLog2E = 1.44269504f;
 
 inline Vec fast_sigmoid(Vec x) { return broadcast(1.0f) / (broadcast(1.0f) + fast_exp2(x * broadcast(-kLog2E))); }
 
-// x times the normal distribution function, which is 1/2 plus an odd minimax polynomial; x is clamped at 3.8, where the
-// polynomial reaches 1/2.
-inline Vec fast_gelu(Vec x) {
+// The normal distribution function: 1/2 plus an odd minimax polynomial; x is clamped at 3.8, where the polynomial
+// reaches 1/2.
+inline Vec fast_normal(Vec x) {
   const Vec cut = minimum(broadcast(3.8f), maximum(broadcast(-3.8f), x));
   const Vec s = cut * cut;
   Vec p = broadcast(3.65912703e-08f);
@@ -92,8 +98,10 @@ inline Vec fast_gelu(Vec x) {
   p = p * s + broadcast(0.00928981478f);
   p = p * s + broadcast(-0.0656620138f);
   p = p * s + broadcast(0.398645785f);
-  return x * (p * cut + broadcast(0.5f));
+  return p * cut + broadcast(0.5f);
 }
+
+inline Vec fast_gelu(Vec x) { return x * fast_normal(x); }
 
 template <Activation kind>
 inline Vec activate(Vec x) {

@@ -63,10 +63,11 @@ inline IntVec broadcast(int32_t value) { return IntVec{} + value; }
 
 // maximum, minimum: if one of the two is a NaN the result is b, so a value whose NaN must be kept is the second
 // argument. widen, narrow: bfloat16 and float32; narrow rounds to nearest, ties to even, and keeps NaN. nearest:
-// integers of |x| < 2^31, ties to even. to_bytes: clipped to 0 .. 255.
+// integers of |x| < 2^31, ties to even. to_bytes: clipped to 0 .. 255. square_root: correctly rounded.
 #if defined(__AVX512F__)
 inline Vec maximum(Vec a, Vec b) { return _mm512_max_ps(a, b); }
 inline Vec minimum(Vec a, Vec b) { return _mm512_min_ps(a, b); }
+inline Vec square_root(Vec x) { return _mm512_sqrt_ps(x); }
 inline Vec widen(HalfVec value) {
   return reinterpret_cast<Vec>(_mm512_slli_epi32(_mm512_cvtepu16_epi32(reinterpret_cast<__m256i>(value)), 16));
 }
@@ -77,6 +78,7 @@ inline ByteVec to_bytes(IntVec x) {
 #elif defined(__AVX2__)
 inline Vec maximum(Vec a, Vec b) { return _mm256_max_ps(a, b); }
 inline Vec minimum(Vec a, Vec b) { return _mm256_min_ps(a, b); }
+inline Vec square_root(Vec x) { return _mm256_sqrt_ps(x); }
 inline Vec widen(HalfVec value) {
   return reinterpret_cast<Vec>(_mm256_slli_epi32(_mm256_cvtepu16_epi32(reinterpret_cast<__m128i>(value)), 16));
 }
@@ -90,6 +92,14 @@ inline ByteVec to_bytes(IntVec x) {
 #else
 inline Vec maximum(Vec a, Vec b) { return a > b ? a : b; }
 inline Vec minimum(Vec a, Vec b) { return a < b ? a : b; }
+inline Vec square_root(Vec x) {
+#if defined(__SSE2__)
+  return _mm_sqrt_ps(x);
+#else
+  for (int i = 0; i < kWidth; ++i) x[i] = std::sqrt(x[i]);
+  return x;
+#endif
+}
 inline Vec widen(HalfVec value) { return reinterpret_cast<Vec>(__builtin_convertvector(value, IntVec) << 16); }
 inline IntVec nearest(Vec x) {
 #if defined(__SSE2__)
@@ -107,13 +117,17 @@ inline ByteVec to_bytes(IntVec x) {
 }
 #endif
 
+// The same without any instruction that takes values below the smallest normal one for zero.
+inline HalfVec narrow_kept(Vec value) {
+  const WordVec bits = reinterpret_cast<WordVec>(value);
+  const WordVec rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+  return __builtin_convertvector(value == value ? rounded : (bits >> 16 | 0x40), HalfVec);
+}
 inline HalfVec narrow(Vec value) {
 #if defined(__AVX512BF16__)
   return reinterpret_cast<HalfVec>(_mm512_cvtneps_pbh(value));  // values below the smallest normal one become zero
 #else
-  const WordVec bits = reinterpret_cast<WordVec>(value);
-  const WordVec rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
-  return __builtin_convertvector(value == value ? rounded : (bits >> 16 | 0x40), HalfVec);
+  return narrow_kept(value);
 #endif
 }
 

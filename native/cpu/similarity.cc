@@ -47,24 +47,6 @@ struct Part {
 
 int64_t stride_of(const SimilarityArgs& args) { return args.y_stride == 0 ? args.rows_b : args.y_stride; }
 
-// Sum of the squared differences, for pairs where the difference of squares would cancel.
-float squared_distance(const float* a, const float* b, int64_t width) {
-  constexpr int kChains = 4;
-  Vec total[kChains] = {};
-  int64_t i = 0;
-  for (; i + kChains * kWidth <= width; i += kChains * kWidth) {
-    for (int chain = 0; chain < kChains; ++chain) {
-      const Vec d = load(a + i + chain * kWidth) - load(b + i + chain * kWidth);
-      total[chain] += d * d;
-    }
-  }
-  for (; i < width; i += kWidth) {
-    const Vec d = load_upto(a + i, width - i) - load_upto(b + i, width - i);
-    total[0] += d * d;
-  }
-  return sum_lanes((total[0] + total[1]) + (total[2] + total[3]));
-}
-
 // Turns the products of rows row .. row + rows and the panel's columns into similarities.
 class Finish {
  public:

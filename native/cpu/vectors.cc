@@ -1,4 +1,4 @@
-// Normalize and quantize of ops/vectors.h.
+// Normalize, its gradient and quantize of ops/vectors.h.
 #include "ops/vectors.h"
 
 #include <algorithm>
@@ -41,6 +41,27 @@ void quantize_row(const QuantizeArgs& args, int64_t row) {
   }
 }
 
+float dot(const float* a, const float* b, int64_t width) {
+  const int64_t whole = width / kWidth * kWidth;
+  Vec total = {};
+  for (int64_t i = 0; i < whole; i += kWidth) total += load(a + i) * load(b + i);
+  if (whole < width) total += load_part(a + whole, width - whole) * load_part(b + whole, width - whole);
+  return sum_lanes(total);
+}
+
+void normalize_gradient_row(const NormalizeGradientArgs& args, int64_t row) {
+  const float* y = args.y + row * args.y_stride;
+  const float* dy = args.dy + row * args.dy_stride;
+  float* dx = args.dx + row * args.dx_stride;
+  const bool is_short = args.lengths[row] < kLeastLength;
+  const Vec along = broadcast(is_short ? 0.0f : dot(y, dy, args.width)),
+            length = broadcast(is_short ? kLeastLength : args.lengths[row]);
+  for (int64_t i = 0; i < args.width; i += kWidth) {
+    const int64_t left = args.width - i;
+    store_upto(dx + i, (load_upto(dy + i, left) - load_upto(y + i, left) * along) / length, left);
+  }
+}
+
 }  // namespace
 
 Status normalize(Stream& stream, const NormalizeArgs& args) {
@@ -49,9 +70,19 @@ Status normalize(Stream& stream, const NormalizeArgs& args) {
     const int64_t end = std::min(args.rows, (task + 1) * kRowsPerTask);
     for (int64_t row = task * kRowsPerTask; row < end; ++row) {
       float* x = args.x + row * args.stride;
-      const float length = length_of(x, args.width);
-      for (int64_t d = 0; d < args.width; ++d) x[d] /= length;
+      const float length = std::sqrt(sum_squares(x, args.width)), divisor = std::max(length, kLeastLength);
+      if (args.lengths) args.lengths[row] = length;
+      for (int64_t d = 0; d < args.width; ++d) x[d] /= divisor;
     }
+  });
+  return kOk;
+}
+
+Status normalize_gradient(Stream& stream, const NormalizeGradientArgs& args) {
+  if (!can_run(stream, args)) return kBadArgument;
+  run_tasks(stream, divide_up(args.rows, kRowsPerTask), [&](int64_t task) {
+    const int64_t end = std::min(args.rows, (task + 1) * kRowsPerTask);
+    for (int64_t row = task * kRowsPerTask; row < end; ++row) normalize_gradient_row(args, row);
   });
   return kOk;
 }

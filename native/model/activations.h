@@ -10,6 +10,7 @@ struct LayerActivations {
   View input;            // [tokens, hidden] f32: the residual stream before the layer
   View attention_input;  // [tokens, hidden]: the input of qkv; equal to input without a norm before it
   View qkv;              // [tokens, qkv width]: after head norms and rotation
+  View raw;              // [tokens, q and k width] f32: before head norms and rotation; null = not kept
   View context;          // [tokens, heads * head_dim]
   View attention_sum;    // [tokens, hidden] f32: input + output(context)
   View attended;         // [tokens, hidden] f32: post-norm: its norm; pre-norm: the sum itself

@@ -49,13 +49,18 @@ void BatchBuilder::place(Layout& layout, const Backend& backend) const {
 }
 
 Batch BatchBuilder::upload(Layout& layout, const TokenEncoder& encoder, Stream& stream) {
+  return upload(
+      layout, encoder.device().backend(),
+      [&](std::span<const int32_t> ids, int32_t* indices) { encoder.write_indices(ids, indices); }, stream);
+}
+
+Batch BatchBuilder::upload(Layout& layout, const Backend& backend, const WriteIndices& write_indices, Stream& stream) {
   indices_.resize(ids_.size());
   for (size_t i = 0; i < skip_.size(); ++i) {
     const auto begin = static_cast<size_t>(offsets_[i]), end = static_cast<size_t>(offsets_[i + 1]);
-    encoder.write_indices(std::span(ids_).subspan(begin, end - begin), indices_.data() + begin);
+    write_indices(std::span(ids_).subspan(begin, end - begin), indices_.data() + begin);
   }
   Batch batch{.texts = texts(), .tokens = tokens(), .longest = longest_};
-  const Backend& backend = encoder.device().backend();
   const std::vector<int32_t>* parts[] = {&ids_, &indices_, &offsets_, &skip_, &prefix_};
   const int32_t** arrays[] = {&batch.ids, &batch.indices, &batch.offsets, &batch.skip, &batch.prefix};
   if (backend.host_memory) {

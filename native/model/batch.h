@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -11,6 +12,9 @@
 namespace embedcore {
 
 class TokenEncoder;
+
+// Writes Batch::indices of one text.
+using WriteIndices = std::function<void(std::span<const int32_t> ids, int32_t* indices)>;
 
 // The batch for operations: the arrays are device memory, the counts are host values.
 struct Batch {
@@ -52,6 +56,7 @@ class BatchBuilder {
   // The batch on the stream's device, its indices made by the encoder. On a host its arrays are the builder's own and
   // stay valid until the next clear() or add(); on a device the builder must stay as it is until wait().
   Batch upload(Layout& layout, const TokenEncoder& encoder, Stream& stream);
+  Batch upload(Layout& layout, const Backend& backend, const WriteIndices& write_indices, Stream& stream);
 
  private:
   size_t plan_ints(const Backend& backend) const;

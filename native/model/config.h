@@ -48,6 +48,10 @@ struct LayerSpec {
   Activation activation = Activation::kGelu;
   int64_t intermediate = 0;
 
+  // Rates of dropout in training: of the softmax weights, of output(context), of the activation's output, and of
+  // down(intermediate).
+  float attention_dropout = 0, output_dropout = 0, intermediate_dropout = 0, mlp_dropout = 0;
+
   int64_t qkv_width() const { return (heads + 2 * kv_heads) * head_dim; }
 };
 
@@ -102,6 +106,7 @@ struct ModelConfig {
   bool norm_bias = true;
   bool embedding_norm = false;
   bool final_norm = false;
+  float embedding_dropout = 0;   // in training, after the embedding norm
   int64_t relative_buckets = 0;  // T5-type relative positions shared by all layers (MPNet); 0 = none
   int64_t relative_max_distance = 128;
   int64_t heads = 0;  // columns of the relative positions' table

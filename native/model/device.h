@@ -68,13 +68,15 @@ class OpenStream : public Stream {
   DevicePointer opened_;
 };
 
-// Values in device memory, written once. Only operations of the backend may read them.
+// Values in device memory, written once, or a view of them. Only operations of the backend may read them.
 template <typename T>
 class DeviceArray {
  public:
   DeviceArray() = default;
   DeviceArray(const OpenDevice& device, std::span<const T> values)
       : size_(values.size()), memory_(values.empty() ? nullptr : device.upload(values.data(), values.size_bytes())) {}
+  // A view of elements of `owner`, which it keeps alive; they may change.
+  DeviceArray(const std::shared_ptr<void>& owner, T* data, size_t size) : size_(size), memory_(owner, data) {}
 
   const T* data() const { return static_cast<const T*>(memory_.get()); }  // null if it is empty
   size_t size() const { return size_; }

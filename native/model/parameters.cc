@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <functional>
 #include <numeric>
+#include <span>
 
 namespace embedcore {
 
@@ -25,6 +26,13 @@ void ParameterList::add_linear(const std::string& name, int64_t in, int64_t out,
   if (bias) add(name + ".bias", {out});
 }
 
+template <typename Rows>
+void ParameterList::add_stacked(const std::string& prefix, const std::vector<std::string>& names, int64_t in,
+                                Rows&& rows, bool bias) {
+  for (size_t i = 0; i < names.size(); ++i) add(prefix + names[i] + ".weight", {rows(i), in});
+  for (size_t i = 0; i < names.size() && bias; ++i) add(prefix + names[i] + ".bias", {rows(i)});
+}
+
 void ParameterList::add_layer(const ModelConfig& config, size_t index) {
   const LayerSpec& spec = config.layers[index];
   const LayerNames& names = config.names.in_layer;
@@ -34,8 +42,9 @@ void ParameterList::add_layer(const ModelConfig& config, size_t index) {
 
   if (spec.attention_norm) add_norm(prefix + names.attention_norm, hidden, spec.norm_bias);
   const int64_t qkv[] = {q, kv, kv};
-  for (size_t i = 0; i < names.qkv.size(); ++i)
-    add_linear(prefix + names.qkv[i], hidden, names.qkv.size() == 1 ? spec.qkv_width() : qkv[i], spec.qkv_bias);
+  add_stacked(
+      prefix, names.qkv, hidden, [&](size_t i) { return names.qkv.size() == 1 ? spec.qkv_width() : qkv[i]; },
+      spec.qkv_bias);
   if (spec.qk_norm) {
     add(prefix + names.q_norm + ".weight", {spec.head_dim});
     add(prefix + names.k_norm + ".weight", {spec.head_dim});
@@ -43,8 +52,8 @@ void ParameterList::add_layer(const ModelConfig& config, size_t index) {
   add_linear(prefix + names.output, q, hidden, spec.output_bias);
   add_norm(prefix + names.mlp_norm, hidden, spec.norm_bias);
   const int64_t up = spec.gated ? 2 * spec.intermediate : spec.intermediate;
-  for (const std::string& name : names.up)
-    add_linear(prefix + name, hidden, up / static_cast<int64_t>(names.up.size()), spec.mlp_bias);
+  add_stacked(
+      prefix, names.up, hidden, [&](size_t) { return up / static_cast<int64_t>(names.up.size()); }, spec.mlp_bias);
   add_linear(prefix + names.down, spec.intermediate, hidden, spec.mlp_bias);
 }
 
@@ -76,9 +85,21 @@ float* Parameters::at(std::string_view name) const {
   return data() + parameter->offset;
 }
 
-void Parameters::read(const TensorReader& reader) {
+float* Parameters::find(std::string_view name) const {
+  const Parameter* parameter = list_->find(name);
+  return parameter ? data() + parameter->offset : nullptr;
+}
+
+void Parameters::write(std::string_view name, const std::vector<float>& values) {
   OpenStream stream(device_);
-  for (const Parameter& parameter : list_->all()) {
+  check_status(device_->backend().upload(stream, at(name), values.data(), values.size() * sizeof(float)), stream,
+               "an upload");
+  stream.wait();
+}
+
+void Parameters::read(const TensorReader& reader, size_t count) {
+  OpenStream stream(device_);
+  for (const Parameter& parameter : std::span(list_->all()).first(count)) {
     const std::vector<float> values = reader.floats(parameter.name, parameter.shape);
     check_status(
         device_->backend().upload(stream, data() + parameter.offset, values.data(), values.size() * sizeof(float)),

@@ -46,4 +46,15 @@ std::shared_ptr<const RelativeBias::Values> RelativeBias::at_least(int64_t reach
   return values_;
 }
 
+void RelativeBias::add_gradient(const float* dbias, int64_t reach, float* dtable) const {
+  const int64_t heads = static_cast<int64_t>(table_.size()) / buckets_, span = 2 * reach + 1;
+  std::vector<double> sums(table_.size());
+  for (int64_t d = -reach; d <= reach; ++d) {
+    const int64_t bucket = bucket_of(d, buckets_, max_distance_);
+    for (int64_t h = 0; h < heads; ++h)
+      sums[static_cast<size_t>(bucket * heads + h)] += static_cast<double>(dbias[h * span + reach + d]);
+  }
+  for (size_t i = 0; i < sums.size(); ++i) dtable[i] += static_cast<float>(sums[i]);
+}
+
 }  // namespace embedcore

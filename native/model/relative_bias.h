@@ -23,6 +23,9 @@ class RelativeBias {
   // Values that reach at least this far. Safe from any thread. Throws Error(kOutOfMemory), std::bad_alloc.
   std::shared_ptr<const Values> at_least(int64_t reach);
 
+  // Adds the gradients of values, [heads, 2 * reach + 1] in host memory, to those of the table, [buckets, heads].
+  void add_gradient(const float* dbias, int64_t reach, float* dtable) const;
+
  private:
   const DevicePointer device_;
   const std::vector<float> table_;

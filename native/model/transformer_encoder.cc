@@ -6,8 +6,10 @@
 
 #include "base/error.h"
 #include "base/mapped_file.h"
+#include "model/embedding.h"
+#include "model/forward_plan.h"
+#include "model/positions.h"
 #include "model/quantised.h"
-#include "ops/embed.h"
 #include "ops/fuse.h"
 
 namespace embedcore {
@@ -101,65 +103,16 @@ int64_t TransformerEncoder::max_tokens() const {
   return config_.max_positions - (config_.padding_id >= 0 ? config_.padding_id + 1 : 0);
 }
 
-int64_t TransformerEncoder::width(const ForwardPlan& plan) const {
-  return plan.concat ? config_.hidden * static_cast<int64_t>(plan.states.size()) : config_.hidden;
-}
-
-// --- plans ---
-
-std::vector<ForwardPlan::Layer> TransformerEncoder::attention_plan(const std::vector<Mask>& masks) const {
-  const size_t count = config_.layers.size();
-  if (masks.size() > 1 && masks.size() != count)
-    fail(Code::kInvalidOption, "attention has %zu entries; the model has %zu layers (give one entry, or one a layer)",
-         masks.size(), count);
-  std::vector<ForwardPlan::Layer> plan;
-  for (size_t i = 0; i < count; ++i) {
-    const LayerSpec& spec = config_.layers[i];
-    ForwardPlan::Layer layer{spec.mask, spec.window};
-    if (!masks.empty()) layer.mask = masks.size() == 1 ? masks[0] : masks[i];
-    // The window keeps its number when the kind of mask changes, although the two kinds count it differently
-    // (ops/attention.h). transformers does so with config.is_causal = False and in its causal variant of ModernBERT.
-    plan.push_back(layer);
-  }
-  return plan;
-}
+int64_t TransformerEncoder::width(const ForwardPlan& plan) const { return plan_width(config_, plan); }
 
 ForwardPlan TransformerEncoder::plan(const PlanOptions& options) const {
-  const auto last = static_cast<int64_t>(config_.layers.size());
-  ForwardPlan plan;
-  plan.concat = options.concat;
-  plan.states = options.states;
-  if (plan.states.empty() && !layer_factors_.empty()) {
-    for (int64_t state = layer_start_; state <= last; ++state) plan.states.push_back(state);
-    plan.factors = layer_factors_;
-    plan.concat = false;
-  } else {
-    if (plan.states.empty()) plan.states = {last};
-    for (const int64_t state : plan.states)
-      if (state < 0 || state > last)
-        fail(Code::kInvalidOption, "layer %lld is outside 0 to %lld", static_cast<long long>(state),
-             static_cast<long long>(last));
-    if (!plan.concat) std::sort(plan.states.begin(), plan.states.end());
-    plan.factors.assign(plan.states.size(), plan.concat ? 1.0f : 1.0f / static_cast<float>(plan.states.size()));
-  }
-  plan.only_last = plan.states.size() == 1 && plan.factors[0] == 1.0f && plan.states[0] == last;
-  plan.layers = attention_plan(options.attention);
-  plan.layers.resize(static_cast<size_t>(*std::max_element(plan.states.begin(), plan.states.end())));
-  return plan;
+  return forward_plan(config_, options, layer_factors_, layer_start_);
 }
 
 // --- running ---
 
 void TransformerEncoder::write_indices(std::span<const int32_t> ids, int32_t* indices) const {
-  int32_t next = 0;
-  for (size_t t = 0; t < ids.size(); ++t) {
-    if (config_.padding_id < 0) {
-      indices[t] = next++;
-    } else {
-      const bool padding = ids[t] == config_.padding_id;
-      indices[t] = static_cast<int32_t>(config_.padding_id) + (padding ? 0 : ++next);
-    }
-  }
+  write_positions(config_, ids, indices);
 }
 
 TransformerEncoder::Placed TransformerEncoder::place_outside(Layout& layout, const ForwardPlan& plan,
@@ -186,20 +139,9 @@ void TransformerEncoder::place(Layout& layout, const EncodePlan& plan, int64_t, 
 
 void TransformerEncoder::embed(const std::vector<Table>& tables, const Batch& batch, Stream& stream,
                                const View& hidden) const {
-  EmbedTable list[kMostEmbedTables];
-  for (size_t i = 0; i < tables.size(); ++i) {
-    const TableSpec::Index index = config_.input.tables[i].index;
-    list[i] = {.rows = tables[i].data(), .dtype = tables[i].dtype()};
-    if (index == TableSpec::Index::kToken) list[i].ids = batch.ids;
-    if (index == TableSpec::Index::kPosition) list[i].ids = batch.indices;
-  }
-  check_status(device_->backend().embed(stream, {.tables = list,
-                                                 .count = static_cast<int32_t>(tables.size()),
-                                                 .tokens = batch.tokens,
-                                                 .width = config_.hidden,
-                                                 .y = hidden.floats(),
-                                                 .y_stride = hidden.stride}),
-               stream, "embed");
+  std::vector<EmbedTable> rows;
+  for (const Table& table : tables) rows.push_back({.rows = table.data(), .dtype = table.dtype()});
+  embed_tables(device_->backend(), stream, config_, rows, batch, hidden);
   if (config_.embedding_norm) norm(embedding_norm_, batch.tokens, stream, hidden);
 }
 
@@ -290,7 +232,7 @@ std::vector<LayerInputScales> TransformerEncoder::measure_inputs(const TensorRea
     builder.add(std::span(texts.ids).subspan(static_cast<size_t>(texts.offsets[i]), static_cast<size_t>(texts.longest)),
                 0, 0);
   const int64_t tokens = builder.tokens(), hidden = config_.hidden;
-  const std::vector<ForwardPlan::Layer> attention = attention_plan({});
+  const std::vector<ForwardPlan::Layer> attention = attention_plan(config_, {});
 
   OpenStream stream(device_);
   Workspace workspace;

@@ -58,7 +58,6 @@ class TransformerEncoder final : public TokenEncoder {
 
   // Of values between two products; int8 goes through bfloat16 where the device has it.
   DType activation_dtype() const;
-  std::vector<ForwardPlan::Layer> attention_plan(const std::vector<Mask>& masks) const;
   void embed(const std::vector<Table>& tables, const Batch& batch, Stream& stream, const View& hidden) const;
   void norm(const NormWeights& weights, int64_t tokens, Stream& stream, const View& hidden) const;
   void run_layer(size_t layer, const ForwardPlan::Layer& attention, const LayerWeights& weights, const Batch& batch,

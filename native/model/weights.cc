@@ -65,6 +65,10 @@ Linear::Linear(const OpenDevice& device, const LinearWeights& weights) {
   packed_ = std::shared_ptr<PackedLinear>(packed, device.backend().free_linear);
 }
 
+void Linear::repack(const Backend& backend, Stream& stream, const float* weight, const float* bias) {
+  check_status(backend.repack_linear(stream, packed_.get(), weight, bias), stream, "packing a matrix");
+}
+
 TensorReader::TensorReader(DevicePointer device, std::shared_ptr<const WeightFiles> files, std::string directory,
                            const std::vector<std::string>& prefixes, const std::string& probe, KeepLoading keep_loading)
     : device_(std::move(device)),
@@ -164,7 +168,7 @@ NormWeights TensorReader::norm(const std::string& name, int64_t size, bool bias)
 }
 
 Linear TensorReader::linear(DType dtype, const std::vector<std::string>& names, int64_t in, int64_t out, bool bias,
-                            const InputScales* inputs) const {
+                            const InputScales* inputs, LinearUse use) const {
   std::vector<const TensorView*> views;
   std::vector<float> biases;
   int64_t rows = 0;
@@ -191,7 +195,7 @@ Linear TensorReader::linear(DType dtype, const std::vector<std::string>& names, 
     fail(Code::kShapeMismatch, "%s: \"%s.weight\" and its neighbours have %lld rows; config.json requires %lld",
          directory_.c_str(), names.front().c_str(), static_cast<long long>(rows), static_cast<long long>(out));
 
-  LinearWeights weights{.bias = bias ? biases.data() : nullptr, .in = in, .out = out, .dtype = dtype};
+  LinearWeights weights{.bias = bias ? biases.data() : nullptr, .in = in, .out = out, .dtype = dtype, .use = use};
   std::vector<float> values, divisors;
   std::vector<std::byte> joined;
   if (!as_it_is || inputs) {
@@ -216,7 +220,7 @@ Linear TensorReader::linear(DType dtype, const std::vector<std::string>& names, 
 }
 
 LayerWeights read_layer(const TensorReader& reader, DType dtype, const ModelConfig& config, size_t index,
-                        const LayerInputScales* inputs) {
+                        const LayerInputScales* inputs, LinearUse use) {
   const LayerSpec& spec = config.layers[index];
   const LayerNames& names = config.names.in_layer;
   std::string prefix = config.names.layer;
@@ -229,13 +233,14 @@ LayerWeights read_layer(const TensorReader& reader, DType dtype, const ModelConf
 
   LayerWeights weights;
   weights.qkv = reader.linear(dtype, in_layer(names.qkv), config.hidden, spec.qkv_width(), spec.qkv_bias,
-                              inputs ? &inputs->qkv : nullptr);
-  weights.output =
-      reader.linear(dtype, in_layer({names.output}), spec.heads * spec.head_dim, config.hidden, spec.output_bias);
+                              inputs ? &inputs->qkv : nullptr, use);
+  weights.output = reader.linear(dtype, in_layer({names.output}), spec.heads * spec.head_dim, config.hidden,
+                                 spec.output_bias, nullptr, use);
   weights.up =
       reader.linear(dtype, in_layer(names.up), config.hidden, spec.gated ? 2 * spec.intermediate : spec.intermediate,
-                    spec.mlp_bias, inputs ? &inputs->up : nullptr);
-  weights.down = reader.linear(dtype, in_layer({names.down}), spec.intermediate, config.hidden, spec.mlp_bias);
+                    spec.mlp_bias, inputs ? &inputs->up : nullptr, use);
+  weights.down =
+      reader.linear(dtype, in_layer({names.down}), spec.intermediate, config.hidden, spec.mlp_bias, nullptr, use);
   if (spec.attention_norm)
     weights.attention_norm = reader.norm(prefix + names.attention_norm, config.hidden, spec.norm_bias);
   weights.mlp_norm = reader.norm(prefix + names.mlp_norm, config.hidden, spec.norm_bias);

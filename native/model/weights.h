@@ -23,6 +23,8 @@ class Linear {
   Linear() = default;
   Linear(const OpenDevice& device, const LinearWeights& weights);
   const PackedLinear* get() const { return packed_.get(); }
+  // Packs new values (Backend::repack_linear). Nobody may use the matrix at the same time.
+  void repack(const Backend& backend, Stream& stream, const float* weight, const float* bias);
   size_t bytes() const { return packed_ ? packed_->bytes : 0; }
 
  private:
@@ -79,7 +81,7 @@ class TensorReader {
   // The matrices of `names` stacked along their outputs, which add up to `out`; bias from "<name>.bias". dtype: of the
   // arithmetic. inputs: if given, the channel sizes for smoothing.
   Linear linear(DType dtype, const std::vector<std::string>& names, int64_t in, int64_t out, bool bias,
-                const InputScales* inputs = nullptr) const;
+                const InputScales* inputs = nullptr, LinearUse use = LinearUse::kForward) const;
   const TensorView& find(const std::string& name) const;
   const TensorView* find_optional(const std::string& name) const;
 
@@ -97,7 +99,7 @@ class TensorReader {
 };
 
 LayerWeights read_layer(const TensorReader& reader, DType dtype, const ModelConfig& config, size_t index,
-                        const LayerInputScales* inputs = nullptr);
+                        const LayerInputScales* inputs = nullptr, LinearUse use = LinearUse::kForward);
 
 // Throws Error if a value is infinite or NaN. Reads the tensor piece by piece.
 void check_finite(const TensorView& view);

@@ -104,6 +104,7 @@ struct PackedLinear {
   int64_t in = 0, out = 0;
   size_t bytes = 0;
   DType dtype = DType::kF32;
+  bool backward = false;  // packed for kForwardAndBackward
 };
 
 // What the caller wants to know of recorded work: where its results are.
@@ -153,7 +154,7 @@ struct Backend {
   Status (*pack_linear)(Device* device, const LinearWeights& weights, PackedLinear** packed) = nullptr;
   void (*free_linear)(PackedLinear* packed) = nullptr;
   // Packs new values, in device memory, into weights that were packed for kForwardAndBackward. bias may be null if the
-  // weights have none. Null without training.
+  // weights have none, or keep it; weight null keeps the matrix. Null without training.
   Status (*repack_linear)(Stream& stream, PackedLinear* packed, const float* weight, const float* bias) = nullptr;
 
   // What attention needs to know of a batch on the host: writes int32 words, from the texts' offsets in host memory,

@@ -1,9 +1,9 @@
 #include "ops/checks.h"
 
-#include <cstdio>
+#include <algorithm>
 
 #include "ops/activation.h"
-#include "ops/attention.h"
+#include "ops/check_parts.h"
 #include "ops/embed.h"
 #include "ops/fuse.h"
 #include "ops/linear.h"
@@ -13,111 +13,61 @@
 
 namespace embedcore {
 
+using namespace checks;
+
 namespace {
 
-using Integer = long long;  // of a format
-
-bool is_float_file(DType dtype) { return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16; }
-
-// "x of norm" and so on, for a sentence.
-struct Operand {
-  const char* operand;
-  const char* op;
-};
-
-template <typename... Values>
-bool refuse(Stream& stream, const char* format, Values... values) {
-  std::snprintf(stream.message, sizeof stream.message, format, values...);
-  return false;
-}
-
-bool has_no_dropout(Stream& stream, const char* op, const Dropout& dropout) {
-  if (dropout.rate == 0) return true;
-  return refuse(stream, "Expected a dropout rate of 0 for %s on this backend but received %g", op,
-                static_cast<double>(dropout.rate));
-}
-
-bool is_size(Stream& stream, Operand of, int64_t value, int64_t least = 0) {
-  if (value >= least) return true;
-  return refuse(stream, "Expected at least %lld for %s of %s but received %lld", Integer{least}, of.operand, of.op,
-                Integer{value});
-}
-
-bool is_given(Stream& stream, Operand of, const void* pointer, bool needed = true) {
-  if (pointer || !needed) return true;
-  return refuse(stream, "Expected memory for %s of %s but received null", of.operand, of.op);
-}
-
-// Rows that an operation touches: memory, and a stride that keeps them apart.
-bool are_rows(Stream& stream, Operand of, const void* rows, int64_t count, int64_t width, int64_t stride) {
-  if (count == 0) return true;
-  if (!is_given(stream, of, rows)) return false;
-  if (count == 1 || stride >= width) return true;
-  return refuse(stream, "Expected a stride of at least %lld for %s of %s but received %lld", Integer{width}, of.operand,
-                of.op, Integer{stride});
-}
-
-bool is_row_dtype(Stream& stream, Operand of, DType dtype, Supports supports) {
-  if (is_float_file(dtype) && supports(stream.device, dtype)) return true;
-  const bool half = supports(stream.device, DType::kF16), brain = supports(stream.device, DType::kBF16);
-  const char* rows = half && brain ? "float32, float16 or bfloat16"
-                     : half        ? "float32 or float16"
-                     : brain       ? "float32 or bfloat16"
-                                   : "float32";
-  return refuse(stream, "Expected %s for %s of %s but received %s", rows, of.operand, of.op, dtype_name(dtype));
-}
-
-template <typename Enum>
-bool is_kind(Stream& stream, Operand of, Enum value, Enum last) {
-  if (value >= Enum{} && value <= last) return true;
-  return refuse(stream, "Expected 0 to %d for %s of %s but received %d", static_cast<int>(last), of.operand, of.op,
-                static_cast<int>(value));
-}
-
-bool is_plain_activation(Stream& stream, const char* op, Activation activation) {
-  return is_kind(stream, {"the activation", op}, activation, Activation::kSigmoid);
-}
-
-bool has_heads(Stream& stream, const AttentionArgs& args) {
-  constexpr const char* kOp = "attention";
-  if (!is_size(stream, {"heads", kOp}, args.heads, 1) || !is_size(stream, {"key heads", kOp}, args.kv_heads, 1) ||
-      !is_size(stream, {"the head dimension", kOp}, args.head_dim, 1))
+bool is_lora_part(Stream& stream, const char* op, const LoraPart& part, int64_t out, bool touched, Takes takes) {
+  if (!is_size(stream, {"the rank of a LoRA part", op}, part.rank, 1) ||
+      !is_size(stream, {"the columns of a LoRA part", op}, part.count, 1) ||
+      !is_size(stream, {"the first column of a LoRA part", op}, part.first))
     return false;
-  if (args.heads % args.kv_heads == 0) return true;
-  return refuse(stream, "Expected a multiple of %lld key heads for the heads of attention but received %lld",
-                Integer{args.kv_heads}, Integer{args.heads});
-}
-
-bool has_positions(Stream& stream, const AttentionArgs& args) {
-  if ((args.rope_cos == nullptr) != (args.rope_sin == nullptr))
-    return refuse(stream, "Expected both cosines and sines for attention but received one of them");
-  if (args.rope_cos && (args.rotary_dim < 2 || args.rotary_dim > args.head_dim || args.rotary_dim % 2 != 0))
-    return refuse(stream, "Expected an even number up to %lld for the rotary dimension of attention but received %lld",
-                  Integer{args.head_dim}, Integer{args.rotary_dim});
-  if (args.bias && args.bias_reach < args.longest - 1)
-    return refuse(stream, "Expected at least %lld for the reach of attention's bias but received %lld",
-                  Integer{args.longest - 1}, Integer{args.bias_reach});
-  return true;
+  if (part.first > out - part.count)
+    return refuse(stream, "Expected columns up to %lld for a LoRA part of %s but received %lld to %lld", Integer{out},
+                  op, Integer{part.first}, Integer{part.first + part.count});
+  return is_given(stream, {"A of a LoRA part", op}, part.a, touched) &&
+         is_given(stream, {"B of a LoRA part", op}, part.b, touched) &&
+         is_dropout(stream, op, part.dropout, touched, takes);
 }
 
 }  // namespace
 
-bool can_pack(Device* device, const LinearWeights& weights, Supports supports) {
+bool checks::are_lora_parts(Stream& stream, const char* op, const LoraPart* parts, int32_t count,
+                            const PackedLinear& weights, bool touched, Takes takes) {
+  if (count == 0) return true;
+  if (!takes.lora)
+    return refuse(stream, "Expected no LoRA parts for %s on this backend but received %d", op, static_cast<int>(count));
+  if (count < 0 || count > kMostLoraParts)
+    return refuse(stream, "Expected 0 to %d LoRA parts for %s but received %d", static_cast<int>(kMostLoraParts), op,
+                  static_cast<int>(count));
+  if (!is_given(stream, {"the LoRA parts", op}, parts)) return false;
+  for (int32_t i = 0; i < count; ++i) {
+    if (!is_lora_part(stream, op, parts[i], weights.out, touched, takes)) return false;
+    for (int32_t j = 0; j < i; ++j)
+      if (parts[i].first < parts[j].first + parts[j].count && parts[j].first < parts[i].first + parts[i].count)
+        return refuse(stream, "Expected LoRA parts of %s that do not overlap but received two with column %lld", op,
+                      Integer{std::max(parts[i].first, parts[j].first)});
+  }
+  return true;
+}
+
+bool can_pack(Device* device, const LinearWeights& weights, Supports supports, Takes takes) {
   if (!is_float_file(weights.dtype) && weights.dtype != DType::kI8) return false;
   if (!supports(device, weights.dtype)) return false;
   if (weights.in < 1 || weights.out < 1 || !weights.weight) return false;
   if (weights.dtype == DType::kI8 && weights.in > kMostInt8Inputs) return false;
-  return is_float_file(weights.weight_dtype) && weights.use == LinearUse::kForward;
+  if (!is_float_file(weights.weight_dtype)) return false;
+  if (weights.use == LinearUse::kForward) return true;
+  return weights.use == LinearUse::kForwardAndBackward && takes.backward &&
+         (weights.dtype == DType::kF32 || weights.dtype == DType::kBF16);
 }
 
-bool can_run(Stream& stream, const LinearArgs& args, Supports supports) {
+bool can_run(Stream& stream, const LinearArgs& args, Supports supports, Takes takes) {
   constexpr const char* kOp = "linear";
-  if (args.lora_parts != 0)
-    return refuse(stream, "Expected no LoRA parts for linear on this backend but received %d",
-                  static_cast<int>(args.lora_parts));
-  if (!has_no_dropout(stream, kOp, args.dropout) || !is_given(stream, {"the weights", kOp}, args.weights) ||
-      !is_size(stream, {"rows", kOp}, args.rows) || !is_plain_activation(stream, kOp, args.activation) ||
-      !is_row_dtype(stream, {"x", kOp}, args.x_dtype, supports) ||
+  if (!is_given(stream, {"the weights", kOp}, args.weights) || !is_size(stream, {"rows", kOp}, args.rows) ||
+      !are_lora_parts(stream, kOp, args.lora, args.lora_parts, *args.weights, args.rows > 0, takes) ||
+      !is_dropout(stream, kOp, args.dropout, args.rows > 0, takes) ||
+      !is_plain_activation(stream, kOp, args.activation) || !is_row_dtype(stream, {"x", kOp}, args.x_dtype, supports) ||
       !is_row_dtype(stream, {"y", kOp}, args.y_dtype, supports) ||
       !are_rows(stream, {"x", kOp}, args.x, args.rows, args.weights->in, args.x_stride) ||
       !are_rows(stream, {"y", kOp}, args.y, args.rows, args.weights->out, args.y_stride))
@@ -129,22 +79,6 @@ bool can_run(Stream& stream, const LinearArgs& args, Supports supports) {
     return refuse(stream, "Expected float32 for y of linear, which is the residual, but received %s",
                   dtype_name(args.y_dtype));
   return true;
-}
-
-bool can_run(Stream& stream, const AttentionArgs& args, Supports supports) {
-  constexpr const char* kOp = "attention";
-  if (!has_no_dropout(stream, kOp, args.dropout) || !is_row_dtype(stream, {"qkv and y", kOp}, args.dtype, supports) ||
-      !has_heads(stream, args) || !has_positions(stream, args) || !is_size(stream, {"texts", kOp}, args.texts) ||
-      !is_size(stream, {"the longest text", kOp}, args.longest) || !is_size(stream, {"the window", kOp}, args.window) ||
-      !is_kind(stream, {"the mask", kOp}, args.mask, Mask::kPrefix) ||
-      !is_given(stream, {"the offsets", kOp}, args.offsets, args.texts > 0) ||
-      !is_given(stream, {"the prefixes", kOp}, args.prefix, args.mask == Mask::kPrefix && args.texts > 0))
-    return false;
-  // How many tokens there are is in the offsets, but the longest text has so many.
-  const int64_t rows = args.texts > 0 ? args.longest : 0;
-  return are_rows(stream, {"qkv", kOp}, args.qkv, rows, (args.heads + 2 * args.kv_heads) * args.head_dim,
-                  args.qkv_stride) &&
-         are_rows(stream, {"y", kOp}, args.y, rows, args.heads * args.head_dim, args.y_stride);
 }
 
 bool can_run(Stream& stream, const NormArgs& args, Supports supports) {

@@ -4,9 +4,10 @@
 //
 // Element c of a row whose key is (text, token):
 //   counter = (c / 8, token, text, site), key = (low, high word of seed)
-//   The four words of the result are eight numbers of 16 bits, low halves first; number c % 8 belongs to c.
-//   The element is kept if its number is at least threshold = round(65536 rate); y = x * 65536 / (65536 - threshold),
-//   otherwise y = 0.
+//   The four words of the result are eight numbers of 16 bits; number n = c % 8 is the low half of word n / 2 where n
+//   is even, its high half where n is odd. So they are what a little-endian machine reads from the words in memory.
+//   The element is kept if its number is at least threshold = round(65536 rate); y = x * factor in float32, factor =
+//   65536 / (65536 - threshold), otherwise y = 0, whatever x is.
 #pragma once
 
 #include <cstdint>
@@ -21,8 +22,10 @@ struct RowKey {
   int32_t text = 0, token = 0;
 };
 
+constexpr float kMostDropout = 65535.0f / 65536.0f;
+
 struct Dropout {
-  float rate = 0;                // 0 = none; at most 65535 / 65536
+  float rate = 0;                // 0 = none; at most kMostDropout
   uint64_t seed = 0;             // of the run and the step
   uint32_t site = 0;             // which dropout of the model; attention uses site + head
   const RowKey* rows = nullptr;  // [rows of the call]; attention: [tokens]
@@ -59,6 +62,11 @@ static inline PhiloxWords philox(PhiloxWords counter, uint64_t seed) {
     high += 0xBB67AE85u;
   }
   return counter;
+}
+
+// The number of column c, of the words of its counter.
+static inline uint32_t dropout_number(const PhiloxWords& words, int64_t c) {
+  return words.word[c % 8 / 2] >> (c % 2 * 16) & 0xffff;
 }
 
 }  // namespace embedcore

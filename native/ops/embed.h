@@ -41,7 +41,8 @@ struct BagArgs {
 };
 
 // The gradient of a table: dtable[rows[i]] += sum of dy[tokens[t]] over t = starts[i] .. starts[i + 1) - 1, in order,
-// beginning with the value that is there. rows are distinct; the tokens of a row ascend.
+// beginning with the value that is there. rows are distinct; the tokens of a row ascend. Rows that are not named, and
+// those without tokens, stay as they are.
 struct EmbedGradientArgs {
   const int32_t* rows = nullptr;    // [distinct]
   const int32_t* starts = nullptr;  // [distinct + 1]

@@ -9,12 +9,11 @@ namespace embedcore {
 
 // kCosine     a . b / (|a| |b|), lengths at least 1e-8 (torch.nn.functional.cosine_similarity)
 // kDot        a . b
-// kEuclidean  |a - b|
-// kManhattan  sum |a_k - b_k|
-// kAngle      AnglE (Li and Li 2023) as sentence-transformers has it: with a = (x, y) and b = (z, w) halves taken as
-// real
-//             and imaginary parts, t = |z|^2 + |w|^2:  r = (x z + y w) / t, i = (y z - x w) / t, both divided by
-//             |a| / |b|; score = |sum_k (r_k + i_k)|. The width is even.
+// kEuclidean  |a - b + epsilon|, epsilon added to every element (torch.nn.functional.pairwise_distance)
+// kManhattan  sum_k |a_k - b_k + epsilon|
+// kAngle      AnglE (Li and Li 2023) as sentence-transformers has it: the halves of a = (x, y) and b = (z, w) are real
+//             and imaginary parts of complex vectors, and the score is |sum_k Re + Im of a conj(b)| / (|a| |b|)
+//             = |sum_k x_k (z_k - w_k) + y_k (z_k + w_k)| / (|a| |b|). An odd width counts as one more, of zeros.
 enum class PairScore : int32_t { kCosine, kDot, kEuclidean, kManhattan, kAngle };
 
 struct PairScoresArgs {
@@ -24,11 +23,12 @@ struct PairScoresArgs {
   const float* b = nullptr;  // [rows, width]
   int64_t b_stride = 0;
   int64_t rows = 0, width = 0;
+  float epsilon = 0;
   float* scores = nullptr;  // [rows]
 };
 
 // da[r] += dscores[r] d score / d a, and db in the same way. Where a score has no derivative (equal rows of a distance,
-// kAngle of 0) it counts as 0.
+// kAngle of 0 or of a row of zeros) it counts as 0; a length below 1e-8 of a cosine counts as constant.
 struct PairGradientArgs {
   PairScore kind = PairScore::kCosine;
   const float* a = nullptr;
@@ -36,6 +36,7 @@ struct PairGradientArgs {
   const float* b = nullptr;
   int64_t b_stride = 0;
   int64_t rows = 0, width = 0;
+  float epsilon = 0;
   const float* dscores = nullptr;  // [rows]
   float* da = nullptr;             // null = not wanted
   int64_t da_stride = 0;

@@ -26,8 +26,9 @@ struct PoolArgs {
   int64_t texts = 0, width = 0;
 };
 
-// dx [tokens, width], every token written: what dy [texts, width] gives it. kMax gives it to the first token that has
-// the maximum, which it finds in x; other modes do not read x. With `add`, dx += instead.
+// dx [tokens, width], every token written: what dy [texts, width] gives it, and zeros for a token that is left out.
+// kMax gives it to the first token that has the maximum (the first NaN, if there is one), which it finds in x; other
+// modes do not read x. With `add`, dx += instead.
 struct PoolGradientArgs {
   Pooling mode = Pooling::kMean;
   const float* x = nullptr;

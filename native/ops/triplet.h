@@ -6,11 +6,13 @@
 //                counts d(a, p) as 0; one without negatives takes the greatest distance of its row for d(a, n).
 //   kBatchAll    mean over the triplets (a, p, n) with h > 1e-16 of h(d(a, p) - d(a, n)); 0 if there are none
 //   kSemiHard    mean over all pairs (a, p) of h(d(a, p) - d(a, n)), n the nearest negative with d(a, n) > d(a, p),
-//                otherwise the farthest negative
+//                otherwise the farthest negative; without negatives d(a, n) counts as 0. 0 if there are no pairs.
 // Of equal distances the first row counts. The definitions are those of sentence-transformers.
 //
-// dx is added to: weight * d loss / d x. The gradient of a distance of 0 is 0. Sums over rows go in order. A backend
-// works on a few rows at a time and never holds rows x rows.
+// dx is added to: weight * d loss / d x. The gradient of a Euclidean distance of 0 is 0, and so is that of h where it
+// is 0. A cosine's lengths are at least 1e-12. If a value of x is not finite, or its square is not a float, the loss is
+// a NaN and dx stays as it is. Sums over rows go in order. A backend works on a few rows at a time and never holds rows
+// x rows.
 #pragma once
 
 #include "ops/backend.h"

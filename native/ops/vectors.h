@@ -13,8 +13,8 @@ struct NormalizeArgs {
   float* lengths = nullptr;  // [rows] |x[i]|_2 before, kept for a backward pass; null = not kept
 };
 
-// The gradient, from the results y: dx = (dy - y (y . dy)) / length; a row shorter than 1e-12: dx = dy / 1e-12. dx may
-// be dy.
+// The gradient, from the results y and the lengths that were kept: dx = (dy - y (y . dy)) / length; a row shorter than
+// 1e-12: dx = dy / 1e-12. dx may be dy.
 struct NormalizeGradientArgs {
   const float* y = nullptr;
   int64_t y_stride = 0;

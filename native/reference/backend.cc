@@ -18,7 +18,8 @@ const Backend& reference_backend() {
                                      .supports = supports,
                                      .pack_linear = pack_linear,
                                      .free_linear = free_linear,
-                                     EMBEDCORE_OPS(EMBEDCORE_OWN_SLOT)};
+                                     .repack_linear = repack_linear,
+                                     EMBEDCORE_OPS(EMBEDCORE_OWN_SLOT) EMBEDCORE_TRAINING_OPS(EMBEDCORE_OWN_SLOT)};
 #undef EMBEDCORE_OWN_SLOT
   return kTable;
 }

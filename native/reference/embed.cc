@@ -61,4 +61,17 @@ Status bag(Stream& stream, const BagArgs& args) {
   return kOk;
 }
 
+Status embed_gradient(Stream& stream, const EmbedGradientArgs& args) {
+  if (!can_run(stream, args)) return kBadArgument;
+  for (int64_t i = 0; i < args.distinct; ++i) {
+    for (int64_t d = 0; d < args.width; ++d) {
+      float& element = args.dtable[args.rows[i] * args.width + d];
+      double sum = element;
+      for (int64_t t = args.starts[i]; t < args.starts[i + 1]; ++t) sum += args.dy[args.tokens[t] * args.dy_stride + d];
+      element = static_cast<float>(sum);
+    }
+  }
+  return kOk;
+}
+
 }  // namespace embedcore::reference

@@ -58,8 +58,22 @@ Status normalize(Stream& stream, const NormalizeArgs& args) {
   if (!can_run(stream, args)) return kBadArgument;
   for (int64_t row = 0; row < args.rows; ++row) {
     float* x = args.x + row * args.stride;
+    if (args.lengths) args.lengths[row] = static_cast<float>(std::sqrt(dot(x, x, args.width)));
     const double length = length_of(x, args.width);
     for (int64_t d = 0; d < args.width; ++d) x[d] = static_cast<float>(x[d] / length);
+  }
+  return kOk;
+}
+
+Status normalize_gradient(Stream& stream, const NormalizeGradientArgs& args) {
+  if (!can_run(stream, args)) return kBadArgument;
+  for (int64_t row = 0; row < args.rows; ++row) {
+    const float* y = args.y + row * args.y_stride;
+    const float* dy = args.dy + row * args.dy_stride;
+    float* dx = args.dx + row * args.dx_stride;
+    const bool is_short = args.lengths[row] < 1e-12f;
+    const double along = is_short ? 0.0 : dot(y, dy, args.width), length = is_short ? 1e-12 : args.lengths[row];
+    for (int64_t d = 0; d < args.width; ++d) dx[d] = static_cast<float>((dy[d] - y[d] * along) / length);
   }
   return kOk;
 }

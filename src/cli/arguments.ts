@@ -92,6 +92,25 @@ export function integerOf(args: Arguments, name: string, least = 1): number | un
   return number
 }
 
+/** A comma-separated list of whole numbers from 1. */
+export function integersOf(args: Arguments, name: string): number[] | undefined {
+  const given = stringOf(args, name)
+  const numbers = given?.split(',').map((item) => (/^\s*\d+\s*$/.test(item) ? Number(item) : 0))
+  if (numbers?.every((number) => Number.isSafeInteger(number) && number >= 1) !== false) return numbers
+  throw new UsageError(
+    `--${name} takes whole numbers from 1, parted by commas, but ${JSON.stringify(given)} was given`,
+    args.topic,
+  )
+}
+
+export function numberOf(args: Arguments, name: string): number | undefined {
+  const given = stringOf(args, name)
+  if (given === undefined) return undefined
+  const number = given.trim() === '' ? NaN : Number(given)
+  if (Number.isFinite(number)) return number
+  throw new UsageError(`--${name} takes a number, but ${JSON.stringify(given)} was given`, args.topic)
+}
+
 export function checkChoice<T extends string>(args: Arguments, name: string, given: string, choices: readonly T[]): T {
   const found = choices.find((choice) => choice === given)
   if (found !== undefined) return found

@@ -10,9 +10,11 @@ import type { ModelInfo } from '../model/info.js'
 import type { LoadOptions } from '../model/load-options.js'
 import type { Vectors } from '../core/vectors.js'
 import type { EncodeOptions } from '../model/types.js'
+import type { Encoder, EncoderOptions, EvaluateOptions, Evaluation, Evaluator } from '../evaluate/types.js'
 
 export interface CoreModel {
   readonly info: ModelInfo
+  encode(texts: readonly string[], options?: EncoderOptions): Promise<SentenceEmbeddings>
   encode(texts: readonly string[], options?: EncodeOptions): Promise<SentenceEmbeddings<Precision> | TokenEmbeddings>
   similarity(
     a: Vectors,
@@ -25,6 +27,7 @@ export interface CoreModel {
 export interface Core {
   load(pathOrHubId: string | undefined, options: LoadOptions): Promise<CoreModel>
   devices(): Promise<readonly DeviceInfo[]>
+  evaluate(model: Encoder, evaluator: Evaluator, options: EvaluateOptions): Promise<Evaluation>
 }
 
 export interface CliIO {

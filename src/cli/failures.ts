@@ -25,13 +25,22 @@ export class OutputError extends Error {
   readonly code = 'ERR_CLI_OUTPUT'
 }
 
+/** The score of an evaluation is below the one that the command line demands. */
+export class ScoreError extends Error {
+  readonly code = 'ERR_CLI_MIN_SCORE'
+}
+
 /** The reader of the output has ended (`| head`): nothing is left to do, and this is not an error. */
 export class ReaderGone extends Error {
   readonly code = 'EPIPE'
 }
 
 const USAGE_CODES: readonly ErrorCode[] = ['ERR_EMBEDCORE_INVALID_OPTION', 'ERR_EMBEDCORE_UNKNOWN_OPTION']
-const INPUT_CODES: readonly ErrorCode[] = ['ERR_EMBEDCORE_INVALID_TEXT', 'ERR_EMBEDCORE_TEXT_TOO_LONG']
+const INPUT_CODES: readonly ErrorCode[] = [
+  'ERR_EMBEDCORE_INVALID_DATA',
+  'ERR_EMBEDCORE_INVALID_TEXT',
+  'ERR_EMBEDCORE_TEXT_TOO_LONG',
+]
 
 export interface Failure {
   exit: number
@@ -48,7 +57,8 @@ export function toFailure(error: unknown, interrupted: boolean): Failure | null 
   if (error instanceof UsageError)
     return { exit: EXIT.usage, code: error.code, message: error.message, topic: error.topic }
   if (error instanceof InputError) return { exit: EXIT.input, code: error.code, message: error.message, topic: null }
-  if (error instanceof OutputError) return { exit: EXIT.failed, code: error.code, message: error.message, topic: null }
+  if (error instanceof OutputError || error instanceof ScoreError)
+    return { exit: EXIT.failed, code: error.code, message: error.message, topic: null }
   const { code, message } = toEmbedCoreError(error)
   const exit = USAGE_CODES.includes(code) ? EXIT.usage : INPUT_CODES.includes(code) ? EXIT.input : EXIT.failed
   return { exit, code, message, topic: null }

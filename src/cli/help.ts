@@ -2,15 +2,16 @@
 import type { Flags } from './arguments.js'
 import { DOCTOR_COMMAND_FLAGS } from './doctor.js'
 import { ENCODE_COMMAND_FLAGS } from './encode.js'
+import { EVALUATE_COMMAND_FLAGS } from './evaluate.js'
 import { INFO_COMMAND_FLAGS } from './info.js'
 import { SIMILARITY_COMMAND_FLAGS } from './similarity.js'
 
-export const COMMANDS = ['encode', 'similarity', 'info', 'doctor', 'help'] as const
+export const COMMANDS = ['encode', 'similarity', 'evaluate', 'info', 'doctor', 'help'] as const
 export type Command = (typeof COMMANDS)[number]
 
 const EXIT_CODES = `Exit codes
   0    done (also when the reader of the output leaves early, as in "| head")
-  1    failed: the model cannot be loaded or run, or the output not be written
+  1    failed: the model cannot be loaded or run, the output not be written, or a score is below --min-score
   2    the command line is wrong
   3    the input is wrong: no such file, not UTF-8, malformed CSV or JSON, a text that cannot be encoded
   130  interrupted (Ctrl-C); unfinished files are removed
@@ -22,6 +23,7 @@ const GENERAL = `embedcore: text embeddings inside Node, on this machine
 Usage
   embedcore encode [TEXT ...]       vectors of texts
   embedcore similarity A B [C ...]  how near texts are to each other
+  embedcore evaluate --task TASK    how good a model is on data with judgments
   embedcore info [MODEL]            what a model is
   embedcore doctor                  what runs here, and why the rest cannot
   embedcore help [COMMAND]          this, or all about one command
@@ -96,6 +98,30 @@ Examples
 Pairs come out as score, tab, first text, tab, second text; with --json as {"index","a","b","score"} lines.
 `
 
+const EVALUATE = `embedcore evaluate: how good a model is on data with judgments
+
+Usage
+  embedcore evaluate --task sts --data FILE [flags]         sentence1, sentence2, score
+  embedcore evaluate --task triplet --data FILE [flags]     anchor, positive, negative
+  embedcore evaluate --task bitext --data FILE [flags]      source_sentence, target_sentence
+  embedcore evaluate --task retrieval --data DIR [flags]    a data set in the layout of BEIR
+  embedcore evaluate --task retrieval --queries FILE --corpus FILE --relevant-docs FILE [flags]
+
+Examples
+  embedcore evaluate -m ./all-MiniLM-L6-v2 --task sts --data stsb-dev.csv --columns 1,2,3
+  embedcore evaluate -m ./model --task sts --data dev.jsonl --precision int8 --dimensions 128
+  embedcore evaluate -m ./model --task retrieval --data ./scifact --min-score 0.64       exit code 1 below it
+  embedcore evaluate -m ./model --task retrieval --data ./scifact --split train --ndcg-at-k 10,100 --json
+  embedcore evaluate -m ./model --task bitext --data en-fr.tsv --columns english,french
+
+Files are .jsonl, .csv or .tsv, also with .gz; judgments are TREC qrels, or tables with query, document and grade.
+Columns of csv and tsv by number (--columns 1,2,3) are those of files without a header.
+Metrics have the names and values of sentence-transformers. The score is the primary metric: Spearman's correlation, the
+accuracy, or nDCG at the largest K.
+With --json the result is one line:
+  {"model","task","name","primaryMetric","score","metrics":{...},"rows","documents","texts","tokens","seconds"}
+`
+
 const INFO = `embedcore info: what a model is
 
 Usage
@@ -138,6 +164,7 @@ function flagList(flags: Flags): string {
 const PAGES: Readonly<Record<Command, readonly [string, Flags | null]>> = {
   encode: [ENCODE, ENCODE_COMMAND_FLAGS],
   similarity: [SIMILARITY, SIMILARITY_COMMAND_FLAGS],
+  evaluate: [EVALUATE, EVALUATE_COMMAND_FLAGS],
   info: [INFO, INFO_COMMAND_FLAGS],
   doctor: [DOCTOR, DOCTOR_COMMAND_FLAGS],
   help: [HELP, null],

@@ -5,6 +5,7 @@
 import type { CliIO } from './contract.js'
 import { doctorCommand } from './doctor.js'
 import { encodeCommand } from './encode.js'
+import { evaluateCommand } from './evaluate.js'
 import { EXIT, toFailure, UsageError, withCode } from './failures.js'
 import { COMMANDS, helpText, type Command } from './help.js'
 import { infoCommand } from './info.js'
@@ -16,6 +17,7 @@ import { packageVersion } from '../core/version.js'
 const RUNNERS: Readonly<Record<Exclude<Command, 'help'>, (argv: readonly string[], io: CliIO) => Promise<number>>> = {
   encode: encodeCommand,
   similarity: similarityCommand,
+  evaluate: evaluateCommand,
   info: infoCommand,
   doctor: doctorCommand,
 }

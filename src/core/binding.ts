@@ -11,6 +11,7 @@ import type {
   Precision,
   SimilarityName,
 } from './names.js'
+import type { RawTraining } from './training-binding.js'
 
 /** A packed batch: text i owns ids[offsets[i] .. offsets[i + 1]); offsets has texts + 1 entries. */
 export interface RawBatch {
@@ -183,7 +184,7 @@ export interface RawTokenizerFile {
   release(): void
 }
 
-export interface RawAddon {
+export interface RawAddon extends RawTraining {
   /** What the CPU backend would run and why the others would not. */
   cpu(): {
     isa: string

@@ -38,6 +38,16 @@ export type Precision = (typeof PRECISIONS)[number]
 export const SIMILARITIES = ['cosine', 'dot', 'euclidean', 'manhattan'] as const
 export type SimilarityName = (typeof SIMILARITIES)[number]
 
+/** What evaluate measures. */
+export const EVALUATIONS = ['sts', 'retrieval', 'triplet', 'bitext'] as const
+/**
+ * - `'sts'`: semantic textual similarity; pairs of texts with scores given by people.
+ * - `'retrieval'`: queries, a corpus, and the documents that are relevant to each query.
+ * - `'triplet'`: anchors with a text that belongs to them and one that does not.
+ * - `'bitext'`: texts with their translations.
+ */
+export type EvaluationTask = (typeof EVALUATIONS)[number]
+
 /** One vector per text, or one per token. */
 export const OUTPUTS = ['sentence', 'token'] as const
 export type OutputMode = (typeof OUTPUTS)[number]

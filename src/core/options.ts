@@ -98,7 +98,8 @@ function rule<T>(
   return { expected, names, read }
 }
 
-function only<T>(expected: string, accepts: (value: unknown) => boolean): Rule<T> {
+/** A rule that keeps what `accepts` accepts, as it is. */
+export function only<T>(expected: string, accepts: (value: unknown) => boolean): Rule<T> {
   return rule(expected, (value) => (accepts(value) ? (value as T) : REFUSED))
 }
 
@@ -128,6 +129,12 @@ export function integer(minimum: number, maximum = 2 ** 31 - 1): Rule<number> {
     (value) => Number.isInteger(value) && (value as number) >= minimum && (value as number) <= maximum,
   )
 }
+
+export const positiveNumber = only<number>(
+  'a number above 0',
+  (value) => typeof value === 'number' && value > 0 && Number.isFinite(value),
+)
+export const finiteNumber = only<number>('a finite number', (value) => Number.isFinite(value))
 
 export function oneOf<const T extends readonly (string | boolean)[]>(...values: T): Rule<T[number]> {
   const shown = values.map((value) => (typeof value === 'string' ? `'${value}'` : String(value)))
@@ -176,6 +183,13 @@ export function oneOrMore<T>(item: Rule<T>): Rule<T[]> {
     item.names,
   )
 }
+
+/** Strings by name, such as prompts by column; copied. */
+export const textsByName = rule<Record<string, string>>('an object of strings', (value) => {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return REFUSED
+  const entries = Object.entries(value)
+  return entries.every(([, item]) => typeof item === 'string') ? Object.fromEntries(entries) : REFUSED
+})
 
 /** A rule that accepts what any of the given rules accepts. */
 export function either<A, B>(a: Rule<A>, b: Rule<B>): Rule<A | B> {

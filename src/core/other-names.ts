@@ -43,6 +43,18 @@ const OPTIONS: Readonly<Record<string, string>> = {
   modelnameorpath: 'the path or hub id is the first argument',
   similarityfnname: 'use metric, of similarity',
   scorefunction: 'use metric',
+  scorefunctions: 'use similarityFnNames',
+  mainscorefunction: 'use mainSimilarity',
+  mainsimilarityfunction: 'use mainSimilarity',
+  corpuschunksize: 'use batchSize',
+  sentences1: 'rows are in data, as { sentence1, sentence2, score }',
+  sentences2: 'rows are in data, as { sentence1, sentence2, score }',
+  scores: 'rows are in data, as { sentence1, sentence2, score }',
+  anchors: 'rows are in data, as { anchor, positive, negative }',
+  positives: 'rows are in data, as { anchor, positive, negative }',
+  negatives: 'rows are in data, as { anchor, positive, negative }',
+  sourcesentences: 'rows are in data, as { source_sentence, target_sentence }',
+  targetsentences: 'rows are in data, as { source_sentence, target_sentence }',
 }
 
 const NVIDIA = "use 'cuda', or 'cuda:0' for one of several"

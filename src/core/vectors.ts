@@ -73,9 +73,24 @@ export async function similarity(
   if (data.length > 0) {
     const own = await copied(left.data, given.signal)
     const other = right.data === left.data ? own : await copied(right.data, given.signal)
-    await settled((done) => native().similarity(own, other, known, metric, data, done), given.signal)
+    await compare(own, other, known, metric, data, given.signal)
   }
   return withMethods({ data, shape: [rowsA, rowsB] as const }, { row: rowsOf(data, rowsA, rowsB) })
+}
+
+/**
+ * Writes the similarities of the rows of a with the rows of b to `out`, [rows of a, rows of b]. Copies nothing: nobody
+ * may change the arrays before the promise has settled.
+ */
+export async function compare(
+  a: Float32Array,
+  b: Float32Array,
+  dimension: number,
+  metric: SimilarityName,
+  out: Float32Array,
+  signal?: AbortSignal,
+): Promise<void> {
+  await settled((done) => native().similarity(a, b, dimension, metric, out, done), signal)
 }
 
 /**

@@ -39,14 +39,20 @@ const KEY = Symbol('Model')
 let create: (parts: ModelParts) => Model
 export const createModel = (parts: ModelParts): Model => create(parts)
 
-let encodeSilently: (
+type Encode = (
   model: Model,
   texts: readonly string[],
-  options: { signal: AbortSignal },
+  options: SentenceOptions<'float32'> | undefined,
+  prompt: typeof QUERY_PROMPT | typeof DOCUMENT_PROMPT | null,
+  seen: (unknown: UnknownTokens) => unknown,
 ) => Promise<SentenceEmbeddings>
+let encode: Encode
+/** `encode`, or with a prompt `encodeQuery` or `encodeDocument`; unknown texts are told to `seen`, not warned of. */
+export const encodeQuietly: Encode = (...call) => encode(...call)
+
 /** The model for measuring: it gives no warnings of unknown texts, because its texts are not the caller's. */
 export const measurable = (model: Model): MeasurableModel => ({
-  encode: (texts, options) => encodeSilently(model, texts, options),
+  encode: (texts, options) => encodeQuietly(model, texts, options, null, () => undefined),
   dispose: () => model.dispose(),
 })
 
@@ -68,8 +74,8 @@ export class Model implements AsyncDisposable, Disposable {
 
   static {
     create = (parts) => new Model(parts, KEY)
-    encodeSilently = (model, texts, options) =>
-      model.run(texts, options, null, () => undefined) as Promise<SentenceEmbeddings>
+    encode = (model, texts, options, prompt, seen) =>
+      model.run(texts, options, prompt, seen) as Promise<SentenceEmbeddings>
     // Only where the symbols exist: on Node 20 and 22 the vm contexts of test runners have none, and a method named by
     // an absent symbol would be called "undefined".
     const define = (name: symbol | undefined, value: (this: Model) => unknown): void => {

@@ -10,6 +10,7 @@ import { promisify } from 'node:util'
 import { afterAll, describe, expect, test } from 'vitest'
 import { ERROR_CODES } from '../../src/core/errors.js'
 import * as names from '../../src/core/names.js'
+import { EVALUATE_RULES, EVALUATOR_RULES } from '../../src/evaluate/options.js'
 import * as face from '../../src/index.js'
 import { ENCODE_RULES } from '../../src/model/encode-options.js'
 import { LOAD_RULES } from '../../src/model/load-options.js'
@@ -17,6 +18,7 @@ import { GOLDEN, ROOT } from '../support/golden.js'
 
 const read = (file: string) => readFileSync(path.join(ROOT, file), 'utf8')
 const api = read('docs/api.md')
+const trainingData = read('docs/training-data.md')
 const architecture = read('docs/architecture.md')
 
 describe('docs/api.md', () => {
@@ -29,6 +31,12 @@ describe('docs/api.md', () => {
 
   test.each(Object.keys({ ...LOAD_RULES, ...ENCODE_RULES }))('has the option %s', (name) =>
     expect(api).toMatch(new RegExp(`^\\| \`${name}\` \\|`, 'm')),
+  )
+
+  const evaluate = read('docs/evaluate.md')
+  test.each(Object.keys(Object.assign({}, EVALUATE_RULES, ...Object.values(EVALUATOR_RULES)) as object))(
+    'has the option %s of evaluate in docs/evaluate.md',
+    (name) => expect(evaluate).toMatch(new RegExp(`^\\|.*\`${name}\`.*\\|.*\\|`, 'm')),
   )
 
   test.each(ERROR_CODES)('has the error %s', (code) =>
@@ -46,7 +54,7 @@ describe('docs/api.md', () => {
     await model.dispose()
   })
 
-  const examples = [...api.matchAll(/^```js\n(.*?)^```$/gms)].map(([, code]) => code!)
+  const examples = [...(api + trainingData).matchAll(/^```js\n(.*?)^```$/gms)].map(([, code]) => code!)
   // One model for "the directory of any transformer model", and the import that the page begins with.
   const directory = path.join(GOLDEN, 'stack', 'mean-normalize')
   const whole = (code: string): string =>

@@ -5,6 +5,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { ERROR_CODES, toEmbedCoreError } from '../../src/core/errors.js'
 import { allocate } from '../../src/core/memory.js'
+import { EVALUATE_RULES, EVALUATOR_RULES } from '../../src/evaluate/options.js'
 import * as api from '../../src/index.js'
 
 const { embedCore, EmbedCoreError, load, Model, similarity, quantizationRanges } = api
@@ -70,6 +71,15 @@ const drain = async (items: AsyncIterable<unknown>) => {
   for await (const item of items) void item
 }
 
+const row = { sentence1: 'a', sentence2: 'b', score: 1 }
+const EVALUATOR: api.Evaluator = { task: 'sts', data: [row, { ...row, score: 2 }] }
+const EVALUATORS: Readonly<Record<string, object>> = {
+  sts: EVALUATOR,
+  triplet: { task: 'triplet', data: [{ anchor: 'a', positive: 'b', negative: 'c' }] },
+  bitext: { task: 'bitext', data: [{ source_sentence: 'a', target_sentence: 'b' }] },
+  retrieval: { task: 'retrieval', queries: { q: 'a' }, corpus: { d: 'b' }, relevantDocs: { q: ['d'] } },
+}
+
 /** Each call has one wrong argument. */
 // eslint-disable-next-line @typescript-eslint/no-explicit-any -- wrong arguments are the point
 const CALLS: Record<string, (bad: any) => unknown> = {
@@ -96,6 +106,15 @@ const CALLS: Record<string, (bad: any) => unknown> = {
   'similarity(rows, rows, bad)': (bad) => similarity(rows, rows, bad),
   'quantizationRanges(bad)': (bad) => quantizationRanges(bad),
   'quantizationRanges(rows, bad)': (bad) => quantizationRanges(rows, bad),
+  'evaluate(bad, evaluator)': (bad) => api.evaluate(bad, EVALUATOR),
+  'evaluate(model, bad)': (bad) => api.evaluate(model, bad),
+  'evaluate(model, [bad])': (bad) => api.evaluate(model, [EVALUATOR, bad]),
+  'evaluate(model, evaluator, bad)': (bad) => api.evaluate(model, EVALUATOR, bad),
+  'mineHardNegatives(bad, pairs)': (bad) => api.mineHardNegatives(bad, [{ anchor: 'a', positive: 'b' }]),
+  'mineHardNegatives(model, bad)': (bad) => api.mineHardNegatives(model, bad),
+  'mineHardNegatives(model, pairs, bad)': (bad) => api.mineHardNegatives(model, [{ anchor: 'a', positive: 'b' }], bad),
+  'mineHardNegatives(model, pairs, {corpus: bad})': (bad) =>
+    api.mineHardNegatives(model, [{ anchor: 'a', positive: 'b' }], { corpus: bad }),
   'rows.row(bad)': (bad) => rows.row(bad),
   'similarities.row(bad)': (bad) => similarities.row(bad),
   'tokens.text(bad)': (bad) => tokens.text(bad),
@@ -120,6 +139,20 @@ const CALLS: Record<string, (bad: any) => unknown> = {
       'signal',
       'onProgress',
     ].map((name) => [`model.encode(text, {${name}: bad})`, (bad: unknown) => model.encode('text', { [name]: bad })]),
+  ),
+  ...Object.fromEntries(
+    Object.entries(EVALUATOR_RULES).flatMap(([task, rules]) =>
+      Object.keys(rules).map((name) => [
+        `evaluate(model, {task: ${task}, ${name}: bad})`,
+        (bad: unknown) => api.evaluate(model, { ...EVALUATORS[task], [name]: bad } as unknown as api.Evaluator),
+      ]),
+    ),
+  ),
+  ...Object.fromEntries(
+    Object.keys(EVALUATE_RULES).map((name) => [
+      `evaluate(model, evaluator, {${name}: bad})`,
+      (bad: unknown) => api.evaluate(model, EVALUATOR, { [name]: bad }),
+    ]),
   ),
   ...Object.fromEntries(
     [

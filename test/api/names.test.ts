@@ -32,6 +32,7 @@ describe('lists of names', () => {
     ['OUTPUTS', names.OUTPUTS],
     ['FUSIONS', names.FUSIONS],
     ['SIDES', names.SIDES],
+    ['EVALUATIONS', names.EVALUATIONS],
   ] as const)('%s are listed in one place', (_, list) => {
     // As an array or as a union of types, with any line breaks.
     const [first, second] = list

@@ -46,7 +46,9 @@ describe('ES module and CommonJS in one process', () => {
       'devices',
       'embedCore',
       'encode',
+      'evaluate',
       'load',
+      'mineHardNegatives',
       'quantizationRanges',
       'similarity',
     ]

@@ -162,15 +162,18 @@ def visible(attention, length: int, window: int | None) -> torch.Tensor:
 
 
 def hidden_states(model, ids: list[int], attention) -> tuple[torch.Tensor, ...]:
+    with torch.no_grad():
+        return hidden_states_of(model, ids, attention)
+
+
+def hidden_states_of(model, ids: list[int], attention) -> tuple[torch.Tensor, ...]:
     kwargs = {}
     if attention != "default":
         window = getattr(model.config, "sliding_window", None)
         sees = visible(attention, len(ids), window)
-        kwargs["attention_mask"] = torch.zeros(sees.shape).masked_fill(~sees, torch.finfo(torch.float32).min)[
-            None, None
-        ]
-    with torch.no_grad():
-        states = model(input_ids=torch.tensor([ids]), output_hidden_states=True, **kwargs).hidden_states
+        mask = torch.zeros(sees.shape, dtype=model.dtype).masked_fill(~sees, torch.finfo(torch.float32).min)
+        kwargs["attention_mask"] = mask[None, None]
+    states = model(input_ids=torch.tensor([ids]), output_hidden_states=True, **kwargs).hidden_states
     assert len(states) == model.config.num_hidden_layers + 1
     return tuple(state[0] for state in states)
 

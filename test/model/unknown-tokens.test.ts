@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
-import { load, type Model } from '../../src/index.js'
+import { evaluate, load, type Model } from '../../src/index.js'
 import { GOLDEN } from '../support/golden.js'
 
 let bert: Model
@@ -92,6 +92,18 @@ describe('the warning', () => {
     })
     expect(warnings).toEqual([
       { code: 'EMBEDCORE_UNKNOWN_TEXT', message: expect.stringMatching(/^text 3 has only tokens/) },
+    ])
+  })
+
+  test('comes once per evaluation', async () => {
+    const data = Array.from({ length: 6 }, (_, i) => ({
+      sentence1: 'the',
+      sentence2: i < 2 ? 'the' : UNKNOWN,
+      score: i,
+    }))
+    const warnings = await warningsOf(() => evaluate(bert, { task: 'sts', data }, { batchSize: 1 }))
+    expect(warnings).toEqual([
+      { code: 'EMBEDCORE_UNKNOWN_TEXT', message: expect.stringMatching(/^text 5 has only tokens/) },
     ])
   })
 

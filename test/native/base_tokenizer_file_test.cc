@@ -27,6 +27,17 @@ TEST(TokenizerFile, WordPiece) {
   EXPECT_EQ(file.merges_file, "");
 }
 
+// JavaScript writes keys that are integers first.
+TEST(TokenizerFile, IdsInAnyOrder) {
+  const auto file = taken(R"({"model":{"type":"WordPiece","vocab":{"0":2,"1":3,"[UNK]":0,"a":1}}})");
+  EXPECT_EQ(file.largest_id, 3);
+  EXPECT_TRUE(file.has_model_files);
+  EXPECT_EQ(file.vocab_file, "[UNK]\na\n0\n1\n");
+  // Of two equal pieces the later one counts in a JSON file, the one with the larger id in a vocab.txt.
+  EXPECT_FALSE(take_apart_tokenizer(R"({"model":{"type":"WordPiece","vocab":{"a":1,"a":0}}})").has_value());
+  EXPECT_FALSE(take_apart_tokenizer(R"({"model":{"type":"WordPiece","vocab":{"b":1,"a":0,"c":1}}})").has_value());
+}
+
 TEST(TokenizerFile, Bpe) {
   for (const char* merges : {R"([["a", "b"], ["ab", "ab"]])", R"(["a b", "ab ab"])"}) {
     const auto file = taken(std::string(R"({"model":{"merges":)") + merges +

@@ -7,6 +7,7 @@ import type { CliIO, Core, CoreModel } from '../../src/cli/contract.js'
 import { runCli } from '../../src/cli/run.js'
 import type { DeviceInfo } from '../../src/core/devices.js'
 import { EmbedCoreError } from '../../src/core/errors.js'
+import { evaluate } from '../../src/evaluate/evaluate.js'
 import type { Precision } from '../../src/core/names.js'
 import type { SentenceEmbeddings, TokenEmbeddings, VectorData } from '../../src/core/types.js'
 import type { ModelInfo } from '../../src/model/info.js'
@@ -116,6 +117,7 @@ export function fakeCore({
       },
       ...gpus,
     ],
+    evaluate,
     load: async (model, options) => {
       core.loads.push({ model, options })
       if (loadError !== undefined) throw loadError
@@ -125,7 +127,7 @@ export function fakeCore({
   }
   const fakeModel = (owner: FakeCore): CoreModel => ({
     info: { ...FAKE_INFO, ...info },
-    encode: async (texts, options = {}) => {
+    encode: (async (texts: readonly string[], options: EncodeOptions = {}) => {
       owner.calls.push({ texts, options })
       await new Promise<void>((resolve, reject) => {
         const abort = () => reject(new EmbedCoreError('ERR_EMBEDCORE_ABORTED', 'the call was aborted'))
@@ -138,7 +140,7 @@ export function fakeCore({
       if (error) throw error
       options.onProgress?.({ done: texts.length, total: texts.length, tokens: 1 })
       return options.output === 'token' ? tokenResult(texts) : sentenceResult(texts, options)
-    },
+    }) as CoreModel['encode'],
     similarity: async (a, b, { metric } = {}) => {
       const [x, y] = [a, b] as SentenceEmbeddings[]
       const data = new Float32Array(x!.shape[0] * y!.shape[0])

@@ -19,9 +19,12 @@ struct Context {
 inline DType activation_dtype(DType dtype) { return dtype == DType::kF32 ? DType::kF32 : DType::kBF16; }
 
 void linear_cases(const Context& context);
+void linear_training_cases(const Context& context);
 void attention_cases(const Context& context);
 void elementwise_cases(const Context& context);  // norm, gated activation, activations
 void similarity_cases(const Context& context);
+void row_gradient_cases(const Context& context);  // and passes over blocks of parameters
+void loss_cases(const Context& context);  // over a batch, with gradients
 
 // One thread, and all threads if there are more.
 inline std::vector<bool> thread_choices(const Context& context) {

@@ -62,6 +62,7 @@ ModelConfig parse_decoder(const Json& config, const char* family, const DecoderF
   if (fields.reads_attention_bias) layer.qkv_bias = layer.output_bias = config.get_bool("attention_bias", false);
   layer.mask = is_causal(config) ? Mask::kCausal : Mask::kBidirectional;
   layer.rope = read_rope(config, layer.head_dim, model.max_positions);
+  layer.attention_dropout = read_dropout(config, "attention_dropout", 0);
   layer.gated = true;
   layer.mlp_bias = fields.reads_mlp_bias && config.get_bool("mlp_bias", false);
   layer.activation = read_activation(config, "hidden_act", "silu");

@@ -14,7 +14,10 @@ ModelConfig parse_distilbert(const Json& config) {
                                      .intermediate = "hidden_dim",
                                      .activation = "activation",
                                      .epsilon = nullptr,
+                                     .hidden_dropout = "dropout",
+                                     .attention_dropout = "attention_dropout",
                                      .default_layers = 6});
+  for (LayerSpec& layer : model.layers) layer.output_dropout = 0;  // the reference has none there
   // sinusoidal_pos_embds only says how the position table was initialised.
   model.input.tables = {
       {"embeddings.word_embeddings.weight", model.vocab, TableSpec::Index::kToken},

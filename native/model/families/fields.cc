@@ -39,6 +39,12 @@ float read_epsilon(const Json& config, const char* key, double fallback) {
   return epsilon;
 }
 
+float read_dropout(const Json& config, const char* key, double fallback) {
+  const auto rate = static_cast<float>(config.get_double(key, fallback));
+  if (!(rate >= 0 && rate < 1)) refuse_field(config, key, "a rate from 0 to below 1");
+  return rate;
+}
+
 std::vector<bool> read_sliding(const Json& config, int64_t layers, bool (*fallback)(int64_t, int64_t),
                                int64_t argument) {
   std::vector<bool> sliding;
@@ -74,6 +80,11 @@ ModelConfig parse_encoder(const Json& config, const char* family, const EncoderF
   model.embedding_norm = true;
 
   LayerSpec layer;
+  if (fields.hidden_dropout) {
+    layer.output_dropout = layer.mlp_dropout = model.embedding_dropout =
+        read_dropout(config, fields.hidden_dropout, fields.default_dropout);
+  }
+  layer.attention_dropout = read_dropout(config, fields.attention_dropout, fields.default_dropout);
   layer.epsilon = model.epsilon;
   layer.heads = layer.kv_heads = model.heads;
   layer.head_dim = model.hidden / model.heads;

@@ -27,6 +27,8 @@ int64_t read_size(const Json& config, const char* key, int64_t fallback, int64_t
 int64_t read_size_or_null(const Json& config, const char* key, int64_t fallback, int64_t null_value);
 
 Activation read_activation(const Json& config, const char* key, const char* fallback);
+// A rate of dropout in [0, 1).
+float read_dropout(const Json& config, const char* key, double fallback);
 float read_epsilon(const Json& config, const char* key, double fallback);
 
 // Rotary positions of a decoder: "rope_scaling" if it has any setting, else "rope_parameters", else "rope_theta".
@@ -45,12 +47,15 @@ struct EncoderFields {
   const char* layers = "num_hidden_layers";
   const char* intermediate = "intermediate_size";
   const char* activation = "hidden_act";
-  const char* epsilon = "layer_norm_eps";  // null = always default_epsilon
+  const char* epsilon = "layer_norm_eps";              // null = always default_epsilon
+  const char* hidden_dropout = "hidden_dropout_prob";  // null = none
+  const char* attention_dropout = "attention_probs_dropout_prob";
   int64_t default_vocab = 30522, default_positions = 512, default_layers = 12, default_intermediate = 3072;
-  double default_epsilon = 1e-12;
+  double default_epsilon = 1e-12, default_dropout = 0.1;
 };
 
-// Sizes, activation, epsilon and an embedding norm; every layer post-norm, bidirectional and with biases.
+// Sizes, activation, epsilon, rates of dropout and an embedding norm; every layer post-norm, bidirectional and with
+// biases.
 ModelConfig parse_encoder(const Json& config, const char* family, const EncoderFields& fields);
 
 }  // namespace embedcore

@@ -35,11 +35,15 @@ ModelConfig parse_modernbert(const Json& config) {
   ModelConfig model = parse_encoder(config, "modernbert",
                                     {.activation = "hidden_activation",
                                      .epsilon = "norm_eps",
+                                     .hidden_dropout = nullptr,
+                                     .attention_dropout = "attention_dropout",
                                      .default_vocab = 50368,
                                      .default_positions = 8192,
                                      .default_layers = 22,
                                      .default_intermediate = 1152,
-                                     .default_epsilon = 1e-5});
+                                     .default_epsilon = 1e-5,
+                                     .default_dropout = 0});
+  model.embedding_dropout = read_dropout(config, "embedding_dropout", 0);
   model.input.tables = {{"embeddings.tok_embeddings.weight", model.vocab, TableSpec::Index::kToken}};
   model.norm_bias = config.get_bool("norm_bias", false);
   model.final_norm = true;
@@ -64,6 +68,8 @@ ModelConfig parse_modernbert(const Json& config) {
     layer.qkv_bias = layer.output_bias = config.get_bool("attention_bias", false);
     layer.mlp_bias = config.get_bool("mlp_bias", false);
     layer.gated = true;
+    layer.output_dropout = layer.attention_dropout;
+    layer.intermediate_dropout = read_dropout(config, "mlp_dropout", 0);
     layer.window = sliding[i] ? reach : 0;
     layer.rope = sliding[i] ? local_rope : global_rope;
   }

@@ -1,0 +1,31 @@
+// The backward pass of a layer, in two halves: one that goes row by row, for groups of texts in any order, and one that
+// sums over the rows of a slab.
+#pragma once
+
+#include "train/layer_pass.h"
+
+namespace embedcore {
+
+// From scratch.dout, the gradient of the layer's output, to that of its input (scratch.dout again), and the rows that
+// the gradients of weights are made of. call and at are those of the group's forward pass; scratch.hidden holds the
+// layer's input where the norm comes last.
+void backward_rows(const LayerCall& call, const LayerSpec& spec, const TrainedLayer& layer, const LayerActivations& at,
+                   LayerScratch scratch, int64_t first_row);
+
+// Adds to the gradients of head norms and of relative positions, for one group after the other.
+struct RelativeGradient {
+  float* dbias = nullptr;  // [heads, 2 * reach + 1]; null = not wanted
+};
+void backward_heads(const LayerCall& call, const LayerSpec& spec, const TrainedLayer& layer, const LayerActivations& at,
+                    LayerScratch scratch, int64_t first_row, const RelativeGradient& relative);
+
+// Adds to the gradients of the layer's other weights, over all rows of the slab.
+struct SlabRows {
+  const View& input;  // the rows that enter the layer
+  int64_t tokens = 0;
+  const RowKey* keys = nullptr;  // [tokens]
+};
+void backward_weights(const LayerCall& call, const LayerSpec& spec, const TrainedLayer& layer, const KeptLayer& kept,
+                      const LayerScratch& scratch, const SlabRows& rows);
+
+}  // namespace embedcore

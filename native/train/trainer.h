@@ -1,0 +1,108 @@
+// Training steps of one model on one device: texts in, gradients and updates of the weights.
+//
+//   StepResult result = trainer.accumulate(stream, input);  // forward, losses, backward: gradients are added
+//   trainer.update(stream, rate, factor);                   // clipping, AdamW, weights packed again
+//
+// With gradient caching (Gao et al. 2021, "Scaling deep contrastive learning batch size under memory limited setup")
+// the embeddings of all texts are computed first without keeping activations; after the losses each slab goes forward
+// again and then backward. Its gradients have the same bits as without: dropout is drawn again, and sums over rows go
+// over the same slabs in the same order.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "train/encoder_pass.h"
+#include "train/head.h"
+#include "train/loss_runner.h"
+#include "train/optimizer.h"
+
+namespace embedcore {
+
+struct TrainerOptions {
+  bool gradient_cache = false;
+  bool recompute = false;  // keep the residual stream alone, and make the rest of a layer again for its backward pass
+  bool dropout = true;     // with the rates of the model's configuration
+  bool normalize = true;   // the head's normalise modules
+  uint64_t seed = 0;
+};
+
+// One micro-batch: `columns` texts for each of `rows` rows; text (column, row) has the number column * rows + row.
+struct StepInput {
+  StepTexts texts;
+  int64_t columns = 0, rows = 0;
+  // As in LossBatch.
+  std::vector<float> labels;
+  int64_t label_width = 1;
+  std::vector<int32_t> text_ids, groups;
+  std::vector<float> guide;  // [columns, rows, guide_width]
+  int64_t guide_width = 0;
+  std::vector<float> teacher;  // [rows, teacher_columns, teacher_width]
+  int64_t teacher_columns = 1, teacher_width = 0;
+  uint64_t draw = 0;  // the number of the step: of dropout and of what else is drawn
+};
+
+struct StepResult {
+  LossResult loss;
+  int64_t tokens = 0;
+};
+
+class Trainer {
+ public:
+  // Throws Error(kDevice) if the backend cannot train, before any work.
+  Trainer(std::unique_ptr<TrainedWeights> weights, std::unique_ptr<TrainedHead> head, const EncodePlan& plan,
+          std::vector<LossSpec> losses, const TrainerOptions& options);
+
+  // Which parameters the optimiser has, with their learning rates and decay. Before the first step.
+  void set_optimizer(std::vector<ParameterGroup> encoder, std::vector<ParameterGroup> head,
+                     const OptimizerSettings& settings);
+
+  // wanted: asked between slabs; false ends the call with Error(kAborted), and gradients must be cleared. Throws
+  // Error(kNonFinite) for a loss that is not finite, naming its part and rows, before any gradient is added.
+  using Wanted = std::function<bool()>;
+  StepResult accumulate(OpenStream& stream, const StepInput& input, const Wanted& wanted);
+  // Returns the norm of the gradients times factor. Throws Error(kNonFinite) if it is not finite; nothing has changed
+  // then. Clears the gradients.
+  double update(OpenStream& stream, double rate, double factor);
+  void clear_gradients(OpenStream& stream) { optimizer_->clear_gradients(stream); }
+
+  // Embeddings of texts with the current weights, as the saved model gives them: rows [texts, dimension()].
+  void encode(OpenStream& stream, const StepTexts& texts, float* rows, const Wanted& wanted);
+  int64_t dimension() const { return dimension_; }
+
+  TrainedWeights& weights() { return *weights_; }
+  TrainedHead& head() { return *head_; }
+  Optimizer& optimizer() { return *optimizer_; }
+  const std::vector<double>& log_scales() const { return log_scales_; }
+  // The state that is not in blocks: the number of steps, learned scales and their moments.
+  std::vector<double> host_state() const;
+  void set_host_state(const std::vector<double>& state);
+  const OpenDevice& device() const { return weights_->device(); }
+  // After values were written from outside.
+  void follow_values(Stream& stream);
+  size_t activation_bytes() const;
+
+ private:
+  struct Rows;
+  LossResult run_losses(OpenStream& stream, const StepInput& input, const View& rows, const View& drows);
+  void update_scales(double rate);
+  View place_rows(int64_t texts);
+
+  const std::unique_ptr<TrainedWeights> weights_;
+  const std::unique_ptr<TrainedHead> head_;
+  const EncodePlan plan_;
+  const TrainerOptions options_;
+  EncoderPass encoder_;
+  HeadPass head_pass_;
+  LossRunner losses_;
+  std::unique_ptr<Optimizer> optimizer_;
+  int64_t dimension_ = 0;
+
+  std::vector<std::unique_ptr<KeptSlab>> kept_;
+  Workspace rows_memory_, loss_memory_;
+  // Learned scales are a few numbers on the host, with moments of their own.
+  std::vector<double> log_scales_, dlog_scales_, first_, second_;
+};
+
+}  // namespace embedcore

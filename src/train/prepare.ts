@@ -1,0 +1,296 @@
+/** All of a run that is known before weights are read: the model's description, the data, the plan. */
+import { createHash } from 'node:crypto'
+import { stat } from 'node:fs/promises'
+import path from 'node:path'
+import { chooseDevice, type ChosenDevice, deviceSettings } from '../core/devices.js'
+import { EmbedCoreError } from '../core/errors.js'
+import { native } from '../core/native.js'
+import { invalidOption } from '../core/options.js'
+import type { RawParameter, RawTraining } from '../core/training-binding.js'
+import { readFields } from '../core/json-file.js'
+import { resolveModel } from '../hub/resolve.js'
+import { type ModelDescription, readModelDirectory } from '../model/directory.js'
+import { TextTokenizer } from '../model/tokenizer.js'
+import { openData, type TrainingData } from './data/open.js'
+import { tokenizeColumn } from './data/tokenize-column.js'
+import { assemble } from './data/assemble.js'
+import { checkBatchSize, checkLossData, defaultLosses, defaultSampler } from './loss-data.js'
+import type { CheckedLoss } from './losses.js'
+import { memoryEstimate } from './memory.js'
+import { layerCount, type TrainedParts, trainedParts } from './method.js'
+import type { ResolvedTrain } from './options.js'
+import { samplerNeeds, type SamplerOptions } from './samplers/options.js'
+import { BatchSampler } from './samplers/sampler.js'
+import { warmupSteps } from './schedule.js'
+import { planStack, type Stack, stackParameters } from './stack.js'
+import type { TrainingPlan } from './types.js'
+
+export interface Prepared {
+  options: ResolvedTrain
+  directory: string
+  description: ModelDescription
+  device: ChosenDevice
+  isa: string
+  threads: number
+  parameters: readonly RawParameter[]
+  parts: TrainedParts
+  stack: Stack
+  losses: CheckedLoss[]
+  data: TrainingData
+  sampler: BatchSampler
+  tokenizer: TextTokenizer
+  /** Tokens a text is cut to; null = none is. */
+  maxTokens: number | null
+  plan: TrainingPlan
+  /** What the bits of the run depend on, by name: a checkpoint goes on only with the same. */
+  identity: Record<string, unknown>
+}
+
+/** Rows whose tokens are counted for the plan. */
+const COUNTED_ROWS = 64
+
+/** @throws What resolving the model, reading its files and opening the data throw; nothing stays open then. */
+export async function prepare(options: ResolvedTrain, training: RawTraining): Promise<Prepared> {
+  const { isa, cores, forced } = native().cpu()
+  const device = await chooseDevice(options.device, deviceSettings(forced))
+  const directory = await resolveModel(options.model, {
+    ...options.hub,
+    ...(options.onProgress === null ? {} : { onProgress: options.onProgress }),
+    ...(options.signal === null ? {} : { signal: options.signal }),
+  })
+  const description = await readModelDirectory(directory)
+  const stackOf = (hidden: number): Stack =>
+    planStack(description, hidden, {
+      pooling: options.pooling,
+      projection: options.projection,
+      normalize: options.normalize,
+      trainsOwn: options.method.type !== 'bitfit' && !options.freeze.head,
+    })
+  if (description.kind === 'static') stackOf(1) // Refuses it.
+  const parameters = training.parameters(description.directory)
+  const stack = stackOf(parameters[0]!.shape.at(-1)!)
+  const parts = trainedParts(parameters, options.method, options.freeze)
+  if (parts.trained + stackParameters(stack).trained === 0)
+    throw invalidOption('freeze', 'something that is left to train', 'all of the model')
+  await checkAttention(options, description)
+  const tokenizer = await TextTokenizer.load(description.directory, {
+    kind: description.kind,
+    lowerCase: description.lowerCase,
+    maxTokens: description.maxTokens,
+  })
+  const { data, sampler, losses, order } = await openSources(options)
+  try {
+    const maxTokens = options.maxTokens ?? tokenizer.maxTokens
+    const meanTokens = await countTokens(data, tokenizer, maxTokens)
+    const steps = stepsOf(options, sampler.batchesPerEpoch)
+    const ofStack = stackParameters(stack)
+    const columns = Math.max(...data.sources.map(({ format }) => format.columns.length))
+    const plan: TrainingPlan = {
+      model: options.model,
+      output: path.resolve(options.output),
+      device: device.id,
+      dtype: options.dtype,
+      method: methodText(options, parts),
+      losses: losses.map(({ raw }) => ({ name: raw.name, weight: raw.weight })),
+      data: data.describe(),
+      rows: data.count,
+      sampler: order.sampler ?? 'random',
+      batchSize: options.batchSize,
+      gradientAccumulation: options.gradientAccumulation,
+      stepsPerEpoch: steps.perEpoch,
+      epochs: options.maxSteps === null ? options.epochs : null,
+      steps: steps.all,
+      warmupSteps:
+        steps.all === null ? (options.warmup >= 1 ? options.warmup : 0) : warmupSteps(options.warmup, steps.all),
+      learningRate: options.learningRate,
+      schedule: options.schedule,
+      parameters: parts.parameters + ofStack.parameters,
+      trainedParameters: parts.trained + ofStack.trained,
+      dimension: stack.dimension,
+      meanTokens,
+      memory: memoryEstimate({
+        parameters,
+        parts,
+        stack,
+        options,
+        texts: options.batchSize * columns,
+        meanTokens,
+      }),
+    }
+    return {
+      options,
+      directory,
+      description,
+      device,
+      isa,
+      threads: options.threads ?? cores,
+      parameters,
+      parts,
+      stack,
+      losses,
+      data,
+      sampler,
+      tokenizer,
+      maxTokens,
+      plan,
+      identity: await identityOf(options, description, losses, layerCount(parameters)),
+    }
+  } catch (error) {
+    await data.close()
+    throw error
+  }
+}
+
+async function openSources(options: ResolvedTrain): Promise<{
+  data: TrainingData
+  sampler: BatchSampler
+  losses: CheckedLoss[]
+  order: SamplerOptions
+}> {
+  const masksLabels = options.losses?.some(
+    ({ raw }) => raw.parameters.kind === 'MultipleNegativesRankingLoss' && raw.parameters.maskLabels,
+  )
+  const open = (needs: ReturnType<typeof samplerNeeds>) =>
+    openData(options.data, {
+      onBadRow: options.onBadRow,
+      ...(options.prompts === null ? {} : { prompts: options.prompts }),
+      needs,
+      seed: options.seed,
+      ...(options.negatives === null ? {} : { negatives: options.negatives }),
+      tmpDir: options.tmpDir,
+      signal: options.signal,
+      onProgress: options.onProgress,
+    })
+  // Which facts are needed depends on the sampler, and its default on the data: keys serve the usual one.
+  const given = options.sampler.sampler
+  const data = await open(samplerNeeds(given ?? 'no-duplicates'))
+  try {
+    const losses = options.losses ?? defaultLosses(data.sources, options.matryoshka)
+    checkLossData(losses, data.sources)
+    checkBatchSize(losses, data.sources, options.batchSize)
+    const order: SamplerOptions = { ...options.sampler, sampler: given ?? defaultSampler(losses, data.sources) }
+    if (masksLabels === true && data.sources.some(({ rows }) => rows === null && given === 'group-by-label'))
+      throw invalidOption('sampler', 'another sampler for an iterable', given)
+    const endless = options.maxSteps !== null
+    const sampler = await BatchSampler.create(data, order, endless ? Infinity : options.epochs)
+    return { data, sampler, losses, order }
+  } catch (error) {
+    await data.close()
+    throw error
+  }
+}
+
+/** Updates of an epoch and of the run. An update never has batches of two epochs. */
+function stepsOf(
+  { maxSteps, epochs, gradientAccumulation, schedule, warmup }: ResolvedTrain,
+  batches: number | null,
+): { perEpoch: number | null; all: number | null } {
+  const perEpoch = batches === null ? null : Math.ceil(batches / gradientAccumulation)
+  const all = maxSteps ?? (perEpoch === null ? null : perEpoch * epochs)
+  if (all === null && (schedule !== 'constant' || (warmup > 0 && warmup < 1)))
+    throw new EmbedCoreError(
+      'ERR_EMBEDCORE_INVALID_OPTION',
+      `Expected maxSteps for rows of an iterable, whose number is not known (the schedule '${schedule}' and the warm-up ` +
+        "depend on it), or schedule: 'constant' with a warmup of whole updates",
+    )
+  return { perEpoch, all }
+}
+
+/** Only decoders have a mask that a saved model can name. */
+async function checkAttention({ attention }: ResolvedTrain, { directory }: ModelDescription): Promise<void> {
+  if (attention !== 'causal') return
+  const config = await readFields(path.join(directory, 'config.json'))
+  if (!isDecoder(config?.raw('model_type')))
+    throw invalidOption('attention', "'bidirectional' for an encoder (a saved one cannot say otherwise)", attention)
+}
+
+export const isDecoder = (modelType: unknown): boolean =>
+  typeof modelType === 'string' && ['llama', 'mistral', 'qwen2', 'qwen3'].includes(modelType)
+
+/** The mean number of tokens of the first rows' texts; null for an iterable, which is read only once. */
+async function countTokens(
+  data: TrainingData,
+  tokenizer: TextTokenizer,
+  maxTokens: number | null,
+): Promise<number | null> {
+  const source = data.sources.find(({ rows }) => rows !== null)
+  if (source === undefined || source.rows === null) return null
+  const numbers = Array.from({ length: Math.min(COUNTED_ROWS, source.rows.facts.count) }, (_, i) => i)
+  const rows = await source.rows.read(numbers)
+  const { columns } = assemble(source, rows, numbers, 0, data.dictionaries)
+  let [texts, tokens] = [0, 0]
+  for (const [c, column] of columns.entries()) {
+    const { ids } = await tokenizeColumn(column, source.prompts[c]!, { tokenizer, maxTokens, truncate: 'right' }, (i) =>
+      source.rows!.place(i),
+    )
+    texts += column.length
+    tokens += ids.length
+  }
+  return texts === 0 ? null : tokens / texts
+}
+
+function methodText({ method, freeze }: ResolvedTrain, { lora }: TrainedParts): string {
+  if (method.type === 'bitfit') return 'BitFit (biases)'
+  if (method.type === 'lora')
+    return `LoRA of ${lora.length} matrices, rank ${method.rank}, alpha ${method.alpha}${method.rslora ? ', rsLoRA' : ''}`
+  const frozen = [
+    ...(freeze.embeddings ? ['embeddings'] : []),
+    ...(freeze.layers > 0 ? [`layers 0 to ${freeze.layers - 1}`] : []),
+    ...(freeze.head ? ['head'] : []),
+  ]
+  return frozen.length === 0 ? 'full' : `full, frozen: ${frozen.join(', ')}`
+}
+
+/** Everything that the result depends on, but the data, which the state of the sampler names. */
+async function identityOf(
+  options: ResolvedTrain,
+  description: ModelDescription,
+  losses: readonly CheckedLoss[],
+  layers: number,
+): Promise<Record<string, unknown>> {
+  const of = await modelIdentity(description)
+  return {
+    model: `${of} (${layers} layers)`,
+    loss: losses.map(({ raw, guide, teacher }) => ({ ...raw, guide, teacher })),
+    method: options.method,
+    freeze: options.freeze,
+    projection: options.projection,
+    normalize: options.normalize,
+    pooling: options.pooling,
+    attention: options.attention,
+    epochs: options.maxSteps === null ? options.epochs : null,
+    maxSteps: options.maxSteps,
+    batchSize: options.batchSize,
+    gradientAccumulation: options.gradientAccumulation,
+    learningRate: options.learningRate,
+    schedule: options.schedule,
+    warmup: options.warmup,
+    weightDecay: options.weightDecay,
+    betas: options.betas,
+    epsilon: options.epsilon,
+    maxGradNorm: options.maxGradNorm,
+    averageDecay: options.averageDecay,
+    dtype: options.dtype,
+    dropout: options.dropout,
+    seed: options.seed,
+    prompts: options.prompts,
+    maxTokens: options.maxTokens,
+    truncate: options.truncate,
+    negatives: options.negatives,
+  }
+}
+
+/** Sizes of the weight files: another model is noticed, a moved one is not. */
+async function modelIdentity({ directory, modules }: ModelDescription): Promise<string> {
+  const hash = createHash('sha256')
+  const folders = [directory, ...modules.flatMap((module) => ('directory' in module ? [module.directory] : []))]
+  for (const folder of folders)
+    for (const name of ['config.json', 'model.safetensors', 'model.safetensors.index.json'])
+      hash.update(
+        `${name} ${await stat(path.join(folder, name)).then(
+          ({ size }) => size,
+          () => -1,
+        )}\n`,
+      )
+  return hash.digest('hex').slice(0, 16)
+}

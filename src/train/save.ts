@@ -1,0 +1,187 @@
+/**
+ * Saves the model of a run as a sentence-transformers directory, or its LoRA updates as a PEFT adapter in one. Every
+ * file is whole or not there, and modules.json comes last: a directory that has it has everything.
+ */
+import { copyFile, mkdir, readdir, rename, rm } from 'node:fs/promises'
+import path from 'node:path'
+import { readFields } from '../core/json-file.js'
+import type { RawSavedTensor } from '../core/training-binding.js'
+import { packageVersion } from '../core/version.js'
+import { exists } from '../model/modules.js'
+import { syncFolder, writeFailure, writeWhole } from './checkpoint.js'
+import { loraTargets } from './method.js'
+import { type CardFacts, modelCard } from './model-card.js'
+import { isDecoder, type Prepared } from './prepare.js'
+import { moduleConfig, moduleFile, moduleList, moduleTensors, poolingConfig } from './stack.js'
+import type { Trainer } from './trainer.js'
+
+/** Files of the tokenizer and of the settings of the Transformer module. */
+const COPIED =
+  /^(tokenizer.*|special_tokens_map\.json|added_tokens\.json|vocab\.(txt|json)|merges\.txt|.*\.model|chat_template.*|sentence_[a-z-]+_config\.json)$/
+const MERGED_OR_WHOLE = ['model.safetensors', 'config.json']
+const ADAPTER = ['adapter_model.safetensors', 'adapter_config.json']
+
+/** @throws ERR_EMBEDCORE_WRITE_FAILED and what the trainer throws; the directory then has no modules.json. */
+export async function saveModel(
+  prepared: Prepared,
+  trainer: Trainer,
+  output: string,
+  facts: Pick<CardFacts, 'metrics' | 'steps'>,
+): Promise<void> {
+  const { options, stack } = prepared
+  const adapter = options.method.type === 'lora' && !options.merge
+  try {
+    await mkdir(output, { recursive: true })
+    for (const name of ['modules.json', ...MERGED_OR_WHOLE, ...ADAPTER])
+      await rm(path.join(output, name), { force: true })
+    for (const name of await readdir(output))
+      // Modules of another model that was here.
+      if (/^\d+_(Dense|LayerNorm|Normalize|Pooling)$/.test(name))
+        await rm(path.join(output, name), { recursive: true, force: true })
+    if (adapter) await saveAdapter(prepared, trainer, output)
+    else await saveTransformer(prepared, trainer, output)
+    await saveStack(prepared, trainer, output)
+    await copyFiles(prepared, output)
+    await writeJson(path.join(output, 'config_sentence_transformers.json'), await generalConfig(prepared))
+    await replaceFile(path.join(output, 'README.md'), modelCard(prepared, { ...facts, adapter }))
+    await syncFolder(output)
+    await writeJson(path.join(output, 'modules.json'), moduleList(stack))
+    await syncFolder(output)
+  } catch (error) {
+    throw writeFailure(error, `the model to ${output}`)
+  }
+}
+
+async function saveTransformer(
+  { description, options, parts }: Prepared,
+  trainer: Trainer,
+  output: string,
+): Promise<void> {
+  const lora = parts.lora.length > 0
+  await trainer.save({
+    path: path.join(output, 'model.safetensors'),
+    tensors: lora ? [] : trainer.parameters('encoder').map(({ name }) => ({ block: 'encoder', name, as: name })),
+    withRest: true,
+    merged: lora,
+    average: options.averageDecay > 0,
+    metadata: { format: 'pt' },
+  })
+  const config = { ...(await readFields(path.join(description.directory, 'config.json')))!.all }
+  if (options.attention !== null && isDecoder(config['model_type']))
+    config['is_causal'] = options.attention === 'causal'
+  await writeJson(path.join(output, 'config.json'), config)
+}
+
+/** With the names of PEFT. The base model is where it was: its directory, or its id at the hub. */
+async function saveAdapter(prepared: Prepared, trainer: Trainer, output: string): Promise<void> {
+  const { options, directory, parts, parameters } = prepared
+  const { method } = options
+  if (method.type !== 'lora') return
+  await trainer.save({
+    path: path.join(output, 'adapter_model.safetensors'),
+    tensors: trainer
+      .parameters('encoder')
+      .map(({ name }) => ({ block: 'encoder', name, as: `base_model.model.${name}` })),
+    withRest: false,
+    merged: false,
+    average: options.averageDecay > 0,
+    metadata: { format: 'pt' },
+  })
+  const isPath = path.resolve(options.model) === path.resolve(directory)
+  const modules = parameters
+    .filter(({ name, shape }) => shape.length === 2 && name.endsWith('.weight'))
+    .map(({ name }) => name.slice(0, -'.weight'.length))
+  const layered = modules.filter((name) => /\.\d+\./.test(name))
+  // A model of transformers may have matrices that this package does not read (a pooler), which ends of names could mean.
+  const targets = loraTargets(layered, method)
+  const whole = Array.isArray(targets) && targets.some((target) => target === 'dense' || target.endsWith('.dense'))
+  await writeJson(path.join(output, 'adapter_config.json'), {
+    alpha_pattern: method.alphaPattern,
+    auto_mapping: null,
+    base_model_name_or_path: isPath ? path.resolve(directory) : options.model,
+    bias: 'none',
+    fan_in_fan_out: false,
+    inference_mode: true,
+    init_lora_weights: true,
+    layers_pattern: null,
+    layers_to_transform: whole ? null : method.layersToTransform,
+    lora_alpha: method.alpha,
+    lora_dropout: method.dropout,
+    modules_to_save: null,
+    peft_type: 'LORA',
+    r: method.rank,
+    rank_pattern: method.rankPattern,
+    revision: isPath ? null : options.hub.revision,
+    target_modules: whole ? parts.lora.map(({ module }) => module) : targets,
+    task_type: 'FEATURE_EXTRACTION',
+    use_dora: false,
+    use_rslora: method.rslora,
+  })
+}
+
+/** The Pooling and the modules after it. */
+async function saveStack({ options, stack }: Prepared, trainer: Trainer, output: string): Promise<void> {
+  await mkdir(path.join(output, '1_Pooling'), { recursive: true })
+  await writeJson(path.join(output, '1_Pooling', 'config.json'), poolingConfig(stack))
+  for (const [number, module] of stack.modules.entries()) {
+    const folder = path.join(output, module.folder)
+    const config = moduleConfig(module)
+    await mkdir(folder, { recursive: true })
+    if (config === null) continue
+    await writeJson(path.join(folder, 'config.json'), config)
+    const tensors: RawSavedTensor[] = moduleTensors(module).map((name) => ({
+      block: 'head',
+      name: `${number}.${name}`,
+      as: name,
+    }))
+    if (module.raw.trained)
+      await trainer.save({
+        path: moduleFile(folder),
+        tensors,
+        withRest: false,
+        merged: false,
+        average: options.averageDecay > 0,
+        metadata: { format: 'pt' },
+      })
+    else if (module.directory !== null) await copyWhole(moduleFile(module.directory), moduleFile(folder))
+  }
+}
+
+async function copyFiles({ description, maxTokens }: Prepared, output: string): Promise<void> {
+  const own = path.resolve(description.directory)
+  const names = (await readdir(own)).filter((name) => COPIED.test(name))
+  if (own !== path.resolve(output))
+    for (const name of names) await copyWhole(path.join(own, name), path.join(output, name))
+  if (!names.some((name) => /^sentence_[a-z-]+_config\.json$/.test(name)))
+    await writeJson(path.join(output, 'sentence_bert_config.json'), {
+      max_seq_length: description.maxTokens ?? maxTokens,
+      do_lower_case: false,
+    })
+}
+
+/** config_sentence_transformers.json: that of the model, or a new one. */
+async function generalConfig({ description }: Prepared): Promise<Record<string, unknown>> {
+  const file = path.join(description.root, 'config_sentence_transformers.json')
+  const given = (await exists(file)) ? (await readFields(file))!.all : {}
+  return {
+    model_type: 'SentenceTransformer',
+    __version__: { embedcore: packageVersion() },
+    prompts: description.prompts,
+    default_prompt_name: description.defaultPromptName,
+    similarity_fn_name: description.similarity,
+    ...given,
+  }
+}
+
+const writeJson = (file: string, value: unknown): Promise<void> =>
+  replaceFile(file, `${JSON.stringify(value, null, 2)}\n`)
+
+export async function replaceFile(file: string, text: string): Promise<void> {
+  await writeWhole(`${file}.unfinished`, text)
+  await rename(`${file}.unfinished`, file)
+}
+
+async function copyWhole(from: string, to: string): Promise<void> {
+  await copyFile(from, `${to}.unfinished`)
+  await rename(`${to}.unfinished`, to)
+}

@@ -1,0 +1,162 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { fakeCore, run } from '../support/fake-core.js'
+
+let folder: string
+let sts: string
+const file = async (name: string, content: string): Promise<string> => {
+  await writeFile(path.join(folder, name), content)
+  return path.join(folder, name)
+}
+beforeAll(async () => {
+  folder = await mkdtemp(path.join(tmpdir(), 'embedcore-cli-evaluate-'))
+  sts = await file('sts.csv', 'sentence1,sentence2,score\na b,c d,1\nx,y z,3\nred,green tea,2\n')
+})
+afterAll(() => rm(folder, { recursive: true }))
+
+describe('evaluate', () => {
+  test('text', async () => {
+    const core = fakeCore()
+    const { code, text } = await run(['evaluate', '-m', './m', '-t', 'sts', '-d', sts, '--name', 'dev'], { core })
+    expect(code).toBe(0)
+    expect(core.loads[0]!.model).toBe('./m')
+    expect(core.disposed).toBe(1)
+    expect(text).toMatch(
+      /^fake: dev_spearman_cosine -?[01]\.\d{4} \(3 pairs, \d+\.\d s\)\n\ndev_pearson_cosine +-?[01]\.\d{4}\ndev_spearman_cosine +-?[01]\.\d{4}\n$/,
+    )
+  })
+
+  test('--json is the result on one line', async () => {
+    const { code, lines, err } = await run(['evaluate', '--task', 'sts', '--data', sts, '--json'])
+    expect([code, err]).toEqual([0, ''])
+    expect(lines).toEqual([
+      {
+        model: 'fake',
+        task: 'sts',
+        name: '',
+        primaryMetric: 'spearman_cosine',
+        score: expect.any(Number),
+        metrics: { pearson_cosine: expect.any(Number), spearman_cosine: expect.any(Number) },
+        rows: 3,
+        documents: 0,
+        texts: 6,
+        tokens: expect.any(Number),
+        seconds: expect.any(Number),
+      },
+    ])
+  })
+
+  test('flags become options of the evaluator and of encode', async () => {
+    const core = fakeCore()
+    const flags = [
+      '--columns',
+      '1,2,3',
+      '--dimensions',
+      '3',
+      '--precision',
+      'int8',
+      '--prompt',
+      'p: ',
+      '--batch-size',
+      '2',
+    ]
+    const measures = ['--similarity-fn-names', 'dot,manhattan', '--main-similarity', 'manhattan']
+    const bare = await file('bare.csv', 'a b,c d,1\nx,y z,3\nred,green tea,2\n')
+    const { code, lines } = await run(['evaluate', '-t', 'sts', '-d', bare, ...flags, ...measures, '--json'], { core })
+    expect(code).toBe(0)
+    expect(lines[0]).toMatchObject({ primaryMetric: 'spearman_manhattan', rows: 3 })
+    expect(
+      core.calls.map(({ texts, options }) => [texts.length, options.dimensions, options.normalize, options.prompt]),
+    ).toEqual([
+      [4, 3, true, 'p: '],
+      [2, 3, true, 'p: '],
+    ])
+  })
+
+  test('triplets', async () => {
+    const data = await file('t.jsonl', '{"anchor":"a","positive":"a","negative":"zzzz"}\n')
+    const { lines } = await run([
+      'evaluate',
+      '-t',
+      'triplet',
+      '-d',
+      data,
+      '--json',
+      '--similarity-fn-names',
+      'euclidean',
+    ])
+    expect(lines[0]).toMatchObject({ metrics: { euclidean_accuracy: 1 } })
+    const far = ['--margin', '1e9']
+    expect((await run(['evaluate', '-t', 'triplet', '-d', data, '--json', ...far])).lines[0]).toMatchObject({
+      score: 0,
+    })
+  })
+
+  test('retrieval of three files', async () => {
+    const files = [
+      ...['--queries', await file('q.tsv', 'q1\tred\nq2\tblue\n')],
+      ...['--corpus', await file('c.jsonl', '{"_id":"1","text":"red"}\n{"_id":"2","text":"something blue"}\n')],
+      ...['--relevant-docs', await file('qrels.txt', 'q1 0 1 1\nq2 0 2 1\n')],
+    ]
+    const { code, lines } = await run(['evaluate', '-t', 'retrieval', ...files, '--ndcg-at-k', '1, 2', '--json'])
+    expect(code).toBe(0)
+    expect(lines[0]).toMatchObject({ primaryMetric: 'cosine_ndcg@2', rows: 2, documents: 2 })
+    const { text } = await run(['evaluate', '-t', 'retrieval', ...files])
+    expect(text).toMatch(/^fake: cosine_ndcg@10 1?0?\.\d{4} \(2 queries, 2 documents, /)
+  })
+
+  test.each([
+    ['-2', 0],
+    ['1.1', 1],
+  ])('--min-score %s: exit code %i, after the result', async (least, expected) => {
+    const { code, lines } = await run(['evaluate', '-t', 'sts', '-d', sts, '--json', '--min-score', least])
+    expect([code, lines.length]).toEqual([expected, 1])
+  })
+
+  test('below --min-score is told', async () => {
+    const argv = ['evaluate', '-t', 'sts', '-d', sts, '--min-score', '1.1']
+    expect((await run(argv)).err).toMatch(/^embedcore: spearman_cosine is -?[\d.]+, below --min-score 1\.1\n$/)
+    const { err } = await run([...argv, '--json'])
+    expect(JSON.parse(err)).toMatchObject({ error: { code: 'ERR_CLI_MIN_SCORE' } })
+  })
+
+  test('data that are wrong: exit code 3, with file and line', async () => {
+    const data = await file('wrong.csv', 'sentence1,sentence2,score\na,b,1\na,b,x\n')
+    const { code, err } = await run(['evaluate', '-t', 'sts', '-d', data])
+    expect(code).toBe(3)
+    expect(err).toBe(
+      `embedcore: Expected a number for score in line 3 of ${data} but found "x" (ERR_EMBEDCORE_INVALID_DATA)\n`,
+    )
+    expect((await run(['evaluate', '-t', 'sts', '-d', path.join(folder, 'none.csv')])).code).toBe(3)
+  })
+
+  test.each([
+    [[], '--task says what is evaluated: sts, retrieval, triplet, bitext'],
+    [['--task', 'st'], '--task is one of sts, retrieval, triplet, bitext, but "st" was given; did you mean sts?'],
+    [['--task', 'sts'], '--data names the file of rows'],
+    [['--task', 'sts', 'x.csv'], 'evaluate takes no arguments but flags, and "x.csv" was given'],
+    [['--task', 'sts', '--margin', '1'], '--margin is for --task triplet, not sts'],
+    [['--task', 'bitext', '--precision', 'int8'], '--precision is for --task sts, not bitext'],
+    [
+      ['--task', 'retrieval'],
+      'retrieval needs --data DIR, or --queries, --corpus and --relevant-docs; --queries is absent',
+    ],
+    [['--task', 'retrieval', '--queries', 'a', '--corpus', 'b'], '--relevant-docs is absent'],
+    [['--task', 'retrieval', '--data', 'a', '--corpus', 'b'], '--data and --corpus exclude each other'],
+    [
+      ['--task', 'retrieval', '--data', 'a', '--map-at-k', '5,x'],
+      '--map-at-k takes whole numbers from 1, parted by commas',
+    ],
+    [['--task', 'sts', '--data', 'a', '--min-score', 'high'], '--min-score takes a number, but "high" was given'],
+    [['--task', 'sts', '--dta', 'a'], 'unknown flag --dta; did you mean --data?'],
+  ])('usage: %j', async (argv, message) => {
+    const core = fakeCore()
+    const { code, err } = await run(['evaluate', ...argv], { core })
+    expect(code).toBe(2)
+    expect(err).toContain(message)
+    expect(err).toContain('See: embedcore help evaluate\n')
+    expect(core.loads).toEqual([])
+  })
+})
