@@ -1,5 +1,5 @@
 /** Options of train: the rules that check them before any work, and their defaults. */
-import { ATTENTIONS, POOLINGS, type PoolingMode, SIDES, type Side } from '../core/names.js'
+import { type AttentionMode, ATTENTIONS, POOLINGS, type PoolingMode, SIDES, type Side } from '../core/names.js'
 import {
   abortSignal,
   callback,
@@ -108,7 +108,7 @@ export interface ResolvedTrain {
   projection: CheckedProjection | null
   normalize: boolean | null
   pooling: PoolingMode[] | null
-  attention: 'causal' | 'bidirectional' | null
+  attention: Exclude<AttentionMode, 'prefix'> | null
   merge: boolean
   epochs: number
   maxSteps: number | null
