@@ -12,7 +12,7 @@ import { ROOT } from './lib/paths.mjs'
 import { reportKernels } from './lib/report-kernels.mjs'
 import { median } from './lib/stats.mjs'
 
-const GROUPS = ['linear', 'attention', 'elementwise', 'similarity', 'gradients']
+const GROUPS = ['linear', 'attention', 'elementwise', 'similarity', 'gradients', 'losses', 'training']
 
 const OPTIONS = {
   groups: { type: 'string', value: 'A,B', default: GROUPS.join(','), help: 'what is measured' },

@@ -59,6 +59,9 @@ const archs = architectures()
 const options = ['-DEMBEDCORE_CUDA=ON', '-DEMBEDCORE_ADDON=OFF', `-DCMAKE_LIBRARY_OUTPUT_DIRECTORY=${directory}`]
 // Taken back where none is given, because CMake keeps the list of the last build.
 options.push(archs === undefined ? '-UEMBEDCORE_CUDA_ARCHS' : `-DEMBEDCORE_CUDA_ARCHS=${archs}`)
+// In a clone, keeps what the compiler says of the kernels for npm run cuda:report.
+const keeper = join(root, 'scripts', 'cuda-report', 'compile.mjs')
+if (existsSync(keeper)) options.push(`-DCMAKE_CUDA_COMPILER_LAUNCHER=${process.execPath};${keeper}`)
 const env = { ...process.env, CUDACXX: nvcc, PATH: `${dirname(nvcc)}${delimiter}${process.env.PATH ?? ''}` }
 run('cmake', ['-S', root, '-B', directory, '-G', 'Ninja', ...options], env)
 run('cmake', ['--build', directory, '--target', 'embedcore_cuda'], env)

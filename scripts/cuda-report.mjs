@@ -1,22 +1,27 @@
 /**
  * `npm run cuda:report`: compiles the kernels of cuda/ for each architecture and prints what ptxas says of them,
  * without a GPU. Fails where a kernel exceeds cuda/budget.json, spills although it is named there, where ptxas
- * serialises wgmma, and where machine code lacks an instruction that the budget asks for. What was compiled before is
- * not compiled again. docs/gpu.md explains the table.
+ * serialises wgmma, and where machine code lacks an instruction that the budget asks for. What this or `npm run
+ * build:cuda` has compiled before is not compiled again. docs/gpu.md explains the table.
  */
-import { spawn, spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { occupancy } from './cuda-occupancy.mjs'
-import { ReportCache } from './cuda-report-cache.mjs'
+import {
+  capture,
+  CUDA,
+  findDisassembler,
+  flagsFor,
+  INSTRUCTIONS,
+  keptBy,
+  NATIVE,
+  ROOT,
+  resultOf,
+  UsageError,
+} from './cuda-report/compilation.mjs'
 
-const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..')
-const CUDA = join(ROOT, 'cuda')
-const NATIVE = join(ROOT, 'native')
-const KEPT = join(ROOT, 'build-cuda-cmake/report')
 const HELP = `npm run cuda:report -- [options]
   --arch 80,90a      architectures (default those of cuda/CMakeLists.txt that this nvcc knows)
   --files norm,pool  sources of cuda/, without .cu (default all)
@@ -25,10 +30,6 @@ const HELP = `npm run cuda:report -- [options]
   --budget FILE      (default cuda/budget.json)
   NVCC names the compiler; CUDA_DISASSEMBLER names cuobjdump or nvdisasm where neither is on the PATH.`
 
-class UsageError extends Error {}
-
-/** Instructions that the machine code is searched for: what each shows. */
-const INSTRUCTIONS = ['HMMA', 'IMMA', 'HGMMA', 'LDGSTS', 'LDSM', 'UTMALDG']
 /** Architectures that have an instruction. */
 const HAS_INSTRUCTION = {
   HMMA: () => true,
@@ -60,19 +61,6 @@ function options() {
     throw new UsageError(`Expected --jobs of 1 or more but received ${values.jobs}`)
   const list = (text) => text?.split(',').filter(Boolean)
   return { ...values, jobs, arch: list(values.arch), files: list(values.files) }
-}
-
-function capture(command, args, input) {
-  const { status, error, stdout, stderr } = spawnSync(command, args, {
-    cwd: ROOT,
-    encoding: 'utf8',
-    input,
-    maxBuffer: 1 << 28,
-  })
-  if (error?.code === 'ENOENT') return null
-  if (error) throw error
-  if (status !== 0) throw new UsageError(`${command} ${args.join(' ')} failed\n${stdout}${stderr}`.trimEnd())
-  return stdout
 }
 
 /** The architectures asked for, in machine code that this nvcc makes. */
@@ -115,15 +103,10 @@ async function inParallel(items, width, work) {
   return results
 }
 
-const flagsFor = (arch) => [
-  ...['-std=c++20', '-O3', '-DEMBEDCORE_CUDA_REPORT', '-Xptxas', '-v'],
-  ...['-gencode', `arch=compute_${arch},code=sm_${arch}`],
-]
-
 function compile(nvcc, file, arch, folder) {
   mkdirSync(folder)
   const cubin = join(folder, `${file}.cubin`)
-  const args = [...flagsFor(arch), `-I${CUDA}`, `-I${NATIVE}`, '--keep', '--keep-dir', folder]
+  const args = [...flagsFor(arch), '-Xptxas', '-v', `-I${CUDA}`, `-I${NATIVE}`, '--keep', '--keep-dir', folder]
   args.push('-cubin', '-o', cubin, join(CUDA, `${file}.cu`))
   return new Promise((resolve, reject) => {
     const child = spawn(nvcc, args, { cwd: ROOT })
@@ -136,103 +119,6 @@ function compile(nvcc, file, arch, folder) {
       resolve({ file, arch, cubin, output, ptx: readFileSync(join(folder, ptx), 'utf8') })
     })
   })
-}
-
-/** Threads, least blocks and dynamic shared memory of each entry, from the PTX. */
-function readPtx(ptx) {
-  const entries = new Map()
-  for (const part of ptx.split(/^(?=(?:\.visible |\.weak )?\.entry )/m).slice(1)) {
-    const body = part.slice(part.indexOf('{'))
-    const code = body.match(/^\s+(?:@%p\d+ )?[a-z][\w.]*[ ;]/gm) ?? []
-    const shared = /\/\/ shared bytes (\d+)/.exec(body)
-    entries.set(/\.entry (\w+)/.exec(part)[1], {
-      threads: Number(/\.maxntid (\d+)/.exec(part)?.[1] ?? 0),
-      sharedBytes: shared ? Number(shared[1]) : null,
-      isEmpty: code.length <= 1, // the return
-    })
-  }
-  return entries
-}
-
-/** What ptxas printed of each entry. */
-function readPtxas(output) {
-  const kernels = new Map()
-  let current
-  for (const line of output.split('\n')) {
-    const entry = /Compiling entry function '(\w+)'/.exec(line)
-    if (entry) kernels.set(entry[1], (current = { stackBytes: 0, spillBytes: 0, staticBytes: 0, registers: 0 }))
-    const spills = /(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads/.exec(line)
-    if (spills && current) {
-      current.stackBytes = Number(spills[1])
-      current.spillBytes = Math.max(Number(spills[2]), Number(spills[3]))
-    }
-    const used = /Used (\d+) registers/.exec(line)
-    if (used && current) {
-      current.registers = Number(used[1])
-      current.staticBytes = Number(/(\d+) bytes smem/.exec(line)?.[1] ?? 0)
-    }
-  }
-  return kernels
-}
-
-/** "NormKernel<4, 8>" of a mangled kernel_entry<NormKernel<4, 8>>. */
-function shortNames(mangled) {
-  const demangled = capture('c++filt', [], mangled.join('\n'))
-  const names = demangled === null ? mangled : demangled.trimEnd().split('\n')
-  return names.map((name) => {
-    const plain = name.replaceAll('embedcore::cuda::', '').replaceAll('(anonymous namespace)::', '')
-    const entry = /^void kernel_entry<(.*)>\((?:.*)::Args\)$/.exec(plain)
-    return (entry ? entry[1] : plain).trim()
-  })
-}
-
-function findDisassembler() {
-  for (const tool of [process.env.CUDA_DISASSEMBLER, 'cuobjdump', 'nvdisasm'].filter(Boolean)) {
-    const { error } = spawnSync(tool, ['--version'], { stdio: 'ignore' })
-    if (!error) return tool
-    if (tool === process.env.CUDA_DISASSEMBLER) throw new UsageError(`CUDA_DISASSEMBLER=${tool} cannot be run`)
-  }
-  return null
-}
-
-/** The number of each of INSTRUCTIONS in each entry. */
-function countInstructions(tool, cubin) {
-  const isObjdump = /cuobjdump/.test(tool)
-  const text = capture(tool, isObjdump ? ['-sass', cubin] : ['-c', cubin])
-  const counts = new Map()
-  const parts = isObjdump ? text.split(/^\s*Function : /m) : text.split(/^\s*\.section\s+\.text\./m)
-  for (const part of parts.slice(1)) {
-    const count = Object.fromEntries(INSTRUCTIONS.map((name) => [name, 0]))
-    for (const [, name] of part.matchAll(/^\s+\/\*[0-9a-f]{4,}\*\/\s+(?:@!?U?P\w+ )?([A-Z0-9]+)/gm))
-      if (name in count) ++count[name]
-    counts.set(/^\w+/.exec(part)[0], count)
-  }
-  return counts
-}
-
-function report({ file, arch, cubin, output, ptx }, disassembler) {
-  const entries = readPtx(ptx)
-  const ptxas = readPtxas(output)
-  const counts = disassembler && ptxas.size > 0 ? countInstructions(disassembler, cubin) : new Map()
-  const names = shortNames([...ptxas.keys()])
-  const rows = [...ptxas].map(([mangled, kernel], i) => {
-    const entry = entries.get(mangled) ?? { threads: 0, sharedBytes: null, isEmpty: false }
-    const sharedBytes = (entry.sharedBytes ?? 0) + kernel.staticBytes
-    if (disassembler && !counts.has(mangled))
-      throw new Error(`${disassembler} shows no machine code of ${names[i]} for sm_${arch}`)
-    return {
-      file,
-      arch,
-      kernel: names[i],
-      ...kernel,
-      threads: entry.threads,
-      sharedBytes: entry.sharedBytes === null && kernel.staticBytes === 0 ? null : sharedBytes,
-      occupancy: occupancy(arch, { threads: entry.threads, registers: kernel.registers, sharedBytes }),
-      instructions: counts.get(mangled) ?? null,
-      isEmpty: entry.isEmpty,
-    }
-  })
-  return rows.filter((row) => !row.isEmpty).sort((a, b) => a.kernel.localeCompare(b.kernel, 'en', { numeric: true }))
 }
 
 /** Whether a name of the budget means this kernel: exactly, or as all instances whose name begins with it. */
@@ -321,24 +207,15 @@ async function main() {
   const budget = readBudget(asked.budget)
   const disassembler = findDisassembler()
   const folder = mkdtempSync(join(tmpdir(), 'embedcore-cuda-report-'))
-  const cache = new ReportCache(
-    KEPT,
-    [CUDA, NATIVE],
-    [
-      capture(nvcc, ['--version']),
-      disassembler === null ? '' : `${disassembler} ${capture(disassembler, ['--version'])}`,
-      ...['cuda-report.mjs', 'cuda-occupancy.mjs'].map((name) => readFileSync(join(ROOT, 'scripts', name), 'utf8')),
-    ],
-  )
+  const cache = keptBy(nvcc, disassembler)
   try {
     const jobs = archs.flatMap((arch) => files.map((file) => ({ file, arch })))
     const parts = await inParallel(jobs, asked.jobs, ({ file, arch }) =>
       cache.get(`${file}-${arch}`, join(CUDA, `${file}.cu`), flagsFor(arch), async () => {
         const compiled = await compile(nvcc, file, arch, join(folder, `${file}-${arch}`))
-        const rows = report(compiled, disassembler)
+        const result = resultOf(compiled, disassembler)
         rmSync(join(folder, `${file}-${arch}`), { recursive: true })
-        const serialised = compiled.output.split('\n').filter((line) => line.includes('C7511'))
-        return { rows, serialised: serialised.map((line) => `cuda/${file}.cu on sm_${arch}: ${line.trim()}`) }
+        return result
       }),
     )
     const failures = parts.flatMap(({ serialised }) => serialised)

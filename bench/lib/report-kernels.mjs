@@ -69,6 +69,37 @@ function linearTable(r, dtype, threads) {
   return `${title}\n${table(['in x out', ...counts.map((m) => `M ${m}`)], rows)}\n  ${summary.join('; ')}`
 }
 
+const TRAINING = {
+  linear_forward: 'forward',
+  linear_dropout: 'with dropout',
+  linear_lora: 'with LoRA',
+  linear_input_gradient: 'dX',
+  linear_lora_input_gradient: 'dX with LoRA',
+  linear_weight_gradient: 'dW',
+}
+
+/** Shares of the peak, and what repacking and dropout cost as a share of the forward pass. */
+function trainingTable(r, dtype, threads) {
+  const of = r.cases.filter((c) => c.dtype === dtype && c.threads === threads)
+  const forward = of.filter((c) => c.kernel === 'linear_forward')
+  if (forward.length === 0) return null
+  const rows = forward.map((base) => {
+    const one = (kernel) =>
+      of.find((c) => c.kernel === kernel && c.layer === base.layer && c.model === base.model && c.rows === base.rows)
+    const part = (kernel) =>
+      one(kernel)?.clean > 0 && base.clean > 0 ? percent(one(kernel).seconds / base.seconds) : '-'
+    return [
+      `${base.model} ${base.layer} ${base.in}x${base.out}`,
+      number(base.rows),
+      ...Object.keys(TRAINING).map((kernel) => (one(kernel)?.clean > 0 ? percent(one(kernel).shareOfPeak) : '-')),
+      part('repack_linear'),
+      part('dropout'),
+    ]
+  })
+  const head = ['in x out', 'M', ...Object.values(TRAINING), 'repacking : forward', 'dropout op : forward']
+  return `training of linear layers, ${dtype}, ${threadsText(threads)}: share of the peak\n${table(head, rows)}`
+}
+
 function attentionTable(r, dtype) {
   const of = r.cases.filter((c) => c.kernel === 'attention' && c.dtype === dtype)
   if (of.length === 0) return null
@@ -87,6 +118,35 @@ function attentionTable(r, dtype) {
     })
   const head = ['heads', 'texts x tokens', ...threads.flatMap((count) => [threadsText(count), 'us'])]
   return `attention, ${dtype}: GFLOP/s and share of the peak, microseconds a call\n${table(head, rows)}`
+}
+
+/** The backward pass, and what dropout adds, beside the forward pass of the same case. */
+function attentionTrainingTable(r, dtype) {
+  const of = r.cases.filter((c) => c.kernel.startsWith('attention') && c.dtype === dtype && c.clean > 0)
+  const rows = of
+    .filter((c) => c.kernel === 'attention_gradient')
+    .map((c) => {
+      const same = (kernel) =>
+        of.find((o) => o.kernel === kernel && ['model', 'length', 'threads'].every((key) => o[key] === c[key]))
+      const ratio = (one, other) => (one && other ? (one.seconds / other.seconds).toFixed(2) : '-')
+      const [forward, dropped] = [same('attention'), same('attention_dropout')]
+      return [
+        `${c.model} ${c.heads}x${c.headDim}`,
+        `${c.texts} x ${number(c.length)}`,
+        threadsText(c.threads),
+        cell(c, r),
+        number(c.seconds * 1e6),
+        ratio(c, forward),
+        ratio(dropped, forward),
+        ratio(same('attention_gradient_dropout'), dropped),
+      ]
+    })
+  if (rows.length === 0) return null
+  const head = ['heads', 'texts x tokens', 'threads', 'backward', 'us', 'x forward', 'dropout', 'x forward']
+  return (
+    `attention's backward pass, ${dtype}: GFLOP/s and share of the float32 peak, microseconds a call, times the ` +
+    `forward pass; with dropout 0.1 the forward pass and, times it, the backward pass\n${table(head, rows)}`
+  )
 }
 
 function elementwiseTable(r) {
@@ -160,11 +220,15 @@ function similarityTable(r) {
 
 export function reportKernels(r) {
   const dtypes = unique(r.cases.map((c) => c.dtype))
-  const threads = unique(r.cases.filter((c) => c.kernel === 'linear').map((c) => c.threads)).sort((a, b) => b - a)
+  const threads = unique(r.cases.filter((c) => c.kernel.startsWith('linear')).map((c) => c.threads)).sort(
+    (a, b) => b - a,
+  )
   const parts = [
     header(r),
     ...dtypes.flatMap((dtype) => threads.map((count) => linearTable(r, dtype, count))),
+    ...dtypes.flatMap((dtype) => threads.map((count) => trainingTable(r, dtype, count))),
     ...dtypes.map((dtype) => attentionTable(r, dtype)),
+    ...dtypes.map((dtype) => attentionTrainingTable(r, dtype)),
     elementwiseTable(r),
     similarityTable(r),
     gradientTable(r),

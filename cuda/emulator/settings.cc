@@ -68,7 +68,7 @@ Code code_of_environment() {
     char* end = nullptr;
     const long architecture = std::strtol(at, &end, 10);
     const bool known = end != at && architecture >= 50 && architecture < 200 && (!*end || (*end == ',' && end[1]));
-    if (!known || (is_ptx ? code.ptx != 0 : code.count == std::size(code.machine_code)))
+    if (!known || (is_ptx ? code.ptx != 0 : code.count == std::ssize(code.machine_code)))
       refuse(kName, value, "a list such as \"75,80,ptx80\"");
     (is_ptx ? code.ptx : code.machine_code[code.count++]) = static_cast<int>(architecture);
     at = *end ? end + 1 : end;

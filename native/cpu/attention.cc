@@ -8,8 +8,8 @@
 #include <cmath>
 
 #include "cpu/backend.h"
+#include "cpu/dropout.h"
 #include "cpu/heads.h"
-#include "cpu/math.h"
 #include "ops/checks.h"
 
 namespace embedcore::cpu::EMBEDCORE_ISA {
@@ -21,17 +21,6 @@ constexpr int64_t kKeyBlock = 512;           // keys of a block
 constexpr int64_t kScoreFloats = 12 * 1024;  // scores of a block of queries and keys
 constexpr float kLowest = -3.4e38f;
 constexpr int32_t kLanes[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-
-// Scale of the scores, by the base of the softmax's powers: e for float32; 2 for bfloat16, which uses fast_exp2.
-template <typename Dot>
-constexpr float kScoreUnit = Dot::kPerWord == 1 ? 1.0f : kLog2E;
-template <typename Dot>
-Vec power(Vec x) {
-  if constexpr (Dot::kPerWord == 1)
-    return exp(x);
-  else
-    return fast_exp2(x);
-}
 
 // The parts of one task in the thread's scratch memory.
 template <typename Dot>
@@ -52,6 +41,8 @@ struct Layout {
   float* sums = nullptr;    // [query_rows, value_dim]
   // [query_rows]: greatest score so far, sum of powers so far, the factor by which this block rescales earlier sums
   float *tops = nullptr, *totals = nullptr, *factors = nullptr;
+  bool drops;
+  uint16_t* numbers = nullptr;  // of dropout, for the rows and the keys of a block; only where weights are dropped
 
   Layout(const AttentionArgs& args, int64_t n) {
     const int64_t keys_held = round_up(std::min(n, kKeyBlock), kWidth);
@@ -62,6 +53,7 @@ struct Layout {
     score_stride = keys_held + kWidth;
     weight_stride = divide_up(score_stride, Dot::kPerWord);
     copies_queries = args.head_dim % Dot::kPerWord != 0 || args.qkv_stride % Dot::kPerWord != 0;
+    drops = dropout_threshold(args.dropout.rate) > 0;
   }
 
   // Returns the bytes that all parts take; if memory is given, places them in it.
@@ -81,6 +73,7 @@ struct Layout {
     cut(queries, copies_queries ? query_rows * head_words : 0);
     cut(sums, query_rows * value_dim);
     for (float** part : {&tops, &totals, &factors}) cut(*part, query_rows);
+    cut(numbers, drops ? query_rows * (score_stride + 2 * kCounterNumbers) + kNumbersAtOnce : 0);
     return used;
   }
 };
@@ -154,6 +147,26 @@ void softmax_row(const Layout<Dot>& at, int64_t r, KeyRange seen, KeyRange block
     at.totals[r] = at.totals[r] * at.factors[r] + sum_lanes(total);
   }
   at.tops[r] = top;
+}
+
+// Sets the weights that dropout takes to zero; its factor comes with the division by the sum. `seen` counts from the
+// block's first key, and the first number is that of its key `first`.
+template <typename Dot>
+void drop_row(const Layout<Dot>& at, int64_t r, KeyRange seen, const uint16_t* numbers, int64_t first, float rate) {
+  using Element = ElementOf<Dot>;
+  auto* weights = reinterpret_cast<Element*>(at.weights + r * at.weight_stride);
+  const auto threshold = static_cast<uint16_t>(dropout_threshold(rate));
+  for (int64_t j = seen.first; j < seen.last; j += kWidth) {
+    const HalfVec number = *reinterpret_cast<const UnalignedHalfVec*>(numbers + (j - first));
+    if constexpr (Dot::kPerWord == 1) {
+      const IntVec kept = __builtin_convertvector(number, IntVec) >= broadcast(static_cast<int32_t>(threshold));
+      store(weights + j, kept ? load(weights + j) : Vec{});
+    } else {
+      // Not through auto, which would forget that the memory need not be aligned.
+      const HalfVec weight = *reinterpret_cast<const UnalignedHalfVec*>(weights + j);
+      *reinterpret_cast<UnalignedHalfVec*>(weights + j) = number >= threshold ? weight : HalfVec{};
+    }
+  }
 }
 
 // sums[r] = sums[r] * factor[r] + sum_j weights[r, j] v[j]; the first block begins with zeros.
@@ -244,6 +257,7 @@ class Run {
         softmax_row(at_, r, {seen.first - block_key, seen.last - block_key},
                     {words.first * Dot::kPerWord, words.last * Dot::kPerWord}, block_key == first_block, bias);
       }
+      if (at_.drops) drop(head, first, rows, block);
       if (at_.value_dim <= kTallVectors * kWidth)
         accumulate_values<Dot, kTallRows, kTallVectors>(at_, rows, words, block_key / Dot::kPerWord,
                                                         block_key == first_block);
@@ -252,6 +266,17 @@ class Run {
                                                          block_key == first_block);
     }
     write(head, first, rows);
+  }
+
+  void drop(int64_t head, int64_t first, int64_t rows, const Block& block) const {
+    const Dropout dropout = dropout_of(args_, head);
+    const int64_t column = block.keys.first / kCounterNumbers * kCounterNumbers, columns = block.keys.last - column;
+    dropout_numbers(dropout, dropout.rows + begin_ + first, rows, column, columns, at_.numbers);
+    for (int64_t r = 0; r < rows; ++r) {
+      const KeyRange seen = within(visible(first + r), block.first_key);
+      drop_row(at_, r, {seen.first - block.first_key, seen.last - block.first_key},
+               at_.numbers + r * round_up(columns, kCounterNumbers), column - block.first_key, dropout.rate);
+    }
   }
 
   static KeyRange within(KeyRange keys, int64_t block_key) {
@@ -271,11 +296,12 @@ class Run {
     return {at_.queries, at_.head_words};
   }
 
-  // y = sums / totals
+  // y = sums / totals, with the factor of dropout
   void write(int64_t head, int64_t first, int64_t rows) const {
     Element* y = static_cast<Element*>(args_.y) + (begin_ + first) * args_.y_stride + head * args_.head_dim;
+    const float kept = dropout_factor(args_.dropout.rate);  // 1 without dropout
     for (int64_t r = 0; r < rows; ++r, y += args_.y_stride) {
-      const Vec factor = broadcast(1.0f / at_.totals[r]);
+      const Vec factor = broadcast(kept / at_.totals[r]);
       for (int64_t d = 0; d < args_.head_dim; d += kWidth)
         store_upto(y + d, load(at_.sums + r * at_.value_dim + d) * factor, args_.head_dim - d);
     }
@@ -299,9 +325,9 @@ class Run {
 }  // namespace
 
 Status attention(Stream& stream, const AttentionArgs& args) {
-  if (!can_run(stream, args, supports)) return kBadArgument;
+  if (!can_run(stream, args, supports, kTakesTraining)) return kBadArgument;
   const bool half = args.dtype == DType::kBF16;
-  if (args.q_norm || args.k_norm || args.rope_cos)
+  if (args.q_norm || args.k_norm || args.rope_cos || args.raw)
     run_tasks(stream, args.texts, [&](int64_t text) {
       half ? normalize_and_rotate<uint16_t>(args, text) : normalize_and_rotate<float>(args, text);
     });

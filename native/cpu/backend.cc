@@ -23,7 +23,7 @@ struct Block {
 }  // namespace
 
 void* thread_scratch(Scratch which, size_t bytes) {
-  thread_local Block blocks[2];
+  thread_local Block blocks[3];
   Block& block = blocks[static_cast<int>(which)];
   if (block.bytes < bytes) {
     ::operator delete (block.data, std::align_val_t{64});
@@ -45,21 +45,8 @@ const Backend kBackend = {.name = "cpu-" EMBEDCORE_TEXT(EMBEDCORE_ISA),
                           .supports = supports,
                           .pack_linear = pack_linear,
                           .free_linear = free_linear,
-                          EMBEDCORE_OPS(EMBEDCORE_OWN_SLOT)  //
-                              .norm_gradient = norm_gradient,
-                          .norm_weight_gradient = norm_weight_gradient,
-                          .embed_gradient = embed_gradient,
-                          .activation_gradient = activation_gradient,
-                          .pool_gradient = pool_gradient,
-                          .normalize_gradient = normalize_gradient,
-                          .contrastive = contrastive,
-                          .triplet = triplet,
-                          .pair_scores = pair_scores,
-                          .pair_gradient = pair_gradient,
-                          .squared_error = squared_error,
-                          .axpby = axpby,
-                          .sum_squares = sum_squares,
-                          .adamw = adamw};
+                          .repack_linear = repack_linear,
+                          EMBEDCORE_OPS(EMBEDCORE_OWN_SLOT) EMBEDCORE_TRAINING_OPS(EMBEDCORE_OWN_SLOT)};
 #undef EMBEDCORE_OWN_SLOT
 
 }  // namespace embedcore::cpu::EMBEDCORE_ISA

@@ -1,46 +1,14 @@
-// ops/linear.h on packed weights (packed.h). A task is a few neighbouring panels times one run of rows.
+// ops/linear.h on packed weights (packed.h): a product whose tiles end with all that a row of a layer gets.
 #include "ops/linear.h"
 
 #include "cpu/backend.h"
+#include "cpu/dropout.h"
+#include "cpu/linear_lora.h"
 #include "cpu/math.h"
-#include "cpu/operand.h"
-#include "cpu/packed.h"
 #include "ops/checks.h"
 
 namespace embedcore::cpu::EMBEDCORE_ISA {
 namespace {
-
-constexpr int64_t kDepth = 512;     // in-block, words: 6 rows of it stay in L1, a panel of it in L2
-constexpr int64_t kMostPanels = 4;  // of a task
-constexpr int64_t kLeastTasks = 8;  // if there are enough panels, so that helpers find work
-constexpr int64_t kRowBlock = 240;  // rows that use one panel block while it is in L2
-
-// Each tile prefetches its share of the next weight block. Otherwise the first tile of a block would wait for memory
-// while the others leave the memory bus idle. Only within this task, because the block after it may belong to another
-// thread.
-struct NextBlock {
-  const char* from;
-  int64_t bytes_per_word;
-  void step(int64_t k) const {
-    if (!from) return;
-    __builtin_prefetch(from + k * bytes_per_word, 0, 2);
-    __builtin_prefetch(from + k * bytes_per_word + 64, 0, 2);
-  }
-};
-
-// sums [kRows, kPanel] (+)= a times the panel's block
-template <typename Dot, int kRows, int kVectors>
-void run_tile(const Word* a, int64_t a_stride, const Word* b, int64_t words, bool first, Word* sums,
-              const NextBlock& next) {
-  using Sum = typename Dot::Sum;
-  Sum sum[kRows][kVectors];
-  for (int r = 0; r < kRows; ++r)
-    for (int v = 0; v < kVectors; ++v)
-      sum[r][v] = first ? Sum{} : reinterpret_cast<Sum>(load_words(sums + r * kPanel + v * kWidth));
-  multiply<Dot>(sum, a, a_stride, b, kVectors * kWidth, words, next);
-  for (int r = 0; r < kRows; ++r)
-    for (int v = 0; v < kVectors; ++v) store_words(sums + r * kPanel + v * kWidth, reinterpret_cast<IntVec>(sum[r][v]));
-}
 
 // The sums of one vector of columns as floats.
 template <bool kInt8>
@@ -62,99 +30,121 @@ struct Columns {
   }
 };
 
+// Where the values of a tile go: row 0 and column 0 are the tile's.
+struct Target {
+  void* y;
+  int64_t y_stride;
+  const float* residual;  // null = none
+  int64_t residual_stride;
+};
+
 // y = activation(sums + bias) + residual for one tile. Not part of the tile's template, because 24 shapes times 7
 // activations take minutes to compile.
 template <Activation kActivation, typename Element, bool kInt8>
-void finish_tile(const LinearArgs& args, const Operand& x, const Panel& panel, int64_t row, int64_t rows,
-                 const Word* sums) {
-  const Packed& packed = *static_cast<const Packed*>(args.weights);
+void finish_tile(const Packed& packed, const RowScale* scales, const Panel& panel, int64_t rows, const Word* sums,
+                 const Target& target) {
   for (int64_t v = 0; v < panel.vectors; ++v) {
     const int64_t column = panel.column + v * kWidth, left = packed.out - column;
     const Columns<kInt8> columns(packed, column);
-    for (int64_t r = row; r < row + rows; ++r) {
-      Vec value =
-          activate_for<kActivation, Element>(columns.value(sums + (r - row) * kPanel + v * kWidth, x.scales + r));
-      if (args.residual) value += load_upto(args.residual + r * args.residual_stride + column, left);
-      store_upto(static_cast<Element*>(args.y) + r * args.y_stride + column, value, left);
+    for (int64_t r = 0; r < rows; ++r) {
+      Vec value = activate_for<kActivation, Element>(columns.value(sums + r * kPanel + v * kWidth, scales + r));
+      if (target.residual) value += load_upto(target.residual + r * target.residual_stride + v * kWidth, left);
+      store_upto(static_cast<Element*>(target.y) + r * target.y_stride + v * kWidth, value, left);
     }
   }
 }
 
-void finish(const LinearArgs& args, const Operand& x, const Panel& panel, int64_t row, int64_t rows, const Word* sums) {
-  with_activation(args.activation, [&]<Activation kActivation>() {
-    const bool bytes = args.weights->dtype == DType::kI8;
-    if (args.y_dtype == DType::kBF16)
-      bytes ? finish_tile<kActivation, uint16_t, true>(args, x, panel, row, rows, sums)
-            : finish_tile<kActivation, uint16_t, false>(args, x, panel, row, rows, sums);
+void finish(const Packed& packed, Activation activation, DType y_dtype, bool integers, const RowScale* scales,
+            const Panel& panel, int64_t rows, const Word* sums, const Target& target) {
+  with_activation(activation, [&]<Activation kActivation>() {
+    if (y_dtype == DType::kBF16)
+      integers ? finish_tile<kActivation, uint16_t, true>(packed, scales, panel, rows, sums, target)
+               : finish_tile<kActivation, uint16_t, false>(packed, scales, panel, rows, sums, target);
     else
-      bytes ? finish_tile<kActivation, float, true>(args, x, panel, row, rows, sums)
-            : finish_tile<kActivation, float, false>(args, x, panel, row, rows, sums);
+      integers ? finish_tile<kActivation, float, true>(packed, scales, panel, rows, sums, target)
+               : finish_tile<kActivation, float, false>(packed, scales, panel, rows, sums, target);
   });
 }
 
-// Multiplies one block of a panel's weights, words k .. k + step, with all rows. more: the caller continues with the
-// next block.
-template <typename Dot>
-void run_block(const LinearArgs& args, const Operand& x, const Panel& panel, int64_t row_begin, int64_t row_end,
-               int64_t k, int64_t step, bool more, Word* sums) {
-  const int64_t words = static_cast<const Packed*>(args.weights)->words, width = panel.vectors * kWidth;
-  const Word* b = panel.weights + k * width;
-  const bool first = k == 0, last = k + step == words;
-  int64_t tiles = divide_up(row_end - row_begin, kTileRows);
-  NextBlock next{more && tiles > 1 ? reinterpret_cast<const char*>(b + step * width) : nullptr,
-                 width * static_cast<int64_t>(sizeof(Word)) / tiles};
-  for (int64_t row = row_begin; row < row_end; --tiles) {
-    const int64_t rows = divide_up(row_end - row, tiles);  // tiles of nearly equal height
-    Word* tile_sums = first && last ? sums : sums + (row - row_begin) * kPanel;
-    with_tile(rows, panel.vectors, [&]<int kRows, int kVectors>() {
-      run_tile<Dot, kRows, kVectors>(x.words + row * x.stride + k, x.stride, b, step, first, tile_sums, next);
-    });
-    if (last) finish(args, x, panel, row, rows, tile_sums);
-    row += rows;
-    if (next.from) next.from += next.bytes_per_word * step;
+// Integer sums as the floats that they stand for.
+void make_floats(const Packed& packed, const RowScale* scales, const Panel& panel, int64_t rows, Word* sums) {
+  for (int64_t v = 0; v < panel.vectors; ++v) {
+    Columns<true> columns(packed, panel.column + v * kWidth);
+    columns.bias = Vec{};
+    for (int64_t r = 0; r < rows; ++r) {
+      Word* at = sums + r * kPanel + v * kWidth;
+      store_words(at, reinterpret_cast<IntVec>(columns.value(at, scales + r)));
+    }
   }
 }
 
-// The size of the blocks does not affect the result, because each block continues the sums of the one before.
-template <typename Dot>
-void run_panel(const LinearArgs& args, const Operand& x, const Panel& panel, int64_t row_begin, int64_t row_end,
-               bool more, Word* sums) {
-  const int64_t words = static_cast<const Packed*>(args.weights)->words;
-  const int64_t depth = divide_up(words, std::max<int64_t>(1, divide_up(words, kDepth)));
-  for (int64_t k = 0; k < words; k += depth)
-    run_block<Dot>(args, x, panel, row_begin, row_end, k, std::min(depth, words - k), more || k + depth < words, sums);
+// y = dropout(values) + residual
+template <typename Element>
+void drop_tile(const LinearArgs& args, const Panel& panel, int64_t row, int64_t rows, const float* values,
+               const Target& target) {
+  const int64_t columns = panel.vectors * kWidth, stride = round_up(columns, kCounterNumbers);
+  uint16_t numbers[kTileRows * round_up(kPanel, kCounterNumbers) + kNumbersAtOnce];
+  dropout_numbers(args.dropout, args.dropout.rows + row, rows, panel.column, columns, numbers);
+  const Dropped dropped(args.dropout);
+  for (int64_t v = 0; v < panel.vectors; ++v) {
+    const int64_t left = args.weights->out - panel.column - v * kWidth;
+    for (int64_t r = 0; r < rows; ++r) {
+      Vec value = dropped(load(values + r * kPanel + v * kWidth), numbers + r * stride + v * kWidth);
+      if (target.residual) value += load_upto(target.residual + r * target.residual_stride + v * kWidth, left);
+      store_upto(static_cast<Element*>(target.y) + r * target.y_stride + v * kWidth, value, left);
+    }
+  }
 }
+
+struct Layer {
+  const LinearArgs& args;
+  const RowScale* scales;
+  LoraBlocks lora;
+
+  void operator()(const Panel& panel, int64_t row, int64_t rows, Word* sums) const {
+    const Packed& packed = *static_cast<const Packed*>(args.weights);
+    const RowScale* own_scales = scales + row;
+    bool integers = packed.dtype == DType::kI8;
+    if (lora.count > 0) {
+      if (integers) make_floats(packed, own_scales, panel, rows, sums);
+      integers = false;
+      add_lora(lora, panel, row, rows, sums);
+    }
+    const int64_t size = args.y_dtype == DType::kBF16 ? 2 : 4;
+    const Target target{static_cast<std::byte*>(args.y) + (row * args.y_stride + panel.column) * size, args.y_stride,
+                        args.residual ? args.residual + row * args.residual_stride + panel.column : nullptr,
+                        args.residual_stride};
+    if (args.dropout.rate == 0)
+      return finish(packed, args.activation, args.y_dtype, integers, own_scales, panel, rows, sums, target);
+    alignas(64) float values[kTileRows * kPanel];
+    finish(packed, args.activation, DType::kF32, integers, own_scales, panel, rows, sums, {values, kPanel, nullptr, 0});
+    if (args.y_dtype == DType::kBF16)
+      drop_tile<uint16_t>(args, panel, row, rows, values, target);
+    else
+      drop_tile<float>(args, panel, row, rows, values, target);
+  }
+};
 
 }  // namespace
 
 Status linear(Stream& stream, const LinearArgs& args) {
-  if (!can_run(stream, args, supports)) return kBadArgument;
+  if (!can_run(stream, args, supports, kTakesTraining)) return kBadArgument;
+  if (args.rows == 0) return kOk;
   const Packed& packed = *static_cast<const Packed*>(args.weights);
-  const int64_t panels = divide_up(packed.out, kPanel);
-  const int64_t row_blocks = divide_up(args.rows, kRowBlock);
-  if (row_blocks == 0) return kOk;
-  const int64_t block = divide_up(args.rows, row_blocks);
+  const OperandRows rows{args.x, args.x_dtype, args.x_stride, args.rows, packed.in, packed.dtype, packed.reciprocals};
   Operand x;
-  if (!prepare_operand(stream, args, x)) return kOutOfMemory;
-  bool out_of_memory = false;
-  const int64_t together = std::clamp<int64_t>(panels / kLeastTasks, 1, kMostPanels),
-                runs = divide_up(panels, together);
-  run_tasks(stream, runs * row_blocks, [&](int64_t task) {
-    const int64_t row_begin = task / runs * block;
-    const int64_t row_end = std::min(args.rows, row_begin + block);
-    auto* sums = static_cast<Word*>(thread_scratch(Scratch::kTask, static_cast<size_t>(block * kPanel) * sizeof(Word)));
-    if (!sums) {
-      __atomic_store_n(&out_of_memory, true, __ATOMIC_RELAXED);
-      return;
-    }
-    if (row_begin >= row_end) return;
-    const int64_t first = task % runs * together, end = std::min(panels, first + together);
-    with_dot(packed.dtype, [&]<typename Dot>() {
-      for (int64_t panel = first; panel < end; ++panel)
-        run_panel<Dot>(args, x, panel_at(packed, panel), row_begin, row_end, panel + 1 < end, sums);
-    });
-  });
-  return out_of_memory ? kOutOfMemory : kOk;
+  if (!prepare_operand(stream, rows, x)) return kOutOfMemory;
+  Layer layer{args, x.scales, {}};
+  if (args.lora_parts > 0 && !prepare_lora(stream, args, x, layer.lora)) return kOutOfMemory;
+  const bool done =
+      run_product(stream, {.x = x,
+                           .rows = args.rows,
+                           .dtype = packed.dtype,
+                           .matrix = forward_panels(packed),
+                           .take = [](const void* taker, const Panel& panel, int64_t row, int64_t rows,
+                                      Word* sums) { (*static_cast<const Layer*>(taker))(panel, row, rows, sums); },
+                           .taker = &layer});
+  return done ? kOk : kOutOfMemory;
 }
 
 }  // namespace embedcore::cpu::EMBEDCORE_ISA

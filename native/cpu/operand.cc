@@ -5,8 +5,6 @@
 #include <limits>
 #include <type_traits>
 
-#include "cpu/packed.h"
-
 namespace embedcore::cpu::EMBEDCORE_ISA {
 namespace {
 
@@ -62,16 +60,15 @@ void to_float32(const uint16_t* x, int64_t n, Word* to) {
 }
 
 template <typename Element>
-void prepare_rows(const LinearArgs& args, int64_t begin, int64_t end, Word* words, int64_t stride, RowScale* scales) {
-  const int64_t in = args.weights->in;
+void prepare_rows(const OperandRows& from, int64_t begin, int64_t end, Word* words, int64_t stride, RowScale* scales) {
+  const int64_t in = from.width;
   for (int64_t row = begin; row < end; ++row) {
-    const Element* x = static_cast<const Element*>(args.x) + row * args.x_stride;
+    const Element* x = static_cast<const Element*>(from.x) + row * from.stride;
     Word* to = words + row * stride;
-    if (args.weights->dtype == DType::kI8)
-      scales[row] = quantize_row(x, static_cast<const Packed*>(args.weights)->reciprocals, in, to);
-    if (args.weights->dtype == DType::kBF16) to_bfloat16(x, in, to);
+    if (from.dtype == DType::kI8) scales[row] = quantize_row(x, from.reciprocals, in, to);
+    if (from.dtype == DType::kBF16) to_bfloat16(x, in, to);
     if constexpr (std::is_same_v<Element, uint16_t>) {  // rows of floats need no conversion for float32 weights
-      if (args.weights->dtype == DType::kF32) to_float32(x, in, to);
+      if (from.dtype == DType::kF32) to_float32(x, in, to);
     }
   }
 }
@@ -113,26 +110,24 @@ float quantize_weights(const float* x, const float* smoothing, int64_t n, Word* 
   return greatest / 127.0f;
 }
 
-bool prepare_operand(Stream& stream, const LinearArgs& args, Operand& operand) {
-  const PackedLinear& weights = *args.weights;
-  const int64_t per_word = elements_per_word(weights.dtype);
-  if (weights.dtype == args.x_dtype && weights.in % per_word == 0 &&
-      (args.x_stride % per_word == 0 || args.rows == 1)) {
-    operand = {static_cast<const Word*>(args.x), args.x_stride / per_word, nullptr};
+bool prepare_operand(Stream& stream, const OperandRows& from, Operand& operand) {
+  const int64_t per_word = elements_per_word(from.dtype);
+  if (from.dtype == from.x_dtype && from.width % per_word == 0 && (from.stride % per_word == 0 || from.rows == 1)) {
+    operand = {static_cast<const Word*>(from.x), from.stride / per_word, nullptr};
     return true;
   }
-  const int64_t stride = round_up(divide_up(weights.in, per_word), kWidth);
+  const int64_t stride = round_up(divide_up(from.width, per_word), kWidth);
   auto* words = static_cast<Word*>(
       thread_scratch(Scratch::kShared,
-                     static_cast<size_t>(args.rows) * (static_cast<size_t>(stride) * sizeof(Word) + sizeof(RowScale))));
+                     static_cast<size_t>(from.rows) * (static_cast<size_t>(stride) * sizeof(Word) + sizeof(RowScale))));
   if (!words) return false;
-  auto* scales = reinterpret_cast<RowScale*>(words + args.rows * stride);
-  run_tasks(stream, divide_up(args.rows, kRowsPerTask), [&](int64_t task) {
-    const int64_t begin = task * kRowsPerTask, end = std::min(args.rows, begin + kRowsPerTask);
-    if (args.x_dtype == DType::kBF16)
-      prepare_rows<uint16_t>(args, begin, end, words, stride, scales);
+  auto* scales = reinterpret_cast<RowScale*>(words + from.rows * stride);
+  run_tasks(stream, divide_up(from.rows, kRowsPerTask), [&](int64_t task) {
+    const int64_t begin = task * kRowsPerTask, end = std::min(from.rows, begin + kRowsPerTask);
+    if (from.x_dtype == DType::kBF16)
+      prepare_rows<uint16_t>(from, begin, end, words, stride, scales);
     else
-      prepare_rows<float>(args, begin, end, words, stride, scales);
+      prepare_rows<float>(from, begin, end, words, stride, scales);
   });
   operand = {words, stride, scales};
   return true;

@@ -28,8 +28,17 @@ void to_bfloat16(const uint16_t* x, int64_t n, Word* to);
 // last word is zero. Returns the scale; sum gets the sum of the bytes.
 float quantize_weights(const float* x, const float* smoothing, int64_t n, Word* to, int32_t& sum);
 
-// The rows of a linear's x in its dtype: x itself if it has that form, otherwise converted in the calling thread's
-// Scratch::kShared. False if memory ran out.
-bool prepare_operand(Stream& stream, const LinearArgs& args, Operand& operand);
+// Rows of float32 or bfloat16 that become an operand of a dtype.
+struct OperandRows {
+  const void* x;
+  DType x_dtype;
+  int64_t stride, rows, width;
+  DType dtype;
+  const float* reciprocals;  // int8: [width]
+};
+
+// The rows themselves if they have that form, otherwise converted in the calling thread's Scratch::kShared. False if
+// memory ran out.
+bool prepare_operand(Stream& stream, const OperandRows& from, Operand& operand);
 
 }  // namespace embedcore::cpu::EMBEDCORE_ISA

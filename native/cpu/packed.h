@@ -1,5 +1,6 @@
 // Packed weights of a linear layer: W^T cut into panels of kPanel columns, [words][kPanel] each, so that the inner loop
-// of a tile reads one stream. The last panel has only as many vectors as it needs.
+// of a tile reads one stream. The last panel has only as many vectors as it needs. For the backward pass W is packed in
+// the same way beside it.
 #pragma once
 
 #include <algorithm>
@@ -9,6 +10,13 @@
 
 namespace embedcore::cpu::EMBEDCORE_ISA {
 
+// A matrix in panels: what a row of operands is multiplied with.
+struct Panels {
+  const Word* first;  // of the first panel; 64-byte aligned
+  int64_t words;      // of a column
+  int64_t columns;
+};
+
 struct Packed : PackedLinear {
   WeightMemory memory;
   int64_t words;         // of a column
@@ -17,6 +25,8 @@ struct Packed : PackedLinear {
   float* scale;          // int8: [out rounded up], otherwise null
   int32_t* column_sums;  // int8: sums of the columns' bytes
   float* reciprocals;    // int8: [in], 1 / smoothing
+  Word* backward_panels;   // W: columns are inputs, words are along the outputs; null if packed for the forward pass
+  int64_t backward_words;  // of a column
 };
 
 struct Panel {
@@ -38,10 +48,15 @@ inline void transpose_columns(const Word* const (&from)[kWidth], int64_t columns
     for (int64_t i = 0; i < kWidth; ++i) to[k * stride + i] = i < columns ? from[i][k] : 0;
 }
 
-inline Panel panel_at(const Packed& packed, int64_t index) {
+inline Panel panel_at(const Panels& panels, int64_t index) {
   const int64_t column = index * kPanel;
-  const int64_t columns = std::min<int64_t>(kPanel, packed.out - column);
-  return {packed.panels + column * packed.words, column, divide_up(columns, kWidth)};
+  const int64_t columns = std::min<int64_t>(kPanel, panels.columns - column);
+  return {panels.first + column * panels.words, column, divide_up(columns, kWidth)};
+}
+
+inline Panels forward_panels(const Packed& packed) { return {packed.panels, packed.words, packed.out}; }
+inline Panels backward_panels(const Packed& packed) {
+  return {packed.backward_panels, packed.backward_words, packed.in};
 }
 
 }  // namespace embedcore::cpu::EMBEDCORE_ISA

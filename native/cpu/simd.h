@@ -117,13 +117,17 @@ inline ByteVec to_bytes(IntVec x) {
 }
 #endif
 
+// The same without any instruction that takes values below the smallest normal one for zero.
+inline HalfVec narrow_kept(Vec value) {
+  const WordVec bits = reinterpret_cast<WordVec>(value);
+  const WordVec rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+  return __builtin_convertvector(value == value ? rounded : (bits >> 16 | 0x40), HalfVec);
+}
 inline HalfVec narrow(Vec value) {
 #if defined(__AVX512BF16__)
   return reinterpret_cast<HalfVec>(_mm512_cvtneps_pbh(value));  // values below the smallest normal one become zero
 #else
-  const WordVec bits = reinterpret_cast<WordVec>(value);
-  const WordVec rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
-  return __builtin_convertvector(value == value ? rounded : (bits >> 16 | 0x40), HalfVec);
+  return narrow_kept(value);
 #endif
 }
 

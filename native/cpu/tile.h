@@ -6,13 +6,13 @@
 namespace embedcore::cpu::EMBEDCORE_ISA {
 
 // sum[r][:] += a[r, k] * b[k, :] for the words k = 0 .. words-1, one addition after the other, so the order does not
-// depend on kRows. a [kRows, words] with a row stride; b [words, kVectors * kWidth] with a row stride; strides in
-// words. ahead.step(k) is called once per word and may prefetch.
+// depend on kRows. a [kRows, words] with a row stride, and kStep from one word of a row to the next; b [words,
+// kVectors * kWidth] with a row stride; strides in words. ahead.step(k) is called once per word and may prefetch.
 struct NothingAhead {
   void step(int64_t) const {}
 };
 
-template <typename Dot, int kRows, int kVectors, typename Ahead = NothingAhead>
+template <typename Dot, int kRows, int kVectors, int kStep = 1, typename Ahead = NothingAhead>
 [[gnu::always_inline]] inline void multiply(typename Dot::Sum (&sum)[kRows][kVectors], const Word* a, int64_t a_stride,
                                             const Word* b, int64_t b_stride, int64_t words, const Ahead& ahead = {}) {
   for (int64_t k = 0; k < words; ++k) {
@@ -22,7 +22,7 @@ template <typename Dot, int kRows, int kVectors, typename Ahead = NothingAhead>
     for (int v = 0; v < kVectors; ++v) column[v] = load_words(b + v * kWidth);
 #pragma GCC unroll 12
     for (int r = 0; r < kRows; ++r) {
-      const IntVec value = broadcast(a[r * a_stride + k]);
+      const IntVec value = broadcast(a[r * a_stride + k * kStep]);
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) sum[r][v] = Dot::add(sum[r][v], value, column[v]);
     }
@@ -46,8 +46,8 @@ template <int kVectors = kPanelVectors, int kRows = kTileRows, typename Visitor>
 constexpr int kTallRows = 2 * kTileRows, kTallVectors = kPanelVectors / 2;
 
 // A growing block of memory of the calling thread, 64-byte aligned; null if memory ran out. An operation may use it
-// until it returns. kShared holds operands that all threads of an operation read, kTask the data of one task.
-enum class Scratch { kShared, kTask };
+// until it returns. kShared and kLora hold operands that all threads of an operation read, kTask the data of one task.
+enum class Scratch { kShared, kLora, kTask };
 void* thread_scratch(Scratch which, size_t bytes);
 
 }  // namespace embedcore::cpu::EMBEDCORE_ISA

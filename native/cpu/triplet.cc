@@ -177,20 +177,31 @@ class Triplet {
 
   // Products become distances; zeros beyond the rows.
   void finish_distances(int64_t row, float* distances) const {
-    for (int64_t j = 0; j < args_.rows; ++j) {
-      if (is_cosine_) {
-        distances[j] = 1 - distances[j];
-        continue;
-      }
-      // |a - b|^2 = |a|^2 + |b|^2 - 2 ab unless that cancels, as in similarity (ops/vectors.h)
-      const float squares = sizes_[row] + sizes_[j];
-      float squared = squares - 2 * distances[j];
-      if (!(squared > squares * static_cast<float>(kNearShare)))
-        squared = squared_distance(args_.x + row * args_.x_stride, args_.x + j * args_.x_stride, args_.width);
-      distances[j] = std::sqrt(squared);
-    }
+    if (is_cosine_)
+      for (int64_t j = 0; j < args_.rows; ++j) distances[j] = 1 - distances[j];
+    else
+      finish_euclidean(row, distances);
     distances[row] = 0;
     for (int64_t j = args_.rows; j < stride_; ++j) distances[j] = 0;
+  }
+
+  // |a - b|^2 = |a|^2 + |b|^2 - 2 ab unless that cancels, as in similarity (ops/vectors.h).
+  void finish_euclidean(int64_t row, float* distances) const {
+    IntVec near = {};
+    for (int64_t j = 0; j < args_.rows; j += kWidth) {
+      const Vec product = load(distances + j);
+      const Vec squares = broadcast(sizes_[row]) + load_upto(sizes_ + j, args_.rows - j);
+      const Vec squared = squares - (product + product);
+      const IntVec is_far = squared > squares * broadcast(static_cast<float>(kNearShare));
+      near |= ~is_far;
+      store(distances + j, is_far ? squared : broadcast(-1.0f));
+    }
+    const auto both = [](auto a, auto b) { return a | b; };
+    if (fold_halves(near, both, std::make_integer_sequence<int, kWidth / 2>()) != 0)
+      for (int64_t j = 0; j < args_.rows; ++j)
+        if (distances[j] == -1.0f)
+          distances[j] = squared_distance(args_.x + row * args_.x_stride, args_.x + j * args_.x_stride, args_.width);
+    for (int64_t j = 0; j < args_.rows; ++j) distances[j] = std::sqrt(distances[j]);
   }
 
   // To dx, or to the gradients of the unit rows.

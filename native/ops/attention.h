@@ -78,37 +78,52 @@ struct AttentionArgs {
 
   DType dtype = DType::kF32;
 
-  // For training. raw [tokens, (heads + kv_heads) * head_dim], float32: q and k before norms and rotation; null = not
-  // kept.
+  // For training; a backend that has none refuses raw and dropout (kBadArgument).
+  // raw [tokens, (heads + kv_heads) * head_dim]: q and k before norms and rotation, for the gradient of the norms
+  // (norm.h), which takes float32 rows; null = not kept.
   float* raw = nullptr;
   int64_t raw_stride = 0;
   // lse [heads, offsets[texts]]: log(sum_j exp(score_j)) of each query, kept for a backward pass; null =
-  // not kept. y has the same bits either way. Dropout applies to the softmax weights; a backend without dropout refuses
-  // it (kBadArgument).
+  // not kept. y and qkv have the same bits whatever is kept.
   float* lse = nullptr;
+  // Of the softmax weights, after their division by the sum: the weight of key j for query i in head h is column j of a
+  // row with the key rows[offsets[text] + i] at site + h. lse has the same bits without it.
   Dropout dropout{};
 };
 
-// The gradient of qkv. With P the softmax weights, made again from lse, D their dropout, and i, j of one text:
+// That of the weights of one head.
+static inline Dropout dropout_of(const AttentionArgs& args, int64_t head) {
+  Dropout dropout = args.dropout;
+  dropout.site += static_cast<uint32_t>(head);
+  return dropout;
+}
+
+// The gradient of qkv. With P the softmax weights, made again from lse, D their dropout, and i, j of one text, j seen
+// by i:
 //   dv_j = sum_i D(P)_ij dy_i                     dP_ij = D(dy_i . v_j)
 //   dS_ij = P_ij (dP_ij - dy_i . y_i)             dq_i = scale sum_j dS_ij k_j      dk_j = scale sum_i dS_ij q_i
-// and dk, dv summed over the query heads of a key head, in order. dqkv [tokens, qkv width] is float32: for v as it is,
-// for q and k the gradient before the rotation, after the norms; where q_norm or k_norm is given the caller applies
-// NormGradientArgs to the rows of `raw`. Every sum has an order that depends on the text alone.
+// and dk, dv summed over the query heads of a key head, in order. dqkv [tokens, qkv width] is float32 and is written,
+// not added to: for v as it is, for q and k the gradient before the rotation, after the norms; where q_norm or k_norm
+// is given the caller applies NormGradientArgs to the rows of `raw`. Every sum has an order that depends on the text
+// alone. Nothing has a size of tokens times tokens. Products and sums are float32 whatever the dtype of the rows; exp
+// may be off as in the forward pass.
 struct AttentionGradientArgs {
-  AttentionArgs forward{};    // as it ran: qkv is read after norms and rotation; y, lse and the rest as they were
+  // As it ran: qkv is read after norms and rotation; y, lse and the rest as they were. Nothing of it is written; norms
+  // and raw are not read.
+  AttentionArgs forward{};
   const float* dy = nullptr;  // [tokens, heads * head_dim]
   int64_t dy_stride = 0;
-  float* dqkv = nullptr;
+  float* dqkv = nullptr;  // may not overlap what is read
   int64_t dqkv_stride = 0;
 };
 
-// dbias[head * (2 bias_reach + 1) + bias_reach + (j - i)] += dS_ij, over texts and queries in order.
+// dbias[head * (2 bias_reach + 1) + bias_reach + (j - i)] += dS_ij: each element one chain over texts and queries in
+// order that begins with the value it has. Only for a forward pass with a bias.
 struct AttentionBiasGradientArgs {
-  AttentionArgs forward{};
+  AttentionArgs forward{};  // as above
   const float* dy = nullptr;
   int64_t dy_stride = 0;
-  float* dbias = nullptr;
+  float* dbias = nullptr;  // [heads, 2 * bias_reach + 1]
 };
 
 }  // namespace embedcore

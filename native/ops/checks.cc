@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "ops/activation.h"
-#include "ops/attention.h"
 #include "ops/check_parts.h"
 #include "ops/embed.h"
 #include "ops/fuse.h"
@@ -17,28 +16,6 @@ namespace embedcore {
 using namespace checks;
 
 namespace {
-
-bool has_heads(Stream& stream, const AttentionArgs& args) {
-  constexpr const char* kOp = "attention";
-  if (!is_size(stream, {"heads", kOp}, args.heads, 1) || !is_size(stream, {"key heads", kOp}, args.kv_heads, 1) ||
-      !is_size(stream, {"the head dimension", kOp}, args.head_dim, 1))
-    return false;
-  if (args.heads % args.kv_heads == 0) return true;
-  return refuse(stream, "Expected a multiple of %lld key heads for the heads of attention but received %lld",
-                Integer{args.kv_heads}, Integer{args.heads});
-}
-
-bool has_positions(Stream& stream, const AttentionArgs& args) {
-  if ((args.rope_cos == nullptr) != (args.rope_sin == nullptr))
-    return refuse(stream, "Expected both cosines and sines for attention but received one of them");
-  if (args.rope_cos && (args.rotary_dim < 2 || args.rotary_dim > args.head_dim || args.rotary_dim % 2 != 0))
-    return refuse(stream, "Expected an even number up to %lld for the rotary dimension of attention but received %lld",
-                  Integer{args.head_dim}, Integer{args.rotary_dim});
-  if (args.bias && args.bias_reach < args.longest - 1)
-    return refuse(stream, "Expected at least %lld for the reach of attention's bias but received %lld",
-                  Integer{args.longest - 1}, Integer{args.bias_reach});
-  return true;
-}
 
 bool is_lora_part(Stream& stream, const char* op, const LoraPart& part, int64_t out, bool touched, Takes takes) {
   if (!is_size(stream, {"the rank of a LoRA part", op}, part.rank, 1) ||
@@ -102,23 +79,6 @@ bool can_run(Stream& stream, const LinearArgs& args, Supports supports, Takes ta
     return refuse(stream, "Expected float32 for y of linear, which is the residual, but received %s",
                   dtype_name(args.y_dtype));
   return true;
-}
-
-bool can_run(Stream& stream, const AttentionArgs& args, Supports supports, Takes takes) {
-  constexpr const char* kOp = "attention";
-  if (!is_dropout(stream, kOp, args.dropout, args.texts > 0 && args.longest > 0, takes) ||
-      !is_row_dtype(stream, {"qkv and y", kOp}, args.dtype, supports) || !has_heads(stream, args) ||
-      !has_positions(stream, args) || !is_size(stream, {"texts", kOp}, args.texts) ||
-      !is_size(stream, {"the longest text", kOp}, args.longest) || !is_size(stream, {"the window", kOp}, args.window) ||
-      !is_kind(stream, {"the mask", kOp}, args.mask, Mask::kPrefix) ||
-      !is_given(stream, {"the offsets", kOp}, args.offsets, args.texts > 0) ||
-      !is_given(stream, {"the prefixes", kOp}, args.prefix, args.mask == Mask::kPrefix && args.texts > 0))
-    return false;
-  // How many tokens there are is in the offsets, but the longest text has so many.
-  const int64_t rows = args.texts > 0 ? args.longest : 0;
-  return are_rows(stream, {"qkv", kOp}, args.qkv, rows, (args.heads + 2 * args.kv_heads) * args.head_dim,
-                  args.qkv_stride) &&
-         are_rows(stream, {"y", kOp}, args.y, rows, args.heads * args.head_dim, args.y_stride);
 }
 
 bool can_run(Stream& stream, const NormArgs& args, Supports supports) {

@@ -24,7 +24,6 @@ constexpr Takes kTakesTraining{.lora = true, .dropout = true, .backward = true};
 bool can_pack(Device* device, const LinearWeights& weights, Supports supports, Takes takes = {});
 
 bool can_run(Stream& stream, const LinearArgs& args, Supports supports, Takes takes = {});
-bool can_run(Stream& stream, const AttentionArgs& args, Supports supports, Takes takes = {});
 bool can_run(Stream& stream, const NormArgs& args, Supports supports);
 bool can_run(Stream& stream, const EmbedArgs& args);
 bool can_run(Stream& stream, const BagArgs& args);
@@ -40,6 +39,11 @@ bool can_run(Stream& stream, const DropoutArgs& args, Supports supports);
 bool can_run(Stream& stream, const LinearInputGradientArgs& args);
 bool can_run(Stream& stream, const LinearWeightGradientArgs& args, Supports supports);
 bool can_repack(Stream& stream, const PackedLinear* packed, const float* weight);
+
+// checks_attention.cc
+bool can_run(Stream& stream, const AttentionArgs& args, Supports supports, Takes takes = {});
+bool can_run(Stream& stream, const AttentionGradientArgs& args, Supports supports);
+bool can_run(Stream& stream, const AttentionBiasGradientArgs& args, Supports supports);
 
 // Gradients of the operations on rows: checks_row_gradients.cc.
 bool can_run(Stream& stream, const NormGradientArgs& args);

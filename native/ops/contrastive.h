@@ -23,7 +23,8 @@
 //   dscale[i] = sum_bj q_b(i, j) a_b[i] . k_b[j].
 // A row's results depend on the row and the keys alone. da sums over the blocks and their keys in order; dk adds row
 // after row, and a row's blocks in order, to what is there. So the rows of a call may be cut anywhere into several
-// calls, which give the same bits. A backend works on a few rows at a time and never holds rows x keys.
+// calls, which give the same bits (the reference rounds its sums once a call). A backend works on a few rows at a time
+// and never holds rows x keys.
 #pragma once
 
 #include "ops/backend.h"

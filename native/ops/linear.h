@@ -46,14 +46,15 @@ struct LinearWeights {
 
 // One low-rank update of a linear (LoRA, Hu et al. 2021): y[:, first .. first + count) += scale * (d(x) A^T) B^T,
 // before the activation; d is dropout. The queries, keys and values of a stacked matrix are three parts, as PEFT has
-// them; parts do not overlap. In bfloat16 and float16 x, A, B and the sums x A^T are rounded as x and W are; int8
-// weights take parts in float32.
+// them; parts do not overlap. The list of parts is host memory. The sums of y go on over the rank, with the products of
+// d(x) A^T and scale * B. In bfloat16 and float16 d(x), A, scale * B and the sums d(x) A^T are rounded as x and W are;
+// int8 weights take parts in float32, without smoothing.
 struct LoraPart {
   int64_t first = 0, count = 0, rank = 0;
   const float* a = nullptr;  // [rank, in]
   const float* b = nullptr;  // [count, rank]
   float scale = 0;           // alpha / rank
-  float* middle = nullptr;   // [rows, rank] d(x) A^T, kept for a backward pass; null = not kept
+  float* middle = nullptr;   // [rows, rank] d(x) A^T, not rounded, kept for a backward pass; null = not kept
   Dropout dropout{};         // of the part's input
 };
 
@@ -79,8 +80,8 @@ struct LinearArgs {
 // The gradient of the input: dx = dz W, or dx += dz W, where z = x W^T + b.
 //   dz [rows, out], dx [rows, in], float32. The weights were packed for kForwardAndBackward; dz is rounded as they are
 //   (float32 or bfloat16). A sum is one chain over out = 0, 1, 2, ...
-//   With LoRA: dx += scale * d(dz[:, first ..] B A), d the part's dropout; parts in order after W. `middle` receives
-//   scale * dz[:, first ..] B [rows, rank], which the gradient of A needs; it may not be null.
+//   With LoRA: dx += d(dz[:, first ..] (scale * B) A), d the part's dropout; parts in order after W. `middle` receives
+//   dz[:, first ..] (scale * B) [rows, rank], which the gradient of A needs; it may not be null. Rounding as forward.
 struct LinearInputGradientArgs {
   const PackedLinear* weights = nullptr;
   const float* dz = nullptr;
@@ -93,11 +94,13 @@ struct LinearInputGradientArgs {
   int32_t lora_parts = 0;
 };
 
-// The gradients of the weights: dweight[o, k] += scale * sum_r dz[r, o] x[r, k], dbias[o] += scale * sum_r dz[r, o].
-//   x [rows, in] of x_dtype, dz [rows, out] float32, dweight [out, in] dense. In bfloat16 x and dz are rounded. Also
-//   for the matrices of LoRA, whose x or dz is `middle`. The order of a sum depends on the number of rows alone. On a
-//   host it is one chain that begins with the value in dweight, over row = 0, 1, 2, ... (bfloat16: over pairs of rows;
-//   rows that are missing are zeros), where scale = 1.
+// The gradients of the weights: dweight[o, k] += sum_r (scale * dz[r, o]) x[r, k], dbias[o] += sum_r scale * dz[r, o].
+//   x [rows, in] of x_dtype, dz [rows, out] float32, dweight [out, in] dense. In bfloat16 x and scale * dz are rounded.
+//   Also for the matrices of LoRA: dA of the input gradient's `middle` and d(x), dB of dz[:, first ..] and the forward
+//   `middle`, with the part's scale. The order of a sum depends on the number of rows alone. On a CPU it is one chain
+//   that begins with the value in dweight, over row = 0, 1, 2, ..., so calls for successive runs of rows give the bits
+//   of one call. In bfloat16 it goes over pairs of rows, a row that is missing being zeros: each run but the last must
+//   have an even number of rows for that.
 struct LinearWeightGradientArgs {
   const void* x = nullptr;
   int64_t x_stride = 0;

@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "ops/checks.h"
+#include "reference/attention.h"
+#include "reference/dropout.h"
 #include "reference/ops.h"
 #include "reference/rows.h"
 
@@ -43,9 +45,9 @@ void prepare_token(const AttentionArgs& args, int64_t position, float* row) {
 }
 
 // One head of token i of a text; rows [n, width] = the text's q, k and v. scores has one element for each token of the
-// text. Writes y from index `to` on and returns the log-sum-exp of the scores.
+// text. Writes the row `token` of y and returns the log-sum-exp of the scores.
 double attend(const AttentionArgs& args, const float* rows, int64_t width, int64_t head, int64_t i, KeyRange keys,
-              std::vector<double>& scores, int64_t to) {
+              std::vector<double>& scores, int64_t token) {
   const int64_t kv_head = head / (args.heads / args.kv_heads);
   const float* q = rows + i * width + head * args.head_dim;
   auto key = [&](int64_t j) { return rows + j * width + (args.heads + kv_head) * args.head_dim; };
@@ -53,11 +55,8 @@ double attend(const AttentionArgs& args, const float* rows, int64_t width, int64
 
   double greatest = -std::numeric_limits<double>::infinity();
   for (int64_t j = keys.first; j < keys.last; ++j) {
-    double dot = 0;
-    for (int64_t d = 0; d < args.head_dim; ++d) dot += static_cast<double>(q[d]) * key(j)[d];
     double& score = scores[static_cast<size_t>(j)];
-    score = dot * static_cast<double>(args.scale);
-    if (args.bias) score += args.bias[head * (2 * args.bias_reach + 1) + args.bias_reach + (j - i)];
+    score = score_of(args, head, q, key(j), j - i);
     greatest = std::max(greatest, score);
   }
   double total = 0;
@@ -66,10 +65,15 @@ double attend(const AttentionArgs& args, const float* rows, int64_t width, int64
     score = std::exp(score - greatest);
     total += score;
   }
+  const Dropout dropout = dropout_of(args, head);
+  for (int64_t j = keys.first; j < keys.last; ++j) {
+    double& weight = scores[static_cast<size_t>(j)];
+    weight = dropped(dropout, token, j, weight);
+  }
   for (int64_t d = 0; d < args.head_dim; ++d) {
     double sum = 0;
     for (int64_t j = keys.first; j < keys.last; ++j) sum += scores[static_cast<size_t>(j)] * value(j)[d];
-    write(args.y, args.dtype, to + d, sum / total);
+    write(args.y, args.dtype, token * args.y_stride + head * args.head_dim + d, sum / total);
   }
   return greatest + std::log(total);
 }
@@ -77,7 +81,7 @@ double attend(const AttentionArgs& args, const float* rows, int64_t width, int64
 }  // namespace
 
 Status attention(Stream& stream, const AttentionArgs& args) {
-  if (!can_run(stream, args, supports)) return kBadArgument;
+  if (!can_run(stream, args, supports, kTakesTraining)) return kBadArgument;
   const int64_t width = (args.heads + 2 * args.kv_heads) * args.head_dim;
   std::vector<double> scores;
   std::vector<float> rows;  // of one text
@@ -93,6 +97,8 @@ Status attention(Stream& stream, const AttentionArgs& args) {
       float* row = rows.data() + i * width;
       const int64_t at = (begin + i) * args.qkv_stride;
       for (int64_t d = 0; d < width; ++d) row[d] = read(args.qkv, args.dtype, at + d);
+      if (args.raw)
+        std::copy_n(row, (args.heads + args.kv_heads) * args.head_dim, args.raw + (begin + i) * args.raw_stride);
       prepare_token(args, i, row);
       for (int64_t d = 0; d < width; ++d) {
         write(args.qkv, args.dtype, at + d, row[d]);
@@ -103,8 +109,7 @@ Status attention(Stream& stream, const AttentionArgs& args) {
       const KeyRange keys =
           visible_keys(args.mask, args.window, args.mask == Mask::kPrefix ? args.prefix[text] : 0, i, n);
       for (int64_t head = 0; head < args.heads; ++head) {
-        const int64_t to = (begin + i) * args.y_stride + head * args.head_dim;
-        const double lse = attend(args, rows.data(), width, head, i, keys, scores, to);
+        const double lse = attend(args, rows.data(), width, head, i, keys, scores, begin + i);
         if (args.lse) args.lse[head * args.offsets[args.texts] + begin + i] = static_cast<float>(lse);
       }
     }

@@ -18,21 +18,8 @@ const Backend& reference_backend() {
                                      .supports = supports,
                                      .pack_linear = pack_linear,
                                      .free_linear = free_linear,
-                                     EMBEDCORE_OPS(EMBEDCORE_OWN_SLOT)  //
-                                         .norm_gradient = norm_gradient,
-                                     .norm_weight_gradient = norm_weight_gradient,
-                                     .embed_gradient = embed_gradient,
-                                     .activation_gradient = activation_gradient,
-                                     .pool_gradient = pool_gradient,
-                                     .normalize_gradient = normalize_gradient,
-                                     .contrastive = contrastive,
-                                     .triplet = triplet,
-                                     .pair_scores = pair_scores,
-                                     .pair_gradient = pair_gradient,
-                                     .squared_error = squared_error,
-                                     .axpby = axpby,
-                                     .sum_squares = sum_squares,
-                                     .adamw = adamw};
+                                     .repack_linear = repack_linear,
+                                     EMBEDCORE_OPS(EMBEDCORE_OWN_SLOT) EMBEDCORE_TRAINING_OPS(EMBEDCORE_OWN_SLOT)};
 #undef EMBEDCORE_OWN_SLOT
   return kTable;
 }

@@ -45,20 +45,21 @@ class Row {
         scores_.push_back(is_seen(b, j, c, limit, guide_limit) ? args.scale * c + hardness(b, j) * c : kLeftOut);
       }
     }
-    double most = kLeftOut;
-    for (const double score : scores_) most = score > most ? score : most;
-    double total = 0;
-    for (const double score : scores_) total += std::exp(score - most);
-    log_z_ = most + std::log(total);
-    loss_ = log_z_ - scores_[static_cast<size_t>(positive_)];
+    // Apart from the positive: where it takes nearly all, a sum with it would leave no digits for the others.
+    const double score = scores_[static_cast<size_t>(positive_)];
+    most_ = score;
+    for (const double each : scores_) most_ = each > most_ ? each : most_;
+    for (size_t key = 0; key < scores_.size(); ++key)
+      if (key != static_cast<size_t>(positive_)) others_ += std::exp(scores_[key] - most_);
+    total_ = others_ + std::exp(score - most_);
+    loss_ = score == most_ ? std::log1p(others_) : most_ - score + std::log(total_);
   }
 
   double loss() const { return loss_; }
   double product(size_t key) const { return products_[key]; }
   // Without the weight.
   double gradient(size_t key) const {
-    if (scores_[key] == kLeftOut) return 0;
-    return std::exp(scores_[key] - log_z_) - (key == static_cast<size_t>(positive_) ? 1 : 0);
+    return (key == static_cast<size_t>(positive_) ? -others_ : std::exp(scores_[key] - most_)) / total_;
   }
 
  private:
@@ -87,7 +88,7 @@ class Row {
   const ContrastiveArgs& args_;
   const int64_t row_, positive_;
   std::vector<double> products_, scores_;
-  double log_z_ = 0, loss_ = 0;
+  double most_ = 0, others_ = 0, total_ = 0, loss_ = 0;
 };
 
 // Sums in double of what is added to gradients, one for each distinct gradient.

@@ -14,6 +14,7 @@
 #include "ops/attention.h"
 #include "ops/checks.h"
 #include "ops/contrastive.h"
+#include "ops/dropout.h"
 #include "ops/embed.h"
 #include "ops/fuse.h"
 #include "ops/host_device.h"
@@ -178,13 +179,45 @@ struct Named {
   const void* pointer;
 };
 
-std::vector<Named> pointers(const LinearArgs& a) { return {{"x", a.x}, {"y", a.y}, {"residual", a.residual}}; }
+std::vector<Named> pointers(const DropoutArgs& a) { return {{"x", a.x}, {"y", a.y}, {"rows", a.dropout.rows}}; }
+void add_parts(std::vector<Named>& list, const LoraPart* parts, int32_t count) {
+  for (int32_t i = 0; i < count; ++i) {
+    list.push_back({"a", parts[i].a});
+    list.push_back({"b", parts[i].b});
+    list.push_back({"middle", parts[i].middle});
+    list.push_back({"rows of a part", parts[i].dropout.rows});
+  }
+}
+std::vector<Named> pointers(const LinearArgs& a) {
+  std::vector<Named> list = {{"x", a.x}, {"y", a.y}, {"residual", a.residual}, {"rows", a.dropout.rows}};
+  add_parts(list, a.lora, a.lora_parts);
+  return list;
+}
+std::vector<Named> pointers(const LinearInputGradientArgs& a) {
+  std::vector<Named> list = {{"dz", a.dz}, {"dx", a.dx}};
+  add_parts(list, a.lora, a.lora_parts);
+  return list;
+}
+std::vector<Named> pointers(const LinearWeightGradientArgs& a) {
+  return {{"x", a.x}, {"dz", a.dz}, {"dweight", a.dweight}, {"dbias", a.dbias}};
+}
 std::vector<Named> pointers(const AttentionArgs& a) {
   return {{"qkv", a.qkv},           {"y", a.y},
           {"offsets", a.offsets},   {"prefix", a.prefix},
           {"rope_cos", a.rope_cos}, {"rope_sin", a.rope_sin},
           {"q_norm", a.q_norm},     {"k_norm", a.k_norm},
-          {"bias", a.bias},         {"lse", a.lse}};
+          {"bias", a.bias},         {"lse", a.lse},
+          {"raw", a.raw},           {"the row keys", a.dropout.rows}};
+}
+std::vector<Named> pointers(const AttentionGradientArgs& a) {
+  std::vector<Named> list = pointers(a.forward);
+  list.insert(list.end(), {{"dy", a.dy}, {"dqkv", a.dqkv}});
+  return list;
+}
+std::vector<Named> pointers(const AttentionBiasGradientArgs& a) {
+  std::vector<Named> list = pointers(a.forward);
+  list.insert(list.end(), {{"dy", a.dy}, {"dbias", a.dbias}});
+  return list;
 }
 std::vector<Named> pointers(const NormArgs& a) {
   return {{"x", a.x}, {"y", a.y}, {"weight", a.weight}, {"bias", a.bias}, {"mean", a.mean}, {"rstd", a.rstd}};
@@ -288,6 +321,37 @@ Status launch(Stream& stream, const ContrastiveArgs& args, Status (*run)(Stream&
     return run(later, own);
   });
 }
+// The same of the list of LoRA parts.
+template <typename Args>
+Status launch_with_parts(Stream& stream, const Args& args, Status (*run)(Stream&, const Args&)) {
+  for (const Named& named : pointers(args))
+    if (named.pointer && !space().contains(named.pointer)) return refuse(stream, named.name);
+  return enqueue(stream, [args, parts = std::vector(args.lora, args.lora + args.lora_parts), run](Stream& later) {
+    Args own = args;
+    own.lora = parts.data();
+    return run(later, own);
+  });
+}
+Status launch(Stream& stream, const LinearArgs& args, Status (*run)(Stream&, const LinearArgs&)) {
+  if (!can_run(stream, args, reference::supports, kTakesTraining)) return kBadArgument;
+  return launch_with_parts(stream, args, run);
+}
+Status launch(Stream& stream, const LinearInputGradientArgs& args,
+              Status (*run)(Stream&, const LinearInputGradientArgs&)) {
+  if (!can_run(stream, args)) return kBadArgument;
+  return launch_with_parts(stream, args, run);
+}
+
+Status repack_linear(Stream& stream, PackedLinear* packed, const float* weight, const float* bias) {
+  if (!can_repack(stream, packed, weight)) return kBadArgument;
+  if (!space().contains(weight)) return refuse(stream, "weight");
+  if (bias && !space().contains(bias)) return refuse(stream, "bias");
+  try {
+    return enqueue(stream, [=](Stream& later) { return reference::repack_linear(later, packed, weight, bias); });
+  } catch (const std::bad_alloc&) {
+    return kOutOfMemory;
+  }
+}
 
 #define EMBEDCORE_LAUNCH(name, Args)                       \
   Status launch_##name(Stream& stream, const Args& args) { \
@@ -298,20 +362,7 @@ Status launch(Stream& stream, const ContrastiveArgs& args, Status (*run)(Stream&
     }                                                      \
   }
 EMBEDCORE_OPS(EMBEDCORE_LAUNCH)
-EMBEDCORE_LAUNCH(contrastive, ContrastiveArgs)
-EMBEDCORE_LAUNCH(triplet, TripletArgs)
-EMBEDCORE_LAUNCH(pair_scores, PairScoresArgs)
-EMBEDCORE_LAUNCH(pair_gradient, PairGradientArgs)
-EMBEDCORE_LAUNCH(squared_error, SquaredErrorArgs)
-EMBEDCORE_LAUNCH(norm_gradient, NormGradientArgs)
-EMBEDCORE_LAUNCH(norm_weight_gradient, NormWeightGradientArgs)
-EMBEDCORE_LAUNCH(embed_gradient, EmbedGradientArgs)
-EMBEDCORE_LAUNCH(activation_gradient, ActivationGradientArgs)
-EMBEDCORE_LAUNCH(pool_gradient, PoolGradientArgs)
-EMBEDCORE_LAUNCH(normalize_gradient, NormalizeGradientArgs)
-EMBEDCORE_LAUNCH(axpby, AxpbyArgs)
-EMBEDCORE_LAUNCH(sum_squares, SumSquaresArgs)
-EMBEDCORE_LAUNCH(adamw, AdamWArgs)
+EMBEDCORE_TRAINING_OPS(EMBEDCORE_LAUNCH)
 #undef EMBEDCORE_LAUNCH
 
 Device* open_device(int32_t index, char* message, size_t message_bytes) {
@@ -347,21 +398,8 @@ const Backend& reference_device_backend() {
                                      .supports = reference::supports,
                                      .pack_linear = reference::pack_linear,
                                      .free_linear = reference::free_linear,
-                                     EMBEDCORE_OPS(EMBEDCORE_OWN_SLOT)  //
-                                         .norm_gradient = launch_norm_gradient,
-                                     .norm_weight_gradient = launch_norm_weight_gradient,
-                                     .embed_gradient = launch_embed_gradient,
-                                     .activation_gradient = launch_activation_gradient,
-                                     .pool_gradient = launch_pool_gradient,
-                                     .normalize_gradient = launch_normalize_gradient,
-                                     .contrastive = launch_contrastive,
-                                     .triplet = launch_triplet,
-                                     .pair_scores = launch_pair_scores,
-                                     .pair_gradient = launch_pair_gradient,
-                                     .squared_error = launch_squared_error,
-                                     .axpby = launch_axpby,
-                                     .sum_squares = launch_sum_squares,
-                                     .adamw = launch_adamw};
+                                     .repack_linear = repack_linear,
+                                     EMBEDCORE_OPS(EMBEDCORE_OWN_SLOT) EMBEDCORE_TRAINING_OPS(EMBEDCORE_OWN_SLOT)};
 #undef EMBEDCORE_OWN_SLOT
   return kTable;
 }

@@ -32,8 +32,6 @@ class Batch {
     for (int64_t d = 0; d < args_.width; ++d) squares += std::pow(static_cast<double>(at(i, d)) - at(j, d), 2);
     return std::sqrt(squares);
   }
-  bool is_positive(int64_t a, int64_t p) const { return a != p && args_.labels[a] == args_.labels[p]; }
-  bool is_negative(int64_t a, int64_t n) const { return args_.labels[a] != args_.labels[n]; }
 
   // Adds factor * d distance(i, j) / d x.
   void add_gradient(int64_t i, int64_t j, double factor) {
@@ -82,72 +80,68 @@ struct Total {
 
   // A term h(z); returns h'(z).
   double add(const TripletArgs& args, double z) {
+    ++terms;
     if (args.soft_margin) {
       loss += std::max(z, 0.0) + std::log1p(std::exp(-std::abs(z)));
       return 1 / (1 + std::exp(-z));
     }
     const double h = z + args.margin;
-    if (!(h <= 0)) loss += h;
+    if (h > 0) loss += h;
     return h > 0 ? 1 : 0;
   }
 };
 
-void batch_hard(const TripletArgs& args, Batch& batch, Total& total) {
-  for (int64_t a = 0; a < args.rows; ++a) {
-    int64_t positive = a, negative = -1, farthest = a;
-    double of_positive = 0, of_negative = 0, of_farthest = 0;
-    for (int64_t j = 0; j < args.rows; ++j) {
-      if (j == a) continue;
-      const double d = batch.distance(a, j);
-      if (batch.is_positive(a, j) && !(d <= of_positive)) positive = j, of_positive = d;
-      if (batch.is_negative(a, j) && (negative < 0 || !(d >= of_negative))) negative = j, of_negative = d;
-      if (!(d <= of_farthest)) farthest = j, of_farthest = d;
-    }
-    if (negative < 0) negative = farthest, of_negative = of_farthest;
-    ++total.terms;
-    const double slope = total.add(args, of_positive - of_negative);
-    batch.add_gradient(a, positive, slope);
-    batch.add_gradient(a, negative, -slope);
+// One row as the anchor: its distances, and the derivatives of its terms by them.
+struct Anchor {
+  Anchor(const TripletArgs& arguments, const Batch& batch, int64_t row)
+      : args(arguments), a(row), d(static_cast<size_t>(args.rows)), slope(d.size()) {
+    for (int64_t j = 0; j < args.rows; ++j)
+      if (j != a) d[static_cast<size_t>(j)] = batch.distance(a, j);
+    for (int64_t j = 0; j < args.rows; ++j)
+      if (j != a) (args.labels[a] == args.labels[j] ? positives : negatives).push_back(static_cast<size_t>(j));
   }
-}
 
-void batch_all(const TripletArgs& args, Batch& batch, Total& total) {
-  for (int64_t a = 0; a < args.rows; ++a)
-    for (int64_t p = 0; p < args.rows; ++p) {
-      if (!batch.is_positive(a, p)) continue;
-      const double of_positive = batch.distance(a, p);
-      for (int64_t n = 0; n < args.rows; ++n) {
-        if (!batch.is_negative(a, n)) continue;
-        const double z = of_positive - batch.distance(a, n);
-        if (z + args.margin <= 1e-16) continue;
-        ++total.terms;
-        total.add(args, z);
-        batch.add_gradient(a, p, 1);
-        batch.add_gradient(a, n, -1);
-      }
-    }
-}
+  void batch_hard(Total& total) {
+    size_t positive = static_cast<size_t>(a), negative = positive;  // at the distance 0
+    for (const size_t p : positives)
+      if (d[p] > d[positive]) positive = p;
+    for (const size_t n : negatives)
+      if (n == negatives[0] || d[n] < d[negative]) negative = n;
+    if (negatives.empty())
+      for (size_t j = 0; j < d.size(); ++j)
+        if (d[j] > d[negative]) negative = j;
+    add(total, positive, negative);
+  }
 
-void semi_hard(const TripletArgs& args, Batch& batch, Total& total) {
-  for (int64_t a = 0; a < args.rows; ++a)
-    for (int64_t p = 0; p < args.rows; ++p) {
-      if (!batch.is_positive(a, p)) continue;
-      const double of_positive = batch.distance(a, p);
-      int64_t nearest = -1, farthest = -1;
-      double of_nearest = 0, of_farthest = 0;
-      for (int64_t n = 0; n < args.rows; ++n) {
-        if (!batch.is_negative(a, n)) continue;
-        const double d = batch.distance(a, n);
-        if (d > of_positive && (nearest < 0 || d < of_nearest)) nearest = n, of_nearest = d;
-        if (farthest < 0 || !(d <= of_farthest)) farthest = n, of_farthest = d;
+  void batch_all(Total& total) {
+    for (const size_t p : positives)
+      for (const size_t n : negatives)
+        if (d[p] - d[n] + args.margin > 1e-16) add(total, p, n);
+  }
+
+  void semi_hard(Total& total) {
+    for (const size_t p : positives) {
+      size_t nearest = static_cast<size_t>(a), farthest = nearest;  // at the distance 0
+      bool is_farther = false;
+      for (const size_t n : negatives) {
+        if (d[n] > d[p] && (!is_farther || d[n] < d[nearest])) nearest = n, is_farther = true;
+        if (n == negatives[0] || d[n] > d[farthest]) farthest = n;
       }
-      if (nearest < 0) nearest = farthest, of_nearest = of_farthest;
-      ++total.terms;
-      const double slope = total.add(args, of_positive - of_nearest);
-      batch.add_gradient(a, p, slope);
-      if (nearest >= 0) batch.add_gradient(a, nearest, -slope);
+      add(total, p, is_farther ? nearest : farthest);
     }
-}
+  }
+
+  void add(Total& total, size_t positive, size_t negative) {
+    const double derivative = total.add(args, d[positive] - d[negative]);
+    slope[positive] += derivative;
+    slope[negative] -= derivative;
+  }
+
+  const TripletArgs& args;
+  const int64_t a;
+  std::vector<double> d, slope;
+  std::vector<size_t> positives, negatives;
+};
 
 void run(const TripletArgs& args) {
   Batch batch(args);
@@ -157,10 +151,14 @@ void run(const TripletArgs& args) {
     if (args.counted) args.counted[0] = 0;
     return;
   }
-  switch (args.mining) {
-    case TripletMining::kBatchHard: batch_hard(args, batch, total); break;
-    case TripletMining::kBatchAll: batch_all(args, batch, total); break;
-    case TripletMining::kSemiHard: semi_hard(args, batch, total); break;
+  for (int64_t row = 0; row < args.rows; ++row) {
+    Anchor anchor(args, batch, row);
+    switch (args.mining) {
+      case TripletMining::kBatchHard: anchor.batch_hard(total); break;
+      case TripletMining::kBatchAll: anchor.batch_all(total); break;
+      case TripletMining::kSemiHard: anchor.semi_hard(total); break;
+    }
+    for (int64_t j = 0; j < args.rows; ++j) batch.add_gradient(row, j, anchor.slope[static_cast<size_t>(j)]);
   }
   const double mean = total.terms > 0 ? 1 / total.terms : 0;
   args.loss[0] = static_cast<float>(total.loss * mean);

@@ -26,7 +26,9 @@ struct LossContext {
   int64_t begin() const { return batch.begin; }
   int64_t count() const { return batch.count; }
   double share() const { return static_cast<double>(count()) / static_cast<double>(rows()); }
+  // Of the local rows; empty if the batch has none.
   std::span<const float> labels() const {
+    if (batch.labels.empty()) return {};
     return batch.labels.subspan(static_cast<size_t>(begin() * batch.label_width),
                                 static_cast<size_t>(count() * batch.label_width));
   }

@@ -154,12 +154,12 @@ ContrastiveBlock block_of(View a, View k, int64_t keys, View da, View dk) {
 
 // Runs the operation on blocks, whose loss is `part` of the rows' losses.
 void run_contrastive(LossContext& context, const std::vector<ContrastiveBlock>& blocks, ContrastiveArgs args,
-                     double part) {
+                     double part, bool learns_scale) {
   const int64_t count = context.count();
   std::vector<int32_t> positive;
   for (int64_t i = 0; i < count; ++i) positive.push_back(static_cast<int32_t>(context.begin() + i));
   auto* losses = context.ops.layout().array<float>(count);
-  auto* dscales = context.ops.layout().array<float>(count);
+  auto* dscales = learns_scale ? context.ops.layout().array<float>(count) : nullptr;
   args.blocks = blocks.data();
   args.count = static_cast<int32_t>(blocks.size());
   args.rows = count;
@@ -174,6 +174,7 @@ void run_contrastive(LossContext& context, const std::vector<ContrastiveBlock>& 
     context.value += part * values[i] / static_cast<double>(context.rows());
     if (!std::isfinite(values[i])) context.non_finite_rows.push_back(context.begin() + static_cast<int64_t>(i));
   }
+  if (!learns_scale) return;
   for (const float each : context.ops.download(dscales, count))
     context.dlog_scale += static_cast<double>(args.scale) * each;
 }
@@ -233,8 +234,8 @@ void add_loss(LossContext& context, const MultipleNegativesRankingLoss& loss) {
   args.scale = static_cast<float>(loss.learned_scale ? std::exp(context.log_scale) : loss.scale);
   set_margin(args, loss.false_negatives);
   const bool apart = loss.per_direction && doc_to_query;
-  run_contrastive(context, blocks, args, apart ? 0.5 : 1);
-  if (apart) run_contrastive(context, {*doc_to_query}, args, 0.5);
+  run_contrastive(context, blocks, args, apart ? 0.5 : 1, loss.learned_scale);
+  if (apart) run_contrastive(context, {*doc_to_query}, args, 0.5, loss.learned_scale);
 
   if (docs_are_rows) ops.add(dp, docs.at(dk, begin), count, width);
   docs.finish(dk);
@@ -271,8 +272,7 @@ void add_loss(LossContext& context, const GISTEmbedLoss& loss) {
   args.guide_width = guide_width;
   args.relative_guide_margin = loss.margin.is_relative;
   args.guide_margin = static_cast<float>(loss.margin.value);
-  run_contrastive(context, blocks, args, 1);
-  context.dlog_scale = 0;  // of no parameter
+  run_contrastive(context, blocks, args, 1, false);
 
   if (loss.contrast_positives) {
     ops.add(dpk, dk, rows, width);

@@ -172,9 +172,14 @@ LossResult LossRunner::run(OpenStream& stream, const LossBatch& given) {
     measured = ops.layout();
   });
   LossOps ops(backend, &stream, layout);
-  LossResult result = run_all(ops, losses_, batch);
-  stream.wait();
-  return result;
+  try {
+    LossResult result = run_all(ops, losses_, batch);
+    stream.wait();
+    return result;
+  } catch (...) {
+    backend.wait(stream);  // what was launched reads lists of `ops`
+    throw;
+  }
 }
 
 }  // namespace embedcore

@@ -184,6 +184,13 @@ export function oneOrMore<T>(item: Rule<T>): Rule<T[]> {
   )
 }
 
+/** Strings by name, such as prompts by column; copied. */
+export const textsByName = rule<Record<string, string>>('an object of strings', (value) => {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return REFUSED
+  const entries = Object.entries(value)
+  return entries.every(([, item]) => typeof item === 'string') ? Object.fromEntries(entries) : REFUSED
+})
+
 /** A rule that accepts what any of the given rules accepts. */
 export function either<A, B>(a: Rule<A>, b: Rule<B>): Rule<A | B> {
   return rule<A | B>(`${a.expected}, or ${b.expected}`, (value) => {

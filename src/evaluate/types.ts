@@ -1,6 +1,6 @@
 /** The types of evaluate: evaluators, options, results. Names follow sentence-transformers where it has one. */
 import type { EvaluationTask, Precision, SimilarityName } from '../core/names.js'
-import type { EncodeOptions, EncodeProgress } from '../model/types.js'
+import type { EncodeOptions } from '../model/types.js'
 
 /** What evaluate asks of what is not a `Model`: vectors from elsewhere, or a model in training. */
 export interface Encoder {
@@ -188,7 +188,7 @@ export interface EvaluateOptions {
   mainScoreFunction?: (scores: readonly number[]) => number
 }
 
-export interface EvaluateProgress extends Pick<EncodeProgress, 'done' | 'tokens'> {
+export interface EvaluateProgress {
   /** Number of the evaluator, from 0. */
   readonly evaluator: number
   /** Evaluators of the call. */

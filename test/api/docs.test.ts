@@ -18,6 +18,7 @@ import { GOLDEN, ROOT } from '../support/golden.js'
 
 const read = (file: string) => readFileSync(path.join(ROOT, file), 'utf8')
 const api = read('docs/api.md')
+const trainingData = read('docs/training-data.md')
 const architecture = read('docs/architecture.md')
 
 describe('docs/api.md', () => {
@@ -53,7 +54,7 @@ describe('docs/api.md', () => {
     await model.dispose()
   })
 
-  const examples = [...api.matchAll(/^```js\n(.*?)^```$/gms)].map(([, code]) => code!)
+  const examples = [...(api + trainingData).matchAll(/^```js\n(.*?)^```$/gms)].map(([, code]) => code!)
   // One model for "the directory of any transformer model", and the import that the page begins with.
   const directory = path.join(GOLDEN, 'stack', 'mean-normalize')
   const whole = (code: string): string =>

@@ -110,6 +110,11 @@ const CALLS: Record<string, (bad: any) => unknown> = {
   'evaluate(model, bad)': (bad) => api.evaluate(model, bad),
   'evaluate(model, [bad])': (bad) => api.evaluate(model, [EVALUATOR, bad]),
   'evaluate(model, evaluator, bad)': (bad) => api.evaluate(model, EVALUATOR, bad),
+  'mineHardNegatives(bad, pairs)': (bad) => api.mineHardNegatives(bad, [{ anchor: 'a', positive: 'b' }]),
+  'mineHardNegatives(model, bad)': (bad) => api.mineHardNegatives(model, bad),
+  'mineHardNegatives(model, pairs, bad)': (bad) => api.mineHardNegatives(model, [{ anchor: 'a', positive: 'b' }], bad),
+  'mineHardNegatives(model, pairs, {corpus: bad})': (bad) =>
+    api.mineHardNegatives(model, [{ anchor: 'a', positive: 'b' }], { corpus: bad }),
   'rows.row(bad)': (bad) => rows.row(bad),
   'similarities.row(bad)': (bad) => similarities.row(bad),
   'tokens.text(bad)': (bad) => tokens.text(bad),

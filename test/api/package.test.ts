@@ -48,6 +48,7 @@ describe('ES module and CommonJS in one process', () => {
       'encode',
       'evaluate',
       'load',
+      'mineHardNegatives',
       'quantizationRanges',
       'similarity',
     ]

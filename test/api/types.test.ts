@@ -3,6 +3,9 @@ import { expectTypeOf, test } from 'vitest'
 import {
   embedCore,
   encode,
+  evaluate,
+  type Evaluation,
+  type Evaluations,
   load,
   Model,
   type SentenceEmbeddings,
@@ -68,6 +71,27 @@ test('options have a fixed set of names and values', () => {
     // @ts-expect-error not the number of a device
     void load('x', { device: 'cuda:x' })
     void load('x', { device: 'cuda:1' })
+  }
+  expectTypeOf(wrong).toBeFunction()
+})
+
+test('evaluate: one result for an evaluator, one of all for several; encoders besides models', () => {
+  const pairs = { task: 'sts', data: 'dev.csv' } as const
+  const calls = () => ({
+    one: evaluate(never, pairs),
+    several: embedCore.evaluate(never, [pairs, { task: 'bitext', data: [] }], { batchSize: 8 }),
+    encoder: evaluate({ encode: async () => ({ data: new Float32Array(2), shape: [1, 2] as const }) }, pairs),
+  })
+  expectTypeOf(calls).returns.toEqualTypeOf<{
+    one: Promise<Evaluation>
+    several: Promise<Evaluations>
+    encoder: Promise<Evaluation>
+  }>()
+  const wrong = () => {
+    // @ts-expect-error not a task
+    void evaluate(never, { task: 'classification', data: 'x.csv' })
+    // @ts-expect-error not an option of this task
+    void evaluate(never, { task: 'bitext', data: 'x.csv', precision: 'int8' })
   }
   expectTypeOf(wrong).toBeFunction()
 })

@@ -15,6 +15,8 @@ struct Result {
 
 enum class Lse { kDropped, kKept };
 
+inline bool trains(const Backend& backend) { return backend.attention_gradient != nullptr; }
+
 struct Inputs {
   explicit Inputs(const AttentionCase& c)
       : spec(c),
@@ -28,6 +30,8 @@ struct Inputs {
         q_norm(1, c.head_dim),
         k_norm(1, c.head_dim) {
     Random random(static_cast<uint32_t>(offsets.back() * 31 + c.head_dim));
+    for (int32_t text = 0; text < static_cast<int32_t>(c.lengths.size()); ++text)
+      for (int32_t i = 0; i < c.lengths[static_cast<size_t>(text)]; ++i) keys_of_rows.push_back({text + 3, i});
     qkv.fill(random, -static_cast<double>(c.size), static_cast<double>(c.size));
     bias.fill(random, -2, 2);
     for (int64_t h = 0; h < c.heads; ++h)
@@ -60,35 +64,35 @@ struct Inputs {
                         spec.lengths[static_cast<size_t>(text)]);
   }
 
-  // Texts begin .. end, their rows copied out.
-  Result run(const Backend& backend, DType dtype, int64_t begin, int64_t end, Order order = Order::kAscending,
-             Lse keep = Lse::kKept) const {
-    const int64_t first = offsets[static_cast<size_t>(begin)], tokens = offsets[static_cast<size_t>(end)] - first;
-    TypedRows in(dtype, qkv, first, first + tokens), y(dtype, tokens, spec.heads * spec.head_dim, spec.gap);
-    std::vector<int32_t> own;
-    for (int64_t text = begin; text <= end; ++text)
-      own.push_back(offsets[static_cast<size_t>(text)] - static_cast<int32_t>(first));
-    int64_t most = 0;
-    for (int64_t text = begin; text < end; ++text)
-      most = std::max<int64_t>(most, spec.lengths[static_cast<size_t>(text)]);
-    const std::vector<int32_t> plan = plan_of(backend, own);
-    OpCall call(backend, order);
-    AttentionArgs args{.qkv = call.out(in),
-                       .qkv_stride = in.stride(),
-                       .y = call.out(y),
-                       .y_stride = y.stride(),
-                       .offsets = call.in(own),
-                       .texts = end - begin,
-                       .longest = most,
-                       .plan = plan.empty() ? nullptr : call.in(plan),
-                       .host_plan = plan.empty() ? nullptr : plan.data(),
+  // Texts begin .. end, as a call of their own; it must outlive the call.
+  struct Part {
+    Part(const Inputs& inputs, const Backend& backend, int64_t begin, int64_t end)
+        : begin(begin), end(end), first(inputs.offsets[static_cast<size_t>(begin)]) {
+      for (int64_t text = begin; text <= end; ++text)
+        offsets.push_back(inputs.offsets[static_cast<size_t>(text)] - static_cast<int32_t>(first));
+      tokens = offsets.back();
+      for (int64_t text = begin; text < end; ++text)
+        longest = std::max<int64_t>(longest, inputs.spec.lengths[static_cast<size_t>(text)]);
+      plan = plan_of(backend, offsets);
+    }
+    int64_t begin, end, first, tokens = 0, longest = 0;
+    std::vector<int32_t> offsets, plan;
+  };
+
+  // All but the rows.
+  AttentionArgs arguments(OpCall& call, const Part& part, DType dtype) const {
+    AttentionArgs args{.offsets = call.in(part.offsets),
+                       .texts = part.end - part.begin,
+                       .longest = part.longest,
+                       .plan = part.plan.empty() ? nullptr : call.in(part.plan),
+                       .host_plan = part.plan.empty() ? nullptr : part.plan.data(),
                        .heads = spec.heads,
                        .kv_heads = spec.kv_heads,
                        .head_dim = spec.head_dim,
                        .scale = scale(),
                        .mask = spec.mask,
                        .window = spec.window,
-                       .prefix = spec.prefix.empty() ? nullptr : call.in(spec.prefix, begin)};
+                       .prefix = spec.prefix.empty() ? nullptr : call.in(spec.prefix, part.begin)};
     if (spec.rotary_dim > 0) {
       args.rope_cos = call.in(cosine);
       args.rope_sin = call.in(sine);
@@ -102,10 +106,32 @@ struct Inputs {
       args.bias_reach = reach;
     }
     args.dtype = dtype;
-    Rows kept(spec.heads, tokens), lse(tokens, spec.heads);
+    if (dropout_rate > 0)
+      args.dropout = {.rate = dropout_rate, .seed = kSeed, .site = kSite, .rows = call.in(keys_of_rows, part.first)};
+    return args;
+  }
+
+  // Texts begin .. end, their rows copied out.
+  Result run(const Backend& backend, DType dtype, int64_t begin, int64_t end, Order order = Order::kAscending,
+             Lse keep = Lse::kKept, Rows* raw = nullptr) const {
+    const Part part(*this, backend, begin, end);
+    TypedRows in(dtype, qkv, part.first, part.first + part.tokens),
+        y(dtype, part.tokens, spec.heads * spec.head_dim, spec.gap);
+    OpCall call(backend, order);
+    AttentionArgs args = arguments(call, part, dtype);
+    args.qkv = call.out(in);
+    args.qkv_stride = in.stride();
+    args.y = call.out(y);
+    args.y_stride = y.stride();
+    Rows kept(spec.heads, part.tokens), lse(part.tokens, spec.heads);
     if (keep == Lse::kKept) args.lse = call.out(kept);
+    if (raw) {
+      *raw = Rows(part.tokens, (spec.heads + spec.kv_heads) * spec.head_dim, spec.gap);
+      args.raw = call.out(*raw);
+      args.raw_stride = raw->stride();
+    }
     call.run(backend.attention, args);
-    for (int64_t token = 0; token < tokens; ++token)
+    for (int64_t token = 0; token < part.tokens; ++token)
       for (int64_t h = 0; h < spec.heads; ++h) lse.at(token, h) = kept.at(h, token);
     return {in.values(), y.values(), std::move(lse)};
   }
@@ -120,7 +146,15 @@ struct Inputs {
     return plan;
   }
 
+  static constexpr uint64_t kSeed = 0x123456789abcdef0;
+  static constexpr uint32_t kSite = 7;  // of the first head
+
+  // The factor of the weights that dropout keeps.
+  double dropout_factor() const { return static_cast<double>(embedcore::dropout_factor(dropout_rate)); }
+
   AttentionCase spec;
+  float dropout_rate = 0;
+  std::vector<RowKey> keys_of_rows;  // as if other texts came before these in the batch
   std::vector<int32_t> offsets;
   int32_t longest;
   Rows qkv;

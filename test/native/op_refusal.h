@@ -1,4 +1,4 @@
-// For the tests of what every backend refuses.
+// Tests of ops/checks.h: each change of valid arguments is refused with a sentence, and nothing is written.
 #pragma once
 
 #include <cstring>
@@ -11,7 +11,7 @@
 
 namespace embedcore::test {
 
-class RefusingTest : public OpTest {
+class RefusalTest : public OpTest {
  protected:
   template <typename Args>
   using Change = std::function<void(Args&)>;
@@ -58,6 +58,9 @@ class RefusingTest : public OpTest {
                          "Expected " + row_types() + " for " + of + " but received " + dtype_name(dtype)});
     }
   }
-};
 
+  // The inputs of every call.
+  Rows x_ = std::move(Rows(3, 24).each([](float) { return 0.5f; }));
+  std::vector<int32_t> offsets_ = {0, 1, 3}, ids_ = {0, 1, 0}, prefix_ = {1, 1};
+};
 }  // namespace embedcore::test

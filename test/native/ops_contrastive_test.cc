@@ -100,7 +100,12 @@ TEST_P(ContrastiveTest, RowsMayBeCutAnywhereBitForBit) {
       const ContrastiveResult rest = inputs.run(backend(), cut, c.rows, Order::kAscending, &first);
       expect_same(first, all, 0);
       expect_same(rest, all, cut);
-      for (size_t i = 0; i < all.dk.size(); ++i) expect_same_bits(rest.dk[i], all.dk[i]);
+      // The reference adds in double, and rounds once a call: here the first part, the rest, and all at once.
+      const bool rounds_once = std::strcmp(backend().name, "reference-device") == 0;
+      for (size_t i = 0; i < all.dk.size(); ++i)
+        expect_close(rest.dk[i], all.dk[i], [&](int64_t key, int64_t d) {
+          return rounds_once ? kUnit * (std::abs(first.dk[i].at(key, d)) + 2.1 * std::abs(all.dk[i].at(key, d))) : 0.0;
+        });
     }
   }
 }
@@ -124,7 +129,7 @@ TEST_P(ContrastiveTest, SmallLossesKeepTheirDigits) {
   call.run(
       backend().contrastive,
       {.blocks = &block, .count = 1, .rows = 1, .width = 1, .positive = call.in(positive), .loss = call.out(loss)});
-  const double left = std::exp(-32.0);  // 1.3e-14
+  const double left = std::exp(-32.0);  // 1.3e-14, of which 1 has no digits in float32
   EXPECT_NEAR(loss.at(0, 0), left, 5 * kUnit * left);
   EXPECT_NEAR(da.at(0, 0), -32 * left, 8 * kUnit * 32 * left);
 }

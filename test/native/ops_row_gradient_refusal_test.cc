@@ -11,7 +11,7 @@
 namespace embedcore::test {
 namespace {
 
-class RowGradientRefusalTest : public RefusingTest {
+class RowGradientRefusalTest : public RefusalTest {
  protected:
   // The inputs of every call.
   Rows x_ = std::move(Rows(3, 24).each([](float) { return 0.5f; }));

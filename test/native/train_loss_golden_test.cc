@@ -179,9 +179,13 @@ TEST_P(LossGoldenTest, IsThatOfSentenceTransformers) {
     EXPECT_EQ(result.parts[0].name, json.find("loss")->as_string());
     double size = 0;
     for (const Rows& each : c.gradients) size = std::max(size, norm_of(each));
-    EXPECT_GT(size, 0) << "a case without gradients proves nothing";
+    // Without negatives, batch-hard terms cancel and batch-all has none.
+    if (!c.name.ends_with("one-class")) {
+      EXPECT_GT(size, 1e-3) << "a case without gradients proves nothing";
+    }
     for (size_t i = 0; i < got.size(); ++i)
-      expect_close(got[i], c.gradients[i], [&](int64_t, int64_t) { return 2 * relative * size; });
+      expect_close(got[i], c.gradients[i],
+                   [&](int64_t, int64_t) { return 2 * relative * size + 1e-15; });  // float64's own rounding
   }
 }
 

@@ -76,6 +76,11 @@ describe('bad rows', () => {
     const skipping = await openData({ rows: new Set(rows) }, { onBadRow: 'skip' })
     expect(await readAll(skipping.sources[0]!)).toHaveLength(2)
     expect(skipping.badRows.count).toBe(2)
+    const again = await openData(() => new Set(rows), { onBadRow: 'skip' })
+    warn.mockClear()
+    for (let epoch = 0; epoch < 2; epoch++) expect(await readAll(again.sources[0]!)).toHaveLength(2)
+    expect(again.badRows.count).toBe(2) // not again in a later epoch
+    expect(warn).toHaveBeenCalledTimes(1)
   })
 
   test('a getter that throws, and an iterable that throws', async () => {

@@ -3,7 +3,9 @@ import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { EmbedCoreError } from '../../src/core/errors.js'
+import { checkOptions } from '../../src/core/options.js'
 import { chooseTexts } from '../../src/train/data/choice.js'
+import { DATA_RULES, openBatches } from '../../src/train/data/batches.js'
 import { BatchLoader, type LoaderOptions, type TrainingBatch } from '../../src/train/data/loader.js'
 import { type OpenOptions, openData } from '../../src/train/data/open.js'
 import type { TrainingSources } from '../../src/train/data/sources.js'
@@ -211,6 +213,29 @@ describe('FlagEmbedding rows', () => {
       expect(counts.reduce((sum, count) => sum + count)).toBe(7)
       expect(Math.max(...counts)).toBeLessThanOrEqual(3)
     }
+  })
+})
+
+describe('openBatches', () => {
+  test('opens data and their sampler from one set of options', async () => {
+    const options = checkOptions({ sampler: 'no-duplicates', batchSize: 5, prompts: { anchor: 'query: ' } }, DATA_RULES)
+    const { data, sampler } = await openBatches(PAIRS, options, { epochs: 2 })
+    const batches = await all(new BatchLoader(data, sampler, { tokenizer }))
+    expect(batches.reduce((sum, { rows }) => sum + rows.length, 0)).toBe(2 * PAIRS.length)
+    expect(texts(batches[0]!, 0)[0]).toBe(await expectedText(PAIRS[batches[0]!.rows[0]!]!.anchor, 'query: '))
+    await data.close()
+    await expect(openBatches(PAIRS, { sampler: 'cross-language' }, { epochs: 1 })).rejects.toThrow(
+      /a category in "rows"/,
+    )
+  })
+
+  test.each([
+    [{ onBadRow: 'ignore' }, /one of 'error', 'skip' for onBadRow/],
+    [{ prompts: 5 }, /^Expected a string, or an object of strings for prompts but received 5/],
+    [{ tmpDir: '' }, /for tmpDir/],
+    [{ batch_size: 4 }, /did you mean "batchSize"\?/],
+  ])('%j is refused', (options, message) => {
+    expect(() => checkOptions(options, DATA_RULES)).toThrow(message)
   })
 })
 

@@ -117,6 +117,35 @@ describe('what a batch is', () => {
     expect(all.slice(0, -2).every(({ rows }) => rows.length === 64)).toBe(true)
   })
 
+  test('no-duplicates: the batches of sentence-transformers for the same permutation', async () => {
+    // NoDuplicatesBatchSampler: go through what is left, take what shares no text with the batch, begin again.
+    const pairs = ROWS.map(({ anchor, positive }, i) => ({
+      anchor,
+      positive: i % 7 === 0 ? `same ${i % 3}` : positive,
+    }))
+    const order = await batches(await open(pairs), { sampler: 'random', batchSize: 1, seed: 6 })
+    let left = order.map(({ rows }) => rows[0]!)
+    for (const dropLast of [false, true]) {
+      const expected: number[][] = []
+      left = order.map(({ rows }) => rows[0]!)
+      while (left.length > 0) {
+        const batch: number[] = []
+        const texts = new Set<string>()
+        for (const row of left) {
+          const own = Object.values(pairs[row]!) as string[]
+          if (batch.length === 32 || own.some((text) => texts.has(text))) continue
+          batch.push(row)
+          for (const text of own) texts.add(text)
+        }
+        left = left.filter((row) => !batch.includes(row))
+        if (batch.length === 32 || !dropLast) expected.push(batch)
+      }
+      const data = await open(pairs, 'no-duplicates')
+      const ours = await batches(data, { sampler: 'no-duplicates', batchSize: 32, seed: 6, dropLast })
+      expect(ours.map(({ rows }) => [...rows])).toEqual(expected)
+    }
+  })
+
   test('no-duplicates: of rows that all share a text, one a batch, or an error', async () => {
     const same = Array.from({ length: 10 }, (_, i) => ({ anchor: `a${i}`, positive: 'same' }))
     const data = await open(same, 'no-duplicates')

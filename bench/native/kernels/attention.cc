@@ -1,5 +1,5 @@
 // Attention with the heads of the models, on texts of equal length with about 512 tokens in a call, or on one longer
-// text.
+// text: the forward pass, and for training the same with dropout and both backwards.
 #include "ops/attention.h"
 
 #include <algorithm>
@@ -35,6 +35,24 @@ struct Input {
   }
 };
 
+// What a forward pass keeps for a backward pass, and the gradients. Of an input that only this uses: a call in place on
+// rows with rotary positions changes them, and the log-sum-exp must remain that of the rows.
+struct Kept {
+  Input input;
+  std::vector<RowKey> keys;
+  std::vector<float> lse;
+  Rows dy, dqkv;
+
+  Kept(const ModelShape& model, int64_t texts, int64_t length, DType dtype)
+      : input(model, texts, length, dtype),
+        lse(static_cast<size_t>(model.heads * texts * length)),
+        dy(texts * length, model.heads * model.head_dim, DType::kF32),
+        dqkv(texts * length, (model.heads + 2 * model.kv_heads) * model.head_dim, DType::kF32) {
+    for (int32_t text = 0; text < texts; ++text)
+      for (int32_t token = 0; token < length; ++token) keys.push_back({text, token});
+  }
+};
+
 AttentionArgs arguments(const ModelShape& model, const Input& input) {
   AttentionArgs args{.qkv = input.qkv.data(),
                      .qkv_stride = (model.heads + 2 * model.kv_heads) * model.head_dim,
@@ -58,6 +76,56 @@ AttentionArgs arguments(const ModelShape& model, const Input& input) {
   return args;
 }
 
+Fields fields_of(const char* kernel, const ModelShape& model, int64_t texts, int64_t length, DType dtype,
+                 int64_t operations) {
+  return Fields()
+      .text("kernel", kernel)
+      .text("dtype", precision_name(dtype))
+      .text("model", model.name)
+      .number("heads", model.heads)
+      .number("headDim", model.head_dim)
+      .number("texts", texts)
+      .number("length", length)
+      .number("operations", operations);
+}
+
+constexpr float kDropout = 0.1f;
+
+// `fields` and `operations` are those of the forward pass without dropout. The backward pass is five products where the
+// forward pass is two, float32 whatever the rows are.
+void add_training(std::vector<Case>& cases, const Context& context, const ModelShape& model, int64_t texts,
+                  int64_t length, DType dtype, bool all, int64_t operations, int peak, int float_peak) {
+  const auto kept = std::make_shared<Kept>(model, texts, length, dtype);
+  AttentionArgs forward = arguments(model, kept->input);
+  forward.lse = kept->lse.data();
+  Stream stream;
+  must(context.backend.attention(stream, forward), stream);
+  for (const float rate : {kDropout, 0.0f}) {
+    forward.dropout = {.rate = rate, .seed = 1, .rows = kept->keys.data()};
+    const AttentionGradientArgs gradient{.forward = forward,
+                                         .dy = kept->dy.floats(),
+                                         .dy_stride = forward.y_stride,
+                                         .dqkv = static_cast<float*>(kept->dqkv.data()),
+                                         .dqkv_stride = forward.qkv_stride};
+    cases.push_back({fields_of(rate > 0 ? "attention_gradient_dropout" : "attention_gradient", model, texts, length,
+                               dtype, operations / 2 * 5),
+                     all,
+                     [&context, kept, gradient](Stream& stream) {
+                       must(context.backend.attention_gradient(stream, gradient), stream);
+                     },
+                     static_cast<double>(operations / 2 * 5), float_peak});
+  }
+  // Rotary positions change the rows at each call, but not their size.
+  const auto input = std::make_shared<Kept>(model, texts, length, dtype);
+  AttentionArgs dropped = arguments(model, input->input);
+  dropped.lse = input->lse.data();
+  dropped.dropout = {.rate = kDropout, .seed = 1, .rows = input->keys.data()};
+  cases.push_back(
+      {fields_of("attention_dropout", model, texts, length, dtype, operations), all,
+       [&context, input, dropped](Stream& stream) { must(context.backend.attention(stream, dropped), stream); },
+       static_cast<double>(operations), peak});
+}
+
 }  // namespace
 
 void attention_cases(const Context& context) {
@@ -67,26 +135,18 @@ void attention_cases(const Context& context) {
     for (const auto& model : kModels) {
       for (const bool all : thread_choices(context)) {
         const int peak = add_peak(cases, context, dtype, all);
+        const int float_peak = dtype == DType::kF32 ? peak : add_peak(cases, context, DType::kF32, all);
         for (const int64_t length : kLengths) {
           const int64_t texts = std::max<int64_t>(1, kTokens / length);
           const auto input = std::make_shared<Input>(model, texts, length, dtype);
           const int64_t pairs = model.causal ? length * (length + 1) / 2 : length * length;
           const int64_t operations = 4 * texts * pairs * model.heads * model.head_dim;
-          const auto fields = Fields()
-                                  .text("kernel", "attention")
-                                  .text("dtype", precision_name(dtype))
-                                  .text("model", model.name)
-                                  .number("heads", model.heads);
-          cases.push_back({Fields(fields)
-                               .number("headDim", model.head_dim)
-                               .number("texts", texts)
-                               .number("length", length)
-                               .number("operations", operations),
-                           all,
+          cases.push_back({fields_of("attention", model, texts, length, dtype, operations), all,
                            [&context, input, args = arguments(model, *input)](Stream& stream) {
                              must(context.backend.attention(stream, args), stream);
                            },
                            static_cast<double>(operations), peak});
+          add_training(cases, context, model, texts, length, dtype, all, operations, peak, float_peak);
         }
       }
     }

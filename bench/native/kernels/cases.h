@@ -19,6 +19,7 @@ struct Context {
 inline DType activation_dtype(DType dtype) { return dtype == DType::kF32 ? DType::kF32 : DType::kBF16; }
 
 void linear_cases(const Context& context);
+void linear_training_cases(const Context& context);
 void attention_cases(const Context& context);
 void elementwise_cases(const Context& context);  // norm, gated activation, activations
 void similarity_cases(const Context& context);

@@ -2,7 +2,7 @@
 // for each case. bench/kernels.mjs builds, runs and reads it.
 //
 //   kernels THREADS [REPEATS [SECONDS [GROUPS]]]      GROUPS: of linear,attention,elementwise,similarity,
-//                                                     gradients,losses (default all)
+//                                                     gradients,losses,training (default all)
 //
 // EMBEDCORE_CPU_ISA selects the instruction set.
 #include <cstdlib>
@@ -31,6 +31,7 @@ void run_all(int threads, const embedcore::bench::Settings& settings, const char
                                .settings = settings,
                                .dtypes = {DType::kF32, DType::kBF16, DType::kI8}};
   if (std::strstr(groups, "linear")) bench::linear_cases(context);
+  if (std::strstr(groups, "training")) bench::linear_training_cases(context);
   if (std::strstr(groups, "attention")) bench::attention_cases(context);
   if (std::strstr(groups, "elementwise")) bench::elementwise_cases(context);
   if (std::strstr(groups, "similarity")) bench::similarity_cases(context);
@@ -50,7 +51,8 @@ int main(int argc, char** argv) {
     return 2;
   }
   try {
-    run_all(threads, settings, argc > 4 ? argv[4] : "linear,attention,elementwise,similarity,gradients,losses");
+    run_all(threads, settings,
+            argc > 4 ? argv[4] : "linear,attention,elementwise,similarity,gradients,losses,training");
   } catch (const std::exception& error) {
     std::fprintf(stderr, "kernels: %s\n", error.what());
     return 1;

@@ -8,7 +8,7 @@ import { show } from '../../core/show.js'
 import { type DataFormat } from './columns.js'
 import { type Dialect, endOfRow, splitRow } from './delimited.js'
 import { isRecord } from './memory-rows.js'
-import type { Record_, RowParser } from './parse-row.js'
+import type { RawRecord, RowParser } from './parse-row.js'
 import { RowPlaces } from './places.js'
 import { endOfLine, readAt, type RecordEnd, recordText, scanRecords } from './records.js'
 import { changed } from './row-set.js'
@@ -18,7 +18,7 @@ import type { Row } from './rows.js'
 export interface RecordSyntax {
   recordEnd: RecordEnd
   /** The record in a text, or why there is none. */
-  parse(text: string): Record_ | string
+  parse(text: string): RawRecord | string
   /** Names of the columns: of CSV the first record, unless they are given. */
   header: string[] | null
   dialect: Dialect | null
@@ -63,7 +63,7 @@ export function delimitedSyntax(dialect: Dialect, header: readonly string[] | nu
 /** What a first pass over a file calls. */
 export interface Visitor {
   /** The parser of the records, made from the first of them. Throws when they have no known form. */
-  begin(first: Record_, line: number): RowParser
+  begin(first: RawRecord, line: number): RowParser
   row(row: Row): void
   bad(line: number, why: string): void
   /** Bytes read so far. */
@@ -132,6 +132,7 @@ export class FileRows {
       visitor.progress(records.at(-1)!.end)
     }
     if (parser === null) return null
+    places.finish()
     return {
       rows: new FileRows(handle, file, syntax, parser, places, placeOf, onClose),
       count: places.count,

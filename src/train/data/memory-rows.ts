@@ -1,7 +1,7 @@
 /** Rows that the caller has in an array. They stay where they are; nothing of them is copied. */
 import { setImmediate } from 'node:timers/promises'
 import { reason, show } from '../../core/show.js'
-import type { Record_, RowParser } from './parse-row.js'
+import type { RawRecord, RowParser } from './parse-row.js'
 import { changed } from './row-set.js'
 import type { Row } from './rows.js'
 
@@ -17,7 +17,7 @@ export function parseGiven(parser: RowParser, record: unknown): Row | string {
   }
 }
 
-export function isRecord(value: unknown): value is Record_ {
+export function isRecord(value: unknown): value is RawRecord {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 

@@ -7,13 +7,14 @@ import path from 'node:path'
 import { abortError } from '../../core/abort.js'
 import { EmbedCoreError } from '../../core/errors.js'
 import { reason, show } from '../../core/show.js'
+import { MOST_ROWS } from '../samplers/random.js'
 import { BadRows, type BadRowPolicy, type BadRowReport } from './bad-rows.js'
 import { type DataFormat, describeFormat, detectFormat } from './columns.js'
 import type { Choice } from './choice.js'
 import { type Dictionaries, FactCollector, type Needs, newDictionaries, NOTHING, type RowFacts } from './facts.js'
 import { delimitedSyntax, FileRows, jsonSyntax } from './file-rows.js'
 import { isRecord, MemoryRows } from './memory-rows.js'
-import { type Record_, RowParser } from './parse-row.js'
+import { type RawRecord, RowParser } from './parse-row.js'
 import { checkPrompts, type Prompts } from './sources.js'
 import { columnPrompts, refuseUnknownPrompts } from './prompts.js'
 import { JoinedRows, type RowSet } from './row-set.js'
@@ -163,7 +164,7 @@ class Opening {
       choice: format.kind === 'flag-embedding' ? choice : null,
     })
     if ('stream' in from) {
-      const begin = (first: Record_, place: string): RowParser =>
+      const begin = (first: RawRecord, place: string): RowParser =>
         new RowParser(this.detect(first, source, place), false, source.mapping === null)
       const { labels, categories, languages } = this.dictionaries
       // Numbered as they are read, so that a resumed run, which reads them again, has the same numbers.
@@ -193,6 +194,11 @@ class Opening {
             (this.bad.count > 0 ? ` that can be read: ${this.bad.summary()}` : ''),
         )
       }
+      if (count > MOST_ROWS)
+        throw new EmbedCoreError(
+          'ERR_EMBEDCORE_INVALID_DATA',
+          `Expected at most ${MOST_ROWS} rows in ${name} but found ${count}; name its parts as several sources`,
+        )
       const rows = new JoinedRows(
         parts.map((part) => part.rows),
         parts.map((part) => part.count),
@@ -215,7 +221,7 @@ class Opening {
       records.forEach((record, i) => onBad(i, `${name}[${i}]`, `expected an object but found ${show(record)}`))
       return []
     }
-    const format = this.detect(records[at] as Record_, source, `${name}[${at}]`)
+    const format = this.detect(records[at] as RawRecord, source, `${name}[${at}]`)
     const parser = new RowParser(format, false, source.mapping === null)
     const add = collect.begin(format)
     const { rows, count } = await MemoryRows.open(name, records, parser, add, onBad)
@@ -297,7 +303,7 @@ class Opening {
     )
   }
 
-  private detect(first: Record_, source: CheckedSource, place: string): DataFormat {
+  private detect(first: RawRecord, source: CheckedSource, place: string): DataFormat {
     const detected = detectFormat(first, source.mapping, source.negatives)
     if (!('wrong' in detected)) return detected
     throw new EmbedCoreError(

@@ -4,7 +4,7 @@ import type { DataFormat } from './columns.js'
 import { isColumnName } from './columns.js'
 import type { Row } from './rows.js'
 
-export type Record_ = Readonly<Record<string, unknown>>
+export type RawRecord = Readonly<Record<string, unknown>>
 
 /** Reads the records of one source. A reason is the end of a sentence that names the place. */
 export class RowParser {
@@ -36,7 +36,7 @@ export class RowParser {
     return this.width ?? 0
   }
 
-  parse(record: Record_): Row | string {
+  parse(record: RawRecord): Row | string {
     if (this.every) {
       // A column that the first row lacks would be dropped without a sign.
       for (const name in record)
@@ -46,7 +46,7 @@ export class RowParser {
     return this.format.kind === 'flag-embedding' ? this.flagEmbedding(record) : this.plain(record)
   }
 
-  private plain(record: Record_): Row | string {
+  private plain(record: RawRecord): Row | string {
     const { from, target, kind } = this.format
     const texts = new Array<string>(from.length)
     for (let i = 0; i < from.length; i++) {
@@ -82,7 +82,7 @@ export class RowParser {
     return this.withExtras(record, { texts, positives: 0, scores, label })
   }
 
-  private flagEmbedding(record: Record_): Row | string {
+  private flagEmbedding(record: RawRecord): Row | string {
     const { from, lists, columns } = this.format
     const query = valueOf(record, from[0]!)
     const wrong = wrongText(query)
@@ -116,23 +116,20 @@ export class RowParser {
     return row
   }
 
-  private withExtras(record: Record_, row: Pick<Row, 'texts' | 'positives' | 'scores' | 'label'>): Row | string {
-    const { id, group, category, language } = this.format.extras
-    const whole: Row = { ...row, id: null, category: null, language: null, prompt: null }
-    for (const [key, from] of [
-      ['id', id],
-      ['category', category],
-      ['language', language],
-      ['label', group],
-    ] as const) {
-      if (from === undefined) continue
-      const value = valueOf(record, from)
-      const name = nameOf(value)
-      if (name === null) return `expected a name or a number for ${show(from)} but found ${show(value)}`
-      // A sentence with a class and a group is sampled by its class.
-      if (key !== 'label' || whole.label === null) whole[key] = name
-    }
-    return whole
+  private withExtras(record: RawRecord, row: Pick<Row, 'texts' | 'positives' | 'scores' | 'label'>): Row | string {
+    const { extras } = this.format
+    const { texts, positives, scores } = row
+    // Written out, because it runs for every row of the data.
+    const id = extras.id === undefined ? null : nameOf(valueOf(record, extras.id))
+    if (id === null && extras.id !== undefined) return noName(record, extras.id)
+    const category = extras.category === undefined ? null : nameOf(valueOf(record, extras.category))
+    if (category === null && extras.category !== undefined) return noName(record, extras.category)
+    const language = extras.language === undefined ? null : nameOf(valueOf(record, extras.language))
+    if (language === null && extras.language !== undefined) return noName(record, extras.language)
+    const group = extras.group === undefined ? null : nameOf(valueOf(record, extras.group))
+    if (group === null && extras.group !== undefined) return noName(record, extras.group)
+    // A sentence with a class and a group is sampled by its class.
+    return { texts, positives, scores, label: row.label ?? group, category, language, id, prompt: null }
   }
 
   private numbers(value: unknown): number[] | string {
@@ -150,8 +147,12 @@ export class RowParser {
   }
 }
 
+function noName(record: RawRecord, from: string): string {
+  return `expected a name or a number for ${show(from)} but found ${show(valueOf(record, from))}`
+}
+
 /** Own properties only: a row may have a column named `constructor`. */
-function valueOf(record: Record_, name: string): unknown {
+function valueOf(record: RawRecord, name: string): unknown {
   return Object.hasOwn(record, name) ? record[name] : undefined
 }
 

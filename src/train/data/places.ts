@@ -13,7 +13,8 @@ export class Column<T extends Uint32Array | Int32Array | Float64Array> {
 
   push(value: number): void {
     if (this.length === this.items.length) {
-      const larger = new (this.items.constructor as new (length: number) => T)(Math.max(64, 2 * this.length))
+      const length = Math.max(64, Math.ceil(1.5 * this.length))
+      const larger = new (this.items.constructor as new (length: number) => T)(length)
       larger.set(this.items)
       this.items = larger
     }
@@ -24,9 +25,10 @@ export class Column<T extends Uint32Array | Int32Array | Float64Array> {
     return this.items[i]!
   }
 
-  /** The items, a view. */
+  /** The items, in no more memory than they need. Nothing is added after this. */
   taken(): T {
-    return this.items.subarray(0, this.length) as T
+    if (this.items.length > this.length) this.items = this.items.slice(0, this.length) as T
+    return this.items
   }
 }
 
@@ -61,6 +63,11 @@ export class RowPlaces {
       this.jumps.push(jump)
     }
     this.end = end
+  }
+
+  /** Gives back what the arrays have to spare. Nothing is added after this. */
+  finish(): void {
+    for (const column of [this.bases, this.distances, this.jumpRows, this.jumps]) column.taken()
   }
 
   startOf(row: number): number {

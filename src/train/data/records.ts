@@ -14,7 +14,7 @@ import { reason } from '../../core/show.js'
 export const LONGEST_RECORD = 64 * 2 ** 20
 const TOO_LONG = `is longer than ${LONGEST_RECORD} bytes`
 /** Bytes whose rows are read in one turn of the event loop, which takes some milliseconds. */
-const CHUNK = 1 << 18
+const CHUNK = 1 << 17
 const NEWLINE = 10
 const BLANK = /^[ \r]*$/
 

@@ -88,16 +88,19 @@ const RULES = {
 
 export const DEFAULT_NEGATIVES = 7
 
-/** @throws ERR_EMBEDCORE_INVALID_OPTION, _UNKNOWN_OPTION */
+/** @throws ERR_EMBEDCORE_INVALID_OPTION, also when reading the data throws; _UNKNOWN_OPTION */
 export function checkSources(data: unknown): CheckedSource[] {
+  try {
+    return checkEach(data)
+  } catch (error) {
+    throw error instanceof EmbedCoreError ? error : unreadable(error)
+  }
+}
+
+function checkEach(data: unknown): CheckedSource[] {
   if (isSource(data)) return [checkSource(data, null)]
   if (typeof data !== 'object' || data === null || ArrayBuffer.isView(data)) throw notData('data', data)
-  let names: string[]
-  try {
-    names = Object.keys(data)
-  } catch (error) {
-    throw unreadable(error)
-  }
+  const names = Object.keys(data)
   if (names.length === 0) throw notData('data', data)
   // A misspelt option of one source looks like the name of a source.
   const slip = names.find((name) => nearest(name, ['path', 'rows']) !== null)
@@ -123,12 +126,8 @@ function unreadable(error: unknown): EmbedCoreError {
 
 function isSource(value: unknown): boolean {
   if (typeof value === 'string' || typeof value === 'function' || Array.isArray(value)) return true
-  try {
-    if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return false
-    return isIterable(value) || Object.hasOwn(value, 'path') || Object.hasOwn(value, 'rows')
-  } catch (error) {
-    throw unreadable(error)
-  }
+  if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return false
+  return isIterable(value) || Object.hasOwn(value, 'path') || Object.hasOwn(value, 'rows')
 }
 
 function isIterable(value: unknown): boolean {

@@ -5,21 +5,23 @@ import { reason, show } from '../../core/show.js'
 import type { BadRows } from './bad-rows.js'
 import type { DataFormat } from './columns.js'
 import { isRecord, parseGiven } from './memory-rows.js'
-import type { Record_, RowParser } from './parse-row.js'
+import type { RawRecord, RowParser } from './parse-row.js'
 import type { Row } from './rows.js'
 import type { RowStreamSource } from './sources.js'
 
-type Iterator_ = Iterator<unknown> | AsyncIterator<unknown>
+type RowIterator = Iterator<unknown> | AsyncIterator<unknown>
 
 export class RowStream {
   /** A function gives its rows anew for each epoch; an iterable has one epoch. */
   readonly repeats: boolean
-  private iterator: Iterator_ | null = null
+  private iterator: RowIterator | null = null
   private first: unknown
   private hasFirst = false
   /** Rows taken from the iterator of this epoch, bad ones included. */
   private taken = 0
   private started = false
+  /** Rows whose faults were reported; later epochs do not report them again. */
+  private reported = 0
 
   private constructor(
     private readonly name: string,
@@ -37,7 +39,7 @@ export class RowStream {
   static async open(
     name: string,
     source: RowStreamSource,
-    begin: (first: Record_, place: string) => RowParser,
+    begin: (first: RawRecord, place: string) => RowParser,
     onRow: (row: Row) => void,
     badRows: BadRows,
     signal: AbortSignal | null,
@@ -55,13 +57,7 @@ export class RowStream {
         stream.taken = i
         return stream
       }
-      badRows.add({
-        file: name,
-        line: i,
-        place: `${name}[${i}]`,
-        reason: `expected an object but found ${show(record)}`,
-      })
-      badRows.settle()
+      stream.report(i, `expected an object but found ${show(record)}`)
     }
   }
 
@@ -103,9 +99,19 @@ export class RowStream {
         this.onRow(row)
         return { row, number }
       }
-      this.badRows.add({ file: this.name, line: number, place: this.place(number), reason: row })
-      this.badRows.settle()
+      this.report(number, row)
     }
+  }
+
+  private report(number: number, why: string): void {
+    if (number < this.reported) return
+    if (this.reported === 0 && this.badRows.policy === 'skip')
+      process.emitWarning(`Rows of ${this.name} are left out; the first is ${this.place(number)}: ${why}`, {
+        code: 'EMBEDCORE_SKIPPED_ROWS',
+      })
+    this.reported = number + 1
+    this.badRows.add({ file: this.name, line: number, place: this.place(number), reason: why })
+    this.badRows.settle()
   }
 
   place(row: number): string {
@@ -123,7 +129,7 @@ export class RowStream {
     }
   }
 
-  private async begin(): Promise<Iterator_> {
+  private async begin(): Promise<RowIterator> {
     try {
       const rows = typeof this.source === 'function' ? await this.source() : this.source
       const { [Symbol.asyncIterator]: asynchronous, [Symbol.iterator]: synchronous } = Object(rows) as Partial<

@@ -80,10 +80,14 @@ export interface MiningOptions {
   onProgress?: (progress: MiningProgress) => void
 }
 
-const anything: Rule<unknown> = { expected: 'texts', read: (value) => value }
+/** Checked where it is read; a list is copied here. */
+const corpus: Rule<unknown> = {
+  expected: 'texts',
+  read: (value) => (Array.isArray(value) ? [...(value as unknown[])] : value),
+}
 
 const RULES = {
-  corpus: anything,
+  corpus,
   rangeMin: integer(0),
   rangeMax: integer(1),
   maxScore: finiteNumber,

@@ -55,7 +55,7 @@ export async function readTexts(data: TrainingSources, options: ResolvedMining):
 
 async function* corpusTexts(options: ResolvedMining): AsyncGenerator<string> {
   const { corpus } = options
-  if (Array.isArray(corpus) && typeof corpus[0] === 'string') {
+  if (Array.isArray(corpus) && (corpus.length === 0 || typeof corpus[0] === 'string')) {
     for (const [i, text] of (corpus as unknown[]).entries()) {
       if (typeof text !== 'string')
         throw new EmbedCoreError(

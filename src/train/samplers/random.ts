@@ -115,6 +115,7 @@ export function shuffle<T>(
 
 /** Rounds of the network below; each changes both halves. */
 const ROUNDS = 4
+/** The longest permutation: its network has 32 bits. */
 export const MOST_ROWS = 2 ** 31 - 1
 
 /**

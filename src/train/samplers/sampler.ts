@@ -199,7 +199,7 @@ export class BatchSampler {
     if (this.sources.length > 1 && mixing === 'temperature') parts.push(`temperature ${temperature}`)
     const weighted = this.sources.length > 1 && mixing === 'weighted'
     for (const { name, identity, weight, choice } of this.sources) {
-      const negatives = choice === null ? '' : `, ${choice.negatives} negatives`
+      const negatives = choice === null ? '' : `, ${choice.negatives} negatives by seed ${choice.seed}`
       parts.push(`${name}: ${identity}${negatives}${weighted ? `, weight ${weight}` : ''}`)
     }
     return parts.join('; ')

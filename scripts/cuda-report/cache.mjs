@@ -43,10 +43,15 @@ export class ReportCache {
     const path = this.pathOf(name, file, args)
     if (existsSync(path)) return JSON.parse(readFileSync(path, 'utf8'))
     const result = await make()
+    this.set(name, file, args, result)
+    return result
+  }
+
+  set(name, file, args, result) {
+    const path = this.pathOf(name, file, args)
     for (const old of readdirSync(this.directory))
       if (old.startsWith(`${name}-`) && old.length === `${name}-`.length + 29) rmSync(join(this.directory, old))
     writeFileSync(`${path}.new`, JSON.stringify(result))
     renameSync(`${path}.new`, path)
-    return result
   }
 }
