@@ -15,6 +15,8 @@ import { Model } from './model/model.js'
 import type { EncodeOptions, SentenceOptions, TokenOptions } from './model/types.js'
 import { DEFAULT_MODEL } from './package-files.js'
 import { mineHardNegatives } from './train/mining/mine.js'
+import { TrainingRun } from './train/run.js'
+import { planTraining, train } from './train/train.js'
 
 /**
  * Loads a model: the path of a directory (sentence-transformers, Hugging Face or model2vec layout), or an id of the
@@ -56,7 +58,7 @@ export async function encode(
   return (await defaultModel()).encode(texts, options)
 }
 
-export { devices, evaluate, mineHardNegatives, Model, quantizationRanges, similarity }
+export { devices, evaluate, mineHardNegatives, Model, planTraining, quantizationRanges, similarity, train, TrainingRun }
 
 /** All functions of the package in one object; each is a named export too. */
 export const embedCore = Object.freeze({
@@ -64,6 +66,8 @@ export const embedCore = Object.freeze({
   encode,
   similarity,
   quantizationRanges,
+  train,
+  planTraining,
   mineHardNegatives,
   evaluate,
   devices,
@@ -111,8 +115,34 @@ export type {
   TrainingSource,
   TrainingSources,
 } from './train/data/sources.js'
+export type { DataProgress } from './train/data/open.js'
+export type {
+  AnglELossOptions,
+  BatchTripletLossOptions,
+  ContrastiveLossOptions,
+  CoSENTLossOptions,
+  CosineSimilarityLossOptions,
+  DistillKLDivLossOptions,
+  EmbedDistillLossOptions,
+  GistLossOptions,
+  LossName,
+  LossOptions,
+  MarginMSELossOptions,
+  MatryoshkaOptions,
+  MSELossOptions,
+  OnlineContrastiveLossOptions,
+  RankingLossOptions,
+  TrainingLoss,
+  TripletLossOptions,
+} from './train/loss-types.js'
+export type { FreezeOptions, LoraOptions, TrainingMethod } from './train/method-options.js'
 export type { MinedNegatives } from './train/mining/mine.js'
 export type { MiningFormat, MiningOptions, MiningProgress, SamplingStrategy } from './train/mining/options.js'
 export type { MinedRow } from './train/mining/output.js'
 export type { Filter as MiningFilter } from './train/mining/select.js'
 export type { MiningStatistics, ScoreSummary } from './train/mining/statistics.js'
+export type { Mixing } from './train/samplers/mixing.js'
+export type { SamplerName } from './train/samplers/options.js'
+export type { Schedule } from './train/schedule.js'
+export type { ProjectionOptions } from './train/stack.js'
+export type * from './train/types.js'

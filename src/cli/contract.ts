@@ -10,6 +10,7 @@ import type { ModelInfo } from '../model/info.js'
 import type { LoadOptions } from '../model/load-options.js'
 import type { Vectors } from '../core/vectors.js'
 import type { EncodeOptions } from '../model/types.js'
+import type { TrainingEvent, TrainingPlan, TrainOptions, TrainResult } from '../train/types.js'
 import type { Encoder, EncoderOptions, EvaluateOptions, Evaluation, Evaluator } from '../evaluate/types.js'
 
 export interface CoreModel {
@@ -28,6 +29,8 @@ export interface Core {
   load(pathOrHubId: string | undefined, options: LoadOptions): Promise<CoreModel>
   devices(): Promise<readonly DeviceInfo[]>
   evaluate(model: Encoder, evaluator: Evaluator, options: EvaluateOptions): Promise<Evaluation>
+  train(options: TrainOptions): PromiseLike<TrainResult> & AsyncIterable<TrainingEvent>
+  planTraining(options: TrainOptions): Promise<TrainingPlan>
 }
 
 export interface CliIO {

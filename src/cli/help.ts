@@ -5,8 +5,9 @@ import { ENCODE_COMMAND_FLAGS } from './encode.js'
 import { EVALUATE_COMMAND_FLAGS } from './evaluate.js'
 import { INFO_COMMAND_FLAGS } from './info.js'
 import { SIMILARITY_COMMAND_FLAGS } from './similarity.js'
+import { TRAIN_COMMAND_FLAGS } from './train.js'
 
-export const COMMANDS = ['encode', 'similarity', 'evaluate', 'info', 'doctor', 'help'] as const
+export const COMMANDS = ['encode', 'similarity', 'evaluate', 'train', 'info', 'doctor', 'help'] as const
 export type Command = (typeof COMMANDS)[number]
 
 const EXIT_CODES = `Exit codes
@@ -24,6 +25,7 @@ Usage
   embedcore encode [TEXT ...]       vectors of texts
   embedcore similarity A B [C ...]  how near texts are to each other
   embedcore evaluate --task TASK    how good a model is on data with judgments
+  embedcore train --config FILE     a better model from your own data
   embedcore info [MODEL]            what a model is
   embedcore doctor                  what runs here, and why the rest cannot
   embedcore help [COMMAND]          this, or all about one command
@@ -122,6 +124,25 @@ With --json the result is one line:
   {"model","task","name","primaryMetric","score","metrics":{...},"rows","documents","texts","tokens","seconds"}
 `
 
+const TRAIN = `embedcore train: a better model from your own data
+
+Usage
+  embedcore train --model MODEL --data FILE --output DIR [flags]
+  embedcore train --config run.json [flags]             or run.mjs, whose default export has the options
+
+Examples
+  embedcore train -m sentence-transformers/all-MiniLM-L6-v2 -d pairs.jsonl -o shop-model
+  embedcore train -m ./model -d pairs.csv -o out --epochs 3 --batch-size 64 --dry-run      the plan alone
+  embedcore train -m ./model -d pairs.jsonl -o out --method lora --rank 16
+  embedcore train --config run.json --resume                 goes on where the run in its output stopped
+
+Rows have the columns of sentence-transformers: anchor and positive (and negative), sentence1, sentence2 and score, or
+sentence and label. Files are .jsonl, .csv, .tsv or .parquet. A config has the options of embedCore.train (docs/training.md);
+flags take the place of its options. Paths in it are those of the folder where the command runs.
+DIR gets the model, checkpoints, log.jsonl and report.html. Ctrl-C ends the run with a checkpoint.
+With --json each event is one line on standard output, and the last line is the result.
+`
+
 const INFO = `embedcore info: what a model is
 
 Usage
@@ -165,6 +186,7 @@ const PAGES: Readonly<Record<Command, readonly [string, Flags | null]>> = {
   encode: [ENCODE, ENCODE_COMMAND_FLAGS],
   similarity: [SIMILARITY, SIMILARITY_COMMAND_FLAGS],
   evaluate: [EVALUATE, EVALUATE_COMMAND_FLAGS],
+  train: [TRAIN, TRAIN_COMMAND_FLAGS],
   info: [INFO, INFO_COMMAND_FLAGS],
   doctor: [DOCTOR, DOCTOR_COMMAND_FLAGS],
   help: [HELP, null],

@@ -4,6 +4,7 @@
  */
 import type { Writable } from 'node:stream'
 import type { DownloadProgress } from '../hub/types.js'
+import type { DataProgress } from '../train/data/open.js'
 import { compactNumber, duration } from './text.js'
 
 const REDRAW_MS = 100
@@ -21,10 +22,37 @@ export function progressLine({ texts, tokens, share }: ProgressState, seconds: n
   const rate = (count: number) => compactNumber(seconds > 0 ? count / seconds : 0)
   const rates = `${compactNumber(texts)} texts  ${rate(texts)} texts/s  ${rate(tokens)} tokens/s`
   if (share === null) return `${rates}  ${duration(seconds)}`
-  const filled = Math.round(share * BAR_CELLS)
   const eta = share > 0 ? `  ETA ${duration((seconds * (1 - share)) / share)}` : ''
+  return `${bar(share)}  ${rates}${eta}`
+}
+
+/** A run of train: `share` of its updates, null when their number is not known. */
+export interface TrainingState {
+  step: number
+  steps: number | null
+  loss: number
+  learningRate: number
+  tokensPerSecond: number
+  /** Since the run began, and the share of it that was done before. */
+  seconds: number
+  doneBefore: number
+}
+
+export function trainingLine(state: TrainingState): string {
+  const { step, steps, loss, learningRate, tokensPerSecond, seconds, doneBefore } = state
+  const numbers =
+    `step ${step}${steps === null ? '' : `/${steps}`}  loss ${loss.toPrecision(4)}  lr ${learningRate.toExponential(1)}` +
+    `  ${compactNumber(tokensPerSecond)} tokens/s`
+  if (steps === null) return `${numbers}  ${duration(seconds)}`
+  const made = step - doneBefore
+  const eta = made > 0 ? `  ETA ${duration((seconds * (steps - step)) / made)}` : ''
+  return `${bar(step / steps)}  ${numbers}${eta}`
+}
+
+function bar(share: number): string {
+  const filled = Math.round(share * BAR_CELLS)
   const percent = String(Math.floor(share * 100)).padStart(3)
-  return `${'█'.repeat(filled)}${'░'.repeat(BAR_CELLS - filled)} ${percent} %  ${rates}${eta}`
+  return `${'█'.repeat(filled)}${'░'.repeat(BAR_CELLS - filled)} ${percent} %`
 }
 
 export class Progress {
@@ -45,6 +73,14 @@ export class Progress {
   download({ file, loaded, total }: DownloadProgress): void {
     const share = total > 0 ? ` ${String(Math.floor((loaded / total) * 100)).padStart(3)} %` : ''
     this.#draw(() => `downloading ${file}${share}  ${(loaded / 2 ** 20).toFixed(1)} MiB`)
+  }
+
+  training(state: TrainingState): void {
+    this.#draw(() => trainingLine(state))
+  }
+
+  reading({ source, rows }: DataProgress): void {
+    this.#draw(() => `reading ${source}  ${compactNumber(rows)} rows`)
   }
 
   /** Removes the line. */

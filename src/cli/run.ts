@@ -12,12 +12,14 @@ import { infoCommand } from './info.js'
 import { didYouMean } from './did-you-mean.js'
 import { StreamSink } from './output/sink.js'
 import { similarityCommand } from './similarity.js'
+import { trainCommand } from './train.js'
 import { packageVersion } from '../core/version.js'
 
 const RUNNERS: Readonly<Record<Exclude<Command, 'help'>, (argv: readonly string[], io: CliIO) => Promise<number>>> = {
   encode: encodeCommand,
   similarity: similarityCommand,
   evaluate: evaluateCommand,
+  train: trainCommand,
   info: infoCommand,
   doctor: doctorCommand,
 }

@@ -64,14 +64,14 @@ export type RawLossKind =
     }
   | { kind: 'TripletLoss'; distance: 'cosine' | 'euclidean' | 'manhattan'; margin: number }
   | { kind: 'CosineSimilarityLoss' }
-  | { kind: 'CoSENTLoss'; scale: number; similarity: 'cosine' | 'dot' }
+  | { kind: 'CoSENTLoss'; scale: number; similarity: 'dot' | 'cosine' }
   | { kind: 'AnglELoss'; scale: number }
   | { kind: 'ContrastiveLoss'; distance: 'cosine' | 'euclidean' | 'manhattan'; margin: number; sizeAverage: boolean }
   | { kind: 'OnlineContrastiveLoss'; distance: 'cosine' | 'euclidean' | 'manhattan'; margin: number }
-  | { kind: 'MarginMSELoss'; similarity: 'cosine' | 'dot' }
+  | { kind: 'MarginMSELoss'; similarity: 'dot' | 'cosine' }
   | {
       kind: 'DistillKLDivLoss'
-      similarity: 'cosine' | 'dot'
+      similarity: 'dot' | 'cosine'
       studentTemperature: number
       teacherTemperature: number
     }

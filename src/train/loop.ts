@@ -286,7 +286,8 @@ function located(error: unknown, step: number, batches: readonly TrainingBatch[]
   if (code === 'ERR_EMBEDCORE_ABORTED') return toEmbedCoreError(error)
   const [batch] = batches
   const text = /\btext (\d+) /.exec(message)?.[1]
-  const named = /\(rows ([\d, ]+)/.exec(message)?.[1] ?? (text === undefined ? undefined : String(+text % batch!.rows.length))
+  const named =
+    /\(rows ([\d, ]+)/.exec(message)?.[1] ?? (text === undefined ? undefined : String(+text % batch!.rows.length))
   const rows = named
     ?.split(',')
     .map(Number)

@@ -50,7 +50,7 @@ export interface RankingLossOptions extends CommonLossOptions {
   /** Whether the scale is learned, beginning with `scale`; at most 100, as in CLIP. Default false. */
   learnedScale?: boolean
   /** Default `'cosine'`. */
-  similarity?: 'cosine' | 'dot'
+  similarity?: 'dot' | 'cosine'
   /** Default `['query_to_doc']`. All four are GTE's loss (Li et al. 2023). */
   directions?: readonly (typeof DIRECTIONS)[number][]
   /** All directions in one softmax, or the mean of one loss each. Default `'joint'`. */
@@ -115,7 +115,7 @@ export interface CosineSimilarityLossOptions extends CommonLossOptions {
 export interface CoSENTLossOptions extends CommonLossOptions {
   type: 'CoSENTLoss'
   scale?: number
-  similarity?: 'cosine' | 'dot'
+  similarity?: 'dot' | 'cosine'
 }
 
 /** CoSENT of the difference of angles in the complex plane (Li and Li 2023). Default scale 20. */
@@ -142,13 +142,13 @@ export interface OnlineContrastiveLossOptions extends CommonLossOptions {
 /** Squared error of the margin between positive and negatives (Hofstaetter et al. 2020). Default `'dot'`. */
 export interface MarginMSELossOptions extends CommonLossOptions {
   type: 'MarginMSELoss'
-  similarity?: 'cosine' | 'dot'
+  similarity?: 'dot' | 'cosine'
 }
 
 /** Kullback-Leibler divergence of the scores of the documents from those of the teacher. Defaults: dot, 1. */
 export interface DistillKLDivLossOptions extends CommonLossOptions {
   type: 'DistillKLDivLoss'
-  similarity?: 'cosine' | 'dot'
+  similarity?: 'dot' | 'cosine'
   /** Of both, unless one of the next two says something else. */
   temperature?: number
   studentTemperature?: number

@@ -38,7 +38,7 @@ const COMMON = {
   matryoshka: { expected: 'dimensions, or { dims }', read: (value: unknown) => value } as Rule<unknown>,
 }
 const pairDistance = oneOf('cosine', 'euclidean', 'manhattan')
-const pairSimilarity = oneOf('cosine', 'dot')
+const pairSimilarity = oneOf('dot', 'cosine')
 const marginStrategy = oneOf('absolute', 'relative')
 const notNegative = only<number>('a number from 0', (value) => Number.isFinite(value) && (value as number) >= 0)
 
@@ -137,7 +137,8 @@ function checkLoss(given: unknown, matryoshka: unknown): CheckedLoss {
 
 function unknownLoss(type: string): EmbedCoreError {
   const here = Object.hasOwn(ELSEWHERE, type) ? ELSEWHERE[type]! : null
-  const near = nearest(type, LOSSES)
+  const whole = `${type}Loss`.toLowerCase()
+  const near = LOSSES.find((name) => name.toLowerCase() === whole) ?? nearest(type, LOSSES)
   return new EmbedCoreError(
     'ERR_EMBEDCORE_INVALID_OPTION',
     `Expected the name of a loss but received ${show(type)}; ` +

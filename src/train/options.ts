@@ -1,5 +1,5 @@
 /** Options of train: the rules that check them before any work, and their defaults. */
-import { ATTENTIONS, POOLINGS, type PoolingMode, SIDES, type Side } from '../core/names.js'
+import { type AttentionMode, ATTENTIONS, POOLINGS, type PoolingMode, SIDES, type Side } from '../core/names.js'
 import {
   abortSignal,
   callback,
@@ -18,6 +18,8 @@ import {
   positiveNumber,
   type Rule,
 } from '../core/options.js'
+import { EmbedCoreError } from '../core/errors.js'
+import { reason } from '../core/show.js'
 import { type CheckedEvaluator, checkEvaluators } from '../evaluate/options.js'
 import { BAD_ROW_POLICIES } from './data/bad-rows.js'
 import { checkPrompts, checkSources, type Prompts, type TrainingSources } from './data/sources.js'
@@ -108,7 +110,7 @@ export interface ResolvedTrain {
   projection: CheckedProjection | null
   normalize: boolean | null
   pooling: PoolingMode[] | null
-  attention: 'causal' | 'bidirectional' | null
+  attention: Exclude<AttentionMode, 'prefix'> | null
   merge: boolean
   epochs: number
   maxSteps: number | null
@@ -150,6 +152,17 @@ export interface ResolvedTrain {
 
 /** @throws ERR_EMBEDCORE_INVALID_OPTION, _UNKNOWN_OPTION */
 export function resolveTrainOptions(options: TrainOptions): ResolvedTrain {
+  try {
+    return resolve(options)
+  } catch (error) {
+    if (error instanceof EmbedCoreError) throw error
+    throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_OPTION', `Reading the options failed: ${reason(error)}`, {
+      cause: error,
+    })
+  }
+}
+
+function resolve(options: TrainOptions): ResolvedTrain {
   const given = checkOptions(options, TRAIN_RULES)
   for (const [name, what] of [
     ['model', 'the directory or hub id of a model'],

@@ -14,6 +14,8 @@ import { EVALUATE_RULES, EVALUATOR_RULES } from '../../src/evaluate/options.js'
 import * as face from '../../src/index.js'
 import { ENCODE_RULES } from '../../src/model/encode-options.js'
 import { LOAD_RULES } from '../../src/model/load-options.js'
+import { LOSSES } from '../../src/train/loss-types.js'
+import { TRAIN_RULES } from '../../src/train/options.js'
 import { GOLDEN, ROOT } from '../support/golden.js'
 
 const read = (file: string) => readFileSync(path.join(ROOT, file), 'utf8')
@@ -37,6 +39,12 @@ describe('docs/api.md', () => {
   test.each(Object.keys(Object.assign({}, EVALUATE_RULES, ...Object.values(EVALUATOR_RULES)) as object))(
     'has the option %s of evaluate in docs/evaluate.md',
     (name) => expect(evaluate).toMatch(new RegExp(`^\\|.*\`${name}\`.*\\|.*\\|`, 'm')),
+  )
+
+  const training = read('docs/training.md')
+  test.each([...Object.keys(TRAIN_RULES), ...LOSSES])(
+    'has the option or loss %s of train in docs/training.md',
+    (name) => expect(training).toMatch(new RegExp(`^\\|.*\`${name}\`.*\\|`, 'm')),
   )
 
   test.each(ERROR_CODES)('has the error %s', (code) =>

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { ERROR_CODES, toEmbedCoreError } from '../../src/core/errors.js'
 import { allocate } from '../../src/core/memory.js'
 import { EVALUATE_RULES, EVALUATOR_RULES } from '../../src/evaluate/options.js'
+import { TRAIN_RULES } from '../../src/train/options.js'
 import * as api from '../../src/index.js'
 
 const { embedCore, EmbedCoreError, load, Model, similarity, quantizationRanges } = api
@@ -115,6 +116,15 @@ const CALLS: Record<string, (bad: any) => unknown> = {
   'mineHardNegatives(model, pairs, bad)': (bad) => api.mineHardNegatives(model, [{ anchor: 'a', positive: 'b' }], bad),
   'mineHardNegatives(model, pairs, {corpus: bad})': (bad) =>
     api.mineHardNegatives(model, [{ anchor: 'a', positive: 'b' }], { corpus: bad }),
+  'train(bad)': (bad) => api.train(bad),
+  'planTraining(bad)': (bad) => api.planTraining(bad),
+  ...Object.fromEntries(
+    Object.keys(TRAIN_RULES).map((name) => [
+      `planTraining({${name}: bad})`,
+      (bad: unknown) =>
+        api.planTraining({ model: '/none', data: [{ anchor: 'a', positive: 'b' }], output: '/none', [name]: bad }),
+    ]),
+  ),
   'rows.row(bad)': (bad) => rows.row(bad),
   'similarities.row(bad)': (bad) => similarities.row(bad),
   'tokens.text(bad)': (bad) => tokens.text(bad),

@@ -8,6 +8,10 @@ import { runCli } from '../../src/cli/run.js'
 import type { DeviceInfo } from '../../src/core/devices.js'
 import { EmbedCoreError } from '../../src/core/errors.js'
 import { evaluate } from '../../src/evaluate/evaluate.js'
+import { resolveTrainOptions } from '../../src/train/options.js'
+import { prepare } from '../../src/train/prepare.js'
+import { startTraining } from '../../src/train/train.js'
+import { fakeTraining } from '../train/fake-training.js'
 import type { Precision } from '../../src/core/names.js'
 import type { SentenceEmbeddings, TokenEmbeddings, VectorData } from '../../src/core/types.js'
 import type { ModelInfo } from '../../src/model/info.js'
@@ -118,6 +122,12 @@ export function fakeCore({
       ...gpus,
     ],
     evaluate,
+    train: (options) => startTraining(options, fakeTraining().training),
+    planTraining: async (options) => {
+      const prepared = await prepare(resolveTrainOptions(options), fakeTraining().training())
+      await prepared.data.close()
+      return prepared.plan
+    },
     load: async (model, options) => {
       core.loads.push({ model, options })
       if (loadError !== undefined) throw loadError

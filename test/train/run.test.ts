@@ -144,9 +144,9 @@ describe('evaluation', () => {
     expect(evaluations.at(-1)!.step).toBe(best + 3)
     expect(result.metrics).toEqual(evaluations[best]!.metrics)
     // The trainer has the weights of the best step again.
-    const state = JSON.parse(
-      readFileSync(path.join(output, `checkpoint-${best}/trainer.safetensors`), 'utf8'),
-    ) as { values: number[] }
+    const state = JSON.parse(readFileSync(path.join(output, `checkpoint-${best}/trainer.safetensors`), 'utf8')) as {
+      values: number[]
+    }
     expect(seen.values).toEqual(state.values)
   })
 
