@@ -117,16 +117,24 @@ void EncoderPass::backward_layer(const GroupRun& run, size_t layer) const {
 void EncoderPass::add_layer_gradients(Stream& stream, Slab& slab, const KeptSlab& kept, size_t layer) const {
   const TrainedLayer& trained = weights_.layers()[layer];
   if (!trained.trained() && !relative_gradient_) return;
-  if (relative_gradient_ || trained.dq_norm || trained.dk_norm)
+  const auto each_group = [&](auto&& body) {
     for (Group& group : slab.groups) {
       const GroupRun run{stream, slab, group, kept, {seed_, slab.device_keys + group.first_row}};
-      with_layer(
-          run, layer,
-          [&](const LayerCall& call, const LayerSpec& spec, const TrainedLayer& own, const LayerActivations& at) {
-            backward_heads(call, spec, own, at, scratch_, group.first_row,
-                           {.dbias = static_cast<float*>(relative_gradient_.get())});
-          });
+      with_layer(run, layer,
+                 [&](const LayerCall& call, const LayerSpec& spec, const TrainedLayer& own,
+                     const LayerActivations& at) { body(call, spec, own, at, group.first_row); });
     }
+  };
+  if (relative_gradient_)
+    each_group([&](const LayerCall& call, const LayerSpec& spec, const TrainedLayer& own, const LayerActivations& at,
+                   int64_t row) {
+      backward_relative(call, spec, own, at, scratch_, row, {.dbias = static_cast<float*>(relative_gradient_.get())});
+    });
+  const LayerSpec& layer_spec = weights_.config().layers[layer];
+  if (trained.dq_norm || trained.dk_norm)
+    for (int64_t head = 0; head < layer_spec.heads + layer_spec.kv_heads; ++head)
+      each_group([&](const LayerCall& call, const LayerSpec& spec, const TrainedLayer& own, const LayerActivations& at,
+                     int64_t row) { backward_head(call, spec, own, at, scratch_, row, head); });
   const GroupRun all{stream, slab, slab.groups.front(), kept, {seed_, slab.device_keys}};
   with_layer(all, layer,
              [&](const LayerCall& call, const LayerSpec& spec, const TrainedLayer& own, const LayerActivations&) {

@@ -1,4 +1,4 @@
-// Runs the groups of a slab: in parallel on a host, as one call on a device.
+// Runs the groups of a slab: in parallel on a host, one after the other on a device.
 #pragma once
 
 #include <exception>
@@ -11,8 +11,9 @@ namespace embedcore {
 // Calls body(stream, group) for each group; the first failure, in the order of the groups, is thrown at the end.
 template <typename Body>
 void for_groups(Stream& stream, Slab& slab, Body&& body) {
-  if (slab.groups.size() == 1) {
-    body(stream, slab.groups.front());  // its operations are divided among the threads
+  // A single group's operations are divided among the threads.
+  if (slab.groups.size() == 1 || stream.queue) {
+    for (Group& group : slab.groups) body(stream, group);
     return;
   }
   struct Run {

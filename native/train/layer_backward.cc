@@ -297,31 +297,34 @@ void backward_rows(const LayerCall& call, const LayerSpec& spec, const TrainedLa
   spec.norm_first ? rows.pre_norm() : rows.post_norm();
 }
 
-void backward_heads(const LayerCall& call, const LayerSpec& spec, const TrainedLayer& layer, const LayerActivations& at,
-                    LayerScratch scratch, int64_t first_row, const RelativeGradient& relative) {
+void backward_relative(const LayerCall& call, const LayerSpec& spec, const TrainedLayer& layer,
+                       const LayerActivations& at, LayerScratch scratch, int64_t first_row,
+                       const RelativeGradient& relative) {
+  const LayerScratch own = from_row(std::move(scratch), spec, layer, first_row);
+  check_status(
+      call.backend.attention_bias_gradient(call.stream, {.forward = attention_args(call, spec, layer.weights, at),
+                                                         .dy = own.dcontext.floats(),
+                                                         .dy_stride = own.dcontext.stride,
+                                                         .dbias = relative.dbias}),
+      call.stream, "attention_bias_gradient");
+}
+
+void backward_head(const LayerCall& call, const LayerSpec& spec, const TrainedLayer& layer, const LayerActivations& at,
+                   LayerScratch scratch, int64_t first_row, int64_t head) {
+  float* dweight = head < spec.heads ? layer.dq_norm : layer.dk_norm;
+  if (!dweight) return;
   const LayerScratch own = from_row(std::move(scratch), spec, layer, first_row);
   const int64_t tokens = call.batch.tokens;
-  if (relative.dbias)
-    check_status(
-        call.backend.attention_bias_gradient(call.stream, {.forward = attention_args(call, spec, layer.weights, at),
-                                                           .dy = own.dcontext.floats(),
-                                                           .dy_stride = own.dcontext.stride,
-                                                           .dbias = relative.dbias}),
-        call.stream, "attention_bias_gradient");
-  for (int64_t head = 0; head < spec.heads + spec.kv_heads; ++head) {
-    float* dweight = head < spec.heads ? layer.dq_norm : layer.dk_norm;
-    if (!dweight) continue;
-    check_status(call.backend.norm_weight_gradient(call.stream, {.kind = NormKind::kRms,
-                                                                 .x = at.raw.floats() + head * spec.head_dim,
-                                                                 .x_stride = at.raw.stride,
-                                                                 .dy = own.dnormed.floats() + head * spec.head_dim,
-                                                                 .dy_stride = own.dnormed.stride,
-                                                                 .rows = tokens,
-                                                                 .width = spec.head_dim,
-                                                                 .rstd = own.head_rstd + head * tokens,
-                                                                 .dweight = dweight}),
-                 call.stream, "norm_weight_gradient");
-  }
+  check_status(call.backend.norm_weight_gradient(call.stream, {.kind = NormKind::kRms,
+                                                               .x = at.raw.floats() + head * spec.head_dim,
+                                                               .x_stride = at.raw.stride,
+                                                               .dy = own.dnormed.floats() + head * spec.head_dim,
+                                                               .dy_stride = own.dnormed.stride,
+                                                               .rows = tokens,
+                                                               .width = spec.head_dim,
+                                                               .rstd = own.head_rstd + head * tokens,
+                                                               .dweight = dweight}),
+               call.stream, "norm_weight_gradient");
 }
 
 void backward_weights(const LayerCall& call, const LayerSpec& spec, const TrainedLayer& layer, const KeptLayer& kept,

@@ -12,12 +12,16 @@ namespace embedcore {
 void backward_rows(const LayerCall& call, const LayerSpec& spec, const TrainedLayer& layer, const LayerActivations& at,
                    LayerScratch scratch, int64_t first_row);
 
-// Adds to the gradients of head norms and of relative positions, for one group after the other.
+// Adds to the gradients of relative positions, and to that of the norm of one head, for one group after the other. A
+// caller takes the heads one by one, each with all groups, so that the groups do not change the order of a sum.
 struct RelativeGradient {
   float* dbias = nullptr;  // [heads, 2 * reach + 1]; null = not wanted
 };
-void backward_heads(const LayerCall& call, const LayerSpec& spec, const TrainedLayer& layer, const LayerActivations& at,
-                    LayerScratch scratch, int64_t first_row, const RelativeGradient& relative);
+void backward_relative(const LayerCall& call, const LayerSpec& spec, const TrainedLayer& layer,
+                       const LayerActivations& at, LayerScratch scratch, int64_t first_row,
+                       const RelativeGradient& relative);
+void backward_head(const LayerCall& call, const LayerSpec& spec, const TrainedLayer& layer, const LayerActivations& at,
+                   LayerScratch scratch, int64_t first_row, int64_t head);
 
 // Adds to the gradients of the layer's other weights, over all rows of the slab.
 struct SlabRows {
