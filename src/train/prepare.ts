@@ -190,8 +190,8 @@ function stepsOf(
   if (all === null && (schedule !== 'constant' || (warmup > 0 && warmup < 1)))
     throw new EmbedCoreError(
       'ERR_EMBEDCORE_INVALID_OPTION',
-      `Expected maxSteps for rows of an iterable, whose number is not known (the schedule '${schedule}' and the warm-up ` +
-        "depend on it), or schedule: 'constant' with a warmup of whole updates",
+      `Expected maxSteps for rows of an iterable, whose number is not known (the schedule '${schedule}' and the ` +
+        "warm-up depend on it), or schedule: 'constant' with a warmup of whole updates",
     )
   return { perEpoch, all }
 }
@@ -232,7 +232,9 @@ async function countTokens(
 function methodText({ method, freeze }: ResolvedTrain, { lora }: TrainedParts): string {
   if (method.type === 'bitfit') return 'BitFit (biases)'
   if (method.type === 'lora')
-    return `LoRA of ${lora.length} matrices, rank ${method.rank}, alpha ${method.alpha}${method.rslora ? ', rsLoRA' : ''}`
+    return (
+      `LoRA of ${lora.length} matrices, rank ${method.rank}, alpha ${method.alpha}` + (method.rslora ? ', rsLoRA' : '')
+    )
   const frozen = [
     ...(freeze.embeddings ? ['embeddings'] : []),
     ...(freeze.layers > 0 ? [`layers 0 to ${freeze.layers - 1}`] : []),
