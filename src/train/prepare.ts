@@ -1,6 +1,6 @@
 /** All of a run that is known before weights are read: the model's description, the data, the plan. */
 import { createHash } from 'node:crypto'
-import { stat } from 'node:fs/promises'
+import { realpath, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { chooseDevice, type ChosenDevice, deviceSettings } from '../core/devices.js'
 import { EmbedCoreError } from '../core/errors.js'
@@ -59,6 +59,7 @@ export async function prepare(options: ResolvedTrain, training: RawTraining): Pr
     ...(options.signal === null ? {} : { signal: options.signal }),
   })
   const description = await readModelDirectory(directory)
+  await refuseOwnOutput(options.output, description)
   const stackOf = (hidden: number): Stack =>
     planStack(description, hidden, {
       pooling: options.pooling,
@@ -139,6 +140,15 @@ export async function prepare(options: ResolvedTrain, training: RawTraining): Pr
     await data.close()
     throw error
   }
+}
+
+/** Saving reads the model's own files while it writes. */
+async function refuseOwnOutput(output: string, { root, directory }: ModelDescription): Promise<void> {
+  const real = (folder: string): Promise<string> => realpath(folder).catch(() => path.resolve(folder))
+  const written = await real(output)
+  for (const folder of [root, directory])
+    if ((await real(folder)) === written)
+      throw invalidOption('output', 'another directory than that of the model', output)
 }
 
 async function openSources(options: ResolvedTrain): Promise<{
