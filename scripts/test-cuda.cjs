@@ -41,9 +41,9 @@ const ATTENTION = ['AttentionTest.*', 'OrderTest.Attention']
  * sm_90a, and an H100 with a library that has no code for it.
  */
 const CARDS = [
-  { tests: [...LINEAR, ...INT8, ...ATTENTION], env: { EMBEDCORE_EMULATED_ARCH: '75' } },
-  { tests: LINEAR, env: { EMBEDCORE_EMULATED_ARCH: '90' } },
-  { tests: LINEAR, env: { EMBEDCORE_EMULATED_ARCH: '90', EMBEDCORE_EMULATED_CODE: '75,80,ptx80' } },
+  { tests: [...LINEAR, ...INT8, ...ATTENTION], cost: '1e5', env: { EMBEDCORE_EMULATED_ARCH: '75' } },
+  { tests: LINEAR, cost: '1e5', env: { EMBEDCORE_EMULATED_ARCH: '90' } },
+  { tests: LINEAR, cost: '2e4', env: { EMBEDCORE_EMULATED_ARCH: '90', EMBEDCORE_EMULATED_CODE: '75,80,ptx80' } },
 ]
 const EMULATED = 'cuda_emulated'
 
@@ -66,8 +66,8 @@ function jobs() {
   const usual = Array.from({ length: cores }, (_, share) =>
     operations(`*/${EMULATED}`, '1e6', { GTEST_TOTAL_SHARDS: String(cores), GTEST_SHARD_INDEX: String(share) }),
   )
-  const byCard = CARDS.map(({ tests: names, env }) =>
-    operations(names.map((name) => `*/${name}/${EMULATED}`).join(':'), '1e5', env),
+  const byCard = CARDS.map(({ tests: names, cost, env }) =>
+    operations(names.map((name) => `*/${name}/${EMULATED}`).join(':'), cost, env),
   )
   const others = ['embedcore_emulator_tests', 'embedcore_emulator_tests_checked', 'embedcore_cuda_host_tests_checked']
   return [...usual, ...byCard, ...others.map((name) => ({ program: join(directory, name), args: [], env: {} }))]

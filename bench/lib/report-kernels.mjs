@@ -218,6 +218,19 @@ function similarityTable(r) {
   return `similarity, float32: GFLOP/s and share of the peak, ms a call\n${table(head, rows)}`
 }
 
+function lossTable(r) {
+  const of = r.cases.filter((c) => ['contrastive', 'triplet', 'pair_scores', 'pair_gradient'].includes(c.kernel))
+  if (of.length === 0) return null
+  const rows = of.map((c) => [
+    `${c.kernel} ${c.kind}`,
+    number(c.rows),
+    threadsText(c.threads),
+    c.elements && c.clean > 0 ? `${number(c.cyclesPerElement, 2)} cycles an element` : cell(c, r),
+    c.clean > 0 ? number(c.seconds * 1e3, 2) : '-',
+  ])
+  return `losses with gradients, float32: GFLOP/s and share of the peak, ms a call\n${table(['loss', 'rows', '', '', 'ms'], rows)}`
+}
+
 export function reportKernels(r) {
   const dtypes = unique(r.cases.map((c) => c.dtype))
   const threads = unique(r.cases.filter((c) => c.kernel.startsWith('linear')).map((c) => c.threads)).sort(
@@ -233,6 +246,7 @@ export function reportKernels(r) {
     similarityTable(r),
     gradientTable(r),
     parameterTable(r),
+    lossTable(r),
   ]
   return parts.filter(Boolean).join('\n\n') + '\n'
 }

@@ -16,7 +16,7 @@ constexpr int64_t kRoundWords = 2048;  // packed at a time
 constexpr int64_t kStrips = 16;        // of a task
 constexpr int64_t kOwnOutputs = kStrips * kTileRows;
 constexpr int64_t kLeastInputs = 192;  // of a task, so that packing its strips is little beside its products
-constexpr int64_t kWantedTasks = 16;
+constexpr int64_t kWantedTasks = 8;
 constexpr int64_t kTogether = 8;  // words of a strip written at a time, so that lines fill while they are in L1
 constexpr int64_t kRowWords = round_up(kOwnOutputs, kWidth) + 8;  // of a row of dz before it is cut into strips
 constexpr int64_t kSpill = 8;                                     // words that may be written beyond a strip
@@ -70,12 +70,16 @@ void pack_strips(const Gradient& job, int64_t column, int64_t columns, int64_t b
 }
 
 // dweight, rows of stride `in` from the tile's first element on, += strip times panel.
+// next: where the tile after it begins, whose elements would otherwise be waited for.
 template <typename Dot, int kRows, int kVectors>
-void run_tile(const Word* strip, const Word* panel, int64_t words, float* dweight, int64_t in, int64_t left) {
+void run_tile(const Word* strip, const Word* panel, int64_t words, float* dweight, int64_t in, int64_t left,
+              const float* next) {
   using Sum = typename Dot::Sum;
   Sum sum[kRows][kVectors];
   for (int r = 0; r < kRows; ++r)
     for (int v = 0; v < kVectors; ++v) sum[r][v] = load_upto(dweight + r * in + v * kWidth, left - v * kWidth);
+  for (int r = 0; r < kRows; ++r)
+    for (int v = 0; v < kVectors; ++v) __builtin_prefetch(next + r * in + v * kWidth, 1);
   multiply<Dot, kRows, kVectors, kTileRows>(sum, strip, 1, panel, kVectors * kWidth, words);
   for (int r = 0; r < kRows; ++r)
     for (int v = 0; v < kVectors; ++v) store_upto(dweight + r * in + v * kWidth, sum[r][v], left - v * kWidth);
@@ -98,7 +102,8 @@ void run_block(const Gradient& job, int64_t output, int64_t outputs, int64_t fir
         float* dweight = args.dweight + (output + o) * args.in + panel.column;
         const Word* strip = strips + o / kTileRows * strip_words(step);
         with_tile(std::min<int64_t>(kTileRows, outputs - o), panel.vectors, [&]<int kRows, int kVectors>() {
-          run_tile<Dot, kRows, kVectors>(strip, block, step, dweight, args.in, args.in - panel.column);
+          run_tile<Dot, kRows, kVectors>(strip, block, step, dweight, args.in, args.in - panel.column,
+                                         dweight + kTileRows * args.in);
         });
       }
     }

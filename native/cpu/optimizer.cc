@@ -27,12 +27,10 @@ void each_vector(Stream& stream, int64_t elements, Visitor&& visit) {
 // --- the sum of squares ---
 
 constexpr int kDoubles = kWidth / 2;
-typedef double DoubleVec __attribute__((vector_size(kVectorBytes)));
-typedef float FloatsOfDoubles __attribute__((vector_size(kVectorBytes / 2), aligned(1), may_alias));
 
 // The square is exact, so it does not matter whether the addition is fused with it.
 void add_square(DoubleVec& sum, const float* from) {
-  const DoubleVec x = __builtin_convertvector(*reinterpret_cast<const FloatsOfDoubles*>(from), DoubleVec);
+  const DoubleVec x = load_doubles(from);
   sum += x * x;
 }
 

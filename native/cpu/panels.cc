@@ -16,6 +16,8 @@ inline WordVec bfloat16_above(Vec x) {
 #endif
 }
 
+constexpr int64_t kAhead = 8;  // words from one that is packed to one that is prefetched
+
 // Two rows of floats as words, or one.
 template <bool kPairs>
 inline IntVec make_words(Vec low, Vec high) {
@@ -37,9 +39,13 @@ void pack_rows_of(const Matrix& matrix, int64_t column, int64_t vectors, int64_t
     const Element* low = row_at(row);
     const Element* high = kPairs ? row_at(row + 1) : low;
     if (low && high && left >= vectors * kWidth) {
-      for (int64_t v = 0; v < vectors; ++v)
-        store_words(to + v * kWidth,
-                    make_words<kPairs>(load(low + v * kWidth) * scale, load(high + v * kWidth) * scale));
+      // The pieces of the rows are far apart, so the processor does not prefetch them.
+      const int64_t ahead = kAhead * kPerWord * matrix.stride;
+      for (int64_t c = 0; c < vectors * kWidth; c += kWidth) {
+        __builtin_prefetch(low + ahead + c);
+        if constexpr (kPairs) __builtin_prefetch(high + ahead + c);
+        store_words(to + c, make_words<kPairs>(load(low + c) * scale, load(high + c) * scale));
+      }
       continue;
     }
     for (int64_t c = 0; c < vectors * kWidth; c += kWidth) {

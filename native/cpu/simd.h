@@ -173,6 +173,19 @@ void store_upto(Element* to, Vec value, int64_t n) {
     store_part(to, value, n);
 }
 
+// --- doubles, half as many to a vector ---
+
+typedef double DoubleVec __attribute__((vector_size(kVectorBytes)));
+
+inline DoubleVec load_doubles(const float* from) {
+#if defined(__AVX512F__)
+  return _mm512_cvtps_pd(_mm256_loadu_ps(from));  // the compiler's own conversion goes through two halves
+#else
+  typedef float Half __attribute__((vector_size(kVectorBytes / 2), aligned(1), may_alias));
+  return __builtin_convertvector(*reinterpret_cast<const Half*>(from), DoubleVec);
+#endif
+}
+
 // --- lanes ---
 
 // Adds the upper half of the lanes to the lower half, repeatedly, so the order is fixed.

@@ -35,7 +35,7 @@ export function execute(file, args, limits, env = {}) {
   const allowed = Math.max(1, Math.floor(limits.processor))
   return new Promise((resolve, reject) => {
     const child = spawn('/bin/sh', ['-c', MEASURED, String(allowed), file, ...args], {
-      env: { ...process.env, ...env },
+      env: { ...process.env, ...env, LC_ALL: 'C' }, // of the sentence below
       stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
       detached: true,
     })
@@ -60,9 +60,11 @@ export function execute(file, args, limits, env = {}) {
       clearTimeout(timer)
       groups.delete(child.pid)
       const seconds = secondsOf(times)
-      // A compiler whose pass is ended says so with a status of its own.
-      if (late === undefined && code !== 0 && seconds >= allowed) late = 'processor'
-      resolve({ code, signal: signalOf(code), late, output, seconds })
+      const signal = signalOf(code)
+      // A program that has started the one that is ended, such as a compiler, has a status of its own and says so.
+      const isOver = signal === 'SIGXCPU' || (code !== 0 && output.includes('CPU time limit exceeded'))
+      if (late === undefined && isOver) late = 'processor'
+      resolve({ code, signal, late, output, seconds })
     })
   })
 }

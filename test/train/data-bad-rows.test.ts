@@ -38,7 +38,7 @@ describe('bad rows', () => {
     await expect(openData(given)).rejects.toMatchObject({
       code: 'ERR_EMBEDCORE_INVALID_DATA',
       message: expect.stringMatching(
-        /^Expected rows that can be read but found 10 that cannot .*bad\.jsonl:2: is not JSON.*bad\.jsonl:6: .*; and 5 more$/,
+        /^Expected rows .* but found 10 that cannot .*bad\.jsonl:2: is not JSON.*bad\.jsonl:6: .*; and 5 more$/,
       ) as string,
     })
   })

@@ -180,7 +180,10 @@ describe('a large file', () => {
     const stop = new AbortController()
     const opening = openData(given, { signal: stop.signal, onProgress: () => stop.abort() })
     await expect(opening).rejects.toMatchObject({ code: 'ERR_EMBEDCORE_ABORTED' })
-    await expect(openData(given, { onProgress: () => { throw new Error('mine') } })).rejects.toThrow(/onProgress threw: mine/) // prettier-ignore
+    const onProgress = () => {
+      throw new Error('mine')
+    }
+    await expect(openData(given, { onProgress })).rejects.toThrow(/onProgress threw: mine/)
   })
 
   test('a line that is too long is one bad row', async () => {

@@ -37,8 +37,8 @@ function optionsOf({ options }: Case): MiningOptions {
 }
 
 /**
- * The two implementations differ by float32 rounding of about 16 dimensions x 2^-24 in a cosine; layers of the model add
- * some more. Texts whose similarities are nearer to each other than this may change places.
+ * The two implementations differ by float32 rounding of about 16 dimensions x 2^-24 in a cosine; layers of the model
+ * add some more. Texts whose similarities are nearer to each other than this may change places.
  */
 const TOLERANCE = 2e-6
 

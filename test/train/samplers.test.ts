@@ -124,10 +124,9 @@ describe('what a batch is', () => {
       positive: i % 7 === 0 ? `same ${i % 3}` : positive,
     }))
     const order = await batches(await open(pairs), { sampler: 'random', batchSize: 1, seed: 6 })
-    let left = order.map(({ rows }) => rows[0]!)
     for (const dropLast of [false, true]) {
       const expected: number[][] = []
-      left = order.map(({ rows }) => rows[0]!)
+      let left = order.map(({ rows }) => rows[0]!)
       while (left.length > 0) {
         const batch: number[] = []
         const texts = new Set<string>()

@@ -46,7 +46,7 @@ Fields named(const char* kernel, const char* kind, int64_t rows) {
 void add_contrastive(std::vector<Case>& cases, const Context& context, int64_t rows, bool all) {
   const auto batch = std::make_shared<Batch>(rows);
   const int peak = add_peak(cases, context, DType::kF32, all);
-  cases.push_back({named("contrastive", "pairs", rows), all,
+  cases.push_back({named("contrastive", "pairs", rows).number("operations", 6 * rows * rows * kWidth), all,
                    [&context, batch, rows](Stream& stream) {
                      const ContrastiveBlock block{.a = batch->a.floats(),
                                                   .a_stride = kWidth,
@@ -77,7 +77,7 @@ void add_triplet(std::vector<Case>& cases, const Context& context, const char* n
                  bool all) {
   const auto batch = std::make_shared<Batch>(rows);
   const int peak = add_peak(cases, context, DType::kF32, all);
-  cases.push_back({named("triplet", name, rows), all,
+  cases.push_back({named("triplet", name, rows).number("operations", 2 * rows * rows * kWidth), all,
                    [&context, batch, mining, rows](Stream& stream) {
                      must(context.backend.triplet(stream, {.mining = mining,
                                                            .x = batch->a.floats(),
@@ -94,11 +94,11 @@ void add_triplet(std::vector<Case>& cases, const Context& context, const char* n
                    static_cast<double>(2 * rows * rows * kWidth), peak});
 }
 
-// Counted in bytes: both rows read, and for gradients both read and written.
-void add_pairs(std::vector<Case>& cases, const Context& context, bool gradient, int64_t rows, bool all) {
+// By element of one row; on one thread, as the clock is.
+void add_pairs(std::vector<Case>& cases, const Context& context, bool gradient, int64_t rows, int clock) {
   const auto batch = std::make_shared<Batch>(rows);
-  const int read = add_read(cases, context, all);
-  cases.push_back({named(gradient ? "pair_gradient" : "pair_scores", "cosine", rows), all,
+  cases.push_back({named(gradient ? "pair_gradient" : "pair_scores", "cosine", rows).number("elements", rows * kWidth),
+                   false,
                    [&context, batch, gradient, rows](Stream& stream) {
                      const float *a = batch->a.floats(), *b = batch->k.floats();
                      if (!gradient)
@@ -123,7 +123,7 @@ void add_pairs(std::vector<Case>& cases, const Context& context, bool gradient, 
                                                                  .db_stride = kWidth}),
                           stream);
                    },
-                   static_cast<double>(rows * kWidth * 4 * (gradient ? 6 : 2)), read});
+                   static_cast<double>(rows * kWidth), clock});
 }
 
 }  // namespace
@@ -135,9 +135,9 @@ void loss_cases(const Context& context) {
     add_triplet(cases, context, "batch-hard", TripletMining::kBatchHard, 512, all);
     add_triplet(cases, context, "batch-all", TripletMining::kBatchAll, 512, all);
     add_triplet(cases, context, "semi-hard", TripletMining::kSemiHard, 512, all);
-    add_pairs(cases, context, false, 4096, all);
-    add_pairs(cases, context, true, 4096, all);
   }
+  const int clock = add_clock(cases);
+  for (const bool gradient : {false, true}) add_pairs(cases, context, gradient, 256, clock);
   run(cases, context.team, context.settings);
 }
 

@@ -98,6 +98,7 @@ export function missing(
 ): EmbedCoreError {
   return new EmbedCoreError(
     'ERR_EMBEDCORE_INVALID_OPTION',
-    `Expected ${what} in ${show(source)} for the sampler '${sampler}' but its columns are ${columns.join(', ')}`,
+    `Expected ${what} in ${show(source)} for the sampler '${sampler}' but its columns are ${columns.join(', ')} ` +
+      '(the option columns of a source says which is which)',
   )
 }
