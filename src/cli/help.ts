@@ -137,8 +137,8 @@ Examples
   embedcore train --config run.json --resume                 goes on where the run in its output stopped
 
 Rows have the columns of sentence-transformers: anchor and positive (and negative), sentence1, sentence2 and score, or
-sentence and label. Files are .jsonl, .csv, .tsv or .parquet. A config has the options of embedCore.train (docs/training.md);
-flags take the place of its options. Paths in it are those of the folder where the command runs.
+sentence and label. Files are .jsonl, .csv, .tsv or .parquet. A config has the options of embedCore.train
+(docs/training.md); flags take the place of its options. Paths in it are those of the folder where the command runs.
 DIR gets the model, checkpoints, log.jsonl and report.html. Ctrl-C ends the run with a checkpoint.
 With --json each event is one line on standard output, and the last line is the result.
 `

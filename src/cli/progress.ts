@@ -41,8 +41,8 @@ export interface TrainingState {
 export function trainingLine(state: TrainingState): string {
   const { step, steps, loss, learningRate, tokensPerSecond, seconds, doneBefore } = state
   const numbers =
-    `step ${step}${steps === null ? '' : `/${steps}`}  loss ${loss.toPrecision(4)}  lr ${learningRate.toExponential(1)}` +
-    `  ${compactNumber(tokensPerSecond)} tokens/s`
+    `step ${step}${steps === null ? '' : `/${steps}`}  loss ${loss.toPrecision(4)}  ` +
+    `lr ${learningRate.toExponential(1)}  ${compactNumber(tokensPerSecond)} tokens/s`
   if (steps === null) return `${numbers}  ${duration(seconds)}`
   const made = step - doneBefore
   const eta = made > 0 ? `  ETA ${duration((seconds * (steps - step)) / made)}` : ''

@@ -260,7 +260,8 @@ export class Loop {
       if (!signal.aborted) return // The first error says more.
       throw new EmbedCoreError(
         'ERR_EMBEDCORE_WRITE_FAILED',
-        `The run was aborted at step ${this.step} and its checkpoint was not written: ${toEmbedCoreError(failure).message}`,
+        `The run was aborted at step ${this.step} and its checkpoint was not written: ` +
+          toEmbedCoreError(failure).message,
         { cause: error },
       )
     }

@@ -47,10 +47,11 @@ const DEFAULTS: Readonly<Partial<Record<DataKind, LossName>>> = {
 export function defaultLosses(sources: readonly OpenSource[], matryoshka: unknown): CheckedLoss[] {
   const names = new Set(sources.map(({ format }) => DEFAULTS[format.kind]!))
   if (names.size === 1) return checkLosses([...names][0], matryoshka)
+  const kinds = sources.map(({ format }) => format.kind).join(', ')
   throw new EmbedCoreError(
     'ERR_EMBEDCORE_INVALID_OPTION',
-    `Expected the option loss for sources of different kinds (${sources.map(({ format }) => format.kind).join(', ')}), ` +
-      'or sources of one kind: a run has the same losses for all of them',
+    `Expected the option loss for sources of different kinds (${kinds}), or ` +
+      'sources of one kind: a run has the same losses for all of them',
   )
 }
 

@@ -53,8 +53,8 @@ ${metadata.join('\n')}
 
 # SentenceTransformer${hubId === null ? '' : ` based on ${hubId}`}
 
-A sentence-transformers model${adapter ? ' with a PEFT adapter' : ''}, trained with embedcore. It maps texts to vectors of
-${stack.dimension} dimensions, for semantic search, similarity, clustering and classification.
+A sentence-transformers model${adapter ? ' with a PEFT adapter' : ''}, trained with embedcore. It maps texts to
+vectors of ${stack.dimension} dimensions, for semantic search, similarity, clustering and classification.
 
 ## Model Details
 

@@ -256,6 +256,19 @@ function resolve(options: TrainOptions): ResolvedTrain {
     device: given.device ?? 'cpu',
     threads: given.threads ?? null,
     signal: given.signal ?? null,
-    onProgress: given.onProgress ?? null,
+    onProgress: given.onProgress === undefined ? null : guarded(given.onProgress),
+  }
+}
+
+/** An exception in a caller's callback ends the run with a coded error. */
+function guarded(onProgress: (progress: TrainProgress) => void): (progress: TrainProgress) => void {
+  return (progress) => {
+    try {
+      onProgress(progress)
+    } catch (error) {
+      throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_OPTION', `The call's onProgress threw: ${reason(error)}`, {
+        cause: error,
+      })
+    }
   }
 }

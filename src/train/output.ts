@@ -36,8 +36,8 @@ export async function findResumed({ output, resume, overwrite }: ResolvedTrain):
     throw new EmbedCoreError(
       'ERR_EMBEDCORE_INVALID_OPTION',
       `Expected an empty or new directory for output but ${show(output)} holds ${names.slice(0, 3).join(', ')}` +
-        `${names.length > 3 ? ` and ${names.length - 3} more` : ''}; resume: true goes on with the run that it holds, ` +
-        'overwrite: true replaces it',
+        `${names.length > 3 ? ` and ${names.length - 3} more` : ''}; resume: true goes on with the run that it ` +
+        'holds, overwrite: true replaces it',
     )
   return null
 }

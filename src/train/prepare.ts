@@ -1,6 +1,6 @@
 /** All of a run that is known before weights are read: the model's description, the data, the plan. */
 import { createHash } from 'node:crypto'
-import { stat } from 'node:fs/promises'
+import { realpath, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { chooseDevice, type ChosenDevice, deviceSettings } from '../core/devices.js'
 import { EmbedCoreError } from '../core/errors.js'
@@ -59,6 +59,7 @@ export async function prepare(options: ResolvedTrain, training: RawTraining): Pr
     ...(options.signal === null ? {} : { signal: options.signal }),
   })
   const description = await readModelDirectory(directory)
+  await refuseOwnOutput(options.output, description)
   const stackOf = (hidden: number): Stack =>
     planStack(description, hidden, {
       pooling: options.pooling,
@@ -141,6 +142,15 @@ export async function prepare(options: ResolvedTrain, training: RawTraining): Pr
   }
 }
 
+/** Saving reads the model's own files while it writes. */
+async function refuseOwnOutput(output: string, { root, directory }: ModelDescription): Promise<void> {
+  const real = (folder: string): Promise<string> => realpath(folder).catch(() => path.resolve(folder))
+  const written = await real(output)
+  for (const folder of [root, directory])
+    if ((await real(folder)) === written)
+      throw invalidOption('output', 'another directory than that of the model', output)
+}
+
 async function openSources(options: ResolvedTrain): Promise<{
   data: TrainingData
   sampler: BatchSampler
@@ -190,8 +200,8 @@ function stepsOf(
   if (all === null && (schedule !== 'constant' || (warmup > 0 && warmup < 1)))
     throw new EmbedCoreError(
       'ERR_EMBEDCORE_INVALID_OPTION',
-      `Expected maxSteps for rows of an iterable, whose number is not known (the schedule '${schedule}' and the warm-up ` +
-        "depend on it), or schedule: 'constant' with a warmup of whole updates",
+      `Expected maxSteps for rows of an iterable, whose number is not known (the schedule '${schedule}' and the ` +
+        "warm-up depend on it), or schedule: 'constant' with a warmup of whole updates",
     )
   return { perEpoch, all }
 }
@@ -232,7 +242,9 @@ async function countTokens(
 function methodText({ method, freeze }: ResolvedTrain, { lora }: TrainedParts): string {
   if (method.type === 'bitfit') return 'BitFit (biases)'
   if (method.type === 'lora')
-    return `LoRA of ${lora.length} matrices, rank ${method.rank}, alpha ${method.alpha}${method.rslora ? ', rsLoRA' : ''}`
+    return (
+      `LoRA of ${lora.length} matrices, rank ${method.rank}, alpha ${method.alpha}` + (method.rslora ? ', rsLoRA' : '')
+    )
   const frozen = [
     ...(freeze.embeddings ? ['embeddings'] : []),
     ...(freeze.layers > 0 ? [`layers 0 to ${freeze.layers - 1}`] : []),

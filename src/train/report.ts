@@ -16,6 +16,9 @@ export async function writeReport(output: string, events: readonly TrainingEvent
   }
 }
 
+const colorRules = (i: number): string =>
+  `path.c${i} { stroke: var(--c${i}) } circle.c${i} { fill: var(--c${i}) } i.c${i} { background: var(--c${i}) }`
+
 const STYLE = `
 :root { color-scheme: light dark; --ink: #1c2430; --soft: #5d6b7c; --line: #dfe5ec; --paper: #fff; --back: #f5f7fa;
   --c0: #2563eb; --c1: #d9480f; --c2: #0f9d6b; --c3: #9333ea; --c4: #b7791f; --c5: #0e7490; }
@@ -28,7 +31,8 @@ main { max-width: 1120px; margin: 0 auto }
 h1 { font-size: 1.5rem; margin: 0 } h2 { font-size: 1rem; margin: 0 0 .5rem }
 p { margin: .2rem 0 1.2rem; color: var(--soft) }
 .facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(140px, 1fr)); gap: .75rem; margin: 1.2rem 0 }
-.facts div, section { background: var(--paper); border: 1px solid var(--line); border-radius: 10px; padding: .8rem 1rem }
+.facts div, section { background: var(--paper); border: 1px solid var(--line); border-radius: 10px;
+  padding: .8rem 1rem }
 .facts b { display: block; font-size: 1.25rem; font-weight: 650; font-variant-numeric: tabular-nums }
 .facts span, .key { color: var(--soft); font-size: .85rem }
 .grid2 { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(480px, 100%), 1fr)); gap: .9rem }
@@ -36,7 +40,7 @@ section { overflow-x: auto }
 svg { width: 100%; height: auto; display: block } svg text { fill: var(--soft); font-size: 11px }
 .grid { stroke: var(--line) } svg path { fill: none; stroke-width: 1.8; stroke-linejoin: round }
 .key i { display: inline-block; width: .8em; height: .8em; border-radius: 3px; margin: 0 .35em 0 .9em }
-${[0, 1, 2, 3, 4, 5].map((i) => `path.c${i} { stroke: var(--c${i}) } circle.c${i}, i.c${i} { fill: var(--c${i}); background: var(--c${i}) }`).join('\n')}
+${[0, 1, 2, 3, 4, 5].map(colorRules).join('\n')}
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }
 td, th { padding: .3rem .6rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap }
 td:first-child, th:first-child { text-align: left } .up { color: var(--c2) } .down { color: var(--c1) }
@@ -176,10 +180,8 @@ function scaleSeries(steps: readonly StepEvent[]): Series[] {
 function card(title: string, series: readonly Series[], options?: { log?: boolean }): string {
   const picture = chart(series, options)
   if (picture === '') return ''
-  const key =
-    series.length < 2
-      ? ''
-      : `<div class="key">${series.map(({ name, color }) => `<i class="c${color}"></i>${escapeHtml(name)}`).join('')}</div>`
+  const names = series.map(({ name, color }) => `<i class="c${color}"></i>${escapeHtml(name)}`)
+  const key = series.length < 2 ? '' : `<div class="key">${names.join('')}</div>`
   return `<section><h2>${escapeHtml(title)}</h2>${picture}${key}</section>`
 }
 

@@ -2,7 +2,7 @@
  * Saves the model of a run as a sentence-transformers directory, or its LoRA updates as a PEFT adapter in one. Every
  * file is whole or not there, and modules.json comes last: a directory that has it has everything.
  */
-import { copyFile, mkdir, readdir, rename, rm } from 'node:fs/promises'
+import { chmod, copyFile, mkdir, readdir, rename, rm } from 'node:fs/promises'
 import path from 'node:path'
 import { readFields } from '../core/json-file.js'
 import type { RawSavedTensor } from '../core/training-binding.js'
@@ -16,8 +16,9 @@ import { moduleConfig, moduleFile, moduleList, moduleTensors, poolingConfig } fr
 import type { Trainer } from './trainer.js'
 
 /** Files of the tokenizer and of the settings of the Transformer module. */
-const COPIED =
-  /^(tokenizer.*|special_tokens_map\.json|added_tokens\.json|vocab\.(txt|json)|merges\.txt|.*\.model|chat_template.*|sentence_[a-z-]+_config\.json)$/
+const SETTINGS = /^sentence_[a-z-]+_config\.json$/
+const TOKENIZER =
+  /^(tokenizer.*|special_tokens_map\.json|added_tokens\.json|vocab\.(txt|json)|merges\.txt|.*\.model|chat_template.*)$/
 const MERGED_OR_WHOLE = ['model.safetensors', 'config.json']
 const ADAPTER = ['adapter_model.safetensors', 'adapter_config.json']
 
@@ -92,7 +93,7 @@ async function saveAdapter(prepared: Prepared, trainer: Trainer, output: string)
     .filter(({ name, shape }) => shape.length === 2 && name.endsWith('.weight'))
     .map(({ name }) => name.slice(0, -'.weight'.length))
   const layered = modules.filter((name) => /\.\d+\./.test(name))
-  // A model of transformers may have matrices that this package does not read (a pooler), which ends of names could mean.
+  // A model of transformers may have matrices that are not read here (a pooler), which ends of names could mean too.
   const targets = loraTargets(layered, method)
   const whole = Array.isArray(targets) && targets.some((target) => target === 'dense' || target.endsWith('.dense'))
   await writeJson(path.join(output, 'adapter_config.json'), {
@@ -149,10 +150,10 @@ async function saveStack({ options, stack }: Prepared, trainer: Trainer, output:
 
 async function copyFiles({ description, maxTokens }: Prepared, output: string): Promise<void> {
   const own = path.resolve(description.directory)
-  const names = (await readdir(own)).filter((name) => COPIED.test(name))
+  const names = (await readdir(own)).filter((name) => TOKENIZER.test(name) || SETTINGS.test(name))
   if (own !== path.resolve(output))
     for (const name of names) await copyWhole(path.join(own, name), path.join(output, name))
-  if (!names.some((name) => /^sentence_[a-z-]+_config\.json$/.test(name)))
+  if (!names.some((name) => SETTINGS.test(name)))
     await writeJson(path.join(output, 'sentence_bert_config.json'), {
       max_seq_length: description.maxTokens ?? maxTokens,
       do_lower_case: false,
@@ -183,5 +184,6 @@ export async function replaceFile(file: string, text: string): Promise<void> {
 
 async function copyWhole(from: string, to: string): Promise<void> {
   await copyFile(from, `${to}.unfinished`)
+  await chmod(`${to}.unfinished`, 0o644) // The original may be read-only.
   await rename(`${to}.unfinished`, to)
 }

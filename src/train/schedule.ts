@@ -1,6 +1,6 @@
 /**
- * Learning rates by step, as transformers' schedules: from 0 in a line to the rate of the call over the warm-up, then by
- * the schedule. `step` counts updates from 0.
+ * Learning rates by step, as transformers' schedules: from 0 in a line to the rate of the call over the warm-up, then
+ * by the schedule. `step` counts updates from 0.
  */
 export const SCHEDULES = ['linear', 'cosine', 'constant'] as const
 /**

@@ -24,9 +24,9 @@ import type { TrainingEvent, TrainingPlan, TrainOptions, TrainResult } from './t
  *
  * A step is computed off the event loop. Equal options, data and seed give the same bits for any number of threads, and
  * so does a run that was interrupted and goes on with `resume: true`.
- * @throws (the promise) ERR_EMBEDCORE_INVALID_OPTION, _UNKNOWN_OPTION before any work; _INVALID_DATA with file and line;
- *   what load throws for the model; _DEVICE when the device cannot train; _NON_FINITE naming the step and its rows when
- *   a loss or the gradients are not finite; _TEXT_TOO_LONG; _WRITE_FAILED; _OUT_OF_MEMORY; _ABORTED.
+ * @throws (the promise) ERR_EMBEDCORE_INVALID_OPTION, _UNKNOWN_OPTION before any work; _INVALID_DATA with file and
+ *   line; what load throws for the model; _DEVICE when the device cannot train; _NON_FINITE naming the step and its
+ *   rows when a loss or the gradients are not finite; _TEXT_TOO_LONG; _WRITE_FAILED; _OUT_OF_MEMORY; _ABORTED.
  * @example
  * const { output, metrics } = await train({ model: 'sentence-transformers/all-MiniLM-L6-v2', data: 'pairs.jsonl',
  *   output: 'shop-model' })

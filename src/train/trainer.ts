@@ -1,6 +1,6 @@
 /**
- * The native trainer with promises. Its calls are made one at a time, in the order in which they were asked for, so that
- * evaluators may ask for several at once.
+ * The native trainer with promises. Its calls are made one at a time, in the order in which they were asked for, so
+ * that evaluators may ask for several at once.
  */
 import { abortError } from '../core/abort.js'
 import { toEmbedCoreError } from '../core/errors.js'

@@ -1,6 +1,7 @@
 /**
  * A trainer of a few numbers in place of the addon's, for tests of options, checkpoints, aborts and faults. Its
- * arithmetic depends on tokens, draws, rates and the order of calls, so that a run that differs anywhere ends elsewhere.
+ * arithmetic depends on tokens, draws, rates and the order of calls, so that a run that differs anywhere ends
+ * elsewhere.
  */
 import { copyFileSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'

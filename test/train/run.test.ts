@@ -1,5 +1,5 @@
 /** Runs on a small trainer: steps, resumption, aborts, faults. */
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { afterAll, beforeEach, describe, expect, test } from 'vitest'
@@ -286,6 +286,14 @@ describe('faults', () => {
     writeFileSync(path.join(output, 'notes.txt'), 'mine')
     await runOf({ overwrite: true })
     expect(readdirSync(output)).toContain('notes.txt')
+  })
+
+  test('the directory of the model is not written to', async () => {
+    const model = path.join(root, 'model')
+    cpSync(MODEL, model, { recursive: true })
+    const error = await failure({ model, output: path.join(model, '../model'), overwrite: true })
+    expect(error.message).toMatch(/^Expected another directory than that of the model for output/)
+    expect(readdirSync(model)).toEqual(readdirSync(MODEL))
   })
 
   test('the error reaches whoever awaits and whoever iterates', async () => {
