@@ -11,7 +11,7 @@ namespace embedcore {
 
 void EncoderPass::backward(Stream& stream, Slab& slab, KeptSlab& kept, const View& dpooled) {
   if (weights_.first_trained_layer() >= layers()) return;
-  fit_scratch(slab, kept);
+  fit_scratch(stream, slab, kept);
   const auto each_group = [&](auto&& body) {
     for_groups(stream, slab, [&](Stream& own, Group& group) {
       body(GroupRun{own, slab, group, kept, {seed_, slab.device_keys + group.first_row}});

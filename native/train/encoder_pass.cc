@@ -46,6 +46,20 @@ void EncoderPass::begin_step(Stream& stream, uint64_t seed, int64_t longest) {
 
 // --- memory ---
 
+namespace {
+
+// Workspace::fit, which may free memory that operations under way on a device still use.
+template <typename Place>
+Layout fit_workspace(Workspace& workspace, const OpenDevice& device, Stream& stream, Place&& place) {
+  Layout measured;
+  place(measured);
+  if (!device.backend().host_memory && measured.most() > workspace.bytes())
+    check_status(device.backend().wait(stream), stream, "waiting for the device");
+  return workspace.fit(device, place);
+}
+
+}  // namespace
+
 void EncoderPass::fit(Stream& stream, Slab& slab, KeptSlab& kept) {
   const int64_t tokens = slab.tokens, hidden = weights_.config().hidden;
   const auto place = [&](Layout& layout) {
@@ -65,7 +79,7 @@ void EncoderPass::fit(Stream& stream, Slab& slab, KeptSlab& kept) {
     kept.tokens = View{};
     if (kept.keeping != Keeping::kNothing && reads_rows_again(plan_)) kept.tokens = layout.rows(tokens, width_);
   };
-  Layout layout = kept.workspace.fit(weights_.device(), [&](Layout& measure) {
+  Layout layout = fit_workspace(kept.workspace, weights_.device(), stream, [&](Layout& measure) {
     place_slab(measure, slab, backend_);
     place(measure);
   });
@@ -73,7 +87,7 @@ void EncoderPass::fit(Stream& stream, Slab& slab, KeptSlab& kept) {
   place(layout);
 }
 
-void EncoderPass::fit_scratch(const Slab& slab, const KeptSlab& kept) {
+void EncoderPass::fit_scratch(Stream& stream, const Slab& slab, const KeptSlab& kept) {
   const ModelConfig& config = weights_.config();
   const int64_t tokens = slab.tokens;
   const auto place = [&](Layout& layout) {
@@ -87,7 +101,7 @@ void EncoderPass::fit_scratch(const Slab& slab, const KeptSlab& kept) {
     if (kept.keeping == Keeping::kNothing) shared_ = place_sum(layout, config.hidden, tokens);
     place_rest(layout, config.layers.front(), most_ranks(weights_), config.hidden, tokens, dtype_, shared_);
   };
-  Layout layout = scratch_memory_.fit(weights_.device(), place);
+  Layout layout = fit_workspace(scratch_memory_, weights_.device(), stream, place);
   place(layout);
 }
 
@@ -115,7 +129,7 @@ void EncoderPass::forward(Stream& stream, Slab& slab, KeptSlab& kept, const View
   kept.keeping = keeping;
   kept.dropout = dropout;
   fit(stream, slab, kept);
-  fit_scratch(slab, kept);
+  fit_scratch(stream, slab, kept);
   for_groups(stream, slab, [&](Stream& own, Group& group) {
     const GroupRun run{own, slab, group, kept, {seed_, slab.device_keys + group.first_row}};
     forward_group(run, pooled);

@@ -59,7 +59,7 @@ class EncoderPass {
   size_t layers() const { return plan_.forward.layers.size(); }
   bool has_final_norm() const;
   void fit(Stream& stream, Slab& slab, KeptSlab& kept);
-  void fit_scratch(const Slab& slab, const KeptSlab& kept);
+  void fit_scratch(Stream& stream, const Slab& slab, const KeptSlab& kept);
   KeptLayer layer_of(const KeptSlab& kept, size_t layer) const;
   View layer_input(const KeptSlab& kept, size_t layer) const;
   template <typename Body>

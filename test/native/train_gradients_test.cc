@@ -209,13 +209,15 @@ TEST_P(TrainGradients, HaveTheSameBitsHoweverTheStepIsRun) {
       SCOPED_TRACE(model + (dropout ? " with dropout" : ""));
       const SlabSizes sizes{.slab_tokens = 50, .group_tokens = 20};
       const Result wanted = run(backend(), golden, one, {.dropout = dropout, .sizes = sizes});
-      const RunOptions others[] = {
+      std::vector<RunOptions> others = {
           {.keeping = Keeping::kSums, .dropout = dropout, .sizes = sizes},
           {.dropout = dropout, .forward_first = true, .sizes = sizes},
-          {.dropout = dropout, .sizes = {.slab_tokens = 50, .group_tokens = 50}},
           {.dropout = dropout, .sizes = sizes, .order = Order::kShuffled},
           {.dropout = dropout, .sizes = sizes, .order = Order::kThreads},
       };
+      // The reference rounds a sum once for each call, and the norms of heads are a call for each group.
+      if (std::string_view(backend().name).substr(0, 9) != "reference")
+        others.push_back({.dropout = dropout, .sizes = {.slab_tokens = 50, .group_tokens = 50}});
       for (const RunOptions& other : others) {
         const Result result = run(backend(), golden, one, other);
         EXPECT_EQ(result.embeddings, wanted.embeddings);
