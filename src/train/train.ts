@@ -67,6 +67,9 @@ export function startTraining(options: TrainOptions, training: () => RawTraining
   }, resolved?.signal ?? null)
 }
 
+/** Between two writings of the report, which happen at evaluations and checkpoints. */
+const REPORT_MS = 10_000
+
 type Emit = (event: TrainingEvent) => Promise<void>
 
 async function runTraining(
@@ -114,8 +117,13 @@ async function runSteps(
   if (resumed !== null) await trainer.readState(trainerFile(resumed.directory))
   const log = options.logs ? await RunLog.open(options.output, resumed?.state.step ?? 0) : null
   if (log !== null) opened.push(() => log.close())
+  let reported = performance.now()
   const tell: Emit = async (event) => {
     await log?.add(event)
+    if (log !== null && event.type !== 'step' && performance.now() - reported > REPORT_MS) {
+      await writeReport(options.output, log.events)
+      reported = performance.now()
+    }
     await emit(event)
   }
   const loader = new BatchLoader(prepared.data, prepared.sampler, {

@@ -43,14 +43,17 @@ describe('ES module and CommonJS in one process', () => {
     const names = [
       'EmbedCoreError',
       'Model',
+      'TrainingRun',
       'devices',
       'embedCore',
       'encode',
       'evaluate',
       'load',
       'mineHardNegatives',
+      'planTraining',
       'quantizationRanges',
       'similarity',
+      'train',
     ]
     expect(Object.keys((await import(dist('index.js'))) as object).sort()).toEqual(names)
     expect(Object.keys(require(dist('index.cjs')) as object).sort()).toEqual(names)
