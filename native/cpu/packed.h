@@ -19,12 +19,12 @@ struct Panels {
 
 struct Packed : PackedLinear {
   WeightMemory memory;
-  int64_t words;         // of a column
-  Word* panels;          // 64-byte aligned
-  float* bias;           // [out rounded up to kWidth], zeros without a bias
-  float* scale;          // int8: [out rounded up], otherwise null
-  int32_t* column_sums;  // int8: sums of the columns' bytes
-  float* reciprocals;    // int8: [in], 1 / smoothing
+  int64_t words;           // of a column
+  Word* panels;            // 64-byte aligned
+  float* bias;             // [out rounded up to kWidth], zeros without a bias
+  float* scale;            // int8: [out rounded up], otherwise null
+  int32_t* column_sums;    // int8: sums of the columns' bytes
+  float* reciprocals;      // int8: [in], 1 / smoothing
   Word* backward_panels;   // W: columns are inputs, words are along the outputs; null if packed for the forward pass
   int64_t backward_words;  // of a column
 };

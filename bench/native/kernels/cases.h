@@ -24,7 +24,7 @@ void attention_cases(const Context& context);
 void elementwise_cases(const Context& context);  // norm, gated activation, activations
 void similarity_cases(const Context& context);
 void row_gradient_cases(const Context& context);  // and passes over blocks of parameters
-void loss_cases(const Context& context);  // over a batch, with gradients
+void loss_cases(const Context& context);          // over a batch, with gradients
 
 // One thread, and all threads if there are more.
 inline std::vector<bool> thread_choices(const Context& context) {
