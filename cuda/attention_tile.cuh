@@ -46,12 +46,13 @@ struct AttentionTile {
   }
   // Chunks `side`, side + 2, ... of a row and of those that are n * 16 rows further on.
   struct Chunks {
-    uint32_t first;
-    GPU Chunks(int row, int side) : first(chunk_at(row, side)) {}
-    // An even chunk that is added before the exchange is exchanged itself.
+    uint32_t first[kTurns];
+    GPU Chunks(int row, int side) {
+      UNROLL
+      for (int i = 0; i < kTurns; ++i) first[i] = chunk_at(row, 2 * i + side);
+    }
     GPU uint32_t at(int n, int step) const {
-      const auto further = static_cast<uint32_t>(n * 16 * kChunks + step / kTurns * 2 * kTurns) * 16;
-      return (first ^ static_cast<uint32_t>(step % kTurns * 2 * 16)) + further;
+      return first[step % kTurns] + static_cast<uint32_t>(n * 16 * kChunks + step / kTurns * 2 * kTurns) * 16;
     }
   };
 };
