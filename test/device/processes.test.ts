@@ -69,7 +69,7 @@ describe('the library beside the addon', () => {
       'cpu',
       'ERR_EMBEDCORE_DEVICE The device cuda cannot be used: the CUDA backend is not there: ' +
         `${fake.folder}/libembedcore_cuda.so does not exist; ` +
-        ' "npm run build:cuda" in the folder of embedcore builds it',
+        '"npm run build:cuda" in the folder of embedcore builds it',
     ])
   })
 
