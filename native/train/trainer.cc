@@ -127,6 +127,7 @@ LossResult Trainer::run_losses(OpenStream& stream, const StepInput& input, const
   Layout layout = loss_memory_.fit(device(), place);
   place(layout);
   const auto upload = [&](float* to, const std::vector<float>& from) {
+    if (from.empty()) return;
     check_status(backend.upload(stream, to, from.data(), from.size() * sizeof(float)), stream, "an upload");
   };
   upload(guide, input.guide);
