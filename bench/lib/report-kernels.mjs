@@ -228,7 +228,8 @@ function lossTable(r) {
     c.elements && c.clean > 0 ? `${number(c.cyclesPerElement, 2)} cycles an element` : cell(c, r),
     c.clean > 0 ? number(c.seconds * 1e3, 2) : '-',
   ])
-  return `losses with gradients, float32: GFLOP/s and share of the peak, ms a call\n${table(['loss', 'rows', '', '', 'ms'], rows)}`
+  const head = ['loss', 'rows', '', '', 'ms']
+  return `losses with gradients, float32: GFLOP/s and share of the peak, ms a call\n${table(head, rows)}`
 }
 
 export function reportKernels(r) {

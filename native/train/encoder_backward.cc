@@ -24,7 +24,7 @@ void EncoderPass::backward(Stream& stream, Slab& slab, KeptSlab& kept, const Vie
   for (size_t layer = layers(); layer-- > weights_.first_trained_layer();) {
     each_group([&](const GroupRun& run) { backward_layer(run, layer); });
     add_layer_gradients(stream, slab, kept, layer);
-    // Behind a norm the gradient of the input is in dinput.
+    // A post-norm layer leaves the gradient of its input in dinput.
     if (!weights_.config().layers[layer].norm_first) std::swap(scratch_.dout, scratch_.dinput);
     each_group([&](const GroupRun& run) {
       add_state_gradient(run, static_cast<int64_t>(layer), run.rows(scratch_.dout), false);

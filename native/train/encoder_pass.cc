@@ -177,7 +177,7 @@ void EncoderPass::norm(const GroupRun& run, const NormWeights& weights, const Vi
                run.stream, "norm");
 }
 
-// scratch_.hidden = the rows that enter a layer behind a norm.
+// scratch_.hidden = the rows that enter a layer after a norm.
 void EncoderPass::make_input(const GroupRun& run, size_t layer) const {
   const ModelConfig& config = weights_.config();
   const View hidden = run.rows(scratch_.hidden);

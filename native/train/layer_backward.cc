@@ -120,7 +120,7 @@ struct Rows {
     drop(spec.intermediate_dropout, kIntermediateSite, rows, rows, spec.intermediate);
   }
 
-  // The sum's gradient is in dz_output, behind the dropout. Leaves that of qkv in dqkv.
+  // From dz_output, the gradient of output(context) before its dropout, to dqkv.
   void attention() const {
     input_gradient(layer.weights.output, &LayerAdapter::output, layer.output, scratch.dz_output, scratch.dcontext,
                    false);
@@ -251,7 +251,7 @@ struct Weights {
     }
   }
 
-  // The input of a part behind its dropout.
+  // The input of a part after its dropout.
   View dropped(const TrainedLinear& linear, const TrainedLora& lora, const View& x) const {
     if (!call.dropout || lora.dropout == 0) return x;
     const View y{scratch.lora_x.data, scratch.lora_x.stride, x.dtype};

@@ -36,7 +36,7 @@ struct LayerScratch {
   View dout;                // [tokens, hidden] of the layer's output; after the pass, of its input
   View dsum;                // [tokens, hidden] post-norm: of mlp_sum, then of attended; pre-norm: of mlp_x
   View dinput;              // [tokens, hidden] post-norm: of attention_sum, then of the input; pre-norm: of attention_x
-  View dz_down, dz_output;  // [tokens, hidden] of the sums of the matrices, behind their dropout
+  View dz_down, dz_output;  // [tokens, hidden] of what down and output give, before dropout
   View dup;                 // [tokens, up width]
   View dintermediate;       // [tokens, intermediate]; not gated: dup
   View dcontext;            // [tokens, heads * head_dim]

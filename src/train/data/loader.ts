@@ -53,7 +53,7 @@ export interface LoaderOptions {
   maxTokens?: number | null
   /** Which end of a long text is cut; false = refuse it; absent = as the tokenizer's files say. */
   truncate?: Side | false
-  /** Batches made before they are asked for. Default 2. */
+  /** How many batches are tokenised in advance. Default 2. */
   ahead?: number
   shard?: Shard
   signal?: AbortSignal | null

@@ -11,7 +11,7 @@ export interface RowSet {
   readonly scoresPerRow: number
   /**
    * The rows of these numbers, in this order.
-   * @throws ERR_EMBEDCORE_INVALID_DATA when a row is no longer what it was.
+   * @throws ERR_EMBEDCORE_INVALID_DATA when a row has changed since the data was opened.
    */
   read(rows: ArrayLike<number>): Promise<Row[]>
   /** Where a row is, for messages: `pairs.jsonl:17`. */
