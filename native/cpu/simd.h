@@ -1,6 +1,6 @@
 // One vector type for all instruction sets. Every source of this folder except dispatch.cc is compiled once for each
-// instruction set that it differs in, with -DEMBEDCORE_ISA=<name> and that set's compiler flags (backend.h); only kWidth,
-// the register tile and the dot products (dot.h) differ.
+// instruction set that it differs in, with -DEMBEDCORE_ISA=<name> and that set's compiler flags (backend.h); only
+// kWidth, the register tile and the dot products (dot.h) differ.
 //
 // The vectors are the compiler's own (GCC and Clang vector extensions), so a plain build uses SSE2 or NEON without
 // further code. a * b + c is contracted to a fused multiply-add if the set has one (-ffp-contract=fast). Within one set
