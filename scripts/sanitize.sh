@@ -17,7 +17,8 @@ esac
 # The thread sanitizer runs the tests that have threads of their own; the others say nothing about races and are slow
 # there. Only these are built, and one instruction set beside the plain one: threads share work alike in all of them.
 suites="Call CallQueue WorkerPool SliceJob Registry Engine LetGo DeviceModel FakeDevices RopeTable MappedFile"
-isas="avx2;avx2vnni;avx512;avx512vnni;avx512bf16"
+# The other sets have the addresses of these.
+isas="avx2;avx512;avx512vnni"
 sources="test/native/*_test.cc"
 filter=${2:-*}
 if [[ $1 == thread && $# == 1 ]]; then
