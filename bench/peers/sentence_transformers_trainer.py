@@ -45,9 +45,10 @@ class Child:
         torch.set_num_interop_threads(1)
         torch.manual_seed(options["seed"])
         self.torch = torch
-        with open(command["texts"], encoding="utf-8") as file:
-            self.sets = json.load(file)["sets"]
-        self.set = options["set"]
+        self.sets = {}
+        for name, path in (("check", options["check"]), ("case", command["texts"])):
+            with open(path, encoding="utf-8") as file:
+                self.sets[name] = json.load(file)
         self.model = sentence_transformers.SentenceTransformer(
             options["model"]["directory"],
             device="cpu",
@@ -113,11 +114,13 @@ class Child:
         return {"steps": self.run("check", 0, len(self.sets["check"]), False)}
 
     def warm(self, command):
-        self.run(self.set, 0, command["count"], True)
+        """Batches of the check with dropout, then `count` of the case, whose steps may take long."""
+        self.run("check", 0, len(self.sets["check"]), True)
+        self.run("case", 0, command["count"], True)
         return {}
 
     def steps(self, command):
-        return {"steps": self.run(self.set, command["first"], command["count"], command["dropout"])}
+        return {"steps": self.run("case", command["first"], command["count"], command["dropout"])}
 
     def stats(self, command):
         return {"peakRssBytes": peak_rss()}

@@ -1,11 +1,15 @@
 /**
  * The cases and rows of `npm run bench:train`, and what is the same for everyone. README.md explains them.
  */
+import { MODELS } from '../lib/specs.mjs'
 
 /** Of every case: InfoNCE, with the names of MultipleNegativesRankingLoss. */
 export const SCALE = 20
 export const MAX_GRAD_NORM = 1
 export const LEARNING_RATE = { full: 5e-5, lora: 2e-4 }
+/** Models of this bench: those that LORA fits. */
+export const isTrained = (name) => MODELS[name]?.shape?.model_type !== 'qwen2'
+
 /** All linear layers of a BERT, by the ends of their names. */
 export const LORA = {
   rank: 16,
@@ -17,19 +21,36 @@ export const MINI_BATCH = 32
 
 /**
  * pairs: of a batch. tokens: of every text; null = log-normal lengths. batches: that differ. steps: of a round. warm:
- * steps before those of each process of ours, and before the first round of theirs.
+ * steps before those that count, in each process of ours and before the first round of theirs; theirWarm: of theirs if
+ * it differs, because a step takes long and the smaller batches of the check have warmed the process. without: rows
+ * that are not measured, for the same reason or because they have no target.
  */
 export const CASES = {
-  uniform: { title: '32 pairs of 32 tokens', pairs: 32, tokens: 32, batches: 8, steps: 3, warm: 2 },
-  mixed: { title: '64 pairs of mixed lengths', pairs: 64, tokens: null, batches: 6, steps: 1, warm: 1 },
+  uniform: { title: '32 pairs of 32 tokens', pairs: 32, tokens: 32, batches: 8, steps: 3, warm: 2, without: [] },
+  mixed: {
+    title: '64 pairs of mixed lengths',
+    pairs: 64,
+    tokens: null,
+    batches: 6,
+    steps: 1,
+    warm: 1,
+    theirWarm: 0,
+    without: ['embedcore-lora-recompute', 'sentence-transformers-lora-no-dropout'],
+  },
   cached: {
     title: '256 pairs of 32 tokens, gradient caching',
     pairs: 256,
     tokens: 32,
     batches: 3,
     steps: 1,
-    warm: 1,
+    warm: 0,
     gradientCache: true,
+    without: [
+      'embedcore-recompute',
+      'embedcore-lora-recompute',
+      'sentence-transformers-no-dropout',
+      'sentence-transformers-lora-no-dropout',
+    ],
   },
 }
 
@@ -57,4 +78,4 @@ export const rowId = (row, dtype) => row.id + (dtype === 'bfloat16' ? '-bf16' : 
  * How much the first losses and gradient norms may differ from theirs, as a share. Sums of float32 in another order
  * differ by some 1e-6 for each of the products in a row; bfloat16 has 8 bits.
  */
-export const AGREEMENT = { float32: 1e-3, bfloat16: 0.05 }
+export const AGREEMENT = { float32: 1e-3, bfloat16: 0.02 }

@@ -1,6 +1,6 @@
 /**
  * A few steps of `embedCore.train()` in a fresh process, as a user runs it, so that its peak memory is that of training
- * alone. Argument: JSON of { directory, texts, set, first, warm, steps, row, dtype, dropout, gradientCache, threads };
+ * alone. Argument: JSON of { directory, texts, first, warm, steps, row, dtype, dropout, gradientCache, threads };
  * `first` is the batch of the first step that counts. Prints one line of JSON and ends before the model is saved.
  */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
@@ -13,8 +13,8 @@ import { LEARNING_RATE, LORA, MAX_GRAD_NORM, SCALE } from './cases.mjs'
 import { watchPhases } from './phases.mjs'
 
 /** The batches of all steps in order, as rows. */
-function rowsOf({ texts, set, first, warm, steps }) {
-  const batches = JSON.parse(readFileSync(texts, 'utf8')).sets[set]
+function rowsOf({ texts, first, warm, steps }) {
+  const batches = JSON.parse(readFileSync(texts, 'utf8'))
   const at = (i) => batches[(((first - warm + i) % batches.length) + batches.length) % batches.length]
   const rows = Array.from({ length: warm + steps }, (_, i) => at(i)).flatMap(({ pairs }) =>
     pairs.map(([anchor, positive]) => ({ anchor, positive })),
@@ -53,6 +53,7 @@ async function train(given, output) {
   const steps = []
   let before = null
   for await (const event of run) {
+    if (event.type === 'begin' && given.warm === 0) delay.enable()
     if (event.type !== 'step') continue
     const { step, seconds, tokens, loss, gradientNorm } = event
     const taken = phases()

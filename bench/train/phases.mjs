@@ -19,14 +19,17 @@ function stopwatch() {
 function timed(object, name, add) {
   const original = object[name]
   if (typeof original !== 'function') throw new Error(`the addon's trainer has no ${name}()`)
-  object[name] = function (...args) {
-    const done = args.pop()
-    const read = stopwatch()
-    return original.call(this, ...args, (...result) => {
-      add(read())
-      done(...result)
-    })
-  }
+  // The methods of an addon's class cannot be assigned to.
+  Object.defineProperty(object, name, {
+    value(...args) {
+      const done = args.pop()
+      const read = stopwatch()
+      return original.call(this, ...args, (...result) => {
+        add(read())
+        done(...result)
+      })
+    },
+  })
 }
 
 /** Must be called before the first run. Returns a function that gives the phases since it was called last. */
