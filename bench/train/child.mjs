@@ -1,11 +1,10 @@
 /**
  * A few steps of `embedCore.train()` in a fresh process, as a user runs it, so that its peak memory is that of training
- * alone. Argument: JSON of { directory, texts, first, warm, steps, row, dtype, dropout, gradientCache, threads };
- * `first` is the batch of the first step that counts. Prints one line of JSON and ends before the model is saved.
+ * alone. Argument: JSON of { directory, output, texts, first, warm, steps, row, dtype, dropout, gradientCache, threads };
+ * `first` is the batch of the first step that counts. Prints one line of JSON and ends before the model is saved: what
+ * is in `output` is of no use, and may still be written to as the process ends.
  */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { readFileSync } from 'node:fs'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { peakRss } from '../lib/memory.mjs'
 import { importPackage } from '../lib/package.mjs'
@@ -22,7 +21,7 @@ function rowsOf({ texts, first, warm, steps }) {
   return { rows, batchSize: batches[0].pairs.length }
 }
 
-async function train(given, output) {
+async function train(given) {
   const embedCore = await importPackage()
   const phases = watchPhases()
   const { method, recompute } = given.row
@@ -30,7 +29,7 @@ async function train(given, output) {
   const run = embedCore.train({
     model: given.directory,
     data: rows,
-    output,
+    output: given.output,
     loss: { type: 'MultipleNegativesRankingLoss', scale: SCALE },
     method: method === 'lora' ? { type: 'lora', ...LORA, dropout: 0 } : method,
     sampler: 'sequential',
@@ -66,10 +65,8 @@ async function train(given, output) {
   return { steps, peakRssBytes: peakRss(), eventLoopDelayP99Ms: delay.count > 0 ? delay.percentile(99) / 1e6 : null }
 }
 
-const output = mkdtempSync(join(tmpdir(), 'embedcore-bench-train-'))
-process.on('exit', () => rmSync(output, { recursive: true, force: true }))
 try {
-  const result = await train(JSON.parse(process.argv[2]), join(output, 'model'))
+  const result = await train(JSON.parse(process.argv[2]))
   process.stdout.write(JSON.stringify(result) + '\n', () => process.exit(0))
 } catch (error) {
   // One line, for the table of the parent.

@@ -4,6 +4,8 @@
  * its libraries take seconds to load, and sleeps while others work.
  */
 import { execFile } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { BENCH } from '../lib/paths.mjs'
@@ -14,15 +16,20 @@ import { AGREEMENT, CASES, CHECK, LEARNING_RATE, LORA, MAX_GRAD_NORM, MINI_BATCH
 const COMMAND_SECONDS = 900
 
 /** Runs some steps of ours in a fresh process. */
-function runOwn(given) {
-  const args = [join(BENCH, 'train', 'child.mjs'), JSON.stringify(given)]
-  return new Promise((resolve, reject) => {
-    execFile(process.execPath, args, { maxBuffer: 1 << 26 }, (error, stdout, stderr) => {
-      if (!error) return resolve(JSON.parse(stdout))
-      const reason = stderr.trim().split('\n').at(-1)
-      reject(new Error(`its process ended (${error.signal ?? `exit code ${error.code}`}): ${reason}`))
+async function runOwn(given) {
+  const folder = mkdtempSync(join(tmpdir(), 'embedcore-bench-train-'))
+  const args = [join(BENCH, 'train', 'child.mjs'), JSON.stringify({ ...given, output: join(folder, 'model') })]
+  try {
+    return await new Promise((resolve, reject) => {
+      execFile(process.execPath, args, { maxBuffer: 1 << 26 }, (error, stdout, stderr) => {
+        if (!error) return resolve(JSON.parse(stdout))
+        const reason = stderr.trim().split('\n').at(-1)
+        reject(new Error(`its process ended (${error.signal ?? `exit code ${error.code}`}): ${reason}`))
+      })
     })
-  })
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
 }
 
 function own(row, dtype, name, { model, pairs, threads }) {

@@ -74,7 +74,7 @@ test('a short run measures embedcore and says what was left out', async () => {
   expect(stdout).toMatch(/embedcore-lora: step over embedcore +uniform +[\d.]+ +at most 0\.750 +(pass|FAIL)/)
   expect(stdout).toMatch(/not ranked\n {2}sentence-transformers: skipped: --python adds it/)
   expect(stdout).toMatch(/measured peak: none/)
-})
+}, 120_000) // It starts five processes, which load the package and a model each.
 
 test('unknown names are refused', async () => {
   for (const [option, known] of [
