@@ -1,20 +1,37 @@
 /**
- * `npm run bench:check`: fails if embedcore has become slower relative to its peers. Compares the ratios of a result
- * (of a short bench run here, or of --result) with those of baselines/. Exit codes: 0 no ratio is worse, 1 some are, 2
- * they cannot be compared.
+ * `npm run bench:check`: fails if embedcore has become slower relative to its peers. Compares the ratios of results (of
+ * short runs of bench and bench:train here, or of --result) with those of baselines/. Exit codes: 0 no ratio is worse, 1
+ * some are, 2 they cannot be compared.
  */
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
-import { baselineFile, baselineOf, compare, incomparable, metricName, ratiosOf, sentence } from './lib/baseline.mjs'
+import {
+  baselineFile,
+  baselineOf,
+  benchOf,
+  compare,
+  incomparable,
+  metricName,
+  ratiosOf,
+  sentence,
+} from './lib/baseline.mjs'
 import { UsageError, listOf, parseOptions, positive } from './lib/options.mjs'
 import { BASELINES, BENCH, CACHE, ROOT } from './lib/paths.mjs'
 import { MODELS, PEERS, defaultModel } from './lib/specs.mjs'
 import { table } from './lib/table.mjs'
+import { CASES, ROWS, isTrained } from './train/cases.mjs'
+
+const PARTS = ['encode', 'train']
 
 const OPTIONS = {
-  result: { type: 'string', value: 'FILE', help: 'compare this result of npm run bench and measure nothing' },
-  baseline: { type: 'string', value: 'FILE', help: 'default bench/baselines/<device>-<model>.json' },
+  parts: {
+    type: 'string',
+    value: 'A,B',
+    help: `what is measured: ${PARTS.join(', ')} (default both, where the model can)`,
+  },
+  result: { type: 'string', value: 'FILE', help: 'compare this result of bench or bench:train and measure nothing' },
+  baseline: { type: 'string', value: 'FILE', help: 'default bench/baselines/<device>[-train]-<model>.json' },
   write: { type: 'boolean', default: false, help: 'write the baseline from --result instead of comparing with it' },
   model: { type: 'string', value: 'NAME', default: defaultModel(), help: Object.keys(MODELS).join(' | ') },
   'model-path': { type: 'string', value: 'DIR', help: 'folder with the weights of --model minilm' },
@@ -22,10 +39,11 @@ const OPTIONS = {
     type: 'string',
     value: 'A,B',
     default: 'embedcore,embedcore-bf16,embedcore-int8,transformers.js,transformers.js-q8,llama.cpp-q8_0',
-    help: 'the rows that are measured',
+    help: 'the rows of encode that are measured',
   },
+  cases: { type: 'string', value: 'A,B', default: 'uniform,mixed', help: 'the cases of train that are measured' },
   rounds: { type: 'string', value: 'N', default: '3', help: 'rounds a measurement' },
-  seconds: { type: 'string', value: 'S', default: '0.3', help: 'least length of a measurement' },
+  seconds: { type: 'string', value: 'S', default: '0.3', help: 'least length of a measurement of encode' },
 }
 
 class Incomparable extends Error {}
@@ -38,24 +56,26 @@ function readJson(name, path) {
   }
 }
 
-/** Runs a short bench in another process; its tables go to stderr. Returns its result. */
-function measure(options, rounds) {
-  const file = join(CACHE, 'check.json')
-  const args = [
-    join(BENCH, 'run.mjs'),
-    '--model',
-    options.model,
+/** Rows of train that have a tolerated ratio: not those of theirs without dropout. */
+const TRAINED = ROWS.filter((row) => row.dropout && row.id !== 'embedcore-lora-recompute').map((row) => row.id)
+
+const commands = {
+  encode: ({ peers, seconds }) => ['run.mjs', '--peers', peers, '--own', 'none', '--seconds', seconds],
+  train: ({ cases }) => [
+    'train.mjs',
+    '--cases',
+    cases,
     '--peers',
-    options.peers,
-    '--own',
-    'none',
-    '--rounds',
-    String(rounds),
-    '--seconds',
-    options.seconds,
-    '--out',
-    file,
-  ]
+    TRAINED.join(','),
+    ...(process.env.EMBEDCORE_BENCH_PYTHON ? ['--python'] : []),
+  ],
+}
+
+/** Runs a short bench in another process; its tables go to stderr. Returns its result. */
+function measure(part, options, rounds) {
+  const file = join(CACHE, `check-${part}.json`)
+  const [script, ...rest] = commands[part](options)
+  const args = [join(BENCH, script), ...rest, '--model', options.model, '--rounds', String(rounds), '--out', file]
   if (options['model-path']) args.push('--model-path', options['model-path'])
   rmSync(file, { force: true })
   const { status } = spawnSync(process.execPath, args, { stdio: ['ignore', process.stderr, 'inherit'] })
@@ -75,7 +95,7 @@ function withoutBaseline(result) {
   if (rows.length > 0)
     process.stdout.write(
       table(
-        ['ours over', 'of', 'now'],
+        ['ratio', 'of', 'now'],
         rows.map((r) => [`${r.ours} over ${r.peer}`, metricName(r.metric), `${r.now.toFixed(2)}x`]),
       ) + '\n',
     )
@@ -83,12 +103,14 @@ function withoutBaseline(result) {
   throw new Incomparable(
     `no baseline for this machine and model (${relative(ROOT, baselineFile(result))}); ` +
       `there ${known.length ? `are ${known.join(', ')}` : 'are none'}. ` +
-      'Write one: npm run bench, then node bench/check.mjs --write --result FILE',
+      `Write one: npm run ${benchOf(result) === 'train' ? 'bench:train' : 'bench'}, then node bench/check.mjs --write ` +
+      '--result FILE',
   )
 }
 
 function write(options) {
-  if (!options.result) throw new UsageError('--write needs --result FILE: a baseline comes from a whole npm run bench')
+  if (!options.result)
+    throw new UsageError('--write needs --result FILE: a baseline comes from a whole run of bench or bench:train')
   const result = readJson('result', options.result)
   const baseline = baselineOf(result)
   const lost = result.peers.filter((p) => p.ours && p.status !== 'ranked')
@@ -117,7 +139,7 @@ function judge(baseline, result) {
 
 function print(rows) {
   const lines = rows.map((r) => [
-    r.peer,
+    `${r.ours} over ${r.peer}`,
     metricName(r.metric),
     `${r.then.toFixed(2)}x`,
     `${r.now.toFixed(2)}x`,
@@ -125,7 +147,7 @@ function print(rows) {
     `${(-100 * r.tolerance).toFixed(0)} %`,
     r.backwards ? 'backwards' : -r.change > r.tolerance ? 'uncertain' : '',
   ])
-  process.stdout.write(table(['ours over', 'of', 'baseline', 'now', 'change', 'tolerated', ''], lines) + '\n')
+  process.stdout.write(table(['ratio', 'of', 'baseline', 'now', 'change', 'tolerated', ''], lines) + '\n')
 }
 
 function main() {
@@ -143,17 +165,41 @@ function main() {
   if (options['model-path'] && !process.argv.some((argument) => /^--model(=|$)/.test(argument)))
     options.model = 'minilm'
   const rounds = positive('rounds', options.rounds)
-  let result = options.result ? readJson('result', options.result) : measure(options, rounds)
+  if (options.result) return finish([checkPart(readJson('result', options.result), options, null)])
+  const parts = options.parts
+    ? listOf('parts', options.parts, PARTS)
+    : PARTS.filter((part) => part !== 'train' || isTrained(options.model))
+  listOf('cases', options.cases, Object.keys(CASES))
+  finish(
+    parts.map((part) => {
+      try {
+        return checkPart(measure(part, options, rounds), options, () => measure(part, options, 2 * rounds))
+      } catch (error) {
+        // The other part may be comparable.
+        if (!(error instanceof Incomparable)) throw error
+        process.stderr.write(`bench:check: ${part}: ${error.message}\n`)
+        return 2
+      }
+    }),
+  )
+}
+
+/** A loss of any part counts more than a part that could not be compared. */
+function finish(codes) {
+  process.exitCode = codes.includes(1) ? 1 : Math.max(...codes)
+}
+
+/** Compares a result with its baseline. again(): measures once more, null = it is not measured here. */
+function checkPart(result, options, again) {
   const baseline = loadBaseline(options, result)
   if (!baseline) return withoutBaseline(result)
   let rows = judge(baseline, result)
-  if (!options.result && rows.some((r) => r.backwards)) {
+  if (again && rows.some((r) => r.backwards)) {
     // A short run on a busy machine may be wrong, so a loss counts only if a second, longer run confirms it.
     process.stderr.write('bench:check: something looks slower; measuring again, twice as long\n')
     const key = (r) => [r.ours, r.peer, r.metric].join()
     const suspects = new Set(rows.filter((r) => r.backwards).map(key))
-    result = measure(options, 2 * rounds)
-    rows = judge(baseline, result).map((r) => ({ ...r, backwards: r.backwards && suspects.has(key(r)) }))
+    rows = judge(baseline, again()).map((r) => ({ ...r, backwards: r.backwards && suspects.has(key(r)) }))
   }
   print(rows)
   const backwards = rows.filter((r) => r.backwards)
@@ -163,7 +209,7 @@ function main() {
       `bench:check: ${rows.length} ratios held against ` +
         `${baseline.commit?.slice(0, 9) ?? baseline.version} of ${baseline.date.slice(0, 10)}\n`,
     )
-  process.exitCode = backwards.length > 0 ? 1 : 0
+  return backwards.length > 0 ? 1 : 0
 }
 
 try {

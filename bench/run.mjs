@@ -12,6 +12,7 @@ import { UsageError, listOf, parseOptions, positive } from './lib/options.mjs'
 import { OWN_CELLS, measureOwn } from './lib/own.mjs'
 import { availableCores } from './lib/package.mjs'
 import { RESULTS, ROOT } from './lib/paths.mjs'
+import { progressLine } from './lib/progress.mjs'
 import { report } from './lib/report.mjs'
 import { buildResult } from './lib/result.mjs'
 import { INSTALL_ADVICE, peersInstalled } from './lib/setup.mjs'
@@ -85,17 +86,6 @@ function chosenPeers(options) {
   return PEERS.filter((peer) => ids.includes(peer.id))
 }
 
-/** A progress line on a terminal; elsewhere nothing, so that logs stay short. */
-function progressLine() {
-  const terminal = process.stderr.isTTY
-  const start = Date.now()
-  return (text) => {
-    if (!terminal) return
-    const line = text && `${Math.round((Date.now() - start) / 1000)} s  ${text}`
-    process.stderr.write(`\r\x1b[2K${line.slice(0, (process.stderr.columns ?? 80) - 1)}`)
-  }
-}
-
 async function main() {
   const options = parseOptions(
     process.argv.slice(2),
@@ -108,11 +98,7 @@ async function main() {
     throw new UsageError(`--model is one of ${Object.keys(MODELS).join(', ')}, not "${options.model}"`)
   if (options['model-path'] && !existsSync(join(options['model-path'], 'model.safetensors')))
     throw new UsageError(`--model-path: no model.safetensors in ${options['model-path']}`)
-  const progress = progressLine()
-  const say = (text) => {
-    progress('')
-    process.stderr.write(text + '\n')
-  }
+  const { progress, say } = progressLine()
   const cores = await availableCores()
   const threads = options.threads ? positive('threads', options.threads) : cores
   const cells = chosenCells(options)

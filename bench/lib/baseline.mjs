@@ -1,7 +1,7 @@
 /**
- * Baselines: the ratios of a result, kept in baselines/<device>-<model>.json, and the comparison of a later result with
- * them. Only ratios are kept and compared, of our speed to a peer's in the same rounds, because they do not depend on
- * the clock of the machine.
+ * Baselines: the ratios of a result, kept in baselines/<device>-<model>.json (of training <device>-train-<model>.json),
+ * and the comparison of a later result with them. Only ratios are kept and compared, of our speed to a peer's in the
+ * same rounds, because they do not depend on the clock of the machine.
  */
 import { join } from 'node:path'
 import { BASELINES } from './paths.mjs'
@@ -14,9 +14,16 @@ const TOLERANCE = { throughput: 0.2, latency: 0.3, memory: 0.15 }
 /** A ratio counts as below the tolerated one only if the difference is more than this many of its standard errors. */
 const ERRORS = 2
 
-export const baselineFile = (result) => join(BASELINES, `${result.machine.device}-${result.model.name}.json`)
+/** Which bench made a result, or measured for a baseline. */
+export const benchOf = ({ bench }) => bench ?? 'encode'
 
-const kindOf = (metric) => (metric === 'latency' || metric === 'memory' ? metric : 'throughput')
+export function baselineFile(result) {
+  const name = benchOf(result) === 'encode' ? result.model.name : `${benchOf(result)}-${result.model.name}`
+  return join(BASELINES, `${result.machine.device}-${name}.json`)
+}
+
+const isMemory = (metric) => metric === 'memory' || metric.startsWith('memory/')
+const kindOf = (metric) => (isMemory(metric) ? 'memory' : metric === 'latency' ? metric : 'throughput')
 const rounded = (value) => Number(value.toPrecision(4))
 
 export function baselineOf(result) {
@@ -38,6 +45,7 @@ export function baselineOf(result) {
   )
   return {
     schema: SCHEMA,
+    ...(result.bench && { bench: result.bench }),
     date: result.date,
     version: result.version,
     commit: result.commit,
@@ -53,14 +61,22 @@ export function baselineOf(result) {
   }
 }
 
+/** Digests of all texts, or by the case of training: of those that both have. */
+function sameTexts(a, b) {
+  if (typeof a === 'string' || typeof b === 'string') return a === b
+  return Object.keys(a).every((name) => b[name] === undefined || a[name] === b[name])
+}
+
 /** Why the two cannot be compared, or null. */
 export function incomparable(baseline, result) {
   if (baseline.schema !== SCHEMA) return `the baseline has schema ${baseline.schema}, this check reads ${SCHEMA}`
+  if (benchOf(baseline) !== benchOf(result))
+    return `the baseline is of the bench ${benchOf(baseline)}, the result of ${benchOf(result)}`
   if (baseline.model !== result.model.name)
     return `the baseline is of model ${baseline.model}, the result of ${result.model.name}`
   if (baseline.device !== result.machine.device)
     return `the baseline is of device ${baseline.device}, the result of ${result.machine.device}`
-  if (baseline.texts !== result.texts.sha256) return 'baseline and result were measured on different texts'
+  if (!sameTexts(baseline.texts, result.texts.sha256)) return 'baseline and result were measured on different texts'
   for (const peer of result.peers) {
     const known = baseline.versions[peer.id] !== undefined || baseline.ratios[peer.id] !== undefined
     if (known && peer.status !== 'ranked')
@@ -84,7 +100,7 @@ export function compare(baseline, result) {
       for (const [metric, then] of Object.entries(metrics)) {
         const measured = result.ratios[ours]?.[peer]?.[metric]
         if (!measured) continue
-        // Peak memory depends on the largest batch, so it is not compared if other batches ran.
+        // Peak memory of a process that ran all batches depends on the largest one: it is not compared if others ran.
         if (metric === 'memory' && !sameCells(baseline.settings.cells, result.settings.cells)) continue
         const tolerance = baseline.tolerance[kindOf(metric)]
         const now = median(measured.rounds)
@@ -98,7 +114,12 @@ export function compare(baseline, result) {
 
 const METRICS = { latency: 'ten-token query, p50', memory: 'peak memory' }
 
-export const metricName = (metric) => METRICS[metric] ?? `throughput, ${metric.replace('/', ' texts, batch ')}`
+/** Names without a batch are cases of training. */
+export function metricName(metric) {
+  if (METRICS[metric]) return METRICS[metric]
+  if (isMemory(metric)) return metric.replace('memory/', 'peak memory, training, ')
+  return metric.includes('/') ? `throughput, ${metric.replace('/', ' texts, batch ')}` : `step of training, ${metric}`
+}
 
 /** Every ratio of a result: { ours, peer, metric, now }. */
 export const ratiosOf = (result) =>

@@ -26,3 +26,24 @@ export function flopsPerToken(config, tokenCounts) {
   const attention = tokenCounts.reduce((sum, n) => sum + attentionFlops(config, n), 0)
   return linearFlops(config) + attention / tokens
 }
+
+/** Of one token in the two thin products beside each linear layer of a BERT, with LoRA of this rank. */
+export function loraFlops(config, rank) {
+  const { hidden_size: h, intermediate_size: i, num_hidden_layers: layers } = config
+  return 2 * layers * rank * (4 * (h + h) + 2 * (h + i))
+}
+
+/**
+ * Of the forward and backward pass over texts, for method `full`: three times the forward pass, because each product has
+ * two in the backward pass, the gradients of both of its operands. With LoRA the frozen weights have no gradient:
+ * twice the linear layers, three times attention and the thin products. What is computed again (gradient caching,
+ * recomputation, scores of attention) is not counted.
+ */
+export function trainingFlops(config, tokenCounts, lora) {
+  const tokens = tokenCounts.reduce((a, b) => a + b, 0)
+  const attention = tokenCounts.reduce((sum, n) => sum + attentionFlops(config, n), 0)
+  const linear = linearFlops(config)
+  return lora
+    ? (2 * linear + 3 * loraFlops(config, lora.rank)) * tokens + 3 * attention
+    : 3 * (linear * tokens + attention)
+}

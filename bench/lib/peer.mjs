@@ -53,10 +53,11 @@ export class Peer {
     return new Promise((resolve, reject) => {
       if (this.#child.exitCode !== null || this.#child.signalCode !== null)
         return reject(new Error('its process has ended'))
+      const seconds = this.spec.commandSeconds ?? COMMAND_SECONDS
       const timer = setTimeout(() => {
         this.#child.kill('SIGKILL')
-        this.#settle({ error: `no answer to "${cmd}" in ${COMMAND_SECONDS} s` })
-      }, COMMAND_SECONDS * 1000)
+        this.#settle({ error: `no answer to "${cmd}" in ${seconds} s` })
+      }, seconds * 1000)
       this.#waiting = { resolve, reject, timer }
       this.#child.stdin.write(JSON.stringify({ cmd, ...fields }) + '\n')
     })

@@ -24,7 +24,7 @@ const QUERY = { texts: 64, tokens: 10 }
 const CHECK = 16
 
 /** Sentences of plain ASCII, so that the tokenizers' treatment of rare letters has no influence. */
-function realSentences() {
+export function realSentences() {
   const stsb = join(SHARED, 'data', 'stsb', 'stsb-en-train.csv')
   const packages = ['en-fr-short.tsv', 'en-fr-long.tsv'].map((name) => join(SHARED, 'data', 'ddtp', name))
   if (![stsb, ...packages].every(existsSync)) return null
@@ -37,7 +37,7 @@ function realSentences() {
   return sentences.filter((s) => /^[\x20-\x7e]+$/.test(s) && s.split(' ').length >= 3)
 }
 
-function madeSentences(next) {
+export function madeSentences(next) {
   return Array.from({ length: 4000 }, () => {
     const words = Array.from({ length: 4 + Math.floor(next() * 14) }, () => WORDS[Math.floor(next() * WORDS.length)])
     return words.join(' ').replace(/^./, (c) => c.toUpperCase()) + '.'
@@ -45,7 +45,7 @@ function madeSentences(next) {
 }
 
 /** A text of exactly or nearly `target` tokens: sentences one after another, cut at a word. */
-async function textOf(target, exact, sentences, next, count) {
+export async function textOf(target, exact, sentences, next, count) {
   for (;;) {
     let words = []
     const counted = () => count(words.join(' '))
@@ -58,18 +58,19 @@ async function textOf(target, exact, sentences, next, count) {
   }
 }
 
-function mixedTargets(next) {
+/** Lengths of `texts` log-normal texts, such that every `deal` of them have the same spread. */
+export function mixedTargets(next, { texts, deal } = MIXED) {
   const gauss = normal(next)
   const median = Math.log(MIXED.mean) - MIXED.deviation ** 2 / 2
   const draw = () => Math.round(Math.exp(median + MIXED.deviation * gauss()))
   // Every 32nd of many sorted draws, so that for any seed the lengths cover the whole distribution, including the long
   // tail.
-  const draws = Array.from({ length: MIXED.texts * 32 }, draw)
+  const draws = Array.from({ length: texts * 32 }, draw)
     .sort((a, b) => a - b)
     .filter((_, i) => i % 32 === 16)
   const targets = draws.map((n) => Math.min(MIXED.most, Math.max(MIXED.least, n)))
   // Distributed so that every group of `deal` texts has the same spread of lengths, then shuffled within the group.
-  const hands = Array.from({ length: MIXED.texts / MIXED.deal }, () => [])
+  const hands = Array.from({ length: texts / deal }, () => [])
   targets.forEach((target, i) => hands[i % hands.length].push(target))
   return hands.flatMap((hand) => shuffle(hand, next))
 }
@@ -122,7 +123,7 @@ export function prepareLongTexts(texts) {
   return path
 }
 
-const digest = (content) => createHash('sha256').update(content).digest('hex')
+export const digest = (content) => createHash('sha256').update(content).digest('hex')
 
 /**
  * model: as of prepareModel. Returns { path, sha256, source, seed, sets }. A generated tokenizer gets generated texts,

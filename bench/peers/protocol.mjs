@@ -19,6 +19,7 @@ import { readFileSync, writeSync } from 'node:fs'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { peakRss } from '../lib/memory.mjs'
 import { random, shuffle } from '../lib/random.mjs'
 import { whileBusy } from './busy.mjs'
 
@@ -34,15 +35,6 @@ function reply(message) {
       if (error.code !== 'EAGAIN') throw error // a full pipe: the parent is reading
     }
   }
-}
-
-/**
- * Most memory resident so far. Linux' own maxRSS starts at the parent's, whose pages were shared until the program was
- * started.
- */
-function peakRss() {
-  if (process.platform !== 'linux') return process.resourceUsage().maxRSS * 1024
-  return Number(/^VmHWM:\s*(\d+) kB/m.exec(readFileSync('/proc/self/status', 'utf8'))[1]) * 1024
 }
 
 /** Batches of `size` texts in the given order, as a simple caller makes them. */

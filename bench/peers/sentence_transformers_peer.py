@@ -5,16 +5,11 @@ The name differs from the library's on purpose: Python would import this file in
 import json
 import os
 import random
-import sys
 import time
 
+from channel import peak_rss, serve
+
 LATENCY_LEAST, LATENCY_MOST = 20, 5000
-
-
-def peak_rss():
-    """Most memory resident so far; ru_maxrss would start at that of the parent process."""
-    with open("/proc/self/status", encoding="ascii") as file:
-        return 1024 * next(int(line.split()[1]) for line in file if line.startswith("VmHWM:"))
 
 
 class Child:
@@ -109,24 +104,5 @@ class Child:
             self.idle["cpuSeconds"] += time.process_time() - self.slept[1]
 
 
-def main():
-    child = Child()
-    with os.fdopen(3, "w", encoding="utf-8") as answers:
-        for line in sys.stdin:
-            child.wake()
-            command = json.loads(line)
-            if command["cmd"] == "exit":
-                break
-            try:
-                if command["cmd"] not in ("load", "vectors", "warm", "round", "latency", "stats"):
-                    raise ValueError(f"unknown command {command['cmd']}")
-                message = {"ok": getattr(child, command["cmd"])(command)}
-            except Exception as error:  # the parent reports it and continues without this peer
-                message = {"error": f"{type(error).__name__}: {error}"}
-            answers.write(json.dumps(message) + "\n")
-            answers.flush()
-            child.sleep()
-
-
 if __name__ == "__main__":
-    main()
+    serve(Child(), ("load", "vectors", "warm", "round", "latency", "stats"))
