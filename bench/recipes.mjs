@@ -20,7 +20,7 @@ import { judgeTask, reportRecipes } from './recipes/report.mjs'
 import { bundledSampler, trainInPython } from './recipes/peer.mjs'
 
 const RECIPES = { products, simcse, 'cross-language': crossLanguage, decoder }
-/** Steps whose losses are compared; they are trained without dropout, which draws other numbers there. */
+/** Steps of the first seed whose losses are compared, without dropout, which draws other numbers there. */
 const COMPARED = 10
 
 const OPTIONS = {
@@ -53,7 +53,7 @@ async function firstLosses(task, seed, threads, output) {
  */
 async function beginning(task, seed, threads, output) {
   if (task.train.method === undefined && task.train.projection === undefined) return task.train.model
-  const { epochs: _, ...rest } = task.train
+  const { epochs: _epochs, merge: _merge, ...rest } = task.train
   await train({ ...rest, seed, threads, output, maxSteps: 1, learningRate: 1e-30, saveSteps: 0, logs: false })
   return output
 }
@@ -61,12 +61,13 @@ async function beginning(task, seed, threads, output) {
 async function trainBoth(task, seed, { python, sampledBatches, threads, folder, first }) {
   const batches = await sampledBatches({ ...task.train, seed })
   say(`${task.name}, seed ${seed}: ${batches.length} steps here`)
-  const losses = await firstLosses(task, seed, threads, join(folder, 'first'))
+  const losses = first ? await firstLosses(task, seed, threads, join(folder, 'first')) : []
   const base = await beginning(task, seed, threads, join(folder, 'base'))
   const { before, run } = await trainTask(task, { seed, output: join(folder, 'ours'), threads, before: first })
   say(`${task.name}, seed ${seed}: and in sentence-transformers`)
   const output = join(folder, 'theirs')
-  const theirs = await trainInPython(python, { task, batches, base, seed, compared: COMPARED, threads, folder, output })
+  const compared = losses.length
+  const theirs = await trainInPython(python, { task, batches, base, seed, compared, threads, folder, output })
   return {
     seed,
     steps: run.steps,

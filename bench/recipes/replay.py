@@ -139,7 +139,7 @@ def main():
     plan = json.load(open(sys.argv[1]))
     batches = [json.loads(line) for line in open(sys.argv[2])]
     torch.set_num_threads(plan["threads"])
-    _, first = run(plan, batches[: plan["compared"]], dropout=False)
+    first = run(plan, batches[: plan["compared"]], dropout=False)[1] if plan["compared"] > 0 else []
     begin = time.time()
     model, values = run(plan, batches, dropout=True)
     seconds = time.time() - begin

@@ -36,7 +36,7 @@ function judgeMetric([title, key, count], runs) {
 }
 
 export function judgeTask(recipe, task, runs) {
-  const lossDifference = Math.max(...runs.map(({ ours, theirs }) => difference(ours.firstLosses, theirs.firstLosses)))
+  const lossDifference = difference(runs[0].ours.firstLosses, runs[0].theirs.firstLosses)
   const metrics = task.metrics.map((metric) => judgeMetric(metric, runs))
   return {
     recipe,

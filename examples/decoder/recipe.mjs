@@ -21,7 +21,7 @@ const SEED = 1
 /** Two shops without a common word. */
 function syntheticPairs(next) {
   const [first, second] = makeVocabularies(2, 40, next)
-  return Array.from({ length: 500 }, () => {
+  return Array.from({ length: 900 }, () => {
     const concepts = drawConcepts(40, 4, next)
     return { left: say(concepts, first, next), right: say(concepts, second, next), match: true }
   })
@@ -71,7 +71,7 @@ export const recipe = {
           attention: 'bidirectional',
           sampler: 'no-duplicates',
           batchSize: 32,
-          epochs: data === null ? 12 : 4,
+          epochs: data === null ? 8 : 4,
           learningRate: 3e-3,
           maxTokens: 48,
         },

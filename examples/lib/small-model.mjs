@@ -1,9 +1,10 @@
 /**
- * Writes a small model with random weights for a synthetic set: a BERT or a Qwen2 shape, whose tokenizer knows the
- * words of the texts. It knows nothing before it is trained.
+ * Writes a small model with random weights: a BERT or a Qwen2 shape, with a tokenizer made for the texts. It knows
+ * nothing before it is trained.
  */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
+import { END, learnBytePairs } from './byte-pairs.mjs'
 import { normal, random } from './random.mjs'
 import { writeTensors } from './safetensors.mjs'
 
@@ -46,8 +47,8 @@ const SHAPES = {
     sliding_window: null,
     max_window_layers: 4,
     bos_token_id: null,
-    eos_token_id: 0,
-    pad_token_id: 0,
+    eos_token_id: null,
+    pad_token_id: null,
   },
 }
 
@@ -92,7 +93,9 @@ const TENSORS = {
   },
 }
 
-function tokenizer(vocabulary, type) {
+/** Whole words, in lower case, between [CLS] and [SEP]. */
+function wordTokenizer(texts) {
+  const words = new Set(texts.flatMap((text) => text.toLowerCase().match(/[\p{L}\p{N}_]+/gu) ?? []))
   const special = (content, id) => ({
     id,
     content,
@@ -113,25 +116,43 @@ function tokenizer(vocabulary, type) {
     pre_tokenizer: { type: 'Whitespace' },
     post_processor: {
       type: 'TemplateProcessing',
-      single: type === 'bert' ? [part('[CLS]'), sequence, part('[SEP]')] : [sequence],
+      single: [part('[CLS]'), sequence, part('[SEP]')],
       pair: [sequence, { Sequence: { id: 'B', type_id: 0 } }],
       special_tokens: Object.fromEntries(
-        (type === 'bert' ? ['[CLS]', '[SEP]'] : []).map((token) => [
-          token,
-          { id: token, ids: [SPECIAL.indexOf(token)], tokens: [token] },
-        ]),
+        ['[CLS]', '[SEP]'].map((token) => [token, { id: token, ids: [SPECIAL.indexOf(token)], tokens: [token] }]),
       ),
     },
     decoder: null,
-    model: { type: 'WordLevel', vocab: Object.fromEntries(vocabulary.map((word, i) => [word, i])), unk_token: '[UNK]' },
+    model: {
+      type: 'WordLevel',
+      vocab: Object.fromEntries([...SPECIAL, ...words].map((word, id) => [word, id])),
+      unk_token: '[UNK]',
+    },
   }
 }
 
-/** `texts`: their words, in lower case, are the vocabulary. Returns the directory. */
+const TOKENIZERS = {
+  bert: {
+    make: wordTokenizer,
+    config: {
+      tokenizer_class: 'PreTrainedTokenizerFast',
+      unk_token: '[UNK]',
+      pad_token: '[PAD]',
+      cls_token: '[CLS]',
+      sep_token: '[SEP]',
+    },
+  },
+  qwen2: {
+    make: (texts) => learnBytePairs(texts, 2048),
+    config: { tokenizer_class: 'Qwen2Tokenizer', unk_token: null, pad_token: END, eos_token: END },
+  },
+}
+
+/** `texts`: what the tokenizer is made for. Returns the directory. */
 export function makeSmallModel(directory, { type = 'bert', texts, seed = 1 }) {
-  const words = new Set(texts.flatMap((text) => text.toLowerCase().match(/[\p{L}\p{N}_]+/gu) ?? []))
-  const vocabulary = [...SPECIAL, ...words]
-  const config = { model_type: type, ...SHAPES[type], vocab_size: vocabulary.length, torch_dtype: 'float32' }
+  const tokenizer = TOKENIZERS[type].make(texts)
+  const size = Object.keys(tokenizer.model.vocab).length + (type === 'qwen2' ? 1 : 0)
+  const config = { model_type: type, ...SHAPES[type], vocab_size: size, torch_dtype: 'float32' }
   const next = random(seed)
   const tensors = new Map(
     TENSORS[type](config).map(({ name, shape, mean }) => {
@@ -156,13 +177,10 @@ export function makeSmallModel(directory, { type = 'bert', texts, seed = 1 }) {
     pooling_mode_max_tokens: false,
     pooling_mode_mean_sqrt_len_tokens: false,
   })
-  json('tokenizer.json', tokenizer(vocabulary, type))
+  json('tokenizer.json', tokenizer)
   json('tokenizer_config.json', {
-    tokenizer_class: 'PreTrainedTokenizerFast',
     model_max_length: config.max_position_embeddings,
-    unk_token: '[UNK]',
-    pad_token: '[PAD]',
-    ...(type === 'bert' ? { cls_token: '[CLS]', sep_token: '[SEP]' } : {}),
+    ...TOKENIZERS[type].config,
   })
   writeTensors(path.join(directory, 'model.safetensors'), tensors)
   return directory

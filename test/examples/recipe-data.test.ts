@@ -33,6 +33,12 @@ const { tfidfRetrieval } = await load<{ tfidfRetrieval(of: Retrieval): Record<st
 const { readTaxonomy } = await load<{ readTaxonomy(file: string): unknown[] }>('cross-language/off.mjs')
 const { readApps } = await load<{ readApps(file: string): unknown[] }>('cross-language/apps.mjs')
 const { cutModel } = await load<{ cutModel(from: string, to: string, layers: number): string }>('simcse/cut-model.mjs')
+const { learnBytePairs } = await load<{
+  learnBytePairs(
+    texts: string[],
+    size: number,
+  ): { model: { vocab: Record<string, number>; merges: [string, string][] }; added_tokens: { id: number }[] }
+}>('lib/byte-pairs.mjs')
 const { readTensors } = await load<{ readTensors(file: string): Map<string, { shape: number[]; bytes: Uint8Array }> }>(
   'lib/safetensors.mjs',
 )
@@ -144,6 +150,18 @@ test('applications without an English summary are left out', () => {
       description: 'Edits.',
     },
   ])
+})
+
+test('byte pairs are merged by frequency, then in the order of their letters', () => {
+  const { model, added_tokens } = learnBytePairs(['aab aab', 'é'], 256 + 1 + 3)
+  // ' aab' and 'aab' are two words; 'é' has two bytes and is there once.
+  expect(model.merges).toEqual([
+    ['a', 'a'],
+    ['aa', 'b'],
+  ])
+  expect(model.vocab['aab']).toBe(257)
+  expect(added_tokens[0]!.id).toBe(258)
+  expect(learnBytePairs(['aab aab'], 256 + 1 + 1).model.merges).toEqual([['a', 'a']])
 })
 
 test('a cut model has the first layers, with the same bytes', () => {
