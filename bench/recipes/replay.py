@@ -15,6 +15,7 @@ import peft
 import sentence_transformers
 import torch
 import transformers
+from peft.tuners.tuners_utils import BaseTunerLayer
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer import losses
 from transformers import get_scheduler
@@ -144,18 +145,23 @@ def main():
     model, values = run(plan, batches, dropout=True)
     seconds = time.time() - begin
     if plan["lora"]:
-        model[0].auto_model = merged(model[0].auto_model)
+        merge_adapters(model[0])
     model.save_pretrained(plan["output"], create_model_card=False)
     versions = {m.__name__: m.__version__ for m in (torch, transformers, sentence_transformers, peft)}
     print(json.dumps({"versions": versions, "losses": first, "runLosses": values, "seconds": seconds}))
 
 
-def merged(model):
-    """The matrices with the updates of their adapters added."""
-    for module in list(model.modules()):
-        if isinstance(module, peft.tuners.tuners_utils.BaseTunerLayer):
-            module.merge()
-    return peft.PeftModel.get_base_model(model) if isinstance(model, peft.PeftModel) else model
+def merge_adapters(transformer):
+    """Adds the updates to the matrices, and puts the plain layers back, so that the model is saved whole."""
+    layers = [(name, m) for name, m in transformer.named_modules() if isinstance(m, BaseTunerLayer)]
+    for name, layer in layers:
+        layer.merge()
+        parent, _, attribute = name.rpartition(".")
+        setattr(transformer.get_submodule(parent), attribute, layer.get_base_layer())
+    for module in transformer.modules():
+        if getattr(module, "_hf_peft_config_loaded", False):
+            module._hf_peft_config_loaded = False
+            del module.peft_config
 
 
 if __name__ == "__main__":
