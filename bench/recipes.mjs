@@ -109,7 +109,8 @@ async function main() {
         { length: options.seeds ? positive('seeds', options.seeds) : recipe.seeds.split(',').length },
         (_, i) => i + 1,
       )
-      const models = modelsOf(recipe, options)
+      // The decoder recipe makes its own base model; `--model` is the encoder of the others.
+      const models = modelsOf(recipe, name === 'decoder' ? { data: options.data } : options)
       const directory = join(scratch, name)
       mkdirSync(directory)
       const data = options.data === undefined ? null : join(options.data, recipe.folder)
