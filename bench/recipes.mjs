@@ -83,6 +83,12 @@ async function trainBoth(task, seed, { python, sampledBatches, threads, folder, 
   }
 }
 
+/** After each task, so that what was measured is not lost when a later one fails. */
+function writeResult(file, result) {
+  mkdirSync(dirname(file), { recursive: true })
+  writeFileSync(file, JSON.stringify(result, null, 1) + '\n')
+}
+
 async function main() {
   const intro = 'node bench/recipes.mjs [options]   the recipes of examples/ beside sentence-transformers'
   const options = parseOptions(process.argv.slice(2), OPTIONS, intro)
@@ -119,17 +125,16 @@ async function main() {
         for (const seed of seeds) {
           const folder = join(directory, task.name, String(seed))
           runs.push(await trainBoth(task, seed, { python, sampledBatches, threads, folder, first: runs.length === 0 }))
+          const ended = (side) => task.metrics.map(([, key]) => runs.at(-1)[side].metrics[key].toFixed(4)).join(' ')
+          say(`${task.name}, seed ${seed}: ${ended('ours')} here, ${ended('theirs')} there`)
           rmSync(folder, { recursive: true, force: true })
         }
         result.recipes.push(judgeTask(name, task, runs))
+        if (options.out) writeResult(options.out, result)
       }
     }
   } finally {
     rmSync(scratch, { recursive: true, force: true })
-  }
-  if (options.out) {
-    mkdirSync(dirname(options.out), { recursive: true })
-    writeFileSync(options.out, JSON.stringify(result, null, 1) + '\n')
   }
   process.stdout.write(options.json ? JSON.stringify(result) + '\n' : reportRecipes(result))
   if (result.recipes.some(({ held }) => !held)) process.exitCode = 1

@@ -17,7 +17,7 @@ const SETS = [
   ['wdc-computers', 'train.txt.medium'],
 ]
 /** Rows of a set that are trained on; the large sets would take most of the time. */
-const MOST_ROWS = 300
+const MOST_ROWS = 500
 const SPLIT_SEED = 1
 /** Rows of a brand that has a source of its own. */
 const BRAND_ROWS = 12
