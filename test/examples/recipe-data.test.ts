@@ -126,9 +126,14 @@ test('TF-IDF finds by letters, and ranks equal documents by their order', () => 
 })
 
 test('the taxonomy has the first name of a language and the topmost ancestor', () => {
-  const text =
-    'stopwords:fr:au\n\nen:Drinks\nfr:Boissons\n\n<en:Drinks\nen:Beers, Beer\nfr:Bières, bière\nde:Biere\n\n' + // prettier-ignore
-    '<en:Beers\nen:Red beers\nzh:红啤酒\n\nfr:Rien\n'
+  const blocks = [
+    'stopwords:fr:au',
+    'en:Drinks\nfr:Boissons',
+    '<en:Drinks\nen:Beers, Beer\nfr:Bières, bière\nde:Biere',
+    '<en:Beers\nen:Red beers\nzh:红啤酒',
+    'fr:Rien\n',
+  ]
+  const text = blocks.join('\n\n')
   expect(readTaxonomy(file('categories.txt', text))).toEqual([
     { id: 'off Drinks', category: 'en:drinks', names: { en: 'Drinks', fr: 'Boissons' } },
     { id: 'off Beers', category: 'en:drinks', names: { en: 'Beers', fr: 'Bières' } },
