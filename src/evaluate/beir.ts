@@ -2,7 +2,7 @@
 import { access, readdir } from 'node:fs/promises'
 import path from 'node:path'
 import { show } from '../core/show.js'
-import { invalidData } from './data-file.js'
+import { invalidData } from '../data/data-file.js'
 
 export async function beirFiles(
   directory: string,

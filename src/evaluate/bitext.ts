@@ -4,7 +4,7 @@
  */
 import { allocate } from '../core/memory.js'
 import { compare } from '../core/vectors.js'
-import { invalidData } from './data-file.js'
+import { invalidData } from '../data/data-file.js'
 import type { CheckedBitext } from './options.js'
 import type { Rows } from './pairs.js'
 import type { Measured, Run } from './run.js'

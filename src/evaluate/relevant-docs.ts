@@ -4,8 +4,8 @@
  */
 import { types } from 'node:util'
 import { show } from '../core/show.js'
-import { DataFile, invalidData } from './data-file.js'
-import { type At, formatOf, readFields, readJsonLines, readLines } from './records.js'
+import { DataFile, invalidData } from '../data/data-file.js'
+import { type At, formatOf, readFields, readObjects, readLines } from '../data/file-records.js'
 import type { Slices } from './slices.js'
 import { guarded, idOf } from './texts-by-id.js'
 import type { RelevantDocs } from './types.js'
@@ -70,8 +70,8 @@ function gradesOf(query: string, documents: unknown): Judgment[] {
 async function* judgments(file: DataFile, quote: string | null, signal: AbortSignal): AsyncGenerator<Judgment[]> {
   const format = formatOf(file)
   const placeOf = (line: number) => () => `line ${line} of ${file.path}`
-  if (format === 'jsonl') {
-    for await (const group of readJsonLines(file, signal))
+  if (format === 'jsonl' || format === 'parquet') {
+    for await (const group of readObjects(file, format, signal))
       yield group.map(({ line, value }) => ({
         query: idOf(value['query-id'], placeOf(line)),
         document: idOf(value['corpus-id'], placeOf(line)),

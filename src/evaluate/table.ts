@@ -1,9 +1,9 @@
 /** Rows of named columns, from memory or from a file: checked, in groups, each wrong value located. */
 import { invalidOption } from '../core/options.js'
 import { nearest, reason, show } from '../core/show.js'
-import { DataFile, invalidData } from './data-file.js'
+import { DataFile, invalidData } from '../data/data-file.js'
 import type { Table } from './options.js'
-import { type At, formatOf, type JsonObject, readFields, readJsonLines, unknownFormat } from './records.js'
+import { type At, formatOf, type JsonObject, readFields, readObjects, unknownFormat } from '../data/file-records.js'
 
 export interface Column {
   name: string
@@ -65,9 +65,9 @@ async function* rowsOfFile(
 ): AsyncGenerator<Row[]> {
   const format = formatOf(file)
   if (format === null) throw unknownFormat(file)
-  if (format === 'jsonl') {
-    const names = keysOf(table, columns, 'jsonl files')
-    for await (const group of readJsonLines(file, signal))
+  if (format === 'jsonl' || format === 'parquet') {
+    const names = keysOf(table, columns, `${format} files`)
+    for await (const group of readObjects(file, format, signal))
       yield group.map(({ line, value }) => rowOf(value, names, columns, `line ${line} of ${file.path}`))
     return
   }

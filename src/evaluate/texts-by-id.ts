@@ -1,8 +1,8 @@
 /** Queries and documents with their ids, from memory or from a file, in groups; a repeated id is refused. */
 import { types } from 'node:util'
 import { reason, show } from '../core/show.js'
-import { DataFile, invalidData } from './data-file.js'
-import { type At, formatOf, type JsonObject, readFields, readJsonLines, unknownFormat } from './records.js'
+import { DataFile, invalidData } from '../data/data-file.js'
+import { type At, formatOf, type JsonObject, readFields, readObjects, unknownFormat } from '../data/file-records.js'
 import type { TextsById } from './types.js'
 
 export interface TextWithId {
@@ -145,8 +145,8 @@ async function* inFile(file: DataFile, quote: string | null, signal: AbortSignal
   const format = formatOf(file)
   if (format === null) throw unknownFormat(file)
   const placeOf = (line: number) => () => `line ${line} of ${file.path}`
-  if (format === 'jsonl') {
-    for await (const group of readJsonLines(file, signal))
+  if (format === 'jsonl' || format === 'parquet') {
+    for await (const group of readObjects(file, format, signal))
       yield group.map(({ line, value }) => ({ ...textRow(value, placeOf(line)), place: placeOf(line) }))
     return
   }

@@ -1,6 +1,6 @@
 /** TripletEvaluator: share of triplets whose anchor is nearer to the positive than to the negative. */
 import type { SimilarityName } from '../core/names.js'
-import { invalidData } from './data-file.js'
+import { invalidData } from '../data/data-file.js'
 import { regrouped } from './encoding.js'
 import type { CheckedTriplet } from './options.js'
 import { pairSimilarity, type Rows } from './pairs.js'
