@@ -8,6 +8,8 @@ import type { Precision } from './core/names.js'
 import type { SentenceEmbeddings, TokenEmbeddings } from './core/types.js'
 import { quantizationRanges, similarity } from './core/vectors.js'
 import { evaluate } from './evaluate/evaluate.js'
+import { compareEvaluations } from './evaluate/statistics/compare.js'
+import { evaluateRun } from './evaluate/trec/evaluate-run.js'
 import { sharedLoad } from './model/default-model.js'
 import type { LoadOptions } from './model/load-options.js'
 import { loadModel } from './model/load.js'
@@ -58,7 +60,19 @@ export async function encode(
   return (await defaultModel()).encode(texts, options)
 }
 
-export { devices, evaluate, mineHardNegatives, Model, planTraining, quantizationRanges, similarity, train, TrainingRun }
+export {
+  compareEvaluations,
+  devices,
+  evaluate,
+  evaluateRun,
+  mineHardNegatives,
+  Model,
+  planTraining,
+  quantizationRanges,
+  similarity,
+  train,
+  TrainingRun,
+}
 
 /** All functions of the package in one object; each is a named export too. */
 export const embedCore = Object.freeze({
@@ -70,6 +84,8 @@ export const embedCore = Object.freeze({
   planTraining,
   mineHardNegatives,
   evaluate,
+  evaluateRun,
+  compareEvaluations,
   devices,
 })
 
@@ -100,6 +116,9 @@ export type {
   VectorData,
 } from './core/types.js'
 export type { Similarities, SimilarityOptions, Vectors } from './core/vectors.js'
+export type * from './evaluate/run-types.js'
+export type { Compared, CompareOptions } from './evaluate/statistics/compare.js'
+export type * from './evaluate/statistics/types.js'
 export type * from './evaluate/types.js'
 export type { DownloadProgress, HubOptions } from './hub/types.js'
 export type { DtypeChoice, DtypeMeasurement, ModelInfo } from './model/info.js'

@@ -1,5 +1,4 @@
 /** Checks evaluators and the options of evaluate, and fills in the defaults of sentence-transformers. */
-import { types } from 'node:util'
 import { EmbedCoreError } from '../core/errors.js'
 import {
   EVALUATIONS,
@@ -15,6 +14,7 @@ import {
   checkOptions,
   either,
   filledText,
+  finiteNumber,
   integer,
   invalidOption,
   listOf,
@@ -25,6 +25,7 @@ import {
 } from '../core/options.js'
 import { reason, show } from '../core/show.js'
 import { ENCODE_RULES } from '../model/encode-options.js'
+import { quoteOf, relevantDocsRule, tableRule, textsByIdRule } from './source-rules.js'
 import type { EncoderOptions, EvaluateOptions, EvaluateProgress, RelevantDocs, TextsById } from './types.js'
 
 /** The measures of an evaluator. */
@@ -76,25 +77,13 @@ export type CheckedEvaluator = CheckedSts | CheckedTriplet | CheckedBitext | Che
 const COMMON = { task: oneOf(...EVALUATIONS), name: text, dimensions: integer(1) }
 const CHOICE = { similarityFnNames: oneOrMore(oneOf(...SIMILARITIES)), mainSimilarity: oneOf(...SIMILARITIES) }
 
-const filled = (value: unknown): boolean => typeof value === 'string' && value !== ''
 const TABLE = {
-  data: only<string | readonly unknown[]>('the path of a file or a list of rows', (value) => {
-    return filled(value) || Array.isArray(value)
-  }),
+  data: tableRule,
   columns: listOf(either(filledText, integer(1))),
   quote: text,
 }
 
-const number = only<number>('a finite number', Number.isFinite)
 const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null
-const textsById = only<TextsById>(
-  'texts by id (the path of a file, a Map, an object or a list of rows)',
-  (value) => filled(value) || (isObject(value) && !ArrayBuffer.isView(value)),
-)
-const relevantDocs = only<RelevantDocs>(
-  'the relevant documents of each query (the path of a file, a Map or an object)',
-  (value) => filled(value) || types.isMap(value) || (isObject(value) && !Array.isArray(value)),
-)
 const cutoffs = listOf(integer(1))
 
 /** The options of each evaluator. */
@@ -115,9 +104,9 @@ export const EVALUATOR_RULES = {
     ...CHOICE,
     data: filledText,
     split: filledText,
-    queries: textsById,
-    corpus: textsById,
-    relevantDocs,
+    queries: textsByIdRule,
+    corpus: textsByIdRule,
+    relevantDocs: relevantDocsRule,
     quote: text,
     accuracyAtK: cutoffs,
     precisionRecallAtK: cutoffs,
@@ -218,7 +207,15 @@ function marginOf(given: number | object): Record<SimilarityName, number> {
   const all = typeof given === 'number' ? given : 0
   const same = { cosine: all, dot: all, euclidean: all, manhattan: all }
   if (typeof given === 'number') return same
-  return { ...same, ...checkOptions(given, { cosine: number, dot: number, euclidean: number, manhattan: number }) }
+  return {
+    ...same,
+    ...checkOptions(given, {
+      cosine: finiteNumber,
+      dot: finiteNumber,
+      euclidean: finiteNumber,
+      manhattan: finiteNumber,
+    }),
+  }
 }
 
 function checkRetrieval(given: unknown): CheckedRetrieval {
@@ -255,8 +252,8 @@ function retrievalSource(options: {
     return { directory: data, split: split ?? 'test' }
   }
   if (split !== undefined) throw invalidOption('split', 'nothing without data', split)
-  if (queries === undefined) throw invalidOption('queries', textsById.expected, queries)
-  if (corpus === undefined) throw invalidOption('corpus', textsById.expected, corpus)
+  if (queries === undefined) throw invalidOption('queries', textsByIdRule.expected, queries)
+  if (corpus === undefined) throw invalidOption('corpus', textsByIdRule.expected, corpus)
   if (relevantDocs === undefined)
     throw invalidOption('relevantDocs', EVALUATOR_RULES.retrieval.relevantDocs.expected, relevantDocs)
   return { queries, corpus, relevantDocs }
@@ -291,12 +288,6 @@ function tableOf(
   if (data === undefined) throw invalidOption('data', TABLE.data.expected, data)
   if (columns !== undefined && columns.length !== count) throw invalidOption('columns', `${count} columns`, columns)
   return { data, columns: columns ?? null, quote: quoteOf(options.quote) }
-}
-
-function quoteOf(given: string | undefined): string | null {
-  if (given === 'none') return null
-  if (given !== undefined && [...given].length !== 1) throw invalidOption('quote', "one character or 'none'", given)
-  return given ?? '"'
 }
 
 function similaritiesOf(options: {
