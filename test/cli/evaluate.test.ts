@@ -134,7 +134,7 @@ describe('evaluate', () => {
 
   test.each([
     [[], '--task says what is evaluated: sts, retrieval, triplet, bitext'],
-    [['--task', 'st'], '--task is one of sts, retrieval, triplet, bitext, but "st" was given; did you mean sts?'],
+    [['--task', 'st'], 'token-classification, geometry, but "st" was given; did you mean sts?'],
     [['--task', 'sts'], '--data names the file of rows'],
     [['--task', 'sts', 'x.csv'], 'evaluate takes no arguments but flags, and "x.csv" was given'],
     [['--task', 'sts', '--margin', '1'], '--margin is for --task triplet, not sts'],

@@ -157,7 +157,7 @@ describe('pairs that are wrong', () => {
     await refused(sts(data), 'Cannot read path: there is no such file', data)
     const directory = path.join(folder.path(), 'directory.csv')
     await mkdir(directory)
-    await refused(sts(directory), 'Cannot read path: it is a directory', directory)
+    await refused(sts(directory), 'Expected test.jsonl, .csv, .tsv or .parquet in path but found nothing', directory)
   })
 
   test.each<[unknown, string]>([
