@@ -11,6 +11,13 @@ const MOST_HALVINGS = 30
 /** Share of the fall that the slope promises, which a step must reach (Armijo). */
 const LEAST_FALL = 1e-4
 
+/**
+ * Near the minimum the fall is less than the rounding of the value, of which this is the share. A step that does not
+ * raise the value by more is then taken if it makes the slope as much smaller (Hager and Zhang, 2005).
+ */
+const NOISE = 1e-6
+const LEAST_FLATTENING = 0.9
+
 /** Writes the gradient at a point and returns the value. */
 export type Evaluate = (point: Float64Array, gradient: Float64Array) => Promise<number>
 
@@ -34,6 +41,11 @@ export async function minimize(point: Float64Array, evaluate: Evaluate, slices: 
       await eachInSlices(size, slices, (i) => (next[i] = point[i]! + reach * direction[i]!))
       nextValue = await evaluate(next, nextGradient)
       if (nextValue <= value + LEAST_FALL * reach * slope) break
+      if (
+        nextValue <= value + NOISE * Math.abs(value) &&
+        Math.abs(dot(direction, nextGradient)) <= LEAST_FLATTENING * -slope
+      )
+        break
     }
     if (halvings === MOST_HALVINGS) break
     const step = next.map((to, i) => to - point[i]!)
