@@ -36,7 +36,9 @@ export async function evaluateCommand(argv: readonly string[], io: CliIO): Promi
   })
 }
 
+/** Before any work. */
 function checkResultFlags(args: Arguments): void {
+  for (const flag of ['min-score', 'max-drop', 'significance']) numberOf(args, flag)
   const needs: readonly (readonly [string, string])[] = [
     ['max-drop', 'baseline'],
     ['significance', 'baseline'],

@@ -81,9 +81,8 @@ const mean = ({ values }: GrowingList<Float64Array>): number =>
 /** The metrics of one query, whose first documents are relevant. */
 export function measure(scores: Float32Array, relevant: number, k: number): { map: number; mrr: number; ndcg: number } {
   const order = Array.from(scores, (_, i) => i).sort((i, j) => scores[j]! - scores[i]!)
-  let [taken, right, precisions, gain, reciprocal] = [0, 0, 0, 0, 0]
-  for (let start = 0; start < order.length; start = taken) {
-    let end = start
+  let [right, precisions, gain, reciprocal] = [0, 0, 0, 0]
+  for (let start = 0, end = 0; start < order.length; start = end) {
     let hits = 0
     for (; end < order.length && scores[order[end]!] === scores[order[start]!]; end++)
       if (order[end]! < relevant) hits++
@@ -93,9 +92,8 @@ export function measure(scores: Float32Array, relevant: number, k: number): { ma
     // The first relevant one of equal scores stands behind the others.
     const first = end - hits
     if (hits > 0 && right === 0) reciprocal = first < k ? 1 / (first + 1) : 0
-    taken = end
     right += hits
-    precisions += (hits * right) / taken
+    precisions += (hits * right) / end
   }
   let ideal = 0
   for (let rank = 0; rank < Math.min(relevant, k); rank++) ideal += 1 / Math.log2(rank + 2)
