@@ -9,7 +9,7 @@ export interface Column {
   /** Other names that data sets have for it, those of MTEB. */
   also?: readonly string[]
   /**
-   * `label`: a text, a number, true or false; kept as text. `texts`: a list of texts, or one. `labels`: a list of labels.
+   * `label`: a text, a number, true or false; kept as text. `texts`: a list of texts, or one. `labels`: a list of them.
    */
   type: 'text' | 'number' | 'label' | 'texts' | 'labels'
 }

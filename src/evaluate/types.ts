@@ -60,8 +60,8 @@ export interface EvaluatorBase {
   /** Dimensions of the vectors that are compared, as in encode. Default: the model's own. */
   dimensions?: number
   /**
-   * The score by group: names of fields of the rows or queries, such as `'language'`, or `'length'` (of the first text),
-   * for retrieval also `'popularity'` (head and tail of the catalogue). Not for tasks without a score of each item.
+   * The score by group: names of fields of the rows or queries, such as `'language'`, or `'length'` (of the first
+   * text), for retrieval also `'popularity'` (head and tail of the catalogue). Not for tasks without a score of each item.
    */
   views?: readonly string[]
 }
@@ -77,7 +77,7 @@ export interface SimilarityChoice {
 /** Where rows of named columns come from. */
 export interface TableSource<Row> {
   /**
-   * The rows, the path of a .jsonl, .csv, .tsv (also with .gz) or .parquet file, or the directory of a data set of MTEB.
+   * The rows, the path of a .jsonl, .csv, .tsv (also .gz) or .parquet file, or the directory of a data set of MTEB.
    */
   data: string | readonly Row[]
   /** With a directory: the split. Default `'test'`. */

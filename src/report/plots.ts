@@ -37,7 +37,8 @@ export function bars(list: readonly Bar[]): string {
     const title = `${bar.group} ${bar.name}: ${label(bar.value)}${interval(bar)}`
     const picture =
       (isFirst
-        ? `<text x="${NAMES - 8}" y="${middle}" dy="0.32em" text-anchor="end">${escapeHtml(shortened(bar.group))}</text>`
+        ? `<text x="${NAMES - 8}" y="${middle}" dy="0.32em" text-anchor="end">` +
+          `${escapeHtml(shortened(bar.group))}</text>`
         : '') +
       `<rect class="c${bar.color}" x="${fixed(from)}" y="${y}" width="${fixed(Math.max(1, to - from))}" ` +
       `height="${BAR - 3}" rx="2"><title>${escapeHtml(title)}</title></rect>${whisker}` +
@@ -81,7 +82,8 @@ export function histogram(samples: readonly Sample[]): string {
       const [from, to] = [bin, bin + 1].map((edge) => px(least + (edge / BINS) * (most - least)))
       path += `L${fixed(from!)} ${fixed(py(share))}L${fixed(to!)} ${fixed(py(share))}`
     })
-    return `<path class="c${color}" d="${path}L${fixed(px(most))} ${fixed(py(0))}"><title>${escapeHtml(name)}</title></path>`
+    path += `L${fixed(px(most))} ${fixed(py(0))}`
+    return `<path class="c${color}" d="${path}"><title>${escapeHtml(name)}</title></path>`
   })
   return svg(HEIGHT, known.map(({ name }) => name).join(', '), axes(least, most, 0, highest, px, py) + lines.join(''))
 }
