@@ -1,4 +1,4 @@
-/** `embedcore evaluate`: judges a model, or the run of any search; for people and, with a limit or a baseline, for CI. */
+/** `embedcore evaluate`: judges a model, or the run of any search; with a limit or a baseline it serves CI. */
 import path from 'node:path'
 import type { EvaluationTask } from '../core/names.js'
 import type { ReportedResult } from '../evaluate/results/html.js'

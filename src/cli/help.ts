@@ -124,10 +124,11 @@ Examples
   embedcore evaluate -m ./model --task sts --data dev.csv --write-baseline base.json
   embedcore evaluate -m ./new --task sts --data dev.csv --baseline base.json --max-drop 0.005
 
-Files are .jsonl, .csv or .tsv, also with .gz, or .parquet; judgments are TREC qrels, or tables with query, document and grade.
+Files are .jsonl, .csv or .tsv, also with .gz, or .parquet.
+Judgments are TREC qrels, or tables with query, document and grade.
 Columns of csv and tsv by number (--columns 1,2,3) are those of files without a header.
-Metrics have the names and values of sentence-transformers, with --run those of trec_eval. The score is the primary metric: Spearman's correlation, the
-accuracy, or nDCG at the largest K.
+Metrics have the names and values of sentence-transformers, with --run those of trec_eval. The score is the primary
+metric, such as Spearman's correlation, the accuracy, or nDCG at the largest K.
 With --json the result is one line:
   {"model","task","name","primaryMetric","score","metrics":{...},"rows","documents","texts","tokens","seconds"}
 `

@@ -35,8 +35,8 @@ export function evaluate(
   options?: EvaluateOptions,
 ): Promise<Evaluation | Evaluations>
 /**
- * Judges a model by an evaluator or several: similarity of sentences (`'sts'`), retrieval, translations, classification,
- * clustering and others, see `EvaluationTask`. Metrics have the names and values of sentence-transformers, and of MTEB
+ * Judges a model by an evaluator or several: similarity of sentences (`'sts'`), retrieval, translations, classes,
+ * clusters and others, see `EvaluationTask`. Metrics have the names and values of sentence-transformers, and of MTEB
  * where sentence-transformers has no such evaluator.
  *
  * The corpus of a retrieval passes as a stream; texts are encoded in batches, off the event loop. A process warning

@@ -15,7 +15,10 @@ export class RetrievalMetrics {
     return [accuracy, precisionRecall, mrr, ndcg, map].flat().reduce((most, k) => Math.max(most, k), 1)
   }
 
-  /** `hits`: whether the document of each rank is relevant; `relevant`: number of all that are. Returns the metrics of the query. */
+  /**
+   * `hits`: whether the document of each rank is relevant; `relevant`: number of all that are. Returns the metrics of
+   * the query.
+   */
   add(hits: readonly boolean[], relevant: number): ReadonlyMap<string, number> {
     this.last = new Map()
     const { accuracy, precisionRecall, mrr, ndcg, map } = this.cutoffs

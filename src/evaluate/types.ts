@@ -61,7 +61,8 @@ export interface EvaluatorBase {
   dimensions?: number
   /**
    * The score by group: names of fields of the rows or queries, such as `'language'`, or `'length'` (of the first
-   * text), for retrieval also `'popularity'` (head and tail of the catalogue). Not for tasks without a score of each item.
+   * text), for retrieval also `'popularity'` (head and tail of the catalogue). Not for tasks without a score of each
+   * item.
    */
   views?: readonly string[]
 }

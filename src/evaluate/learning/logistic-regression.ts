@@ -1,8 +1,8 @@
 /**
  * Logistic regression as LogisticRegression of scikit-learn: the sum of the losses plus |W|^2 / (2 C), the intercepts
  * without a penalty; two classes have one row of weights, more have one row each (softmax). The minimum is unique, so
- * that how it is found does not matter: here by L-BFGS. Products of matrices are the addon's, in float32, sums of losses
- * and steps are float64.
+ * that how it is found does not matter: here by L-BFGS. Products of matrices are the addon's, in float32; sums of
+ * losses and steps are float64.
  */
 import { allocate } from '../../core/memory.js'
 import { compare } from '../../core/vectors.js'
