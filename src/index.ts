@@ -8,6 +8,12 @@ import type { Precision } from './core/names.js'
 import type { SentenceEmbeddings, TokenEmbeddings } from './core/types.js'
 import { quantizationRanges, similarity } from './core/vectors.js'
 import { evaluate } from './evaluate/evaluate.js'
+import { checkBaseline, readBaseline, writeBaseline, writeItems } from './evaluate/results/baseline.js'
+import { evaluationReport } from './evaluate/results/html.js'
+import { mtebResult, writeMtebResult } from './evaluate/results/mteb.js'
+import { compareEvaluations } from './evaluate/statistics/compare.js'
+import { evaluateRun } from './evaluate/trec/evaluate-run.js'
+import { writeRun } from './evaluate/trec/write-run.js'
 import { sharedLoad } from './model/default-model.js'
 import type { LoadOptions } from './model/load-options.js'
 import { loadModel } from './model/load.js'
@@ -58,7 +64,27 @@ export async function encode(
   return (await defaultModel()).encode(texts, options)
 }
 
-export { devices, evaluate, mineHardNegatives, Model, planTraining, quantizationRanges, similarity, train, TrainingRun }
+export {
+  checkBaseline,
+  compareEvaluations,
+  devices,
+  evaluate,
+  evaluateRun,
+  evaluationReport,
+  mineHardNegatives,
+  Model,
+  mtebResult,
+  planTraining,
+  quantizationRanges,
+  readBaseline,
+  similarity,
+  train,
+  TrainingRun,
+  writeBaseline,
+  writeItems,
+  writeMtebResult,
+  writeRun,
+}
 
 /** All functions of the package in one object; each is a named export too. */
 export const embedCore = Object.freeze({
@@ -70,6 +96,16 @@ export const embedCore = Object.freeze({
   planTraining,
   mineHardNegatives,
   evaluate,
+  evaluateRun,
+  compareEvaluations,
+  checkBaseline,
+  readBaseline,
+  writeBaseline,
+  evaluationReport,
+  mtebResult,
+  writeMtebResult,
+  writeItems,
+  writeRun,
   devices,
 })
 
@@ -100,6 +136,13 @@ export type {
   VectorData,
 } from './core/types.js'
 export type { Similarities, SimilarityOptions, Vectors } from './core/vectors.js'
+export type { Baseline, BaselineCheck, BaselineOptions, JudgedResult } from './evaluate/results/baseline.js'
+export type { ReportedResult, ReportOptions } from './evaluate/results/html.js'
+export type { MtebOptions, MtebResult, MtebScores } from './evaluate/results/mteb.js'
+export type * from './evaluate/run-types.js'
+export type { Compared, CompareOptions } from './evaluate/statistics/compare.js'
+export type * from './evaluate/statistics/types.js'
+export type * from './evaluate/tasks/types.js'
 export type * from './evaluate/types.js'
 export type { DownloadProgress, HubOptions } from './hub/types.js'
 export type { DtypeChoice, DtypeMeasurement, ModelInfo } from './model/info.js'

@@ -11,6 +11,10 @@ import type { LoadOptions } from '../model/load-options.js'
 import type { Vectors } from '../core/vectors.js'
 import type { EncodeOptions } from '../model/types.js'
 import type { TrainingEvent, TrainingPlan, TrainOptions, TrainResult } from '../train/types.js'
+import type { Baseline, BaselineCheck, BaselineOptions, JudgedResult } from '../evaluate/results/baseline.js'
+import type { ReportedResult } from '../evaluate/results/html.js'
+import type { MtebOptions } from '../evaluate/results/mteb.js'
+import type { RunEvaluation, RunOptions } from '../evaluate/run-types.js'
 import type { Encoder, EncoderOptions, EvaluateOptions, Evaluation, Evaluator } from '../evaluate/types.js'
 
 export interface CoreModel {
@@ -29,6 +33,18 @@ export interface Core {
   load(pathOrHubId: string | undefined, options: LoadOptions): Promise<CoreModel>
   devices(): Promise<readonly DeviceInfo[]>
   evaluate(model: Encoder, evaluator: Evaluator, options: EvaluateOptions): Promise<Evaluation>
+  evaluateRun(options: RunOptions): Promise<RunEvaluation>
+  checkBaseline(path: string, judged: JudgedResult, options: BaselineOptions): Promise<BaselineCheck>
+  readBaseline(path: string): Promise<Baseline>
+  writeBaseline(path: string, judged: JudgedResult): Promise<void>
+  writeItems(path: string, result: Evaluation | RunEvaluation): Promise<void>
+  writeMtebResult(
+    directory: string,
+    model: { name: string; revision?: string | undefined },
+    result: Evaluation | RunEvaluation,
+    options: MtebOptions,
+  ): Promise<string>
+  evaluationReport(results: readonly ReportedResult[]): Promise<string>
   train(options: TrainOptions): PromiseLike<TrainResult> & AsyncIterable<TrainingEvent>
   planTraining(options: TrainOptions): Promise<TrainingPlan>
 }

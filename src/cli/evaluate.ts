@@ -1,97 +1,18 @@
-/** `embedcore evaluate`: judges a model on data with judgments, for people and, with --min-score, for CI. */
-import { EVALUATIONS, type EvaluationTask, PRECISIONS, SIMILARITIES } from '../core/names.js'
-import type { EvaluateOptions, Evaluation, Evaluator, RetrievalEvaluator } from '../evaluate/types.js'
-import {
-  booleanOf,
-  choiceOf,
-  choicesOf,
-  integerOf,
-  integersOf,
-  numberOf,
-  parseArguments,
-  refuseBoth,
-  stringOf,
-  type Arguments,
-  type Flags,
-} from './arguments.js'
-import type { CliIO } from './contract.js'
-import { EXIT, ScoreError, UsageError } from './failures.js'
-import { ENCODE_FLAGS, encodeOptionsOf, MODEL_FLAGS, PRECISION_FLAG } from './options.js'
-import { StreamSink } from './output/sink.js'
+/** `embedcore evaluate`: judges a model, or the run of any search; with a limit or a baseline it serves CI. */
+import path from 'node:path'
+import type { EvaluationTask } from '../core/names.js'
+import type { ReportedResult } from '../evaluate/results/html.js'
+import type { RunEvaluation } from '../evaluate/run-types.js'
+import type { Interval } from '../evaluate/statistics/types.js'
+import type { Evaluation } from '../evaluate/types.js'
+import { type Arguments, booleanOf, integerOf, numberOf, parseArguments, stringOf } from './arguments.js'
+import type { CliIO, Core } from './contract.js'
+import { EVALUATE_COMMAND_FLAGS } from './evaluate-flags.js'
+import { defined, evaluatorOf, optionsOf, runOptionsOf } from './evaluate-options.js'
+import { BaselineError, EXIT, ScoreError, UsageError } from './failures.js'
+import { FileSink, StreamSink } from './output/sink.js'
 import { withSession } from './session.js'
 import { pairs } from './text.js'
-
-export const EVALUATE_COMMAND_FLAGS = {
-  task: { type: 'string', short: 't', value: 'TASK', help: EVALUATIONS.join(', ') },
-  data: {
-    type: 'string',
-    short: 'd',
-    value: 'PATH',
-    help: 'the file of rows; retrieval: the directory of a BEIR data set',
-  },
-  columns: {
-    type: 'string',
-    value: 'A,B,...',
-    help: 'the columns of the rows, by name or, without a header, by number',
-  },
-  quote: { type: 'string', value: 'CHAR', help: 'csv, tsv: the quote character, or none (default ")' },
-  split: { type: 'string', value: 'NAME', help: 'retrieval: judgments of qrels/NAME.tsv (default test)' },
-  queries: { type: 'string', value: 'FILE', help: 'retrieval: texts with ids (jsonl, csv, tsv)' },
-  corpus: { type: 'string', value: 'FILE', help: 'retrieval: documents with ids' },
-  'relevant-docs': { type: 'string', value: 'FILE', help: 'retrieval: judgments (TREC qrels, tsv, csv, jsonl)' },
-  name: { type: 'string', value: 'NAME', help: 'put before the names of the metrics' },
-  'similarity-fn-names': { type: 'string', value: 'LIST', help: `comma list of ${SIMILARITIES.join(', ')}` },
-  'main-similarity': { type: 'string', value: 'NAME', help: 'the measure of the score' },
-  ...PRECISION_FLAG,
-  margin: { type: 'string', value: 'X', help: 'triplet: how much nearer the positive must be (default 0)' },
-  'accuracy-at-k': { type: 'string', value: 'LIST', help: 'retrieval (default 1,3,5,10)' },
-  'precision-recall-at-k': { type: 'string', value: 'LIST', help: 'retrieval (default 1,3,5,10)' },
-  'mrr-at-k': { type: 'string', value: 'LIST', help: 'retrieval (default 10)' },
-  'ndcg-at-k': { type: 'string', value: 'LIST', help: 'retrieval (default 10); the score has the largest' },
-  'map-at-k': { type: 'string', value: 'LIST', help: 'retrieval (default 100)' },
-  'query-prompt': { type: 'string', value: 'TEXT', help: "retrieval: put before queries; without it the model's own" },
-  'query-prompt-name': { type: 'string', value: 'NAME', help: "retrieval: one of the model's prompts" },
-  'corpus-prompt': {
-    type: 'string',
-    value: 'TEXT',
-    help: "retrieval: put before documents; without it the model's own",
-  },
-  'corpus-prompt-name': { type: 'string', value: 'NAME', help: "retrieval: one of the model's prompts" },
-  'min-score': { type: 'string', value: 'X', help: 'exit code 1 if the score is below' },
-  'batch-size': { type: 'string', value: 'N', help: 'rows handed over at once (default 256)' },
-  ...MODEL_FLAGS,
-  ...ENCODE_FLAGS,
-  json: { type: 'boolean', help: 'for machines: the result as one JSON object' },
-  help: { type: 'boolean', short: 'h', help: 'this help' },
-} as const satisfies Flags
-
-const TABLES: readonly EvaluationTask[] = ['sts', 'triplet', 'bitext']
-
-/** The tasks of the flags that not every task has. */
-const TASKS_OF: Readonly<Record<string, readonly EvaluationTask[]>> = {
-  columns: TABLES,
-  'similarity-fn-names': ['sts', 'triplet', 'retrieval'],
-  'main-similarity': ['sts', 'triplet', 'retrieval'],
-  precision: ['sts'],
-  margin: ['triplet'],
-  ...Object.fromEntries(
-    [
-      'split',
-      'queries',
-      'corpus',
-      'relevant-docs',
-      'accuracy-at-k',
-      'precision-recall-at-k',
-      'mrr-at-k',
-      'ndcg-at-k',
-      'map-at-k',
-      'query-prompt',
-      'query-prompt-name',
-      'corpus-prompt',
-      'corpus-prompt-name',
-    ].map((flag) => [flag, ['retrieval'] as const]),
-  ),
-}
 
 export async function evaluateCommand(argv: readonly string[], io: CliIO): Promise<number> {
   const args = parseArguments('evaluate', argv, EVALUATE_COMMAND_FLAGS)
@@ -101,121 +22,151 @@ export async function evaluateCommand(argv: readonly string[], io: CliIO): Promi
         'data are named with --data',
       args.topic,
     )
+  checkResultFlags(args)
+  if (stringOf(args, 'run') !== undefined) return judgeRun(args, io)
   const evaluator = evaluatorOf(args)
-  const least = numberOf(args, 'min-score')
   return withSession(args, io, { bar: true }, async ({ signal, progress, load }) => {
     const options = optionsOf(args, signal)
     options.onProgress = ({ done, tokens, share }) => progress.update({ texts: done, tokens, share })
     const model = await load()
-    const result = await (await io.core()).evaluate(model, evaluator, options)
+    const core = await io.core()
+    const result = await core.evaluate(model, evaluator, options)
     progress.clear()
-    const { info } = model
-    await new StreamSink(io.stdout).write(
-      booleanOf(args, 'json') ? `${JSON.stringify({ model: info.name, ...result })}\n` : describe(info.name, result),
+    return finish(args, io, core, { model: model.info.name, result }, signal)
+  })
+}
+
+/** Before any work. */
+function checkResultFlags(args: Arguments): void {
+  for (const flag of ['min-score', 'max-drop', 'significance']) numberOf(args, flag)
+  const needs: readonly (readonly [string, string])[] = [
+    ['max-drop', 'baseline'],
+    ['significance', 'baseline'],
+    ['compare', 'html'],
+  ]
+  for (const [flag, other] of needs)
+    if (args.values[flag] !== undefined && args.values[other] === undefined)
+      throw new UsageError(`--${flag} needs --${other} FILE`, args.topic)
+}
+
+async function judgeRun(args: Arguments, io: CliIO): Promise<number> {
+  return withSession(args, io, { bar: false }, async ({ signal }) => {
+    const options = runOptionsOf(args, signal)
+    const core = await io.core()
+    const result = await core.evaluateRun(options)
+    const model = result.runId ?? path.basename(stringOf(args, 'run')!)
+    return finish(args, io, core, { model, result }, signal)
+  })
+}
+
+type Judged = { model: string; result: Evaluation | RunEvaluation }
+
+/** Prints the result and writes the files that were asked for; then it is held against limits. */
+async function finish(args: Arguments, io: CliIO, core: Core, judged: Judged, signal: AbortSignal): Promise<number> {
+  const { model, result } = judged
+  const least = numberOf(args, 'min-score')
+  const { items: _items, ...printed } = result
+  await new StreamSink(io.stdout).write(
+    booleanOf(args, 'json') ? `${JSON.stringify({ model, ...printed })}\n` : describe(model, result),
+  )
+  const baseline = stringOf(args, 'baseline')
+  // Read before a new one is written, which may be the same file.
+  const check =
+    baseline === undefined
+      ? null
+      : await core.checkBaseline(baseline, judged, {
+          signal,
+          ...defined({
+            maxDrop: numberOf(args, 'max-drop'),
+            significance: numberOf(args, 'significance'),
+            seed: integerOf(args, 'seed', 0),
+          }),
+        })
+  await writeFiles(args, core, judged)
+  if (check !== null && !booleanOf(args, 'json')) io.stderr.write(`embedcore: ${check.reason}\n`)
+  if (check?.failed === true) throw new BaselineError(check.reason)
+  if (least !== undefined && !(result.score >= least))
+    throw new ScoreError(`${result.primaryMetric} is ${result.score}, below --min-score ${least}`)
+  return EXIT.ok
+}
+
+async function writeFiles(args: Arguments, core: Core, judged: Judged): Promise<void> {
+  const { model, result } = judged
+  const file = (flag: string): string | undefined => stringOf(args, flag)
+  const [items, mteb, html, baseline] = [file('write-items'), file('write-mteb'), file('html'), file('write-baseline')]
+  if (items !== undefined) await core.writeItems(items, result)
+  if (mteb !== undefined)
+    await core.writeMtebResult(
+      mteb,
+      { name: model, revision: file('revision') },
+      result,
+      defined({ split: file('split'), subset: file('subset') }),
     )
-    if (least !== undefined && !(result.score >= least))
-      throw new ScoreError(`${result.primaryMetric} is ${result.score}, below --min-score ${least}`)
-    return EXIT.ok
-  })
-}
-
-function evaluatorOf(args: Arguments): Evaluator {
-  const task = choiceOf(args, 'task', EVALUATIONS)
-  if (task === undefined) throw new UsageError(`--task says what is evaluated: ${EVALUATIONS.join(', ')}`, args.topic)
-  for (const [flag, tasks] of Object.entries(TASKS_OF)) {
-    if (args.values[flag] !== undefined && !tasks.includes(task))
-      throw new UsageError(`--${flag} is for --task ${tasks.join(', ')}, not ${task}`, args.topic)
+  if (html !== undefined) {
+    const others = file('compare')?.split(',') ?? []
+    const results: ReportedResult[] = [judged]
+    for (const other of others) {
+      const known = await core.readBaseline(other.trim())
+      results.push({ model: known.model === '' ? path.basename(other) : known.model, result: known })
+    }
+    const sink = await FileSink.open(html)
+    try {
+      await sink.write(await core.evaluationReport(results))
+      await sink.commit()
+    } catch (error) {
+      await sink.discard()
+      throw error
+    }
   }
-  const common = defined({
-    name: stringOf(args, 'name'),
-    dimensions: integerOf(args, 'dimensions'),
-    quote: stringOf(args, 'quote'),
-  })
-  const choice = defined({
-    similarityFnNames: choicesOf(args, 'similarity-fn-names', SIMILARITIES),
-    mainSimilarity: choiceOf(args, 'main-similarity', SIMILARITIES),
-  })
-  if (task === 'retrieval') return { task, ...common, ...choice, ...retrievalOf(args) }
-  const data = stringOf(args, 'data')
-  if (data === undefined) throw new UsageError('--data names the file of rows', args.topic)
-  const table = { data, ...defined({ columns: stringOf(args, 'columns')?.split(',') }) }
-  switch (task) {
-    case 'sts':
-      return {
-        task,
-        ...common,
-        ...choice,
-        ...table,
-        ...defined({ precision: choiceOf(args, 'precision', PRECISIONS) }),
-      }
-    case 'triplet':
-      return { task, ...common, ...choice, ...table, ...defined({ margin: numberOf(args, 'margin') }) }
-    case 'bitext':
-      return { task, ...common, ...table }
-  }
+  if (baseline !== undefined) await core.writeBaseline(baseline, judged)
 }
 
-function retrievalOf(args: Arguments): Partial<RetrievalEvaluator> {
-  refuseBoth(args, 'query-prompt', 'query-prompt-name')
-  refuseBoth(args, 'corpus-prompt', 'corpus-prompt-name')
-  const files = ['queries', 'corpus', 'relevant-docs']
-  const absent = files.filter((flag) => stringOf(args, flag) === undefined)
-  if (stringOf(args, 'data') !== undefined) for (const flag of files) refuseBoth(args, 'data', flag)
-  else if (absent.length > 0)
-    throw new UsageError(
-      `retrieval needs --data DIR, or --queries, --corpus and --relevant-docs; --${absent[0]} is absent`,
-      args.topic,
-    )
-  return defined({
-    data: stringOf(args, 'data'),
-    split: stringOf(args, 'split'),
-    queries: stringOf(args, 'queries'),
-    corpus: stringOf(args, 'corpus'),
-    relevantDocs: stringOf(args, 'relevant-docs'),
-    accuracyAtK: integersOf(args, 'accuracy-at-k'),
-    precisionRecallAtK: integersOf(args, 'precision-recall-at-k'),
-    mrrAtK: integersOf(args, 'mrr-at-k'),
-    ndcgAtK: integersOf(args, 'ndcg-at-k'),
-    mapAtK: integersOf(args, 'map-at-k'),
-    queryPrompt: stringOf(args, 'query-prompt'),
-    queryPromptName: stringOf(args, 'query-prompt-name'),
-    corpusPrompt: stringOf(args, 'corpus-prompt'),
-    corpusPromptName: stringOf(args, 'corpus-prompt-name'),
-  })
-}
-
-/** The options that were given. */
-function defined<T extends object>(options: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as never
-}
-
-function optionsOf(args: Arguments, signal: AbortSignal): EvaluateOptions {
-  // The dimensions and the precision are the evaluator's.
-  const { signal: _signal, dimensions: _dimensions, precision: _precision, ...encode } = encodeOptionsOf(args, signal)
-  return {
-    signal,
-    encode: encode as EvaluateOptions['encode'],
-    ...defined({ batchSize: integerOf(args, 'batch-size') }),
-  }
-}
-
-const ROWS: Readonly<Record<EvaluationTask, string>> = {
+const ROWS: Readonly<Record<EvaluationTask | 'run', string>> = {
   sts: 'pairs',
   triplet: 'triplets',
   bitext: 'pairs',
+  'bitext-matrix': 'rows',
+  'pair-classification': 'pairs',
+  reranking: 'queries',
   retrieval: 'queries',
+  clustering: 'texts',
+  classification: 'texts',
+  'zero-shot': 'texts',
+  'token-classification': 'sentences',
+  geometry: 'texts',
+  run: 'queries',
 }
 
-function describe(
-  model: string,
-  { task, primaryMetric, score, metrics, rows, documents, seconds }: Evaluation,
-): string {
-  const size = `${rows} ${ROWS[task]}${task === 'retrieval' ? `, ${documents} documents` : ''}`
-  return (
-    `${model}: ${primaryMetric} ${decimals(score)} (${size}, ${seconds.toFixed(1)} s)\n\n` +
-    pairs(Object.entries(metrics).map(([name, value]) => [name, decimals(value)]))
-  )
+function describe(model: string, result: Evaluation | RunEvaluation): string {
+  const { task, primaryMetric, score, metrics, rows, seconds, interval, views = [] } = result
+  const documents = 'documents' in result && result.documents > 0 ? `, ${result.documents} documents` : ''
+  const lines = [
+    `${model}: ${primaryMetric} ${decimals(score)}${range(interval)} ` +
+      `(${rows} ${ROWS[task]}${documents}, ${seconds.toFixed(1)} s)\n\n`,
+    pairs(
+      Object.entries(metrics).map(([name, value]) => [name, name.startsWith('num_') ? String(value) : decimals(value)]),
+    ),
+  ]
+  for (const { view, groups } of views)
+    lines.push(
+      `\nby ${view}\n`,
+      pairs(
+        groups.map(({ group, items, score: own, interval: around }) => [
+          group,
+          `${decimals(own)}${range(around)} (${items})`,
+        ]),
+      ),
+    )
+  if ('unjudgedQueries' in result && result.unjudgedQueries + result.missingQueries > 0)
+    lines.push(
+      `\n${result.unjudgedQueries} queries of the run have no judgments, ` +
+        `${result.missingQueries} judged queries have no results\n`,
+    )
+  return lines.join('')
 }
+
+const range = (interval: Interval | undefined): string =>
+  interval === undefined ? '' : ` [${decimals(interval.low)}, ${decimals(interval.high)}]`
 
 /** Four decimals, as sentence-transformers prints metrics. */
 const decimals = (value: number): string => value.toFixed(4)

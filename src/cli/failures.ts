@@ -30,6 +30,11 @@ export class ScoreError extends Error {
   readonly code = 'ERR_CLI_MIN_SCORE'
 }
 
+/** The score has fallen below that of the baseline. */
+export class BaselineError extends Error {
+  readonly code = 'ERR_CLI_BASELINE'
+}
+
 /** The reader of the output has ended (`| head`): nothing is left to do, and this is not an error. */
 export class ReaderGone extends Error {
   readonly code = 'EPIPE'
@@ -57,7 +62,7 @@ export function toFailure(error: unknown, interrupted: boolean): Failure | null 
   if (error instanceof UsageError)
     return { exit: EXIT.usage, code: error.code, message: error.message, topic: error.topic }
   if (error instanceof InputError) return { exit: EXIT.input, code: error.code, message: error.message, topic: null }
-  if (error instanceof OutputError || error instanceof ScoreError)
+  if (error instanceof OutputError || error instanceof ScoreError || error instanceof BaselineError)
     return { exit: EXIT.failed, code: error.code, message: error.message, topic: null }
   const { code, message } = toEmbedCoreError(error)
   const exit = USAGE_CODES.includes(code) ? EXIT.usage : INPUT_CODES.includes(code) ? EXIT.input : EXIT.failed

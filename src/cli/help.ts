@@ -2,7 +2,7 @@
 import type { Flags } from './arguments.js'
 import { DOCTOR_COMMAND_FLAGS } from './doctor.js'
 import { ENCODE_COMMAND_FLAGS } from './encode.js'
-import { EVALUATE_COMMAND_FLAGS } from './evaluate.js'
+import { EVALUATE_COMMAND_FLAGS } from './evaluate-flags.js'
 import { INFO_COMMAND_FLAGS } from './info.js'
 import { SIMILARITY_COMMAND_FLAGS } from './similarity.js'
 import { TRAIN_COMMAND_FLAGS } from './train.js'
@@ -12,7 +12,8 @@ export type Command = (typeof COMMANDS)[number]
 
 const EXIT_CODES = `Exit codes
   0    done (also when the reader of the output leaves early, as in "| head")
-  1    failed: the model cannot be loaded or run, the output not be written, or a score is below --min-score
+  1    failed: the model cannot be loaded or run, the output not be written, or a score is below
+       --min-score or --baseline
   2    the command line is wrong
   3    the input is wrong: no such file, not UTF-8, malformed CSV or JSON, a text that cannot be encoded
   130  interrupted (Ctrl-C); unfinished files are removed
@@ -24,7 +25,7 @@ const GENERAL = `embedcore: text embeddings inside Node, on this machine
 Usage
   embedcore encode [TEXT ...]       vectors of texts
   embedcore similarity A B [C ...]  how near texts are to each other
-  embedcore evaluate --task TASK    how good a model is on data with judgments
+  embedcore evaluate --task TASK    how good a model is on data with judgments; --run judges any search
   embedcore train --config FILE     a better model from your own data
   embedcore info [MODEL]            what a model is
   embedcore doctor                  what runs here, and why the rest cannot
@@ -108,6 +109,8 @@ Usage
   embedcore evaluate --task bitext --data FILE [flags]      source_sentence, target_sentence
   embedcore evaluate --task retrieval --data DIR [flags]    a data set in the layout of BEIR
   embedcore evaluate --task retrieval --queries FILE --corpus FILE --relevant-docs FILE [flags]
+  embedcore evaluate --task TASK --data PATH [flags]        the other tasks, see docs/evaluate.md
+  embedcore evaluate --run FILE --qrels FILE [flags]        the results of any search, as trec_eval
 
 Examples
   embedcore evaluate -m ./all-MiniLM-L6-v2 --task sts --data stsb-dev.csv --columns 1,2,3
@@ -115,11 +118,17 @@ Examples
   embedcore evaluate -m ./model --task retrieval --data ./scifact --min-score 0.64       exit code 1 below it
   embedcore evaluate -m ./model --task retrieval --data ./scifact --split train --ndcg-at-k 10,100 --json
   embedcore evaluate -m ./model --task bitext --data en-fr.tsv --columns english,french
+  embedcore evaluate -m ./model --task classification --data ./banking77 --json          splits train and test
+  embedcore evaluate -m ./model --task retrieval --data ./shop --views language,popularity --intervals --html out.html
+  embedcore evaluate --run bm25.trec --qrels qrels.txt --measures map,recip_rank,P_10,ndcg_cut_10 --json
+  embedcore evaluate -m ./model --task sts --data dev.csv --write-baseline base.json
+  embedcore evaluate -m ./new --task sts --data dev.csv --baseline base.json --max-drop 0.005
 
-Files are .jsonl, .csv or .tsv, also with .gz; judgments are TREC qrels, or tables with query, document and grade.
+Files are .jsonl, .csv or .tsv, also with .gz, or .parquet.
+Judgments are TREC qrels, or tables with query, document and grade.
 Columns of csv and tsv by number (--columns 1,2,3) are those of files without a header.
-Metrics have the names and values of sentence-transformers. The score is the primary metric: Spearman's correlation, the
-accuracy, or nDCG at the largest K.
+Metrics have the names and values of sentence-transformers, with --run those of trec_eval. The score is the primary
+metric, such as Spearman's correlation, the accuracy, or nDCG at the largest K.
 With --json the result is one line:
   {"model","task","name","primaryMetric","score","metrics":{...},"rows","documents","texts","tokens","seconds"}
 `

@@ -39,12 +39,33 @@ export const SIMILARITIES = ['cosine', 'dot', 'euclidean', 'manhattan'] as const
 export type SimilarityName = (typeof SIMILARITIES)[number]
 
 /** What evaluate measures. */
-export const EVALUATIONS = ['sts', 'retrieval', 'triplet', 'bitext'] as const
+export const EVALUATIONS = [
+  'sts',
+  'retrieval',
+  'triplet',
+  'bitext',
+  'bitext-matrix',
+  'pair-classification',
+  'reranking',
+  'clustering',
+  'classification',
+  'zero-shot',
+  'token-classification',
+  'geometry',
+] as const
 /**
  * - `'sts'`: semantic textual similarity; pairs of texts with scores given by people.
  * - `'retrieval'`: queries, a corpus, and the documents that are relevant to each query.
  * - `'triplet'`: anchors with a text that belongs to them and one that does not.
  * - `'bitext'`: texts with their translations.
+ * - `'bitext-matrix'`: texts in several languages, each against each.
+ * - `'pair-classification'`: pairs of texts that belong together or do not.
+ * - `'reranking'`: queries with documents of their own, relevant ones and others.
+ * - `'clustering'`: texts with labels, which clusters are compared with.
+ * - `'classification'`: texts with labels; a linear classifier on a few examples of each, or on all.
+ * - `'zero-shot'`: texts with labels, which are found by their names.
+ * - `'token-classification'`: words with tags; a linear classifier on the vectors of tokens.
+ * - `'geometry'`: texts alone; how their vectors fill the space.
  */
 export type EvaluationTask = (typeof EVALUATIONS)[number]
 

@@ -4,13 +4,17 @@
  */
 import { allocate } from '../core/memory.js'
 import { compare } from '../core/vectors.js'
-import { invalidData } from './data-file.js'
+import { invalidData } from '../data/data-file.js'
 import type { CheckedBitext } from './options.js'
 import type { Rows } from './pairs.js'
+import { RowItems } from './row-items.js'
 import type { Measured, Run } from './run.js'
 import { type Column, openTable } from './table.js'
 
-const COLUMNS: readonly Column[] = ['source_sentence', 'target_sentence'].map((name) => ({ name, type: 'text' }))
+const COLUMNS: readonly Column[] = [
+  { name: 'source_sentence', also: ['sentence1'], type: 'text' },
+  { name: 'target_sentence', also: ['sentence2'], type: 'text' },
+]
 
 /** Sources and targets of a block. */
 const BLOCK = { rows: 256, columns: 4096 }
@@ -19,9 +23,12 @@ export async function evaluateBitext(evaluator: CheckedBitext, run: Run): Promis
   const table = await openTable(evaluator, COLUMNS, run.signal)
   run.extent = { total: table.total === null ? null : 2 * table.total, share: table.share }
   const [sources, targets]: [string[], string[]] = [[], []]
+  const rows = new RowItems(evaluator.views, COLUMNS.length)
   for await (const group of table.groups) {
     if (run.slices.over) await run.slices.next()
-    for (const [source, target] of group) {
+    for (const row of group) {
+      const [source, target] = row
+      rows.add(row)
       sources.push(source as string)
       targets.push(target as string)
     }
@@ -33,14 +40,22 @@ export async function evaluateBitext(evaluator: CheckedBitext, run: Run): Promis
   const a = await run.encoding.all(sources, run.batchSize, settings)
   const b = await run.encoding.all(targets, run.batchSize, settings)
   const { forward, backward } = await matches(a, b, count, run)
-  const [src2trg, trg2src] = [forward / count, backward / count]
+  const [src2trg, trg2src] = [mean(forward), mean(backward)]
   return {
     metrics: { src2trg_accuracy: src2trg, trg2src_accuracy: trg2src, mean_accuracy: (src2trg + trg2src) / 2 },
     primary: 'mean_accuracy',
     rows: count,
     documents: 0,
+    items: {
+      metric: 'mean_accuracy',
+      statistic: 'mean',
+      values: forward.map((right, i) => (right + backward[i]!) / 2),
+      ...(await rows.details(run.slices)),
+    },
   }
 }
+
+const mean = (values: Float64Array): number => values.reduce((sum, value) => sum + value, 0) / values.length
 
 /** The best so far of each row, and where it is. */
 class Best {
@@ -60,18 +75,18 @@ class Best {
     }
   }
 
-  /** Rows whose best is at their own place. */
-  get right(): number {
-    return this.places.reduce((sum, place, row) => sum + (place === row ? 1 : 0), 0)
+  /** Of each row 1 if its best is at its own place, else 0. */
+  get right(): Float64Array {
+    return Float64Array.from(this.places, (place, row) => (place === row ? 1 : 0))
   }
 }
 
-async function matches(
+export async function matches(
   a: Rows,
   b: Rows,
   count: number,
   { slices, signal }: Run,
-): Promise<{ forward: number; backward: number }> {
+): Promise<{ forward: Float64Array; backward: Float64Array }> {
   const { width } = a
   const [forward, backward] = [new Best(count), new Best(count)]
   const scores = allocate(Math.min(BLOCK.rows, count) * Math.min(BLOCK.columns, count))

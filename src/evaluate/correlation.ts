@@ -4,6 +4,7 @@
  */
 import { allocate } from '../core/memory.js'
 import { eachInSlices, type Slices } from './slices.js'
+import { sortedOrder } from './sorting.js'
 
 type Values = Float32Array | Float64Array
 
@@ -34,7 +35,7 @@ async function mean(values: Values, slices: Slices): Promise<number> {
 
 /** The rank of every value, from 0. */
 export async function ranks(values: Values, slices: Slices): Promise<Float64Array> {
-  const order = await ascending(values, slices)
+  const order = await sortedOrder(values.length, (i, j) => values[i]! - values[j]!, slices)
   const found = allocate(values.length, Float64Array)
   let first = 0
   await eachInSlices(order.length, slices, (i) => {
@@ -44,33 +45,4 @@ export async function ranks(values: Values, slices: Slices): Promise<Float64Arra
     for (; first < next; first++) found[order[first]!] = rank
   })
   return found
-}
-
-/** Values sorted in one go; the rest of the sort is merging, which can stop anywhere. */
-const RUN = 4096
-
-/** The places of the values in ascending order. */
-async function ascending(values: Values, slices: Slices): Promise<Uint32Array> {
-  const count = values.length
-  let order = allocate(count, Uint32Array)
-  await eachInSlices(count, slices, (i) => (order[i] = i))
-  for (let start = 0; start < count; start += RUN) {
-    if (slices.over) await slices.next()
-    order.subarray(start, start + RUN).sort((i, j) => values[i]! - values[j]!)
-  }
-  let merged = allocate(count, Uint32Array)
-  for (let width = RUN; width < count; width *= 2) {
-    for (let start = 0; start < count; start += 2 * width) {
-      const middle = Math.min(count, start + width)
-      const end = Math.min(count, middle + width)
-      let [i, j] = [start, middle]
-      const [from, to] = [order, merged]
-      await eachInSlices(end - start, slices, (k) => {
-        const left = j >= end || (i < middle && values[from[i]!]! <= values[from[j]!]!)
-        to[start + k] = left ? from[i++]! : from[j++]!
-      })
-    }
-    ;[order, merged] = [merged, order]
-  }
-  return order
 }

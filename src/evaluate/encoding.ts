@@ -8,13 +8,13 @@ import { allocate } from '../core/memory.js'
 import { reason, show } from '../core/show.js'
 import type { Rows } from './pairs.js'
 import { eachInSlices, type Slices } from './slices.js'
-import type { EncodedTexts, Encoder, EncoderOptions } from './types.js'
+import type { EncodedTexts, EncodedTokens, Encoder, EncoderOptions } from './types.js'
 
 /** One batch is computed, the next is tokenised, the vectors of the one before are compared. */
 const UNDER_WAY = 3
 
 /** Which method of the encoder texts go to. */
-export type TextKind = 'text' | 'query' | 'document'
+export type TextKind = 'text' | 'query' | 'document' | 'token'
 
 /** How the texts are encoded. */
 export interface EncodeSettings extends Pick<EncoderOptions, 'dimensions' | 'normalize' | 'prompt' | 'promptName'> {
@@ -82,6 +82,28 @@ export class Encoding {
     return { data, width }
   }
 
+  /** The vectors of the tokens of one batch. */
+  async tokens(texts: readonly string[]): Promise<EncodedTokens> {
+    const part: Counts = { texts: 0, tokens: 0 }
+    this.parts.add(part)
+    const { encoder } = this
+    if (encoder.encodeTokens === undefined)
+      throw new EmbedCoreError(
+        'ERR_EMBEDCORE_INVALID_OPTION',
+        'Expected an encoder with encodeTokens for token-classification but received one without',
+      )
+    const result = await this.call(texts, { kind: 'token' }, part)
+    const checked = checkedTokens(result, texts)
+    await this.checkFinite(checked.data, checked.shape[1])
+    this.parts.delete(part)
+    this.finished = {
+      texts: this.finished.texts + texts.length,
+      tokens: this.finished.tokens + checked.shape[0],
+    }
+    this.report(this.counts)
+    return checked
+  }
+
   /**
    * Begins work on an item before the work on the one before it has ended; results in order. After a failure, and when
    * the loop is left, nothing that was begun is still running.
@@ -111,7 +133,11 @@ export class Encoding {
     }
   }
 
-  private async call(texts: readonly string[], settings: EncodeSettings, part: Counts): Promise<EncodedTexts> {
+  private async call(
+    texts: readonly string[],
+    settings: EncodeSettings,
+    part: Counts,
+  ): Promise<EncodedTexts | EncodedTokens> {
     const { kind, prompt, promptName, dimensions, normalize } = settings
     const options: EncoderOptions = { ...this.options, signal: this.stop.signal }
     if (dimensions !== undefined) options.dimensions = dimensions
@@ -133,6 +159,7 @@ export class Encoding {
     }
     const { encoder } = this
     try {
+      if (kind === 'token') return await encoder.encodeTokens!(texts, options)
       if (kind === 'query' && encoder.encodeQuery !== undefined) return await encoder.encodeQuery(texts, options)
       if (kind === 'document' && encoder.encodeDocument !== undefined)
         return await encoder.encodeDocument(texts, options)
@@ -159,16 +186,39 @@ export class Encoding {
         'ERR_EMBEDCORE_SHAPE_MISMATCH',
         `Expected vectors of ${this.width} numbers from the encoder but received vectors of ${String(width)}`,
       )
+    await this.checkFinite(data, this.width, `text {} of a batch of ${texts}`)
+    return { data, width: this.width }
+  }
+
+  /** `what`: whose vector it is, with {} in the place of its number. */
+  private async checkFinite(data: Float32Array, width: number, what = 'token {} of a batch'): Promise<void> {
     await eachInSlices(data.length, this.slices, (i) => {
       if (!Number.isFinite(data[i]))
         throw new EmbedCoreError(
           'ERR_EMBEDCORE_NON_FINITE',
-          `Expected finite numbers from the encoder but received ${data[i]} in the vector of text ` +
-            `${Math.floor(i / this.width!)} of a batch of ${texts}`,
+          `Expected finite numbers from the encoder but received ${data[i]} in the vector of ` +
+            what.replace('{}', String(Math.floor(i / width))),
         )
     })
-    return { data, width: this.width }
   }
+}
+
+function checkedTokens(result: unknown, texts: readonly string[]): EncodedTokens {
+  const { data, shape } = fieldsOf(result)
+  const { tokenCounts, charOffsets } = (result ?? {}) as Partial<EncodedTokens>
+  const [tokens, width] = [Number(shape?.[0]), Number(shape?.[1])]
+  const right =
+    types.isFloat32Array(data) &&
+    data.length === tokens * width &&
+    tokenCounts?.length === texts.length &&
+    tokenCounts.reduce((sum, count) => sum + count, 0) === tokens &&
+    charOffsets?.length === 2 * tokens
+  if (right) return { data, shape: [tokens, width], tokenCounts, charOffsets }
+  throw new EmbedCoreError(
+    'ERR_EMBEDCORE_SHAPE_MISMATCH',
+    `Expected vectors, counts and offsets of the tokens of ${texts.length} texts from the encoder but received ` +
+      `${show(data)} with the shape [${String(shape?.[0])}, ${String(shape?.[1])}]`,
+  )
 }
 
 function fieldsOf(result: unknown): { data?: unknown; shape?: readonly unknown[] } {

@@ -4,6 +4,7 @@ import { EmbedCoreError, withOwnStack } from '../core/errors.js'
 import { reason, show } from '../core/show.js'
 import { Model } from '../model/model.js'
 import { evaluateBitext } from './bitext.js'
+import { detailsOf } from './details.js'
 import { type Counts, Encoding } from './encoding.js'
 import { encoderOf } from './model-encoder.js'
 import { type CheckedEvaluator, type CheckedOptions, checkEvaluateOptions, checkEvaluators } from './options.js'
@@ -11,6 +12,14 @@ import { evaluateRetrieval } from './retrieval.js'
 import { type Measured, type Run, similarityOf } from './run.js'
 import { Slices } from './slices.js'
 import { evaluateSts } from './sts.js'
+import { evaluateMatrix } from './tasks/bitext-matrix.js'
+import { evaluateClassification } from './tasks/classification.js'
+import { evaluateClustering } from './tasks/clustering.js'
+import { evaluateGeometry } from './tasks/geometry.js'
+import { evaluatePairs } from './tasks/pair-classification.js'
+import { evaluateReranking } from './tasks/reranking.js'
+import { evaluateTokens } from './tasks/token-classification.js'
+import { evaluateZeroShot } from './tasks/zero-shot.js'
 import { evaluateTriplet } from './triplet.js'
 import type { Encoder, EvaluateOptions, Evaluation, Evaluations, Evaluator } from './types.js'
 
@@ -26,8 +35,9 @@ export function evaluate(
   options?: EvaluateOptions,
 ): Promise<Evaluation | Evaluations>
 /**
- * Judges a model by an evaluator or several: similarity of sentences (`'sts'`), retrieval (`'retrieval'`), triplets
- * (`'triplet'`) or translations (`'bitext'`). Metrics have the names and values of sentence-transformers.
+ * Judges a model by an evaluator or several: similarity of sentences (`'sts'`), retrieval, translations, classes,
+ * clusters and others, see `EvaluationTask`. Metrics have the names and values of sentence-transformers, and of MTEB
+ * where sentence-transformers has no such evaluator.
  *
  * The corpus of a retrieval passes as a stream; texts are encoded in batches, off the event loop. A process warning
  * with the code EMBEDCORE_MISSING_DOCUMENTS says that relevant documents are not in the corpus.
@@ -108,8 +118,9 @@ async function runEvaluator(
     similarity: similarityOf(encoder),
     extent: { total: null, share: () => null },
   }
-  const { metrics, primary, rows, documents } = await measure(evaluator, run)
+  const { metrics, primary, rows, documents, items } = await measure(evaluator, run)
   const prefix = name === '' ? '' : `${name}_`
+  const details = await detailsOf(items, prefix, options.details, slices)
   const { texts, tokens } = encoding.counts
   return {
     task,
@@ -122,6 +133,7 @@ async function runEvaluator(
     texts,
     tokens,
     seconds: secondsSince(begin),
+    ...details,
   }
 }
 
@@ -135,6 +147,22 @@ function measure(evaluator: CheckedEvaluator, run: Run): Promise<Measured> {
       return evaluateTriplet(evaluator, run)
     case 'bitext':
       return evaluateBitext(evaluator, run)
+    case 'bitext-matrix':
+      return evaluateMatrix(evaluator, run)
+    case 'pair-classification':
+      return evaluatePairs(evaluator, run)
+    case 'reranking':
+      return evaluateReranking(evaluator, run)
+    case 'clustering':
+      return evaluateClustering(evaluator, run)
+    case 'classification':
+      return evaluateClassification(evaluator, run)
+    case 'zero-shot':
+      return evaluateZeroShot(evaluator, run)
+    case 'token-classification':
+      return evaluateTokens(evaluator, run)
+    case 'geometry':
+      return evaluateGeometry(evaluator, run)
   }
 }
 

@@ -18,6 +18,7 @@ export function encoderOf(model: Model): Encoder {
     encode: (texts, options) => encode(texts, options, null),
     encodeQuery: (texts, options) => encode(texts, options, QUERY_PROMPT),
     encodeDocument: (texts, options) => encode(texts, options, DOCUMENT_PROMPT),
+    encodeTokens: (texts, options) => model.encode(texts, { ...options, output: 'token' }),
   }
 }
 

@@ -38,10 +38,18 @@ export class NearestDocuments {
 
   /** The documents of a query by number, the nearest first. */
   of(query: number): number[] {
+    return this.placesOf(query).map((at) => this.documents[at]!)
+  }
+
+  /** Their scores, in the same order. */
+  scoresOf(query: number): number[] {
+    return this.placesOf(query).map((at) => this.scores[at]!)
+  }
+
+  private placesOf(query: number): number[] {
     const root = query * this.k
     const order = Array.from({ length: this.sizes[query]! }, (_, i) => root + i)
-    order.sort((a, b) => (this.ahead(a, b) ? -1 : 1))
-    return order.map((at) => this.documents[at]!)
+    return order.sort((a, b) => (this.ahead(a, b) ? -1 : 1))
   }
 
   private append(query: number, score: number, document: number): void {

@@ -1,51 +1,39 @@
 /** Checks evaluators and the options of evaluate, and fills in the defaults of sentence-transformers. */
-import { types } from 'node:util'
 import { EmbedCoreError } from '../core/errors.js'
-import {
-  EVALUATIONS,
-  type EvaluationTask,
-  type Precision,
-  PRECISIONS,
-  SIMILARITIES,
-  type SimilarityName,
-} from '../core/names.js'
+import { EVALUATIONS, type EvaluationTask, type Precision, PRECISIONS, type SimilarityName } from '../core/names.js'
 import {
   abortSignal,
   callback,
   checkOptions,
-  either,
   filledText,
+  finiteNumber,
   integer,
   invalidOption,
   listOf,
   oneOf,
-  oneOrMore,
   only,
   text,
 } from '../core/options.js'
 import { reason, show } from '../core/show.js'
 import { ENCODE_RULES } from '../model/encode-options.js'
+import { DETAIL_RULES, type DetailOptions, detailOptions } from './details.js'
+import {
+  CHOICE,
+  type Checked,
+  COMMON,
+  commonOf,
+  type Similarities,
+  similaritiesOf,
+  type Table,
+  TABLE,
+  tableOf,
+} from './evaluator-rules.js'
+import { quoteOf, relevantDocsRule, textsByIdRule } from './source-rules.js'
+import { type CheckedTask, checkTask, TASK_RULES } from './tasks/options.js'
 import type { EncoderOptions, EvaluateOptions, EvaluateProgress, RelevantDocs, TextsById } from './types.js'
 
-/** The measures of an evaluator. */
-export interface Similarities {
-  /** null = the model's own. */
-  names: SimilarityName[] | null
-  main: SimilarityName | null
-}
+export type { Similarities, Table } from './evaluator-rules.js'
 
-export interface Table {
-  data: string | readonly unknown[]
-  columns: readonly (string | number)[] | null
-  /** null = quotes are ordinary characters. */
-  quote: string | null
-}
-
-interface Checked<T extends EvaluationTask> {
-  task: T
-  name: string
-  dimensions: number | undefined
-}
 export interface CheckedSts extends Checked<'sts'>, Table {
   similarities: Similarities
   precision: Precision | null
@@ -70,31 +58,13 @@ export interface CheckedRetrieval extends Checked<'retrieval'> {
   cutoffs: Cutoffs
   query: Pick<EncoderOptions, 'prompt' | 'promptName'>
   corpus: Pick<EncoderOptions, 'prompt' | 'promptName'>
+  runFile: string | null
+  runDepth: number
 }
-export type CheckedEvaluator = CheckedSts | CheckedTriplet | CheckedBitext | CheckedRetrieval
+export type CheckedEvaluator = CheckedSts | CheckedTriplet | CheckedBitext | CheckedRetrieval | CheckedTask
 
-const COMMON = { task: oneOf(...EVALUATIONS), name: text, dimensions: integer(1) }
-const CHOICE = { similarityFnNames: oneOrMore(oneOf(...SIMILARITIES)), mainSimilarity: oneOf(...SIMILARITIES) }
-
-const filled = (value: unknown): boolean => typeof value === 'string' && value !== ''
-const TABLE = {
-  data: only<string | readonly unknown[]>('the path of a file or a list of rows', (value) => {
-    return filled(value) || Array.isArray(value)
-  }),
-  columns: listOf(either(filledText, integer(1))),
-  quote: text,
-}
-
-const number = only<number>('a finite number', Number.isFinite)
 const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null
-const textsById = only<TextsById>(
-  'texts by id (the path of a file, a Map, an object or a list of rows)',
-  (value) => filled(value) || (isObject(value) && !ArrayBuffer.isView(value)),
-)
-const relevantDocs = only<RelevantDocs>(
-  'the relevant documents of each query (the path of a file, a Map or an object)',
-  (value) => filled(value) || types.isMap(value) || (isObject(value) && !Array.isArray(value)),
-)
+
 const cutoffs = listOf(integer(1))
 
 /** The options of each evaluator. */
@@ -115,9 +85,9 @@ export const EVALUATOR_RULES = {
     ...CHOICE,
     data: filledText,
     split: filledText,
-    queries: textsById,
-    corpus: textsById,
-    relevantDocs,
+    queries: textsByIdRule,
+    corpus: textsByIdRule,
+    relevantDocs: relevantDocsRule,
     quote: text,
     accuracyAtK: cutoffs,
     precisionRecallAtK: cutoffs,
@@ -128,7 +98,10 @@ export const EVALUATOR_RULES = {
     queryPromptName: text,
     corpusPrompt: text,
     corpusPromptName: text,
+    runFile: filledText,
+    runDepth: integer(1),
   },
+  ...TASK_RULES,
 }
 
 /** One evaluator or a list of them, checked. No file is opened. */
@@ -166,10 +139,12 @@ export function checkEvaluator(given: unknown): CheckedEvaluator {
       return checkTriplet(given)
     case 'bitext': {
       const options = checkOptions(given, EVALUATOR_RULES.bitext)
-      return { task, ...commonOf(options), ...tableOf(options, 2) }
+      return { task, ...tableOf(options, 2), ...commonOf(options) }
     }
     case 'retrieval':
       return checkRetrieval(given)
+    default:
+      return checkTask(task, given)
   }
 }
 
@@ -196,8 +171,8 @@ function checkSts(given: unknown): CheckedSts {
   const options = checkOptions(given, EVALUATOR_RULES.sts)
   return {
     task: 'sts',
-    ...commonOf(options),
     ...tableOf(options, 3),
+    ...commonOf(options),
     similarities: similaritiesOf(options),
     precision: options.precision ?? null,
   }
@@ -207,8 +182,8 @@ function checkTriplet(given: unknown): CheckedTriplet {
   const options = checkOptions(given, EVALUATOR_RULES.triplet)
   return {
     task: 'triplet',
-    ...commonOf(options),
     ...tableOf(options, 3),
+    ...commonOf(options),
     similarities: similaritiesOf(options),
     margin: marginOf(options.margin ?? 0),
   }
@@ -218,14 +193,22 @@ function marginOf(given: number | object): Record<SimilarityName, number> {
   const all = typeof given === 'number' ? given : 0
   const same = { cosine: all, dot: all, euclidean: all, manhattan: all }
   if (typeof given === 'number') return same
-  return { ...same, ...checkOptions(given, { cosine: number, dot: number, euclidean: number, manhattan: number }) }
+  return {
+    ...same,
+    ...checkOptions(given, {
+      cosine: finiteNumber,
+      dot: finiteNumber,
+      euclidean: finiteNumber,
+      manhattan: finiteNumber,
+    }),
+  }
 }
 
 function checkRetrieval(given: unknown): CheckedRetrieval {
   const options = checkOptions(given, EVALUATOR_RULES.retrieval)
   return {
     task: 'retrieval',
-    ...commonOf(options),
+    ...commonOf(options, true),
     similarities: similaritiesOf(options),
     source: retrievalSource(options),
     quote: quoteOf(options.quote),
@@ -238,7 +221,19 @@ function checkRetrieval(given: unknown): CheckedRetrieval {
     },
     query: promptOf('queryPrompt', options.queryPrompt, options.queryPromptName),
     corpus: promptOf('corpusPrompt', options.corpusPrompt, options.corpusPromptName),
+    runFile: options.runFile ?? null,
+    runDepth: runDepthOf(options),
   }
+}
+
+function runDepthOf({ runFile, runDepth }: { runFile?: string; runDepth?: number }): number {
+  if (runDepth !== undefined && runFile === undefined)
+    throw invalidOption('runDepth', 'nothing without runFile', runDepth)
+  return runDepth ?? 1000
+}
+
+function unique<T>(values: readonly T[]): T[] {
+  return [...new Set(values)]
 }
 
 function retrievalSource(options: {
@@ -255,8 +250,8 @@ function retrievalSource(options: {
     return { directory: data, split: split ?? 'test' }
   }
   if (split !== undefined) throw invalidOption('split', 'nothing without data', split)
-  if (queries === undefined) throw invalidOption('queries', textsById.expected, queries)
-  if (corpus === undefined) throw invalidOption('corpus', textsById.expected, corpus)
+  if (queries === undefined) throw invalidOption('queries', textsByIdRule.expected, queries)
+  if (corpus === undefined) throw invalidOption('corpus', textsByIdRule.expected, corpus)
   if (relevantDocs === undefined)
     throw invalidOption('relevantDocs', EVALUATOR_RULES.retrieval.relevantDocs.expected, relevantDocs)
   return { queries, corpus, relevantDocs }
@@ -276,51 +271,13 @@ function promptOf(
   return promptName === undefined ? {} : { promptName }
 }
 
-function commonOf({ name, dimensions }: { name?: string; dimensions?: number }): {
-  name: string
-  dimensions: number | undefined
-} {
-  return { name: name ?? '', dimensions }
-}
-
-function tableOf(
-  options: { data?: Table['data']; columns?: (string | number)[]; quote?: string },
-  count: number,
-): Table {
-  const { data, columns } = options
-  if (data === undefined) throw invalidOption('data', TABLE.data.expected, data)
-  if (columns !== undefined && columns.length !== count) throw invalidOption('columns', `${count} columns`, columns)
-  return { data, columns: columns ?? null, quote: quoteOf(options.quote) }
-}
-
-function quoteOf(given: string | undefined): string | null {
-  if (given === 'none') return null
-  if (given !== undefined && [...given].length !== 1) throw invalidOption('quote', "one character or 'none'", given)
-  return given ?? '"'
-}
-
-function similaritiesOf(options: {
-  similarityFnNames?: SimilarityName[]
-  mainSimilarity?: SimilarityName
-}): Similarities {
-  const { similarityFnNames, mainSimilarity: main } = options
-  if (similarityFnNames === undefined) return { names: main === undefined ? null : [main], main: main ?? null }
-  const names = unique(similarityFnNames)
-  if (main !== undefined && !names.includes(main))
-    throw invalidOption('mainSimilarity', `one of similarityFnNames (${names.join(', ')})`, main)
-  return { names, main: main ?? null }
-}
-
-function unique<T>(values: readonly T[]): T[] {
-  return [...new Set(values)]
-}
-
 const NOT_FOR_ALL = ['output', 'precision', 'ranges', 'dimensions', 'signal', 'onProgress'] as const
 
 export const EVALUATE_RULES = {
   signal: abortSignal,
   onProgress: callback<(progress: EvaluateProgress) => void>(),
   batchSize: integer(1, 65536),
+  ...DETAIL_RULES,
   encode: only<object>('an object of options', (value) => isObject(value) && !Array.isArray(value)),
   mainScoreFunction: callback<(scores: readonly number[]) => number>(),
 }
@@ -330,6 +287,7 @@ export interface CheckedOptions {
   onProgress: ((progress: EvaluateProgress) => void) | undefined
   batchSize: number
   encode: EncoderOptions
+  details: DetailOptions
   mainScoreFunction: (scores: readonly number[]) => number
 }
 
@@ -343,6 +301,7 @@ export function checkEvaluateOptions(given: EvaluateOptions | undefined): Checke
     onProgress: options.onProgress,
     batchSize: options.batchSize ?? 256,
     encode: encode as EncoderOptions,
+    details: detailOptions(options),
     mainScoreFunction: options.mainScoreFunction ?? ((scores) => scores.at(-1)!),
   }
 }

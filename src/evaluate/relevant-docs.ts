@@ -4,8 +4,8 @@
  */
 import { types } from 'node:util'
 import { show } from '../core/show.js'
-import { DataFile, invalidData } from './data-file.js'
-import { type At, formatOf, readFields, readJsonLines, readLines } from './records.js'
+import { DataFile, invalidData } from '../data/data-file.js'
+import { type At, formatOf, readFields, readObjects, readLines } from '../data/file-records.js'
 import type { Slices } from './slices.js'
 import { guarded, idOf } from './texts-by-id.js'
 import type { RelevantDocs } from './types.js'
@@ -19,30 +19,35 @@ export async function readRelevant(
   slices: Slices,
 ): Promise<Relevant> {
   const relevant = new Map<string, Set<string>>()
-  const add = ({ query, document, grade }: Judgment): void => {
-    if (!(grade > 0)) return
-    const known = relevant.get(query)
-    if (known === undefined) relevant.set(query, new Set([document]))
-    else known.add(document)
-  }
-  if (typeof source === 'string') {
-    for await (const group of judgments(await DataFile.open(source), quote, signal)) {
-      if (slices.over) await slices.next()
-      group.forEach(add)
-    }
-    return relevant
-  }
-  for (const [query, documents] of entriesOf(source, () => 'relevantDocs')) {
+  for await (const group of readJudgments(source, 'relevantDocs', quote, signal)) {
     if (slices.over) await slices.next()
-    for (const judgment of gradesOf(query, documents)) add(judgment)
+    for (const { query, document, grade } of group) {
+      if (!(grade > 0)) continue
+      const known = relevant.get(query)
+      if (known === undefined) relevant.set(query, new Set([document]))
+      else known.add(document)
+    }
   }
   return relevant
 }
 
-interface Judgment {
+export interface Judgment {
   query: string
   document: string
   grade: number
+  /** Where it stands, for messages. */
+  place: () => string
+}
+
+/** All judgments in groups, in their order. `what` they are in messages. */
+export async function* readJudgments(
+  source: RelevantDocs,
+  what: string,
+  quote: string | null,
+  signal: AbortSignal,
+): AsyncGenerator<Judgment[]> {
+  if (typeof source === 'string') return yield* judgments(await DataFile.open(source), quote, signal)
+  for (const [query, documents] of entriesOf(source, () => what)) yield gradesOf(query, documents, what)
 }
 
 function entriesOf(source: object, what: () => string): (readonly [string, unknown])[] {
@@ -50,32 +55,34 @@ function entriesOf(source: object, what: () => string): (readonly [string, unkno
   return guarded(what, () => [...source]).map(([id, value]) => [idOf(id, what), value as unknown] as const)
 }
 
-function gradesOf(query: string, documents: unknown): Judgment[] {
-  const place = (): string => `relevantDocs of the query ${show(query)}`
+function gradesOf(query: string, documents: unknown, what: string): Judgment[] {
+  const place = (): string => `${what} of the query ${show(query)}`
   if (types.isSet(documents) || Array.isArray(documents))
     return guarded(place, () => Array.from(documents as Iterable<unknown>)).map((id) => ({
       query,
       document: idOf(id, place),
       grade: 1,
+      place,
     }))
   if (typeof documents !== 'object' || documents === null)
     throw invalidData(`Expected ids of documents in ${place()} but found ${show(documents)}`)
   return Array.from(entriesOf(documents, place), ([document, grade]) => {
     if (typeof grade !== 'number' || Number.isNaN(grade))
       throw invalidData(`Expected a number for ${show(document)} in ${place()} but found ${show(grade)}`)
-    return { query, document, grade }
+    return { query, document, grade, place }
   })
 }
 
 async function* judgments(file: DataFile, quote: string | null, signal: AbortSignal): AsyncGenerator<Judgment[]> {
   const format = formatOf(file)
   const placeOf = (line: number) => () => `line ${line} of ${file.path}`
-  if (format === 'jsonl') {
-    for await (const group of readJsonLines(file, signal))
+  if (format === 'jsonl' || format === 'parquet') {
+    for await (const group of readObjects(file, format, signal))
       yield group.map(({ line, value }) => ({
         query: idOf(value['query-id'], placeOf(line)),
         document: idOf(value['corpus-id'], placeOf(line)),
         grade: gradeOf(value.score ?? 1, placeOf(line)),
+        place: placeOf(line),
       }))
     return
   }
@@ -88,11 +95,11 @@ async function* judgments(file: DataFile, quote: string | null, signal: AbortSig
   }
 }
 
-/** Three fields parted by tabs, or TREC's four, parted by any blanks. */
+/** Three fields parted by tabs, or TREC's four, parted by any blanks; lines that begin with # are comments. */
 async function* fieldsOfLines(file: DataFile, signal: AbortSignal): AsyncGenerator<At<string[]>[]> {
   for await (const lines of readLines(file, signal)) {
     const group = lines
-      .filter(({ value }) => value.trim() !== '')
+      .filter(({ value }) => value.trim() !== '' && !value.startsWith('#'))
       .map(({ line, value }) => {
         const fields = value.split('\t')
         return { line, value: fields.length === 3 ? fields : value.trim().split(/\s+/) }
@@ -107,9 +114,9 @@ function isHeader(fields: readonly string[]): boolean {
 }
 
 function judgment(fields: readonly string[], place: () => string): Judgment {
-  if (fields.length === 3) return { query: fields[0]!, document: fields[1]!, grade: gradeOf(fields[2], place) }
+  if (fields.length === 3) return { query: fields[0]!, document: fields[1]!, grade: gradeOf(fields[2], place), place }
   // The second is the number of an iteration, which nobody uses.
-  if (fields.length === 4) return { query: fields[0]!, document: fields[2]!, grade: gradeOf(fields[3], place) }
+  if (fields.length === 4) return { query: fields[0]!, document: fields[2]!, grade: gradeOf(fields[3], place), place }
   throw invalidData(
     `Expected a query, a document and a grade, or the four fields of TREC, in ${place()} but found ${fields.length}` +
       ' fields',

@@ -4,6 +4,8 @@ import type { Cutoffs } from './options.js'
 /** Means over queries, which are added one by one. */
 export class RetrievalMetrics {
   private queries = 0
+  /** The metrics of the query that was added last. */
+  private last = new Map<string, number>()
   private readonly sums = new Map<string, number>()
 
   constructor(private readonly cutoffs: Cutoffs) {}
@@ -13,8 +15,12 @@ export class RetrievalMetrics {
     return [accuracy, precisionRecall, mrr, ndcg, map].flat().reduce((most, k) => Math.max(most, k), 1)
   }
 
-  /** `hits`: whether the document of each rank is relevant; `relevant`: number of all that are. */
-  add(hits: readonly boolean[], relevant: number): void {
+  /**
+   * `hits`: whether the document of each rank is relevant; `relevant`: number of all that are. Returns the metrics of
+   * the query.
+   */
+  add(hits: readonly boolean[], relevant: number): ReadonlyMap<string, number> {
+    this.last = new Map()
     const { accuracy, precisionRecall, mrr, ndcg, map } = this.cutoffs
     const found = hits.flatMap((hit, rank) => (hit ? [rank] : []))
     const within = (k: number): number => found.filter((rank) => rank < k).length
@@ -26,6 +32,7 @@ export class RetrievalMetrics {
     for (const k of mrr) this.count(`mrr@${k}`, first < k ? 1 / (first + 1) : 0)
     for (const k of map) this.count(`map@${k}`, precisions(found, k) / Math.min(k, relevant))
     this.queries++
+    return this.last
   }
 
   /** By name, each with the prefix. */
@@ -34,6 +41,7 @@ export class RetrievalMetrics {
   }
 
   private count(name: string, value: number): void {
+    this.last.set(name, value)
     this.sums.set(name, (this.sums.get(name) ?? 0) + value)
   }
 }

@@ -6,8 +6,8 @@ import { allocate } from '../core/memory.js'
 import type { SimilarityName } from '../core/names.js'
 import { show } from '../core/show.js'
 import { compare } from '../core/vectors.js'
-import { beirFiles } from './beir.js'
-import { invalidData } from './data-file.js'
+import { retrievalFiles } from './dataset-files.js'
+import { invalidData } from '../data/data-file.js'
 import { regrouped } from './encoding.js'
 import { NearestDocuments } from './nearest-documents.js'
 import type { CheckedRetrieval } from './options.js'
@@ -15,8 +15,11 @@ import type { Rows } from './pairs.js'
 import { type Relevant, readRelevant } from './relevant-docs.js'
 import { RetrievalMetrics } from './retrieval-metrics.js'
 import { type Measured, namesOf, type Run } from './run.js'
+import type { Slices } from './slices.js'
 import { openTexts, type TextWithId } from './texts-by-id.js'
+import { writeRetrieved } from './trec/write-run.js'
 import type { TextsById } from './types.js'
+import { type CheckedViews, headOf, ViewLabels } from './views.js'
 
 /** Scores that are held at a time. */
 const BLOCK_SCORES = 1 << 20
@@ -25,14 +28,15 @@ const BLOCK_SCORES = 1 << 20
 interface Queries {
   ids: string[]
   texts: string[]
+  labels: ViewLabels
 }
 
 export async function evaluateRetrieval(evaluator: CheckedRetrieval, run: Run): Promise<Measured> {
   const { source, quote, dimensions, cutoffs } = evaluator
   const names = namesOf(evaluator.similarities, run)
-  const parts = 'directory' in source ? await beirFiles(source.directory, source.split) : source
+  const parts = 'directory' in source ? await retrievalFiles(source.directory, source.split) : source
   const relevant = await readRelevant(parts.relevantDocs, quote, run.signal, run.slices)
-  const queries = await readQueries(parts.queries, relevant, quote, run)
+  const queries = await readQueries(parts.queries, relevant, quote, evaluator.views, run)
   const corpus = await openTexts(parts.corpus, 'corpus', quote, run.signal)
   run.extent = {
     total: corpus.total === null ? null : queries.ids.length + corpus.total,
@@ -45,7 +49,8 @@ export async function evaluateRetrieval(evaluator: CheckedRetrieval, run: Run): 
   })
 
   const ids: string[] = []
-  const search = new Search(names, vectors, queries.ids.length, RetrievalMetrics.deepest(cutoffs), ids, run)
+  const depth = Math.max(RetrievalMetrics.deepest(cutoffs), evaluator.runFile === null ? 0 : evaluator.runDepth)
+  const search = new Search(names, vectors, queries.ids.length, depth, ids, run)
   const encodeDocuments = (documents: readonly TextWithId[]): Promise<Rows> =>
     run.encoding.rows(
       documents.map(({ text }) => text),
@@ -60,22 +65,63 @@ export async function evaluateRetrieval(evaluator: CheckedRetrieval, run: Run): 
   await checkIds(queries, relevant, ids, run)
 
   const metrics: Record<string, number> = {}
-  for (const name of names)
-    Object.assign(metrics, await measure(search.nearest(name), name, queries, relevant, ids, evaluator, run))
-  return { metrics, primary: primaryOf(evaluator, names, metrics), rows: queries.ids.length, documents: ids.length }
+  const values = new Map<string, Float64Array>()
+  for (const name of names) {
+    const measured = await measure(search.nearest(name), name, queries, relevant, ids, evaluator, run)
+    Object.assign(metrics, measured.means)
+    values.set(name, measured.values)
+  }
+  const primary = primaryOf(evaluator, names, metrics)
+  const best = names.find((name) => primary.startsWith(`${name}_`))!
+  if (evaluator.runFile !== null)
+    await writeRetrieved(evaluator.runFile, search.nearest(best), queries.ids, ids, evaluator.runDepth, run.slices)
+  if (evaluator.views.popularity) await addPopularity(queries, relevant, run.slices)
+  return {
+    metrics,
+    primary,
+    rows: queries.ids.length,
+    documents: ids.length,
+    items: {
+      metric: primary,
+      statistic: 'mean',
+      ids: queries.ids,
+      values: values.get(best)!,
+      groups: await queries.labels.groups(run.slices),
+      digest: null,
+    },
+  }
 }
 
-async function readQueries(source: TextsById, relevant: Relevant, quote: string | null, run: Run): Promise<Queries> {
-  const found: Queries = { ids: [], texts: [] }
-  const { groups } = await openTexts(source, 'queries', quote, run.signal)
+/** Documents are as popular as queries name them relevant. */
+async function addPopularity({ ids, labels }: Queries, relevant: Relevant, slices: Slices): Promise<void> {
+  const counts = new Map<string, number>()
+  for (const documents of relevant.values()) {
+    if (slices.over) await slices.next()
+    for (const document of documents) counts.set(document, (counts.get(document) ?? 0) + 1)
+  }
+  const head = await headOf(counts, slices)
+  for (const id of ids)
+    labels.addPopularity([...relevant.get(id)!].some((document) => head.has(document)) ? 'head' : 'tail')
+}
+
+async function readQueries(
+  source: TextsById,
+  relevant: Relevant,
+  quote: string | null,
+  views: CheckedViews,
+  run: Run,
+): Promise<Queries> {
+  const found: Queries = { ids: [], texts: [], labels: new ViewLabels(views) }
+  const { groups } = await openTexts(source, 'queries', quote, run.signal, views.columns)
   let all = 0
   for await (const group of groups) {
     if (run.slices.over) await run.slices.next()
     all += group.length
-    for (const { id, text } of group) {
+    for (const { id, text, labels } of group) {
       if (!relevant.has(id)) continue
       found.ids.push(id)
       found.texts.push(text)
+      found.labels.add(labels, text)
     }
   }
   if (found.ids.length > 0) return found
@@ -159,17 +205,20 @@ async function measure(
   ids: readonly string[],
   { cutoffs }: CheckedRetrieval,
   { slices }: Run,
-): Promise<Record<string, number>> {
+): Promise<{ means: Record<string, number>; values: Float64Array }> {
   const metrics = new RetrievalMetrics(cutoffs)
+  const primary = `ndcg@${Math.max(...cutoffs.ndcg)}`
+  const values = allocate(queries.ids.length, Float64Array)
   for (const [i, query] of queries.ids.entries()) {
     if (slices.over) await slices.next()
     const wanted = relevant.get(query)!
-    metrics.add(
+    const found = metrics.add(
       nearest.of(i).map((document) => wanted.has(ids[document]!)),
       wanted.size,
     )
+    values[i] = found.get(primary)!
   }
-  return metrics.means(name)
+  return { means: metrics.means(name), values }
 }
 
 /** nDCG at the largest cutoff: of the main measure, or of the best, the first by name of equal ones. */

@@ -2,6 +2,7 @@
 import { EmbedCoreError } from '../core/errors.js'
 import { SIMILARITIES, type SimilarityName } from '../core/names.js'
 import { reason, show } from '../core/show.js'
+import type { MeasuredItems } from './details.js'
 import type { Encoding } from './encoding.js'
 import type { Similarities } from './options.js'
 import type { Slices } from './slices.js'
@@ -31,6 +32,8 @@ export interface Measured {
   primary: string
   rows: number
   documents: number
+  /** What the primary metric is made of, unless it is no statistic of single items. */
+  items?: MeasuredItems
 }
 
 /** The measures of an evaluator, those of the model included. */

@@ -3,13 +3,14 @@ import { allocate } from '../core/memory.js'
 import type { Precision, SimilarityName } from '../core/names.js'
 import { quantize } from '../core/vectors.js'
 import { pearson, spearman } from './correlation.js'
-import { invalidData } from './data-file.js'
+import { invalidData } from '../data/data-file.js'
 import { regrouped } from './encoding.js'
 import type { CheckedSts } from './options.js'
 import { type Numbers, pairSimilarity, type Rows } from './pairs.js'
 import { GrowingList, type Measured, namesOf, type Run } from './run.js'
 import { eachInSlices, type Slices } from './slices.js'
-import { type Column, openTable } from './table.js'
+import { RowItems } from './row-items.js'
+import { type Column, openTable, type Row } from './table.js'
 
 const COLUMNS: readonly Column[] = [
   { name: 'sentence1', type: 'text' },
@@ -30,8 +31,9 @@ export async function evaluateSts(evaluator: CheckedSts, run: Run): Promise<Meas
   const settings = { dimensions, normalize: precision === null ? undefined : true }
   const labels = new GrowingList(Float64Array)
   const similarities = new Similarities(names, slices)
+  const rows = new RowItems(evaluator.views, COLUMNS.length)
   const kept = precision === 'int8' || precision === 'uint8' ? new Kept() : null
-  const encodePairs = async (rows: readonly (readonly (string | number)[])[]): Promise<Pairs> =>
+  const encodePairs = async (rows: readonly Row[]): Promise<Pairs> =>
     halves(
       await encoding.rows(
         [0, 1].flatMap((side) => rows.map((row) => row[side] as string)),
@@ -40,7 +42,10 @@ export async function evaluateSts(evaluator: CheckedSts, run: Run): Promise<Meas
       rows.length,
     )
   for await (const { item, result } of encoding.overlapping(regrouped(table.groups, batchSize, slices), encodePairs)) {
-    for (const row of item) labels.push(row[2] as number)
+    for (const row of item) {
+      labels.push(row[2] as number)
+      rows.add(row)
+    }
     if (kept !== null) kept.push(result)
     else await similarities.add(precision === null || precision === 'float32' ? result : await bits(result, slices))
   }
@@ -59,11 +64,20 @@ export async function evaluateSts(evaluator: CheckedSts, run: Run): Promise<Meas
       metrics[`${kind}_max`] = Math.max(...names.map((name) => metrics[`${kind}_${name}`]!))
   }
   const { main } = evaluator.similarities
+  const primary = `spearman_${main ?? (names.length > 1 ? 'max' : names[0]!)}`
+  const measure = main ?? names.find((name) => metrics[`spearman_${name}`] === metrics[primary]) ?? names[0]!
   return {
     metrics,
-    primary: `spearman_${main ?? (names.length > 1 ? 'max' : names[0]!)}`,
+    primary,
     rows: scores.length,
     documents: 0,
+    items: {
+      metric: primary,
+      statistic: 'spearman',
+      values: similarities.of(measure),
+      labels: scores,
+      ...(await rows.details(slices)),
+    },
   }
 }
 

@@ -1,17 +1,13 @@
-/** Rows of named columns, from memory or from a file: checked, in groups, each wrong value located. */
-import { invalidOption } from '../core/options.js'
-import { nearest, reason, show } from '../core/show.js'
-import { DataFile, invalidData } from './data-file.js'
+/** Rows of named columns, from memory, a file, or the files of a split of a data set: checked, in groups. */
+import { stat } from 'node:fs/promises'
+import { reason, show } from '../core/show.js'
+import { DataFile, invalidData } from '../data/data-file.js'
+import { formatOf, type JsonObject, readFields, readObjects, unknownFormat } from '../data/file-records.js'
+import { splitFiles } from './dataset-files.js'
 import type { Table } from './options.js'
-import { type At, formatOf, type JsonObject, readFields, readJsonLines, unknownFormat } from './records.js'
+import { type Column, fieldOf, type Given, keysOf, locate, type Row, rowsOf } from './table-columns.js'
 
-export interface Column {
-  name: string
-  type: 'text' | 'number'
-}
-
-/** The values of a row, in the order of the columns. */
-export type Row = readonly (string | number)[]
+export type { Column, Row, Value } from './table-columns.js'
 
 export interface Rows {
   groups: AsyncIterable<Row[]>
@@ -24,37 +20,74 @@ export interface Rows {
 /** Rows passed on together, which are checked in a millisecond. */
 const GROUP = 256
 
-export async function openTable(table: Table, columns: readonly Column[], signal: AbortSignal): Promise<Rows> {
+/** The rows have the columns, and after them those of the views. */
+export async function openTable(table: Table, own: readonly Column[], signal: AbortSignal): Promise<Rows> {
   const { data } = table
-  if (typeof data !== 'string')
-    return { groups: rowsInMemory(data, table, columns), total: data.length, share: () => null }
-  const file = await DataFile.open(data)
-  return { groups: rowsOfFile(file, table, columns, signal), total: null, share: () => file.share() }
+  const columns = [...own, ...table.views.columns.map((name): Column => ({ name, type: 'label' }))]
+  if (typeof data !== 'string') {
+    const total = data.some((row) => isPacked(row, own)) ? null : data.length
+    return { groups: rowsInMemory(data, table.columns, columns), total, share: () => null }
+  }
+  const isDirectory = await stat(data).then(
+    (stats) => stats.isDirectory(),
+    () => false,
+  )
+  const paths = isDirectory ? await splitFiles(data, table.split, table.subset) : [data]
+  const files = await Promise.all(paths.map((path) => DataFile.open(path)))
+  return {
+    groups: rowsOfFiles(files, table, columns, signal),
+    total: null,
+    share: () => files.reduce((sum, file) => sum + (file.share() ?? 0), 0) / files.length,
+  }
+}
+
+/** Whether a row in memory has lists where single values are expected. A getter that throws is told of later. */
+function isPacked(row: unknown, columns: readonly Column[]): boolean {
+  if (typeof row !== 'object' || row === null) return false
+  try {
+    return columns.some(
+      ({ name, also = [], type }) =>
+        type !== 'texts' &&
+        type !== 'labels' &&
+        [name, ...also].some((key) => Array.isArray((row as Record<string, unknown>)[key])),
+    )
+  } catch {
+    return false
+  }
 }
 
 async function* rowsInMemory(
   data: readonly unknown[],
-  table: Table,
+  given: Given,
   columns: readonly Column[],
 ): AsyncGenerator<Row[]> {
-  const names = keysOf(table, columns, 'rows in memory')
+  const names = keysOf(given, columns, 'rows in memory', typeof data[0] === 'object' && data[0] !== null ? data[0] : {})
   for (let start = 0; start < data.length; start += GROUP) {
     const end = Math.min(data.length, start + GROUP)
-    yield Array.from({ length: end - start }, (_, i) => rowInMemory(data, start + i, names, columns))
+    yield Array.from({ length: end - start }, (_, i) => rowInMemory(data, start + i, names, columns)).flat()
   }
 }
 
-function rowInMemory(data: readonly unknown[], i: number, names: readonly string[], columns: readonly Column[]): Row {
+function rowInMemory(data: readonly unknown[], i: number, names: readonly string[], columns: readonly Column[]): Row[] {
   const place = `data[${i}]`
   try {
     const row = data[i]
     if (typeof row !== 'object' || row === null || Array.isArray(row))
       throw invalidData(`Expected an object with ${names.join(', ')} for ${place} but received ${show(row)}`)
-    return rowOf(row as JsonObject, names, columns, place)
+    return rowsOf(row as JsonObject, names, columns, place)
   } catch (error) {
     if ((error as { code?: string }).code === 'ERR_EMBEDCORE_INVALID_DATA') throw error
     throw invalidData(`Reading ${place} failed: ${reason(error)}`, error)
   }
+}
+
+async function* rowsOfFiles(
+  files: readonly DataFile[],
+  table: Table,
+  columns: readonly Column[],
+  signal: AbortSignal,
+): AsyncGenerator<Row[]> {
+  for (const file of files) yield* rowsOfFile(file, table, columns, signal)
 }
 
 async function* rowsOfFile(
@@ -64,11 +97,15 @@ async function* rowsOfFile(
   signal: AbortSignal,
 ): AsyncGenerator<Row[]> {
   const format = formatOf(file)
+  const placeOf = (line: number): string => `line ${line} of ${file.path}`
   if (format === null) throw unknownFormat(file)
-  if (format === 'jsonl') {
-    const names = keysOf(table, columns, 'jsonl files')
-    for await (const group of readJsonLines(file, signal))
-      yield group.map(({ line, value }) => rowOf(value, names, columns, `line ${line} of ${file.path}`))
+  if (format === 'jsonl' || format === 'parquet') {
+    let names: string[] | null = table.columns === null ? null : keysOf(table.columns, columns, `${format} files`, {})
+    for await (const group of readObjects(file, format, signal)) {
+      names ??= keysOf(null, columns, `${format} files`, group[0]!.value)
+      const known = names
+      yield group.flatMap(({ line, value }) => rowsOf(value, known, columns, placeOf(line)))
+    }
     return
   }
   const records = readFields(file, { delimiter: format === 'csv' ? ',' : '\t', quote: table.quote }, signal)
@@ -76,75 +113,11 @@ async function* rowsOfFile(
   for await (const group of records) {
     let rows = group
     if (places === null) {
-      const found = locate(group[0]!, table, columns, file)
+      const found = locate(group[0]!, table.columns, columns, file.path)
       places = found.places
       if (found.isHeader) rows = group.slice(1)
     }
     const at = places
-    yield rows.map(({ line, value }) =>
-      columns.map((column, c) => fieldOf(value[at[c]!], column, `line ${line} of ${file.path}`)),
-    )
+    yield rows.map(({ line, value }) => columns.map((column, c) => fieldOf(value[at[c]!]!, column, placeOf(line))))
   }
-}
-
-/** The names of the columns in objects. */
-function keysOf({ columns: given }: Table, columns: readonly Column[], where: string): string[] {
-  const number = given?.find(isNumber)
-  if (number !== undefined) throw invalidOption('columns', `names, as ${where} have,`, number)
-  return columns.map(({ name }, c) => (given === null ? name : String(given[c])))
-}
-
-function rowOf(row: JsonObject, names: readonly string[], columns: readonly Column[], place: string): Row {
-  return columns.map(({ type }, c) => {
-    const name = names[c]!
-    const value = Object.hasOwn(row, name) ? row[name] : undefined
-    if (type === 'text' ? typeof value === 'string' : Number.isFinite(value)) return value as string | number
-    if (value !== undefined) throw invalidData(`Expected a ${type} for ${name} in ${place} but found ${show(value)}`)
-    const keys = Object.keys(row)
-    throw invalidData(`Expected ${show(name)} in ${place} but found ${listed(keys)}${hint(name, without(keys, names))}`)
-  })
-}
-
-function fieldOf(field: string | undefined, { name, type }: Column, place: string): string | number {
-  if (type === 'text') return field!
-  const value = field!.trim() === '' ? NaN : Number(field)
-  if (Number.isFinite(value)) return value
-  throw invalidData(`Expected a number for ${name} in ${place} but found ${show(field)}`)
-}
-
-const isNumber = (column: string | number): boolean => /^\d+$/.test(String(column))
-const listed = (names: readonly string[]): string =>
-  names.length === 0 ? 'nothing' : names.slice(0, 20).map(show).join(', ')
-const hint = (name: string, names: readonly string[]): string => {
-  const near = nearest(name, names)
-  return near === null ? '' : `; the option columns names other columns, such as ${show(near)}`
-}
-
-const without = (names: readonly string[], used: readonly string[]): string[] =>
-  names.filter((name) => !used.includes(name))
-
-/** The places of the columns in the fields of a record, from the first record. */
-function locate(
-  { line, value: first }: At<string[]>,
-  { columns: given }: Table,
-  columns: readonly Column[],
-  file: DataFile,
-): { places: number[]; isHeader: boolean } {
-  const names = given ?? columns.map(({ name }) => name)
-  const places = names.map((name) => {
-    const place = isNumber(name) ? Number(name) - 1 : first.indexOf(String(name))
-    if (isNumber(name) && place >= 0 && place < first.length) return place
-    if (isNumber(name)) throw invalidData(`Expected column ${name} in ${file.path} but found ${first.length} columns`)
-    if (place < 0)
-      throw invalidData(
-        `Expected the column ${show(name)} in line ${line} of ${file.path} but found ${listed(first)}` +
-          (given === null
-            ? `; name or number the columns with the option columns`
-            : hint(String(name), without(first, names.map(String)))),
-      )
-    if (first.lastIndexOf(String(name)) !== place)
-      throw invalidData(`Expected one column ${show(name)} in ${file.path} but found several; give its number`)
-    return place
-  })
-  return { places, isHeader: names.some((name) => !isNumber(name)) }
 }

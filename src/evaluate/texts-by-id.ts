@@ -1,13 +1,15 @@
 /** Queries and documents with their ids, from memory or from a file, in groups; a repeated id is refused. */
 import { types } from 'node:util'
 import { reason, show } from '../core/show.js'
-import { DataFile, invalidData } from './data-file.js'
-import { type At, formatOf, type JsonObject, readFields, readJsonLines, unknownFormat } from './records.js'
+import { DataFile, invalidData } from '../data/data-file.js'
+import { type At, formatOf, type JsonObject, readFields, readObjects, unknownFormat } from '../data/file-records.js'
 import type { TextsById } from './types.js'
 
 export interface TextWithId {
   id: string
   text: string
+  /** The values of the fields that were asked for. */
+  labels: readonly string[]
 }
 
 export interface Texts {
@@ -20,19 +22,20 @@ export interface Texts {
 
 const GROUP = 512
 
-/** `what` they are in messages: `queries` or `corpus`. */
+/** `what` they are in messages: `queries` or `corpus`. `fields`: those of the rows that are kept beside the text. */
 export async function openTexts(
   source: TextsById,
   what: string,
   quote: string | null,
   signal: AbortSignal,
+  fields: readonly string[] = [],
 ): Promise<Texts> {
   if (typeof source !== 'string') {
-    const { total, entries } = inMemory(source, what)
+    const { total, entries } = inMemory(source, what, fields)
     return { groups: distinct(grouped(entries)), total, share: () => null }
   }
   const file = await DataFile.open(source)
-  return { groups: distinct(inFile(file, quote, signal)), total: null, share: () => file.share() }
+  return { groups: distinct(inFile(file, quote, signal, fields)), total: null, share: () => file.share() }
 }
 
 /** A text and where it stands. */
@@ -62,13 +65,19 @@ async function* grouped(entries: Iterable<Located>): AsyncGenerator<Located[]> {
   if (group.length > 0) yield group
 }
 
-function inMemory(source: object, what: string): { total: number; entries: Iterable<Located> } {
+function inMemory(
+  source: object,
+  what: string,
+  fields: readonly string[],
+): { total: number; entries: Iterable<Located> } {
+  if (fields.length > 0 && !Array.isArray(source))
+    throw invalidData(`Expected rows with the field ${show(fields[0])} for ${what} but received texts alone`)
   if (types.isMap(source)) {
     return {
       total: source.size,
       entries: mapped(source, ([id, text]) => {
         const place = () => `${what}.get(${show(id)})`
-        return { id: idOf(id, place), text: textOf(text, place), place }
+        return { id: idOf(id, place), text: textOf(text, place), labels: [], place }
       }),
     }
   }
@@ -80,7 +89,7 @@ function inMemory(source: object, what: string): { total: number; entries: Itera
         const row = guarded(place, () => source[i] as unknown)
         if (typeof row !== 'object' || row === null)
           throw invalidData(`Expected an object with _id and text for ${place()} but received ${show(row)}`)
-        return { ...textRow(row as JsonObject, place), place }
+        return { ...textRow(row as JsonObject, fields, place), place }
       }),
     }
   }
@@ -93,7 +102,7 @@ function inMemory(source: object, what: string): { total: number; entries: Itera
     entries: mapped(ids, (id) => {
       const place = () => `${what}[${show(id)}]`
       const text = guarded(place, () => (source as JsonObject)[id])
-      return { id, text: textOf(text, place), place }
+      return { id, text: textOf(text, place), labels: [], place }
     }),
   }
 }
@@ -126,28 +135,43 @@ function textOf(text: unknown, place: () => string): string {
 const ID_FIELDS = ['_id', 'id']
 
 /** The id and the text of an object; the title is put before the text, as BEIR does. */
-function textRow(row: JsonObject, place: () => string): TextWithId {
+function textRow(row: JsonObject, fields: readonly string[], place: () => string): TextWithId {
   const field = (name: string): unknown => guarded(place, () => (Object.hasOwn(row, name) ? row[name] : undefined))
   const id = field(ID_FIELDS[0]!) ?? field(ID_FIELDS[1]!)
   if (id === undefined || field('text') === undefined) {
-    const fields = guarded(place, () => Object.keys(row)).slice(0, 20)
-    throw invalidData(`Expected "_id" and "text" in ${place()} but found ${fields.map(show).join(', ') || 'no fields'}`)
+    const found = guarded(place, () => Object.keys(row)).slice(0, 20)
+    throw invalidData(`Expected "_id" and "text" in ${place()} but found ${found.map(show).join(', ') || 'no fields'}`)
   }
   const title = field('title')
-  return { id: idOf(id, place), text: titled(title == null ? '' : textOf(title, place), textOf(field('text'), place)) }
+  return {
+    id: idOf(id, place),
+    text: titled(title == null ? '' : textOf(title, place), textOf(field('text'), place)),
+    labels: fields.map((name) => labelOf(field(name), name, place)),
+  }
+}
+
+/** The group of an item: a text, a number, true or false. */
+export function labelOf(value: unknown, name: string, place: () => string): string {
+  if (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean') return String(value)
+  throw invalidData(`Expected a text or a number for ${show(name)} in ${place()} but found ${show(value)}`)
 }
 
 function titled(title: string, text: string): string {
   return title === '' ? text : `${title} ${text}`.trim()
 }
 
-async function* inFile(file: DataFile, quote: string | null, signal: AbortSignal): AsyncGenerator<Located[]> {
+async function* inFile(
+  file: DataFile,
+  quote: string | null,
+  signal: AbortSignal,
+  names: readonly string[],
+): AsyncGenerator<Located[]> {
   const format = formatOf(file)
   if (format === null) throw unknownFormat(file)
   const placeOf = (line: number) => () => `line ${line} of ${file.path}`
-  if (format === 'jsonl') {
-    for await (const group of readJsonLines(file, signal))
-      yield group.map(({ line, value }) => ({ ...textRow(value, placeOf(line)), place: placeOf(line) }))
+  if (format === 'jsonl' || format === 'parquet') {
+    for await (const group of readObjects(file, format, signal))
+      yield group.map(({ line, value }) => ({ ...textRow(value, names, placeOf(line)), place: placeOf(line) }))
     return
   }
   const records = readFields(file, { delimiter: format === 'csv' ? ',' : '\t', quote }, signal)
@@ -155,14 +179,15 @@ async function* inFile(file: DataFile, quote: string | null, signal: AbortSignal
   for await (const group of records) {
     let rows = group
     if (fields === null) {
-      const found = locate(group[0]!, file)
+      const found = locate(group[0]!, file, names)
       fields = found.fields
       if (found.isHeader) rows = group.slice(1)
     }
-    const { id, text, title } = fields
+    const { id, text, title, labels } = fields
     yield rows.map(({ line, value }) => ({
       id: value[id]!,
       text: titled(title < 0 ? '' : value[title]!, value[text]!),
+      labels: labels.map((at) => value[at]!),
       place: placeOf(line),
     }))
   }
@@ -173,14 +198,25 @@ interface Fields {
   id: number
   text: number
   title: number
+  labels: number[]
 }
 
 /** A first line with the names of the fields is a header; without one, there are an id and a text. */
-function locate({ line, value: first }: At<string[]>, file: DataFile): { fields: Fields; isHeader: boolean } {
+function locate(
+  { line, value: first }: At<string[]>,
+  file: DataFile,
+  names: readonly string[],
+): { fields: Fields; isHeader: boolean } {
   const id = Math.max(...ID_FIELDS.map((name) => first.indexOf(name)))
   const text = first.indexOf('text')
-  if (id >= 0 && text >= 0) return { fields: { id, text, title: first.indexOf('title') }, isHeader: true }
-  if (first.length === 2) return { fields: { id: 0, text: 1, title: -1 }, isHeader: false }
+  const labels = names.map((name) => first.indexOf(name))
+  if (labels.includes(-1))
+    throw invalidData(
+      `Expected the column ${show(names[labels.indexOf(-1)])} in line ${line} of ${file.path} ` +
+        `but found ${first.slice(0, 20).map(show).join(', ')}`,
+    )
+  if (id >= 0 && text >= 0) return { fields: { id, text, title: first.indexOf('title'), labels }, isHeader: true }
+  if (first.length === 2) return { fields: { id: 0, text: 1, title: -1, labels }, isHeader: false }
   throw invalidData(
     `Expected an id and a text, or a header with "_id" and "text", in line ${line} of ${file.path} ` +
       `but found ${first.length} fields`,

@@ -1,6 +1,17 @@
 /** The types of evaluate: evaluators, options, results. Names follow sentence-transformers where it has one. */
 import type { EvaluationTask, Precision, SimilarityName } from '../core/names.js'
 import type { EncodeOptions } from '../model/types.js'
+import type { Interval, ItemScores, ResamplingOptions, View } from './statistics/types.js'
+import type {
+  BitextMatrixEvaluator,
+  ClassificationEvaluator,
+  ClusteringEvaluator,
+  GeometryEvaluator,
+  PairClassificationEvaluator,
+  RerankingEvaluator,
+  TokenClassificationEvaluator,
+  ZeroShotEvaluator,
+} from './tasks/types.js'
 
 /** What evaluate asks of what is not a `Model`: vectors from elsewhere, or a model in training. */
 export interface Encoder {
@@ -12,6 +23,8 @@ export interface Encoder {
   encodeQuery?(texts: readonly string[], options?: EncoderOptions): Promise<EncodedTexts>
   /** For the corpus of retrieval; without it, `encode`. */
   encodeDocument?(texts: readonly string[], options?: EncoderOptions): Promise<EncodedTexts>
+  /** For the task `'token-classification'`. */
+  encodeTokens?(texts: readonly string[], options?: EncoderOptions): Promise<EncodedTokens>
 }
 
 /** The options that evaluate hands to an encoder: those of encode that keep one float32 vector per text. */
@@ -29,12 +42,29 @@ export interface EncodedTexts {
   readonly tokenCounts?: Int32Array
 }
 
+/** What an encoder returns for tokens. */
+export interface EncodedTokens {
+  /** The vectors of all tokens, text by text. */
+  readonly data: Float32Array
+  /** [tokens, numbers per vector] */
+  readonly shape: readonly [number, number]
+  readonly tokenCounts: Int32Array
+  /** [tokens, 2]: start and end of each token in its text, in UTF-16 units; special tokens have [0, 0). */
+  readonly charOffsets: Int32Array
+}
+
 /** What every evaluator has. */
 export interface EvaluatorBase {
   /** Put before the names of the metrics, with `_`. Default: none. */
   name?: string
   /** Dimensions of the vectors that are compared, as in encode. Default: the model's own. */
   dimensions?: number
+  /**
+   * The score by group: names of fields of the rows or queries, such as `'language'`, or `'length'` (of the first
+   * text), for retrieval also `'popularity'` (head and tail of the catalogue). Not for tasks without a score of each
+   * item.
+   */
+  views?: readonly string[]
 }
 
 /** Evaluators that compare by one measure or several. */
@@ -47,8 +77,14 @@ export interface SimilarityChoice {
 
 /** Where rows of named columns come from. */
 export interface TableSource<Row> {
-  /** The rows, or the path of a .jsonl, .csv or .tsv file, which may end in .gz. */
+  /**
+   * The rows, the path of a .jsonl, .csv, .tsv (also .gz) or .parquet file, or the directory of a data set of MTEB.
+   */
   data: string | readonly Row[]
+  /** With a directory: the split. Default `'test'`. */
+  split?: string
+  /** With a directory: the subset, such as a language. Default: none. */
+  subset?: string
   /**
    * The names of the columns in the data, in the order of the row's own names. For csv and tsv also their numbers,
    * counted from 1, as texts or numbers: the first line is then a row. Default: the row's own names.
@@ -166,10 +202,26 @@ export interface RetrievalEvaluator extends EvaluatorBase, SimilarityChoice {
   corpusPrompt?: string
   /** A prompt of the model by name. */
   corpusPromptName?: string
+  /** Where the documents found are written as a TREC run, those of the primary measure. Default: nowhere. */
+  runFile?: string
+  /** Documents of each query in it. Default 1000. */
+  runDepth?: number
 }
 
 /** One evaluator: plain data, which may be used any number of times. A file is read anew each time. */
-export type Evaluator = StsEvaluator | RetrievalEvaluator | TripletEvaluator | BitextEvaluator
+export type Evaluator =
+  | StsEvaluator
+  | RetrievalEvaluator
+  | TripletEvaluator
+  | BitextEvaluator
+  | BitextMatrixEvaluator
+  | PairClassificationEvaluator
+  | RerankingEvaluator
+  | ClusteringEvaluator
+  | ClassificationEvaluator
+  | ZeroShotEvaluator
+  | TokenClassificationEvaluator
+  | GeometryEvaluator
 
 /** Options of evaluate. */
 export interface EvaluateOptions {
@@ -184,6 +236,10 @@ export interface EvaluateOptions {
   batchSize?: number
   /** Options of encode for all texts. A prompt that an evaluator names counts more than one that is named here. */
   encode?: Omit<EncoderOptions, 'dimensions' | 'signal' | 'onProgress'>
+  /** Bootstrap intervals of the score and of each view. Default false. */
+  intervals?: boolean | ResamplingOptions
+  /** The score of each item in the result, for compareEvaluations and baselines. Default false. */
+  items?: boolean
   /** Of several evaluators: the score of all, from the score of each. Default: that of the last. */
   mainScoreFunction?: (scores: readonly number[]) => number
 }
@@ -214,7 +270,7 @@ export interface Evaluation {
   readonly score: number
   /** By name, as sentence-transformers names them. NaN (in JSON null): a correlation of similarities that are equal. */
   readonly metrics: Readonly<Record<string, number>>
-  /** Pairs, triplets, or queries with a relevant document. */
+  /** Pairs, triplets, texts, sentences, or queries with a relevant document. */
   readonly rows: number
   /** Documents of the corpus; 0 for other tasks than retrieval. */
   readonly documents: number
@@ -223,6 +279,12 @@ export interface Evaluation {
   /** Their tokens; 0 where the encoder does not count them. */
   readonly tokens: number
   readonly seconds: number
+  /** Of the score, with the option `intervals`. */
+  readonly interval?: Interval
+  /** With `views` of the evaluator. */
+  readonly views?: readonly View[]
+  /** With the option `items`. */
+  readonly items?: ItemScores
 }
 
 /** The result of several evaluators, as of SequentialEvaluator. */

@@ -89,7 +89,7 @@ test('evaluate: one result for an evaluator, one of all for several; encoders be
   }>()
   const wrong = () => {
     // @ts-expect-error not a task
-    void evaluate(never, { task: 'classification', data: 'x.csv' })
+    void evaluate(never, { task: 'summarization', data: 'x.csv' })
     // @ts-expect-error not an option of this task
     void evaluate(never, { task: 'bitext', data: 'x.csv', precision: 'int8' })
   }

@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -134,7 +134,7 @@ describe('evaluate', () => {
 
   test.each([
     [[], '--task says what is evaluated: sts, retrieval, triplet, bitext'],
-    [['--task', 'st'], '--task is one of sts, retrieval, triplet, bitext, but "st" was given; did you mean sts?'],
+    [['--task', 'st'], 'token-classification, geometry, but "st" was given; did you mean sts?'],
     [['--task', 'sts'], '--data names the file of rows'],
     [['--task', 'sts', 'x.csv'], 'evaluate takes no arguments but flags, and "x.csv" was given'],
     [['--task', 'sts', '--margin', '1'], '--margin is for --task triplet, not sts'],
@@ -158,5 +158,76 @@ describe('evaluate', () => {
     expect(err).toContain(message)
     expect(err).toContain('See: embedcore help evaluate\n')
     expect(core.loads).toEqual([])
+  })
+})
+
+describe('evaluate: tasks, runs, baselines', () => {
+  const rows = Array.from({ length: 12 }, (_, i) => ({
+    text: 'ab'[i % 2]!.repeat(1 + (i % 5)),
+    label: i % 2,
+    lang: 'en',
+  }))
+  const jsonl = (list: readonly object[]): string => list.map((row) => JSON.stringify(row) + '\n').join('')
+
+  test('flags of the tasks become options', async () => {
+    const data = await file('labels.jsonl', jsonl(rows))
+    const flags = ['--train', data, '--samples-per-label', 'all', '--views', 'lang,length']
+    const classification = await run(['evaluate', '-t', 'classification', '-d', data, ...flags, '--json'])
+    expect(classification.lines[0]).toMatchObject({ task: 'classification', rows: 12, views: [{ view: 'lang' }, {}] })
+    const clustering = ['-t', 'clustering', '-d', data, '--experiments', '2', '--seed', '3', '--json']
+    expect((await run(['evaluate', ...clustering])).lines[0]).toMatchObject({ primaryMetric: 'v_measure' })
+    const geometry = await run(['evaluate', '-t', 'geometry', '-d', data])
+    expect(geometry.text).toMatch(/^fake: isoscore [\d.]+ \(12 texts/)
+  })
+
+  test('--run prints the measures of trec_eval, and no model is loaded', async () => {
+    const found = await file('run.trec', 'q1 Q0 a 1 0.9 bm25\nq1 Q0 b 2 0.8 bm25\nq2 Q0 a 1 0.5 bm25\n')
+    const qrels = await file('qrels.txt', 'q1 0 b 1\nq3 0 a 1\n')
+    const core = fakeCore()
+    const measures = ['--measures', 'map,recip_rank,P_10,num_ret,ndcg_cut_10']
+    const { code, lines } = await run(['evaluate', '--run', found, '--qrels', qrels, ...measures, '--json'], { core })
+    expect([code, core.loads]).toEqual([0, []])
+    expect(lines[0]).toMatchObject({
+      model: 'bm25',
+      task: 'run',
+      metrics: { map: 1 / 2, recip_rank: 1 / 2, P_10: 1 / 10, num_ret: 2, ndcg_cut_10: 1 / Math.log2(3) },
+      unjudgedQueries: 1,
+      missingQueries: 1,
+    })
+    const { text } = await run(['evaluate', '--run', found, '--qrels', qrels, '--complete', '--measures', 'map,num_q'])
+    expect(text).toContain('map    0.2500\nnum_q  2\n')
+    const wrong = await file('wrong.trec', 'q1 Q0 a 1\n')
+    const refused = await run(['evaluate', '--run', wrong, '--qrels', qrels])
+    expect([refused.code, refused.err]).toEqual([3, expect.stringContaining(`in line 1 of ${wrong}`)])
+  })
+
+  test('--baseline: exit code 1 when the score fell; files are written', async () => {
+    const names = ['base.json', 'items.jsonl', 'page.html', 'mteb', 'found.trec']
+    const [base, items, html, mteb] = names.map((name) => path.join(folder, name)) as [string, string, string, string]
+    const evaluate = ['evaluate', '-t', 'sts', '-d', sts]
+    const writing = ['--write-baseline', base, '--write-items', items, '--write-mteb', mteb]
+    expect((await run([...evaluate, ...writing])).code).toBe(0)
+    expect((await run([...evaluate, '--baseline', base, '--html', html, '--compare', base])).code).toBe(0)
+    expect((await readFile(items, 'utf8')).trim().split('\n')).toHaveLength(3)
+    expect(await readFile(html, 'utf8')).toContain('<svg')
+    expect(await readFile(path.join(mteb, 'fake/no_revision/sts.json'), 'utf8')).toContain('cosine_spearman')
+    const kept = JSON.parse(await readFile(base, 'utf8')) as { score: number }
+    await writeFile(base, JSON.stringify({ ...kept, score: kept.score + 0.2 }))
+    const { code, err } = await run([...evaluate, '--baseline', base, '--max-drop', '0.1', '--json'])
+    expect(code).toBe(1)
+    expect(JSON.parse(err)).toMatchObject({ error: { code: 'ERR_CLI_BASELINE' } })
+    expect((await run([...evaluate, '--baseline', base, '--max-drop', '0.3'])).code).toBe(0)
+  })
+
+  test.each([
+    [['--run', 'a'], '--run needs --qrels FILE'],
+    [['--run', 'a', '--qrels', 'b', '--model', 'm'], '--model and --run exclude each other'],
+    [['-t', 'sts', '-d', 'a', '--qrels', 'b'], '--qrels is for --run, not for --task'],
+    [['-t', 'sts', '-d', 'a', '--max-drop', '1'], '--max-drop needs --baseline FILE'],
+    [['-t', 'sts', '-d', 'a', '--train', 'b'], '--train is for --task classification, token-classification, not sts'],
+    [['-t', 'clustering', '-d', 'a', '--views', 'b'], 'clustering has no score of each item'],
+  ])('usage: %j', async (argv, message) => {
+    const { code, err } = await run(['evaluate', ...argv])
+    expect([code, err]).toEqual([2, expect.stringContaining(message)])
   })
 })

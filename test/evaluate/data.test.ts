@@ -128,7 +128,9 @@ describe('pairs that are wrong', () => {
     ],
     ['x.jsonl', Buffer.from([...Buffer.from(good + '{"sentence1":"'), 0xe4, 0xb8]), 'Expected UTF-8 in line 2 of path'],
     ['x.jsonl.gz', 'not gzip', 'Cannot read path: '],
-    ['x.parquet', 'PAR1', 'Expected a .jsonl, .csv or .tsv file but received path'],
+    ['x.arrow', 'ARROW1', 'Expected a .jsonl, .csv, .tsv or .parquet file but received path'],
+    ['x.parquet', 'PAR1', 'Cannot read path as parquet: '],
+    ['x.parquet.gz', 'PAR1', 'Expected parquet, packed in itself, for path'],
     ['x.csv', '', 'Expected at least 2 pairs for a correlation but found 0'],
     ['x.jsonl', good, 'Expected at least 2 pairs for a correlation but found 1'],
     ['x.jsonl', good + good, 'Expected scores that differ but found 1 for all 2 pairs'],
@@ -155,7 +157,7 @@ describe('pairs that are wrong', () => {
     await refused(sts(data), 'Cannot read path: there is no such file', data)
     const directory = path.join(folder.path(), 'directory.csv')
     await mkdir(directory)
-    await refused(sts(directory), 'Cannot read path: it is a directory', directory)
+    await refused(sts(directory), 'Expected test.jsonl, .csv, .tsv or .parquet in path but found nothing', directory)
   })
 
   test.each<[unknown, string]>([

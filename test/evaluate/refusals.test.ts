@@ -9,7 +9,7 @@ describe('wrong calls', () => {
   const { data } = PAIRS as { data: readonly object[] }
   test.each<[unknown, string]>([
     [undefined, "Expected an evaluator, such as { task: 'sts', data: 'pairs.csv' }, but received undefined"],
-    [{}, "Expected one of 'sts', 'retrieval', 'triplet', 'bitext' for task but received undefined"],
+    [{}, "'token-classification', 'geometry' for task but received undefined"],
     [{ task: 'stss' }, `received "stss"; did you mean 'sts'?`],
     [{ task: 'sts' }, 'Expected the path of a file or a list of rows for data but received undefined'],
     [{ task: 'sts', data, scores: [] }, 'received "scores"; rows are in data, as { sentence1, sentence2, score }'],

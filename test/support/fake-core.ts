@@ -8,6 +8,10 @@ import { runCli } from '../../src/cli/run.js'
 import type { DeviceInfo } from '../../src/core/devices.js'
 import { EmbedCoreError } from '../../src/core/errors.js'
 import { evaluate } from '../../src/evaluate/evaluate.js'
+import { checkBaseline, readBaseline, writeBaseline, writeItems } from '../../src/evaluate/results/baseline.js'
+import { evaluationReport } from '../../src/evaluate/results/html.js'
+import { writeMtebResult } from '../../src/evaluate/results/mteb.js'
+import { evaluateRun } from '../../src/evaluate/trec/evaluate-run.js'
 import { resolveTrainOptions } from '../../src/train/options.js'
 import { prepare } from '../../src/train/prepare.js'
 import { startTraining } from '../../src/train/train.js'
@@ -122,6 +126,13 @@ export function fakeCore({
       ...gpus,
     ],
     evaluate,
+    evaluateRun,
+    checkBaseline,
+    readBaseline,
+    writeBaseline,
+    writeItems,
+    writeMtebResult,
+    evaluationReport,
     train: (options) => startTraining(options, fakeTraining().training),
     planTraining: async (options) => {
       const prepared = await prepare(resolveTrainOptions(options), fakeTraining().training())

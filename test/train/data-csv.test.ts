@@ -1,7 +1,7 @@
 /** Rows of CSV and TSV. */
 import { parse } from 'csv-parse/sync'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
-import { splitRow } from '../../src/train/data/delimited.js'
+import { splitRow } from '../../src/data/delimited.js'
 import { type OpenOptions, openData } from '../../src/train/data/open.js'
 import type { TrainingSources } from '../../src/train/data/sources.js'
 import { filesDirectory, numbers, readAll } from './support.js'

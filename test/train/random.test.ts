@@ -1,6 +1,6 @@
 /** The random numbers of data order. */
 import { describe, expect, test } from 'vitest'
-import { Permutation, philox, Random, shuffle } from '../../src/train/samplers/random.js'
+import { Permutation, philox, Random, shuffle } from '../../src/core/random.js'
 
 const hex = (numbers: Uint32Array) => [...numbers].map((number) => number.toString(16).padStart(8, '0')).join(' ')
 

@@ -1,5 +1,5 @@
 /** Which positives and negatives of a FlagEmbedding row an epoch uses. Depends on seed, epoch and row alone. */
-import { Random } from '../samplers/random.js'
+import { Random } from '../../core/random.js'
 
 export interface Choice {
   seed: number

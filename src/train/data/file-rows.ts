@@ -6,11 +6,11 @@ import type { FileHandle } from 'node:fs/promises'
 import { EmbedCoreError } from '../../core/errors.js'
 import { show } from '../../core/show.js'
 import { type DataFormat } from './columns.js'
-import { type Dialect, endOfRow, splitRow } from './delimited.js'
+import { type Dialect, endOfRow, splitRow } from '../../data/delimited.js'
 import { isRecord } from './memory-rows.js'
 import type { RawRecord, RowParser } from './parse-row.js'
 import { RowPlaces } from './places.js'
-import { endOfLine, readAt, type RecordEnd, recordText, scanRecords } from './records.js'
+import { endOfLine, readAt, readerOf, type RecordEnd, recordText, scanRecords } from '../../data/records.js'
 import { changed } from './row-set.js'
 import type { Row } from './rows.js'
 
@@ -97,7 +97,7 @@ export class FileRows {
   ): Promise<{ rows: FileRows; count: number } | null> {
     const places = new RowPlaces()
     let parser: RowParser | null = null
-    for await (const records of scanRecords(handle, file, syntax.recordEnd, signal)) {
+    for await (const records of scanRecords(readerOf(handle, file), syntax.recordEnd, signal)) {
       for (const { start, end, line, text, wrong } of records) {
         if (text === null) {
           visitor.bad(line, wrong)

@@ -10,7 +10,7 @@ import { createGunzip } from 'node:zlib'
 import { abortError } from '../../core/abort.js'
 import { EmbedCoreError } from '../../core/errors.js'
 import { reason } from '../../core/show.js'
-import { parquetRows } from './parquet.js'
+import { parquetRows } from '../../data/parquet.js'
 
 export interface Unpacked {
   handle: FileHandle

@@ -16,7 +16,7 @@ import {
 import { reason, show } from '../../core/show.js'
 import { BAD_ROW_POLICIES, type BadRowPolicy } from '../data/bad-rows.js'
 import type { TrainingSource } from '../data/sources.js'
-import { LARGEST_SEED } from '../samplers/random.js'
+import { LARGEST_SEED } from '../../core/random.js'
 
 export const MINING_FORMATS = ['triplet', 'n-tuple', 'n-tuple-scores', 'labeled-pair', 'labeled-list'] as const
 /**

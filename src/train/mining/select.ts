@@ -3,7 +3,7 @@
  * sentence-transformers: positives out, margins, greatest and smallest similarity, then the first `rangeMin` of what is
  * left are passed over.
  */
-import { Random } from '../samplers/random.js'
+import { Random } from '../../core/random.js'
 import type { Nearest } from './candidates.js'
 import type { ResolvedMining } from './options.js'
 

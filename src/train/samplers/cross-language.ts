@@ -9,7 +9,7 @@
  */
 import { EmbedCoreError } from '../../core/errors.js'
 import { groupRows, PlanBuilder, type Plan } from './planned.js'
-import { Random, shuffle } from './random.js'
+import { Random, shuffle } from '../../core/random.js'
 import type { OrderSettings } from './row-order.js'
 
 /** Categories tried to fill the rest of a batch. */

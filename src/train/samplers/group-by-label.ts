@@ -6,7 +6,7 @@
  */
 import { EmbedCoreError } from '../../core/errors.js'
 import { groupRows, PlanBuilder, type Plan } from './planned.js'
-import { Random, shuffle } from './random.js'
+import { Random, shuffle } from '../../core/random.js'
 import type { OrderSettings } from './row-order.js'
 
 export function* groupByLabel(

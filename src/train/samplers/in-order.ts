@@ -1,5 +1,5 @@
 /** `sequential` and `random`: every row once, in the order of the source or in a pseudorandom one. */
-import { Permutation, Random } from './random.js'
+import { Permutation, Random } from '../../core/random.js'
 import { batchCount, type OrderSettings, type OrderState, type Picked, type RowOrder } from './row-order.js'
 
 export class InOrder implements RowOrder {

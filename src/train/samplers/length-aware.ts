@@ -4,7 +4,7 @@
  * epoch are shuffled, so that lengths do not follow each other.
  */
 import { PlanBuilder, type Plan } from './planned.js'
-import { Permutation, Random, shuffle } from './random.js'
+import { Permutation, Random, shuffle } from '../../core/random.js'
 import { batchCount, type OrderSettings } from './row-order.js'
 
 export function* lengthAware(

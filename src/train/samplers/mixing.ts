@@ -1,5 +1,5 @@
 /** Which source gives the next batch. A batch is of one source. */
-import { Random } from './random.js'
+import { Random } from '../../core/random.js'
 
 export const MIXINGS = ['proportional', 'round-robin', 'weighted', 'temperature'] as const
 /**

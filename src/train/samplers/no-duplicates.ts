@@ -4,7 +4,7 @@
  * come first in the next batch. What cannot fill a batch at the end makes smaller ones (or none, with `dropLast`).
  */
 import { setImmediate } from 'node:timers/promises'
-import { Permutation, Random } from './random.js'
+import { Permutation, Random } from '../../core/random.js'
 import { batchCount, type OrderSettings, type OrderState, type Picked, type RowOrder } from './row-order.js'
 
 /** Rows looked at in one turn of the event loop. */

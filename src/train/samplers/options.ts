@@ -4,7 +4,7 @@ import { show } from '../../core/show.js'
 import { EmbedCoreError } from '../../core/errors.js'
 import type { Needs } from '../data/facts.js'
 import { MIXINGS, type Mixing } from './mixing.js'
-import { LARGEST_SEED } from './random.js'
+import { LARGEST_SEED } from '../../core/random.js'
 
 export const SAMPLERS = [
   'random',

@@ -7,7 +7,7 @@ import { hashText } from '../data/facts.js'
 import { type Choice, chooseTexts } from '../data/choice.js'
 import type { Row } from '../data/rows.js'
 import type { RowStream } from '../data/stream-rows.js'
-import { Random } from './random.js'
+import { Random } from '../../core/random.js'
 import type { OrderState, Picked, RowOrder } from './row-order.js'
 
 interface Drawn {

@@ -1,13 +1,25 @@
 /**
- * The random numbers of data order. Philox 4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
- * 2011) turns a 64-bit key and a 128-bit counter into 128 bits. There is no hidden state: any number of a sequence can
- * be computed at once, so a sampler resumes from a position alone. All arithmetic is on 32-bit integers.
+ * Random numbers that depend on a seed alone. Philox 4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2,
+ * 3", 2011) turns a 64-bit key and a 128-bit counter into 128 bits. There is no hidden state: any number of a sequence
+ * can be computed at once, so a sampler resumes from a position alone. All arithmetic is on 32-bit integers.
  *
  * The key is the seed. The counter is [index, row, epoch, site]; the site keeps uses apart that share a seed.
  */
 
 /** What a sequence of random numbers is for. Several sources add their number, in the upper half. */
-export const SITES = { order: 1, mixing: 2, choice: 3, buffer: 4, batches: 5, mining: 6 } as const
+export const SITES = {
+  order: 1,
+  mixing: 2,
+  choice: 3,
+  buffer: 4,
+  batches: 5,
+  mining: 6,
+  resampling: 7,
+  signs: 8,
+  clusters: 9,
+  examples: 10,
+  pairs: 11,
+} as const
 export type Site = keyof typeof SITES
 
 const MULTIPLIER_0 = 0xd2511f53

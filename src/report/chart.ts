@@ -1,4 +1,4 @@
-/** One curve or several as an SVG picture, for the report. */
+/** One curve or several as an SVG picture, for reports. */
 
 export interface Series {
   name: string
@@ -9,14 +9,14 @@ export interface Series {
   marks?: boolean
 }
 
-const [WIDTH, HEIGHT] = [680, 230]
-const [LEFT, RIGHT, TOP, BOTTOM] = [64, 16, 14, 34]
+export const [WIDTH, HEIGHT] = [680, 230]
+export const [LEFT, RIGHT, TOP, BOTTOM] = [64, 16, 14, 34]
 /** Points that a curve is drawn with; longer ones show the mean of neighbours. */
 const MOST_POINTS = 600
 
 export function chart(
   series: readonly Series[],
-  { unit = '', log = false }: { unit?: string; log?: boolean } = {},
+  { unit = '', log = false, axis = 'step' }: { unit?: string; log?: boolean; axis?: string } = {},
 ): string {
   const drawn = series
     .map((one) => ({
@@ -53,7 +53,7 @@ export function chart(
             .map(
               ({ x, y }) =>
                 `<circle class="c${color}" cx="${px(x).toFixed(1)}" cy="${py(y).toFixed(1)}" r="3.5">` +
-                `<title>${escapeHtml(name)}: ${label(y)}${unit} at step ${x}</title></circle>`,
+                `<title>${escapeHtml(name)}: ${label(y)}${unit} at ${axis} ${x}</title></circle>`,
             )
             .join('')
         : ''
@@ -63,7 +63,7 @@ export function chart(
   return (
     `<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${escapeHtml(description)}">` +
     `${rows.join('')}${columns.join('')}` +
-    `<text x="${WIDTH - RIGHT}" y="${HEIGHT - 2}" text-anchor="end">step</text>${lines.join('')}</svg>`
+    `<text x="${WIDTH - RIGHT}" y="${HEIGHT - 2}" text-anchor="end">${escapeHtml(axis)}</text>${lines.join('')}</svg>`
   )
 }
 
@@ -79,7 +79,7 @@ function thinned(points: readonly { x: number; y: number }[]): { x: number; y: n
   return means
 }
 
-function extent(values: readonly number[]): [number, number] {
+export function extent(values: readonly number[]): [number, number] {
   let [low, high] = [Infinity, -Infinity]
   for (const value of values) {
     low = Math.min(low, value)
@@ -88,13 +88,13 @@ function extent(values: readonly number[]): [number, number] {
   return [low, high]
 }
 
-function padded(low: number, high: number): [number, number] {
+export function padded(low: number, high: number): [number, number] {
   const margin = high > low ? 0.06 * (high - low) : Math.abs(high) * 0.1 || 1
   return [low - margin, high + margin]
 }
 
 /** Round numbers between two, about as many as wanted. */
-function ticks(low: number, high: number, wanted: number): number[] {
+export function ticks(low: number, high: number, wanted: number): number[] {
   const rough = (high - low || 1) / wanted
   const power = 10 ** Math.floor(Math.log10(rough))
   const step = power * ([1, 2, 5, 10].find((factor) => factor * power >= rough) ?? 10)

@@ -6,9 +6,9 @@
 import { isUtf8 } from 'node:buffer'
 import type { FileHandle } from 'node:fs/promises'
 import { setImmediate } from 'node:timers/promises'
-import { abortError } from '../../core/abort.js'
-import { EmbedCoreError } from '../../core/errors.js'
-import { reason } from '../../core/show.js'
+import { abortError } from '../core/abort.js'
+import { EmbedCoreError } from '../core/errors.js'
+import { reason } from '../core/show.js'
 
 /** The longest record, so that an unclosed quote does not read a file larger than memory. */
 export const LONGEST_RECORD = 64 * 2 ** 20
@@ -35,6 +35,8 @@ export interface RecordSlice {
   text: string | null
   /** Why `text` is null. */
   wrong: string
+  /** The line of what is wrong, which of a record over several lines need not be the first. */
+  wrongLine: number
 }
 
 export const endOfLine: RecordEnd = (bytes, from, final) => {
@@ -50,10 +52,22 @@ export function recordText(bytes: Buffer): string | null {
   return bytes.toString('utf8', 0, end - cut)
 }
 
+/** Fills a buffer with the bytes that come next; the count is smaller only where they end. */
+export type ByteReader = (into: Buffer) => Promise<number>
+
+/** The bytes of a file from its beginning. */
+export function readerOf(handle: FileHandle, file: string): ByteReader {
+  let place = 0
+  return async (into) => {
+    const count = await readAt(handle, file, into, place)
+    place += count
+    return count
+  }
+}
+
 /** The records of a file, in groups of about a chunk. Blank lines are passed over. */
 export async function* scanRecords(
-  handle: FileHandle,
-  file: string,
+  read: ByteReader,
   recordEnd: RecordEnd,
   signal: AbortSignal | null,
 ): AsyncGenerator<RecordSlice[]> {
@@ -68,7 +82,7 @@ export async function* scanRecords(
     if (whole) {
       // A record that is not whole is read on in steps as long as itself, so that it is not copied at every chunk.
       const chunk = Buffer.allocUnsafe(Math.max(CHUNK, Math.min(pending.length, LONGEST_RECORD - pending.length)))
-      const count = await readAt(handle, file, chunk, base + pending.length)
+      const count = await read(chunk)
       ended = count < chunk.length
       pending = pending.length === 0 ? chunk.subarray(0, count) : Buffer.concat([pending, chunk.subarray(0, count)])
     }
@@ -91,7 +105,7 @@ export async function* scanRecords(
       if (end === 0 && pending.length - from > LONGEST_RECORD) {
         end = recordEnd(pending, from, true)
         if (end === pending.length && pending[end - 1] !== NEWLINE) {
-          records.push({ start: base + from, end: base + end, line, text: null, wrong: TOO_LONG })
+          records.push({ start: base + from, end: base + end, line, text: null, wrong: TOO_LONG, wrongLine: line })
           from = end
           skipping = true
           continue
@@ -102,7 +116,14 @@ export async function* scanRecords(
       const long = end - from > LONGEST_RECORD
       const text = long ? null : recordText(bytes)
       if (text === null || !BLANK.test(text))
-        records.push({ start: base + from, end: base + end, line, text, wrong: long ? TOO_LONG : 'is not UTF-8' })
+        records.push({
+          start: base + from,
+          end: base + end,
+          line,
+          text,
+          wrong: long ? TOO_LONG : 'is not UTF-8',
+          wrongLine: text === null && !long ? line + linesBefore(bytes) : line,
+        })
       line += lineEnds(bytes)
       from = end
     }
@@ -110,6 +131,15 @@ export async function* scanRecords(
     pending = pending.subarray(from)
     if (records.length > 0) yield records
     await setImmediate() // reading a cached file may never leave the microtask queue
+  }
+}
+
+/** The lines before the first one that is not UTF-8. */
+function linesBefore(bytes: Buffer): number {
+  for (let line = 0, start = 0; ; line++) {
+    const newline = bytes.indexOf(NEWLINE, start)
+    if (newline < 0 || !isUtf8(bytes.subarray(start, newline))) return line
+    start = newline + 1
   }
 }
 

@@ -1,7 +1,7 @@
 /** The rows of a parquet file, some thousands at a time. The reader is loaded when the first such file is opened. */
 import type { FileHandle } from 'node:fs/promises'
-import { EmbedCoreError } from '../../core/errors.js'
-import { reason } from '../../core/show.js'
+import { EmbedCoreError } from '../core/errors.js'
+import { reason } from '../core/show.js'
 import { readAt } from './records.js'
 
 /** Bytes of rows decoded at once, about, and the most rows: a row group may be as large as the file. */
