@@ -14,6 +14,8 @@ import { loadModel } from './model/load.js'
 import { Model } from './model/model.js'
 import type { EncodeOptions, SentenceOptions, TokenOptions } from './model/types.js'
 import { DEFAULT_MODEL } from './package-files.js'
+import { loadStatic } from './static/load.js'
+import { StaticVectors } from './static/vectors.js'
 import { mineHardNegatives } from './train/mining/mine.js'
 import { TrainingRun } from './train/run.js'
 import { planTraining, train } from './train/train.js'
@@ -58,7 +60,19 @@ export async function encode(
   return (await defaultModel()).encode(texts, options)
 }
 
-export { devices, evaluate, mineHardNegatives, Model, planTraining, quantizationRanges, similarity, train, TrainingRun }
+export {
+  devices,
+  evaluate,
+  loadStatic,
+  mineHardNegatives,
+  Model,
+  planTraining,
+  quantizationRanges,
+  similarity,
+  StaticVectors,
+  train,
+  TrainingRun,
+}
 
 /** All functions of the package in one object; each is a named export too. */
 export const embedCore = Object.freeze({
@@ -70,6 +84,7 @@ export const embedCore = Object.freeze({
   planTraining,
   mineHardNegatives,
   evaluate,
+  loadStatic,
   devices,
 })
 
@@ -105,6 +120,7 @@ export type { DownloadProgress, HubOptions } from './hub/types.js'
 export type { DtypeChoice, DtypeMeasurement, ModelInfo } from './model/info.js'
 export type { LoadOptions } from './model/load-options.js'
 export type * from './model/types.js'
+export type * from './static/types.js'
 export type { BadRowPolicy } from './train/data/bad-rows.js'
 export type { TrainingRow } from './train/data/rows.js'
 export type {
