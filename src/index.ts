@@ -15,6 +15,7 @@ import { Model } from './model/model.js'
 import type { EncodeOptions, SentenceOptions, TokenOptions } from './model/types.js'
 import { DEFAULT_MODEL } from './package-files.js'
 import { loadStatic } from './static/load.js'
+import { trainStatic } from './static/train.js'
 import { StaticVectors } from './static/vectors.js'
 import { mineHardNegatives } from './train/mining/mine.js'
 import { TrainingRun } from './train/run.js'
@@ -71,6 +72,7 @@ export {
   similarity,
   StaticVectors,
   train,
+  trainStatic,
   TrainingRun,
 }
 
@@ -85,6 +87,7 @@ export const embedCore = Object.freeze({
   mineHardNegatives,
   evaluate,
   loadStatic,
+  trainStatic,
   devices,
 })
 
@@ -120,6 +123,7 @@ export type { DownloadProgress, HubOptions } from './hub/types.js'
 export type { DtypeChoice, DtypeMeasurement, ModelInfo } from './model/info.js'
 export type { LoadOptions } from './model/load-options.js'
 export type * from './model/types.js'
+export type * from './static/train-types.js'
 export type * from './static/types.js'
 export type { BadRowPolicy } from './train/data/bad-rows.js'
 export type { TrainingRow } from './train/data/rows.js'

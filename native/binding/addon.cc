@@ -6,6 +6,7 @@
 #include "binding/devices.h"
 #include "binding/environment.h"
 #include "binding/model.h"
+#include "binding/static_trainer.h"
 #include "binding/static_vectors.h"
 #include "binding/tokenizer.h"
 #include "binding/trainer.h"
@@ -46,6 +47,8 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
     exports.Set("trainer", Napi::Function::New(env, TrainerHandle::open));
     environment->static_vectors_class = Napi::Persistent(StaticVectorsHandle::define(env));
     exports.Set("readVectors", Napi::Function::New(env, StaticVectorsHandle::read));
+    environment->static_trainer_class = Napi::Persistent(StaticTrainerHandle::define(env));
+    exports.Set("staticTrainer", Napi::Function::New(env, StaticTrainerHandle::open));
     exports.Set("commonComponent", Napi::Function::New(env, common_component));
     return exports;
   });

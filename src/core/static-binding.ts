@@ -65,6 +65,7 @@ export interface RawStaticVectors {
 }
 
 export interface RawStatic {
+  staticTrainer(options: RawStaticTrainerOptions): RawStaticTrainer
   readVectors(
     options: { path: string; format: StaticFormat | 'auto'; invalidUtf8: InvalidUtf8; limit: number },
     done: (error: Error | null, vectors?: RawStaticVectors) => void,
@@ -75,4 +76,75 @@ export interface RawStatic {
     dimension: number,
     done: (error: Error | null, component?: Float64Array) => void,
   ): RawTask
+}
+
+/** Options of native/static/trainer.h, checked and complete. */
+export interface RawStaticTrainerOptions {
+  scratch: string
+  maxVocabSize: number
+  skipInvalid: boolean
+  phrasePasses: number
+  phraseMinCount: number
+  phraseThreshold: number
+  phraseNpmi: boolean
+  phraseDelimiter: string
+  minCount: number
+  maxFinalVocab: number
+  vectorSize: number
+  window: number
+  epochs: number
+  negative: number
+  sg: boolean
+  cbowMean: boolean
+  exactCbow: boolean
+  shrinkWindows: boolean
+  alpha: number
+  minAlpha: number
+  sample: number
+  nsExponent: number
+  maxSentenceLength: number
+  minN: number
+  maxN: number
+  bucket: number
+  seed: number
+  threads: number
+}
+
+export interface RawStaticSummary {
+  corpusTokens: number
+  sentences: number
+  invalidTokens: number
+  forgottenWords: number
+  phrases: number
+  words: number
+  minCount: number
+  tokens: number
+  blocks: number
+  corpusHash: string
+}
+
+export interface RawStaticProgress {
+  block: number
+  blocks: number
+  tokens: number
+  alpha: number
+  loss: number
+}
+
+type RawResult<T> = (error: Error | null, result?: T) => void
+
+/** One call at a time. */
+export interface RawStaticTrainer {
+  /** Text, which may be cut anywhere. Nobody may change it before `done`. */
+  add(text: Uint8Array, done: RawResult<{ tokens: number; words: number }>): void
+  prepare(done: RawResult<RawStaticSummary>): void
+  /** Trains for about this long, or until abort(). */
+  train(seconds: number, done: RawResult<RawStaticProgress>): void
+  writeState(path: string, metadata: Record<string, string>, done: RawDone): void
+  readState(path: string, block: number, done: RawResult<RawStaticProgress>): void
+  /** The vectors, in the trainer's memory. */
+  vectors(): RawStaticVectors
+  /** Ends the call under way, and every later one. Files are still written and read. */
+  abort(): void
+  dispose(): void
 }

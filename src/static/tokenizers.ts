@@ -11,8 +11,12 @@ export const tokenizerRule = either(oneOf(...TOKENIZERS), callback<WordTokenizer
 // ICU cuts Chinese, Japanese and Thai by dictionary.
 const segmenter = new Intl.Segmenter(undefined, { granularity: 'word' })
 
+/** As in native/static/corpus.cc: white space of ASCII, and the character 0. */
+const SPACE = /[ \t\n\v\f\r\0]/
+const SPACES = /[ \t\n\v\f\r\0]+/
+
 const NAMED: Readonly<Record<TokenizerName, WordTokenizer>> = {
-  whitespace: (text) => text.split(/[\s\0]+/u).filter((word) => word !== ''),
+  whitespace: (text) => text.split(SPACES).filter((word) => word !== ''),
   words: (text) => {
     const words: string[] = []
     for (const { segment, isWordLike } of segmenter.segment(text)) if (isWordLike === true) words.push(segment)
@@ -21,7 +25,6 @@ const NAMED: Readonly<Record<TokenizerName, WordTokenizer>> = {
   characters: (text) => Array.from(text).filter((character) => !/\s/u.test(character)),
 }
 
-const SPACE = /[\s\0]/u
 
 /** The tokenizer with its words checked: strings without white space, which would end a word in every file. */
 export function tokenizerOf(given: TokenizerName | WordTokenizer): WordTokenizer {
