@@ -10,6 +10,9 @@ import type { ModelInfo } from '../model/info.js'
 import type { LoadOptions } from '../model/load-options.js'
 import type { Vectors } from '../core/vectors.js'
 import type { EncodeOptions } from '../model/types.js'
+import type { StaticTrainingEvent, StaticTrainingResult, TrainStaticOptions } from '../static/train-types.js'
+import type { LoadStaticOptions } from '../static/types.js'
+import type { StaticVectors } from '../static/vectors.js'
 import type { TrainingEvent, TrainingPlan, TrainOptions, TrainResult } from '../train/types.js'
 import type { Encoder, EncoderOptions, EvaluateOptions, Evaluation, Evaluator } from '../evaluate/types.js'
 
@@ -31,6 +34,8 @@ export interface Core {
   evaluate(model: Encoder, evaluator: Evaluator, options: EvaluateOptions): Promise<Evaluation>
   train(options: TrainOptions): PromiseLike<TrainResult> & AsyncIterable<TrainingEvent>
   planTraining(options: TrainOptions): Promise<TrainingPlan>
+  trainStatic(options: TrainStaticOptions): PromiseLike<StaticTrainingResult> & AsyncIterable<StaticTrainingEvent>
+  loadStatic(path: string, options: LoadStaticOptions): Promise<StaticVectors>
 }
 
 export interface CliIO {

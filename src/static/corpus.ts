@@ -32,10 +32,10 @@ export class CorpusText {
 
   /** @throws ERR_EMBEDCORE_NOT_FOUND, _INVALID_FILE, _INVALID_DATA, _ABORTED */
   async *pieces(): AsyncGenerator<Uint8Array> {
-    const { corpus, tokenizer } = this.settings
+    const { corpus, tokenizer, lowercase } = this.settings
     if (typeof corpus === 'object' && 'texts' in corpus) return yield* this.ofTexts(corpus.texts)
     for (const path of typeof corpus === 'string' ? [corpus] : corpus)
-      yield* tokenizer === 'whitespace' ? this.ofFile(path) : this.ofLines(path)
+      yield* tokenizer === 'whitespace' && !lowercase ? this.ofFile(path) : this.ofLines(path)
   }
 
   private async *ofFile(path: string): AsyncGenerator<Uint8Array> {
@@ -98,7 +98,7 @@ export class CorpusText {
   }
 
   private async *line(line: string): AsyncGenerator<Uint8Array> {
-    yield* this.words(this.tokenizer(line))
+    yield* this.words(this.tokenizer(this.settings.lowercase ? line.toLowerCase() : line))
   }
 
   private async *words(words: readonly string[]): AsyncGenerator<Uint8Array> {

@@ -25,7 +25,6 @@ const NAMED: Readonly<Record<TokenizerName, WordTokenizer>> = {
   characters: (text) => Array.from(text).filter((character) => !/\s/u.test(character)),
 }
 
-
 /** The tokenizer with its words checked: strings without white space, which would end a word in every file. */
 export function tokenizerOf(given: TokenizerName | WordTokenizer): WordTokenizer {
   if (typeof given === 'string') return NAMED[given]

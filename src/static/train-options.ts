@@ -23,6 +23,7 @@ import type { TokenizerName, WordTokenizer } from './types.js'
 export interface TrainSettings {
   corpus: StaticCorpus
   tokenizer: WordTokenizer | TokenizerName
+  lowercase: boolean
   raw: RawStaticTrainerOptions
   checkpoint: string | null
   checkpointSeconds: number
@@ -49,6 +50,7 @@ const share = only<number>('a number of at least 0 and below 1', (value) => {
 const RULES = {
   corpus: corpusRule,
   tokenizer: tokenizerRule,
+  lowercase: flag,
   invalidUtf8: oneOf('error', 'skip'),
   sg: flag,
   vectorSize: integer(1, 65_536),
@@ -115,6 +117,7 @@ export function checkTrainStatic(options: TrainStaticOptions): TrainSettings {
   return {
     corpus: given.corpus,
     tokenizer: given.tokenizer ?? 'whitespace',
+    lowercase: given.lowercase === true,
     checkpoint: given.checkpoint ?? null,
     checkpointSeconds: given.checkpointSeconds ?? 600,
     resume: given.resume === true,

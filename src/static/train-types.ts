@@ -33,6 +33,8 @@ export interface TrainStaticOptions {
   corpus: StaticCorpus
   /** Cuts texts into words. Default: at white space, where words stay as they are. */
   tokenizer?: WordTokenizer | TokenizerName
+  /** Texts are put into lower case before they are cut. Default false. */
+  lowercase?: boolean
   /** Words that are not UTF-8: default `'error'`; `'skip'` leaves them out and counts them. */
   invalidUtf8?: Exclude<InvalidUtf8, 'replace'>
 

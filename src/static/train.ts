@@ -29,18 +29,21 @@ type Emit = (event: StaticTrainingEvent) => Promise<void>
  */
 export function trainStatic(options: TrainStaticOptions): TrainingRun<StaticTrainingEvent, StaticTrainingResult> {
   const signal = (options as Partial<TrainStaticOptions> | undefined)?.signal
-  return new TrainingRun(async (emit, stop) => {
-    const settings = checkTrainStatic(options)
-    if (stop.aborted) throw abortError(stop)
-    const trainer = new StaticTraining(settings, emit, stop)
-    try {
-      return await trainer.run()
-    } catch (error) {
-      throw stop.aborted ? abortError(stop) : toEmbedCoreError(error)
-    } finally {
-      trainer.dispose()
-    }
-  }, isSignal(signal) ? signal : null)
+  return new TrainingRun(
+    async (emit, stop) => {
+      const settings = checkTrainStatic(options)
+      if (stop.aborted) throw abortError(stop)
+      const trainer = new StaticTraining(settings, emit, stop)
+      try {
+        return await trainer.run()
+      } catch (error) {
+        throw stop.aborted ? abortError(stop) : toEmbedCoreError(error)
+      } finally {
+        trainer.dispose()
+      }
+    },
+    isSignal(signal) ? signal : null,
+  )
 }
 
 const isSignal = (value: unknown): value is AbortSignal =>

@@ -145,7 +145,7 @@ def main():
     golden["documents"] = documents(vectors)
     golden["phrases"] = {}
     for name, options in {
-        "default": {"min_count": 2, "threshold": 3.0, "scoring": "default"},
+        "default": {"min_count": 2, "threshold": 1.0, "scoring": "default"},
         "npmi": {"min_count": 2, "threshold": 0.2, "scoring": "npmi"},
     }.items():
         phrases = Phrases(sentences, delimiter="_", **options)

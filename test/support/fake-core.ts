@@ -8,6 +8,8 @@ import { runCli } from '../../src/cli/run.js'
 import type { DeviceInfo } from '../../src/core/devices.js'
 import { EmbedCoreError } from '../../src/core/errors.js'
 import { evaluate } from '../../src/evaluate/evaluate.js'
+import { loadStatic } from '../../src/static/load.js'
+import { trainStatic } from '../../src/static/train.js'
 import { resolveTrainOptions } from '../../src/train/options.js'
 import { prepare } from '../../src/train/prepare.js'
 import { startTraining } from '../../src/train/train.js'
@@ -123,6 +125,8 @@ export function fakeCore({
     ],
     evaluate,
     train: (options) => startTraining(options, fakeTraining().training),
+    trainStatic,
+    loadStatic,
     planTraining: async (options) => {
       const prepared = await prepare(resolveTrainOptions(options), fakeTraining().training())
       await prepared.data.close()
