@@ -37,6 +37,13 @@ void* thread_scratch(Scratch which, size_t bytes) {
 
 bool supports(Device*, DType dtype) { return dtype == DType::kF32 || dtype == DType::kBF16 || dtype == DType::kI8; }
 
+#define EMBEDCORE_USE_FLOAT(name, Args) using EMBEDCORE_FLOAT_ISA::name;
+#define EMBEDCORE_USE_HALF(name, Args) using EMBEDCORE_HALF_ISA::name;
+EMBEDCORE_FLOAT_OPS(EMBEDCORE_USE_FLOAT)
+EMBEDCORE_HALF_OPS(EMBEDCORE_USE_HALF)
+#undef EMBEDCORE_USE_FLOAT
+#undef EMBEDCORE_USE_HALF
+
 #define EMBEDCORE_OWN_SLOT(name, Args) .name = name,
 extern const Backend kBackend;
 const Backend kBackend = {.name = "cpu-" EMBEDCORE_TEXT(EMBEDCORE_ISA),
@@ -48,5 +55,7 @@ const Backend kBackend = {.name = "cpu-" EMBEDCORE_TEXT(EMBEDCORE_ISA),
                           .repack_linear = repack_linear,
                           EMBEDCORE_OPS(EMBEDCORE_OWN_SLOT) EMBEDCORE_TRAINING_OPS(EMBEDCORE_OWN_SLOT)};
 #undef EMBEDCORE_OWN_SLOT
+extern const WordKernels* const kWords;
+const WordKernels* const kWords = &EMBEDCORE_FLOAT_ISA::kWordKernels;
 
 }  // namespace embedcore::cpu::EMBEDCORE_ISA

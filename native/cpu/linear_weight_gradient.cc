@@ -39,14 +39,15 @@ void add_bias(const LinearWeightGradientArgs& args, int64_t column, int64_t colu
     float* bias = args.dbias + column + c;
     const float* dz = args.dz + column + c;
     with_tile<kMost, 1>(1, std::min<int64_t>(kMost, divide_up(left, kWidth)), [&]<int kRows, int kVectors>() {
+      const auto columns = [&](int v) { return v + 1 < kVectors ? kWidth : left - v * kWidth; };
       Vec sum[kVectors];
-      for (int v = 0; v < kVectors; ++v) sum[v] = load_upto(bias + v * kWidth, left - v * kWidth);
+      for (int v = 0; v < kVectors; ++v) sum[v] = load_upto(bias + v * kWidth, columns(v));
       for (int64_t r = row; r < end; ++r) {
         const float* from = dz + r * args.dz_stride;
         for (int v = 0; v < kVectors - 1; ++v) sum[v] += load(from + v * kWidth) * scale;
         sum[kVectors - 1] += load_upto(from + (kVectors - 1) * kWidth, left - (kVectors - 1) * kWidth) * scale;
       }
-      for (int v = 0; v < kVectors; ++v) store_upto(bias + v * kWidth, sum[v], left - v * kWidth);
+      for (int v = 0; v < kVectors; ++v) store_upto(bias + v * kWidth, sum[v], columns(v));
     });
   }
 }
@@ -75,14 +76,15 @@ template <typename Dot, int kRows, int kVectors>
 void run_tile(const Word* strip, const Word* panel, int64_t words, float* dweight, int64_t in, int64_t left,
               const float* next) {
   using Sum = typename Dot::Sum;
+  const auto columns = [&](int v) { return v + 1 < kVectors ? kWidth : left - v * kWidth; };
   Sum sum[kRows][kVectors];
   for (int r = 0; r < kRows; ++r)
-    for (int v = 0; v < kVectors; ++v) sum[r][v] = load_upto(dweight + r * in + v * kWidth, left - v * kWidth);
+    for (int v = 0; v < kVectors; ++v) sum[r][v] = load_upto(dweight + r * in + v * kWidth, columns(v));
   for (int r = 0; r < kRows; ++r)
     for (int v = 0; v < kVectors; ++v) __builtin_prefetch(next + r * in + v * kWidth, 1);
   multiply<Dot, kRows, kVectors, kTileRows>(sum, strip, 1, panel, kVectors * kWidth, words);
   for (int r = 0; r < kRows; ++r)
-    for (int v = 0; v < kVectors; ++v) store_upto(dweight + r * in + v * kWidth, sum[r][v], left - v * kWidth);
+    for (int v = 0; v < kVectors; ++v) store_upto(dweight + r * in + v * kWidth, sum[r][v], columns(v));
 }
 
 // The block of outputs output .. output + outputs and panels first .. last. bias: also that of dbias.

@@ -1,6 +1,6 @@
-// One vector type for all instruction sets. Every source of this folder except dispatch.cc is compiled once per
-// instruction set with -DEMBEDCORE_ISA=<name> and that set's compiler flags; only kWidth, the register tile and the dot
-// products (dot.h) differ.
+// One vector type for all instruction sets. Every source of this folder except dispatch.cc is compiled once for each
+// instruction set that it differs in, with -DEMBEDCORE_ISA=<name> and that set's compiler flags (backend.h); only
+// kWidth, the register tile and the dot products (dot.h) differ.
 //
 // The vectors are the compiler's own (GCC and Clang vector extensions), so a plain build uses SSE2 or NEON without
 // further code. a * b + c is contracted to a fused multiply-add if the set has one (-ffp-contract=fast). Within one set
@@ -141,24 +141,49 @@ inline void store_words(Word* to, IntVec value) { *reinterpret_cast<UnalignedInt
 inline Vec load(const uint16_t* from) { return widen(*reinterpret_cast<const UnalignedHalfVec*>(from)); }
 inline void store(uint16_t* to, Vec value) { *reinterpret_cast<UnalignedHalfVec*>(to) = narrow(value); }
 
-// The first n < kWidth elements; the rest is filled.
+// The first n < kWidth elements, none if n is negative; the rest is filled, or is not written.
+#if defined(__AVX512F__)
+inline __mmask16 first_lanes(int64_t n) { return static_cast<__mmask16>(n > 0 ? (1u << n) - 1 : 0); }
+inline Vec load_part(const float* from, int64_t n, float fill = 0.0f) {
+  return _mm512_mask_loadu_ps(broadcast(fill), first_lanes(n), from);
+}
+inline Vec load_part(const uint16_t* from, int64_t n) {
+  return widen(reinterpret_cast<HalfVec>(_mm256_maskz_loadu_epi16(first_lanes(n), from)));
+}
+inline void store_part(float* to, Vec value, int64_t n) { _mm512_mask_storeu_ps(to, first_lanes(n), value); }
+inline void store_part(uint16_t* to, Vec value, int64_t n) {
+  _mm256_mask_storeu_epi16(to, first_lanes(n), reinterpret_cast<__m256i>(narrow(value)));
+}
+#else
+#if defined(__AVX2__)
+inline IntVec first_lanes(int64_t n) { return IntVec{0, 1, 2, 3, 4, 5, 6, 7} < static_cast<int32_t>(n); }
+inline Vec load_part(const float* from, int64_t n, float fill = 0.0f) {
+  const IntVec lanes = first_lanes(n);
+  return lanes ? Vec(_mm256_maskload_ps(from, reinterpret_cast<__m256i>(lanes))) : broadcast(fill);
+}
+inline void store_part(float* to, Vec value, int64_t n) {
+  _mm256_maskstore_ps(to, reinterpret_cast<__m256i>(first_lanes(n)), value);
+}
+#else
 inline Vec load_part(const float* from, int64_t n, float fill = 0.0f) {
   float lanes[kWidth];
   for (int i = 0; i < kWidth; ++i) lanes[i] = i < n ? from[i] : fill;
   return load(lanes);
 }
+inline void store_part(float* to, Vec value, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) to[i] = value[i];
+}
+#endif
 inline Vec load_part(const uint16_t* from, int64_t n) {
   uint16_t lanes[kWidth];
   for (int i = 0; i < kWidth; ++i) lanes[i] = i < n ? from[i] : uint16_t{0};
   return load(lanes);
 }
-inline void store_part(float* to, Vec value, int64_t n) {
-  std::memcpy(to, &value, static_cast<size_t>(n) * sizeof(float));
-}
 inline void store_part(uint16_t* to, Vec value, int64_t n) {
   const HalfVec halves = narrow(value);
-  std::memcpy(to, &halves, static_cast<size_t>(n) * sizeof(uint16_t));
+  for (int64_t i = 0; i < n; ++i) to[i] = halves[i];
 }
+#endif
 
 // Stores n elements, at most a whole vector.
 template <typename Element>

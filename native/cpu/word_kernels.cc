@@ -2,6 +2,7 @@
 // at a time.
 #include "ops/word_kernels.h"
 
+#include "cpu/backend.h"
 #include "cpu/math.h"
 
 namespace embedcore::cpu::EMBEDCORE_ISA {
@@ -52,8 +53,8 @@ float step(const float* h, float* const* rows, const float* labels, int64_t coun
   if (want_loss)
     for (int64_t j = 0; j < count; ++j) loss += __builtin_log1pf(__builtin_expf(labels[j] == 1.0f ? -g[j] : g[j]));
   for (int64_t j = 0; j < count; j += kWidth) {
-    const Vec probability = broadcast(1.0f) / (broadcast(1.0f) + exp(-load_part(g + j, count - j)));
-    store(g + j, (load_part(labels + j, count - j) - probability) * broadcast(rate));
+    const Vec probability = broadcast(1.0f) / (broadcast(1.0f) + exp(-load_upto(g + j, count - j)));
+    store(g + j, (load_upto(labels + j, count - j) - probability) * broadcast(rate));
   }
   each_columns(width, [&]<int kVectors>(int64_t d) {
     Vec h_part[kVectors], e_part[kVectors] = {};
@@ -102,7 +103,6 @@ void scatter(float* const* rows, int64_t count, float factor, const float* e, in
 
 }  // namespace
 
-extern const WordKernels kWordKernels;
 const WordKernels kWordKernels = {step, gather, scatter};
 
 }  // namespace embedcore::cpu::EMBEDCORE_ISA

@@ -10,22 +10,10 @@
 #include <new>
 #include <vector>
 
-#include "ops/activation.h"
-#include "ops/attention.h"
 #include "ops/checks.h"
-#include "ops/contrastive.h"
-#include "ops/dropout.h"
-#include "ops/embed.h"
-#include "ops/fuse.h"
 #include "ops/host_device.h"
-#include "ops/linear.h"
-#include "ops/norm.h"
-#include "ops/optimizer.h"
-#include "ops/pairs.h"
-#include "ops/pool.h"
-#include "ops/triplet.h"
-#include "ops/vectors.h"
 #include "reference/backend.h"
+#include "reference/device_pointers.h"
 #include "reference/ops.h"
 
 namespace embedcore {
@@ -173,127 +161,9 @@ Status download(Stream& stream, void* to, const void* from, size_t bytes) {
 
 // --- operations ---
 
-// Pointers of the arguments that must be device memory; null is allowed where the contract allows it.
-struct Named {
-  const char* name;
-  const void* pointer;
-};
-
-std::vector<Named> pointers(const DropoutArgs& a) { return {{"x", a.x}, {"y", a.y}, {"rows", a.dropout.rows}}; }
-void add_parts(std::vector<Named>& list, const LoraPart* parts, int32_t count) {
-  for (int32_t i = 0; i < count; ++i) {
-    list.push_back({"a", parts[i].a});
-    list.push_back({"b", parts[i].b});
-    list.push_back({"middle", parts[i].middle});
-    list.push_back({"rows of a part", parts[i].dropout.rows});
-  }
-}
-std::vector<Named> pointers(const LinearArgs& a) {
-  std::vector<Named> list = {{"x", a.x}, {"y", a.y}, {"residual", a.residual}, {"rows", a.dropout.rows}};
-  add_parts(list, a.lora, a.lora_parts);
-  return list;
-}
-std::vector<Named> pointers(const LinearInputGradientArgs& a) {
-  std::vector<Named> list = {{"dz", a.dz}, {"dx", a.dx}};
-  add_parts(list, a.lora, a.lora_parts);
-  return list;
-}
-std::vector<Named> pointers(const LinearWeightGradientArgs& a) {
-  return {{"x", a.x}, {"dz", a.dz}, {"dweight", a.dweight}, {"dbias", a.dbias}};
-}
-std::vector<Named> pointers(const AttentionArgs& a) {
-  return {{"qkv", a.qkv},           {"y", a.y},
-          {"offsets", a.offsets},   {"prefix", a.prefix},
-          {"rope_cos", a.rope_cos}, {"rope_sin", a.rope_sin},
-          {"q_norm", a.q_norm},     {"k_norm", a.k_norm},
-          {"bias", a.bias},         {"lse", a.lse},
-          {"raw", a.raw},           {"the row keys", a.dropout.rows}};
-}
-std::vector<Named> pointers(const AttentionGradientArgs& a) {
-  std::vector<Named> list = pointers(a.forward);
-  list.insert(list.end(), {{"dy", a.dy}, {"dqkv", a.dqkv}});
-  return list;
-}
-std::vector<Named> pointers(const AttentionBiasGradientArgs& a) {
-  std::vector<Named> list = pointers(a.forward);
-  list.insert(list.end(), {{"dy", a.dy}, {"dbias", a.dbias}});
-  return list;
-}
-std::vector<Named> pointers(const NormArgs& a) {
-  return {{"x", a.x}, {"y", a.y}, {"weight", a.weight}, {"bias", a.bias}, {"mean", a.mean}, {"rstd", a.rstd}};
-}
-std::vector<Named> pointers(const EmbedArgs& a) {
-  std::vector<Named> list = {{"y", a.y}};
-  for (int32_t i = 0; i < a.count; ++i) {
-    list.push_back({"a table", a.tables[i].rows});
-    list.push_back({"ids", a.tables[i].ids});
-  }
-  return list;
-}
-std::vector<Named> pointers(const BagArgs& a) {
-  return {{"rows", a.rows},       {"ids", a.ids}, {"offsets", a.offsets}, {"table", a.table}, {"scales", a.scales},
-          {"weights", a.weights}, {"y", a.y}};
-}
-std::vector<Named> pointers(const ActivationArgs& a) { return {{"x", a.x}, {"y", a.y}}; }
-std::vector<Named> pointers(const PoolArgs& a) {
-  return {{"x", a.x}, {"y", a.y}, {"offsets", a.offsets}, {"skip", a.skip}};
-}
-std::vector<Named> pointers(const FuseArgs& a) { return {{"x", a.x}, {"y", a.y}}; }
-std::vector<Named> pointers(const NormalizeArgs& a) { return {{"x", a.x}, {"lengths", a.lengths}}; }
-std::vector<Named> pointers(const SimilarityArgs& a) { return {{"a", a.a}, {"b", a.b}, {"y", a.y}}; }
-std::vector<Named> pointers(const QuantizeArgs& a) {
-  return {{"x", a.x}, {"minimum", a.minimum}, {"maximum", a.maximum}, {"y", a.y}};
-}
-std::vector<Named> pointers(const ContrastiveArgs& a) {
-  std::vector<Named> list = {
-      {"the positives", a.positive}, {"weights", a.weights}, {"loss", a.loss}, {"dscale", a.dscale}};
-  for (int32_t i = 0; i < a.count; ++i) {
-    const ContrastiveBlock& b = a.blocks[i];
-    list.insert(list.end(),
-                {{"a", b.a}, {"k", b.k}, {"da", b.da}, {"dk", b.dk}, {"guide_a", b.guide_a}, {"guide_k", b.guide_k}});
-    for (const KeyMatch* match : {&b.own, &b.masks[0], &b.masks[1], &b.masks[2], &b.masks[3]})
-      list.insert(list.end(), {{"numbers of rows", match->rows}, {"numbers of keys", match->keys}});
-  }
-  return list;
-}
-std::vector<Named> pointers(const TripletArgs& a) {
-  return {{"x", a.x}, {"labels", a.labels}, {"dx", a.dx}, {"loss", a.loss}, {"counted", a.counted}};
-}
-std::vector<Named> pointers(const PairScoresArgs& a) { return {{"a", a.a}, {"b", a.b}, {"scores", a.scores}}; }
-std::vector<Named> pointers(const PairGradientArgs& a) {
-  return {{"a", a.a}, {"b", a.b}, {"dscores", a.dscores}, {"da", a.da}, {"db", a.db}};
-}
-std::vector<Named> pointers(const SquaredErrorArgs& a) {
-  return {{"x", a.x}, {"target", a.target}, {"loss", a.loss}, {"dx", a.dx}};
-}
-
-std::vector<Named> pointers(const NormGradientArgs& a) {
-  return {{"x", a.x}, {"dy", a.dy}, {"dx", a.dx}, {"weight", a.weight}, {"mean", a.mean}, {"rstd", a.rstd}};
-}
-std::vector<Named> pointers(const NormWeightGradientArgs& a) {
-  return {{"x", a.x}, {"dy", a.dy}, {"mean", a.mean}, {"rstd", a.rstd}, {"dweight", a.dweight}, {"dbias", a.dbias}};
-}
-std::vector<Named> pointers(const EmbedGradientArgs& a) {
-  return {{"rows", a.rows}, {"starts", a.starts}, {"tokens", a.tokens}, {"dy", a.dy}, {"dtable", a.dtable}};
-}
-std::vector<Named> pointers(const ActivationGradientArgs& a) {
-  return {{"x", a.x}, {"dy", a.dy}, {"dx", a.dx}, {"y", a.y}};
-}
-std::vector<Named> pointers(const PoolGradientArgs& a) {
-  return {{"x", a.x}, {"dy", a.dy}, {"dx", a.dx}, {"offsets", a.offsets}, {"skip", a.skip}};
-}
-std::vector<Named> pointers(const NormalizeGradientArgs& a) {
-  return {{"y", a.y}, {"lengths", a.lengths}, {"dy", a.dy}, {"dx", a.dx}};
-}
-std::vector<Named> pointers(const AxpbyArgs& a) { return {{"x", a.x}, {"y", a.y}}; }
-std::vector<Named> pointers(const SumSquaresArgs& a) { return {{"x", a.x}, {"sum", a.sum}}; }
-std::vector<Named> pointers(const AdamWArgs& a) {
-  return {{"values", a.values}, {"gradients", a.gradients}, {"first", a.first}, {"second", a.second}};
-}
-
 template <typename Args>
 Status launch(Stream& stream, const Args& args, Status (*run)(Stream&, const Args&)) {
-  for (const Named& named : pointers(args))
+  for (const NamedPointer& named : pointers(args))
     if (named.pointer && !space().contains(named.pointer)) return refuse(stream, named.name);
   return enqueue(stream, [args, run](Stream& later) { return run(later, args); });
 }
@@ -301,7 +171,7 @@ Status launch(Stream& stream, const Args& args, Status (*run)(Stream&, const Arg
 // The list of tables is host memory that may be gone when the operation runs.
 Status launch(Stream& stream, const EmbedArgs& args, Status (*run)(Stream&, const EmbedArgs&)) {
   if (!can_run(stream, args)) return kBadArgument;  // before the list is read
-  for (const Named& named : pointers(args))
+  for (const NamedPointer& named : pointers(args))
     if (named.pointer && !space().contains(named.pointer)) return refuse(stream, named.name);
   return enqueue(stream, [args, tables = std::vector(args.tables, args.tables + args.count), run](Stream& later) {
     EmbedArgs own = args;
@@ -313,7 +183,7 @@ Status launch(Stream& stream, const EmbedArgs& args, Status (*run)(Stream&, cons
 // The same of the list of blocks.
 Status launch(Stream& stream, const ContrastiveArgs& args, Status (*run)(Stream&, const ContrastiveArgs&)) {
   if (!can_run(stream, args)) return kBadArgument;  // before the list is read
-  for (const Named& named : pointers(args))
+  for (const NamedPointer& named : pointers(args))
     if (named.pointer && !space().contains(named.pointer)) return refuse(stream, named.name);
   return enqueue(stream, [args, blocks = std::vector(args.blocks, args.blocks + args.count), run](Stream& later) {
     ContrastiveArgs own = args;
@@ -324,7 +194,7 @@ Status launch(Stream& stream, const ContrastiveArgs& args, Status (*run)(Stream&
 // The same of the list of LoRA parts.
 template <typename Args>
 Status launch_with_parts(Stream& stream, const Args& args, Status (*run)(Stream&, const Args&)) {
-  for (const Named& named : pointers(args))
+  for (const NamedPointer& named : pointers(args))
     if (named.pointer && !space().contains(named.pointer)) return refuse(stream, named.name);
   return enqueue(stream, [args, parts = std::vector(args.lora, args.lora + args.lora_parts), run](Stream& later) {
     Args own = args;
