@@ -3,7 +3,7 @@ import { setImmediate } from 'node:timers/promises'
 import { EmbedCoreError } from '../core/errors.js'
 import { allocate } from '../core/memory.js'
 import { STATIC_FORMATS, type StaticFormat } from '../core/names.js'
-import { abortSignal, checkOptions, filledText, integer, invalidOption, listOf, oneOf, only } from '../core/options.js'
+import { abortSignal, checkOptions, filledText, integer, invalidOption, oneOf, only } from '../core/options.js'
 import { show } from '../core/show.js'
 import type { RawStaticVectors } from '../core/static-binding.js'
 import { evaluateAnalogies, evaluateWordPairs } from './judge.js'
@@ -28,17 +28,21 @@ import type {
 const PER_TURN = 1024
 
 const METHODS = ['3CosAdd', '3CosMul'] as const
+const isTerm = (value: unknown): boolean => typeof value === 'string' || value instanceof Float32Array
+const isList = (value: unknown, isItem: (item: unknown) => boolean): boolean =>
+  Array.isArray(value) && value.every(isItem)
 const NEAREST_RULES = {
   count: integer(1),
   restrictVocab: integer(1),
-  exclude: listOf(only<string>('words', (value) => typeof value === 'string')),
+  exclude: only<readonly string[]>('a list of words', (value) => isList(value, (item) => typeof item === 'string')),
   signal: abortSignal,
 }
-const terms = listOf(
-  only<string | Float32Array>(
-    'words and vectors',
-    (value) => typeof value === 'string' || value instanceof Float32Array,
-  ),
+const positive = only<readonly (string | Float32Array)[]>(
+  'a list of words and vectors that is not empty',
+  (value) => isList(value, isTerm) && (value as unknown[]).length > 0,
+)
+const negative = only<readonly (string | Float32Array)[]>('a list of words and vectors', (value) =>
+  isList(value, isTerm),
 )
 
 /**
@@ -194,19 +198,19 @@ export class StaticVectors {
   async analogy(options: AnalogyOptions): Promise<NearWord[]> {
     const given = checkOptions(options, {
       ...NEAREST_RULES,
-      positive: terms,
-      negative: terms,
+      positive,
+      negative,
       method: oneOf(...METHODS),
     })
-    if (given.positive === undefined) throw invalidOption('positive', terms.expected, undefined)
-    const negative = given.negative ?? []
+    if (given.positive === undefined) throw invalidOption('positive', positive.expected, undefined)
+    const minus = given.negative ?? []
     const query: Query = {
       terms: analogyTerms(
         given.positive.map((term) => this.term(term)),
-        negative.map((term) => this.term(term)),
+        minus.map((term) => this.term(term)),
         given.method ?? '3CosAdd',
       ),
-      excluded: this.excluded([...given.positive, ...negative], given.exclude),
+      excluded: this.excluded([...given.positive, ...minus], given.exclude),
     }
     return this.look(query, given)
   }
