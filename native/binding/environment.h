@@ -102,7 +102,8 @@ class Environment {
   void account(Napi::Env env, const Model& model);
   void unaccount(Napi::Env env, const Model& model);
 
-  Napi::FunctionReference model_class, plan_class, call_class, trainer_class, static_vectors_class, static_trainer_class;
+  Napi::FunctionReference model_class, plan_class, call_class, trainer_class;
+  Napi::FunctionReference static_vectors_class, static_trainer_class;
   std::set<ModelHandle*> models;
   std::set<CallHandle*> calls;
   std::set<TrainerHandle*> trainers;

@@ -9,8 +9,8 @@ import type { LoadStaticOptions } from './types.js'
 import { StaticVectors } from './vectors.js'
 
 /**
- * Opens a file of static vectors: word2vec text or binary, GloVe, fastText's `.vec` or `.bin`. Binary formats are mapped,
- * so the vectors of a large file take memory only where they are read.
+ * Opens a file of static vectors: word2vec text or binary, GloVe, fastText's `.vec` or `.bin`. Binary formats are
+ * mapped, so the vectors of a large file take memory only where they are read.
  *
  * Files whose counts are wrong, that are cut off, or that have values that are not finite are refused. Words that come
  * again and words that are not UTF-8 are counted in `info`.
@@ -31,7 +31,8 @@ export async function loadStatic(path: string, options?: LoadStaticOptions): Pro
   if (statSync(path, { throwIfNoEntry: false })?.isDirectory() === true)
     throw new EmbedCoreError(
       'ERR_EMBEDCORE_INVALID_FILE',
-      `Expected a file of static vectors but ${path} is a directory; load() reads directories of StaticEmbedding and model2vec`,
+      `Expected a file of static vectors but ${path} is a directory; ` +
+        'load() reads directories of StaticEmbedding and model2vec',
     )
   const raw = await nativeCall<Parameters<typeof StaticVectors.of>[0]>(
     (done) =>

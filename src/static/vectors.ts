@@ -191,8 +191,8 @@ export class StaticVectors {
   }
 
   /**
-   * The words that complete an analogy: `{ positive: ['king', 'woman'], negative: ['man'] }`. Words of the query are not
-   * among them. Runs off the event loop.
+   * The words that complete an analogy: `{ positive: ['king', 'woman'], negative: ['man'] }`. Words of the query are
+   * not among them. Runs off the event loop.
    * @throws ERR_EMBEDCORE_INVALID_DATA for a word without a vector; _SHAPE_MISMATCH for a vector of another length
    */
   async analogy(options: AnalogyOptions): Promise<NearWord[]> {
