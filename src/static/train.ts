@@ -15,7 +15,8 @@ type Emit = (event: StaticTrainingEvent) => Promise<void>
 
 /**
  * Trains vectors of words: skip-gram or CBOW, with negative sampling or hierarchical softmax, with or without
- * fastText's subwords and phrases. Await the run for its result, or iterate it for its events; it never blocks the event loop.
+ * fastText's subwords and phrases. Await the run for its result, or iterate it for its events; it never blocks the
+ * event loop.
  *
  * The corpus is read once and kept as numbers of words in a temporary file of 4 bytes a token.
  * @throws ERR_EMBEDCORE_INVALID_OPTION, _UNKNOWN_OPTION; _NOT_FOUND, _INVALID_FILE for a corpus that cannot be read;
