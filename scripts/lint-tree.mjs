@@ -11,7 +11,8 @@ const mayInclude = {
   model: ['base', 'ops'],
   train: ['base', 'ops', 'model'],
   engine: ['base', 'ops', 'model'],
-  binding: ['base', 'ops', 'reference', 'cpu', 'model', 'train', 'engine'],
+  static: ['base', 'ops'],
+  binding: ['base', 'ops', 'reference', 'cpu', 'model', 'train', 'engine', 'static'],
 }
 const longest = 450
 const widest = 120

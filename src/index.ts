@@ -20,6 +20,9 @@ import { loadModel } from './model/load.js'
 import { Model } from './model/model.js'
 import type { EncodeOptions, SentenceOptions, TokenOptions } from './model/types.js'
 import { DEFAULT_MODEL } from './package-files.js'
+import { loadStatic } from './static/load.js'
+import { trainStatic } from './static/train.js'
+import { StaticVectors } from './static/vectors.js'
 import { mineHardNegatives } from './train/mining/mine.js'
 import { TrainingRun } from './train/run.js'
 import { planTraining, train } from './train/train.js'
@@ -71,6 +74,7 @@ export {
   evaluate,
   evaluateRun,
   evaluationReport,
+  loadStatic,
   mineHardNegatives,
   Model,
   mtebResult,
@@ -78,8 +82,10 @@ export {
   quantizationRanges,
   readBaseline,
   similarity,
+  StaticVectors,
   train,
   TrainingRun,
+  trainStatic,
   writeBaseline,
   writeItems,
   writeMtebResult,
@@ -106,6 +112,8 @@ export const embedCore = Object.freeze({
   writeMtebResult,
   writeItems,
   writeRun,
+  loadStatic,
+  trainStatic,
   devices,
 })
 
@@ -148,6 +156,8 @@ export type { DownloadProgress, HubOptions } from './hub/types.js'
 export type { DtypeChoice, DtypeMeasurement, ModelInfo } from './model/info.js'
 export type { LoadOptions } from './model/load-options.js'
 export type * from './model/types.js'
+export type * from './static/train-types.js'
+export type * from './static/types.js'
 export type { BadRowPolicy } from './train/data/bad-rows.js'
 export type { TrainingRow } from './train/data/rows.js'
 export type {

@@ -6,6 +6,8 @@
 #include "binding/devices.h"
 #include "binding/environment.h"
 #include "binding/model.h"
+#include "binding/static_trainer.h"
+#include "binding/static_vectors.h"
 #include "binding/tokenizer.h"
 #include "binding/trainer.h"
 #include "binding/vectors.h"
@@ -43,6 +45,11 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
     environment->trainer_class = Napi::Persistent(TrainerHandle::define(env));
     exports.Set("parameters", Napi::Function::New(env, TrainerHandle::list_parameters));
     exports.Set("trainer", Napi::Function::New(env, TrainerHandle::open));
+    environment->static_vectors_class = Napi::Persistent(StaticVectorsHandle::define(env));
+    exports.Set("readVectors", Napi::Function::New(env, StaticVectorsHandle::read));
+    environment->static_trainer_class = Napi::Persistent(StaticTrainerHandle::define(env));
+    exports.Set("staticTrainer", Napi::Function::New(env, StaticTrainerHandle::open));
+    exports.Set("commonComponent", Napi::Function::New(env, common_component));
     return exports;
   });
 }

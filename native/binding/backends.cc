@@ -52,4 +52,11 @@ const Backend& host_backend() {
   return backend.host_memory ? backend : reference_backend();
 }
 
+const WordKernels& chosen_word_kernels() {
+  const Backend& backend = chosen_backend();
+  for (const CpuIsa& isa : cpu_isas())
+    if (isa.table == &backend) return *isa.words;
+  return kReferenceWordKernels;
+}
+
 }  // namespace embedcore

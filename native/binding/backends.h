@@ -5,6 +5,7 @@
 
 #include "engine/registry.h"
 #include "ops/backend.h"
+#include "ops/word_kernels.h"
 
 namespace embedcore {
 
@@ -21,5 +22,7 @@ DeviceRef named_device(const std::string& id, const std::string& isa, const std:
 std::string device_id(const OpenDevice& device);
 // chosen_backend() where it works in host memory, else the reference: for vectors that JavaScript holds.
 const Backend& host_backend();
+// The kernels of Word2Vec of the same choice; those of the reference for "reference-device" too.
+const WordKernels& chosen_word_kernels();
 
 }  // namespace embedcore

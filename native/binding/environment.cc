@@ -5,6 +5,7 @@
 
 #include "binding/call.h"
 #include "binding/model.h"
+#include "binding/static_trainer.h"
 #include "binding/trainer.h"
 
 namespace embedcore {
@@ -94,9 +95,11 @@ void Environment::clean_up(void* data) {
     if (const auto job = held.lock()) job->cancel_and_wait(error);
   for (ModelHandle* model : self->models) model->detach();
   for (TrainerHandle* trainer : self->trainers) trainer->detach();
+  for (StaticTrainerHandle* trainer : self->static_trainers) trainer->detach();
   self->calls.clear();
   self->models.clear();
   self->trainers.clear();
+  self->static_trainers.clear();
   for (Load& load : self->loads_) load.thread.join();
   self->loads_.clear();
   self->pool_.reset();

@@ -26,6 +26,7 @@ namespace embedcore {
 
 class CallHandle;
 class ModelHandle;
+class StaticTrainerHandle;
 class TrainerHandle;
 
 // A call that JavaScript waits for: its callback and the objects that must live until then.
@@ -102,9 +103,11 @@ class Environment {
   void unaccount(Napi::Env env, const Model& model);
 
   Napi::FunctionReference model_class, plan_class, call_class, trainer_class;
+  Napi::FunctionReference static_vectors_class, static_trainer_class;
   std::set<ModelHandle*> models;
   std::set<CallHandle*> calls;
   std::set<TrainerHandle*> trainers;
+  std::set<StaticTrainerHandle*> static_trainers;
 
  private:
   struct Load {

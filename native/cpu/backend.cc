@@ -55,5 +55,7 @@ const Backend kBackend = {.name = "cpu-" EMBEDCORE_TEXT(EMBEDCORE_ISA),
                           .repack_linear = repack_linear,
                           EMBEDCORE_OPS(EMBEDCORE_OWN_SLOT) EMBEDCORE_TRAINING_OPS(EMBEDCORE_OWN_SLOT)};
 #undef EMBEDCORE_OWN_SLOT
+extern const WordKernels* const kWords;
+const WordKernels* const kWords = &EMBEDCORE_FLOAT_ISA::kWordKernels;
 
 }  // namespace embedcore::cpu::EMBEDCORE_ISA

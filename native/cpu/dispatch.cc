@@ -14,23 +14,29 @@ namespace embedcore {
 #ifdef EMBEDCORE_X86
 namespace cpu::avx512bf16 {
 extern const Backend kBackend;
-}
+extern const WordKernels* const kWords;
+}  // namespace cpu::avx512bf16
 namespace cpu::avx512vnni {
 extern const Backend kBackend;
-}
+extern const WordKernels* const kWords;
+}  // namespace cpu::avx512vnni
 namespace cpu::avx512 {
 extern const Backend kBackend;
-}
+extern const WordKernels* const kWords;
+}  // namespace cpu::avx512
 namespace cpu::avx2vnni {
 extern const Backend kBackend;
-}
+extern const WordKernels* const kWords;
+}  // namespace cpu::avx2vnni
 namespace cpu::avx2 {
 extern const Backend kBackend;
-}
+extern const WordKernels* const kWords;
+}  // namespace cpu::avx2
 #endif
 namespace cpu::plain {
 extern const Backend kBackend;
-}
+extern const WordKernels* const kWords;
+}  // namespace cpu::plain
 
 namespace {
 
@@ -51,12 +57,12 @@ std::vector<CpuIsa> find_isas() {
   std::vector<CpuIsa> isas;
 #ifdef EMBEDCORE_X86
 // A set that was left out of the build (EMBEDCORE_ISAS) is not referred to.
-#define EMBEDCORE_ADD(name, lacks)                                                                                    \
-  if constexpr (EMBEDCORE_HAS_##name)                                                                                 \
-    isas.push_back(                                                                                                   \
-        {#name, lacks.empty() ? "" : "the processor lacks" + lacks, lacks.empty() ? &cpu::name::kBackend : nullptr}); \
-  else                                                                                                                \
-    isas.push_back({#name, "not in this build", nullptr})
+#define EMBEDCORE_ADD(name, lacks)                                                                                 \
+  if constexpr (EMBEDCORE_HAS_##name)                                                                              \
+    isas.push_back({#name, lacks.empty() ? "" : "the processor lacks" + lacks,                                     \
+                    lacks.empty() ? &cpu::name::kBackend : nullptr, lacks.empty() ? cpu::name::kWords : nullptr}); \
+  else                                                                                                             \
+    isas.push_back({#name, "not in this build", nullptr, nullptr})
   const std::string avx2 = std::string() + EMBEDCORE_LACKS("avx2") + EMBEDCORE_LACKS("fma") + EMBEDCORE_LACKS("f16c");
   const std::string avx2vnni = avx2 + (has_avxvnni() ? "" : " avxvnni");
   const std::string avx512 = avx2 + EMBEDCORE_LACKS("avx512f") + EMBEDCORE_LACKS("avx512bw") +
@@ -71,9 +77,9 @@ std::vector<CpuIsa> find_isas() {
 #undef EMBEDCORE_ADD
 #else
   for (const char* name : {"avx512bf16", "avx512vnni", "avx512", "avx2vnni", "avx2"})
-    isas.push_back({name, "not an x86-64 processor", nullptr});
+    isas.push_back({name, "not an x86-64 processor", nullptr, nullptr});
 #endif
-  isas.push_back({"plain", "", &cpu::plain::kBackend});
+  isas.push_back({"plain", "", &cpu::plain::kBackend, cpu::plain::kWords});
   return isas;
 }
 

@@ -10,6 +10,9 @@ import type { ModelInfo } from '../model/info.js'
 import type { LoadOptions } from '../model/load-options.js'
 import type { Vectors } from '../core/vectors.js'
 import type { EncodeOptions } from '../model/types.js'
+import type { StaticTrainingEvent, StaticTrainingResult, TrainStaticOptions } from '../static/train-types.js'
+import type { LoadStaticOptions } from '../static/types.js'
+import type { StaticVectors } from '../static/vectors.js'
 import type { TrainingEvent, TrainingPlan, TrainOptions, TrainResult } from '../train/types.js'
 import type { Baseline, BaselineCheck, BaselineOptions, JudgedResult } from '../evaluate/results/baseline.js'
 import type { ReportedResult } from '../evaluate/results/html.js'
@@ -47,6 +50,8 @@ export interface Core {
   evaluationReport(results: readonly ReportedResult[]): Promise<string>
   train(options: TrainOptions): PromiseLike<TrainResult> & AsyncIterable<TrainingEvent>
   planTraining(options: TrainOptions): Promise<TrainingPlan>
+  trainStatic(options: TrainStaticOptions): PromiseLike<StaticTrainingResult> & AsyncIterable<StaticTrainingEvent>
+  loadStatic(path: string, options: LoadStaticOptions): Promise<StaticVectors>
 }
 
 export interface CliIO {

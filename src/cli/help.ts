@@ -5,9 +5,10 @@ import { ENCODE_COMMAND_FLAGS } from './encode.js'
 import { EVALUATE_COMMAND_FLAGS } from './evaluate-flags.js'
 import { INFO_COMMAND_FLAGS } from './info.js'
 import { SIMILARITY_COMMAND_FLAGS } from './similarity.js'
+import { STATIC_COMMAND_FLAGS } from './static.js'
 import { TRAIN_COMMAND_FLAGS } from './train.js'
 
-export const COMMANDS = ['encode', 'similarity', 'evaluate', 'train', 'info', 'doctor', 'help'] as const
+export const COMMANDS = ['encode', 'similarity', 'evaluate', 'train', 'static', 'info', 'doctor', 'help'] as const
 export type Command = (typeof COMMANDS)[number]
 
 const EXIT_CODES = `Exit codes
@@ -27,6 +28,7 @@ Usage
   embedcore similarity A B [C ...]  how near texts are to each other
   embedcore evaluate --task TASK    how good a model is on data with judgments; --run judges any search
   embedcore train --config FILE     a better model from your own data
+  embedcore static ACTION           vectors of words: train, nearest, analogy
   embedcore info [MODEL]            what a model is
   embedcore doctor                  what runs here, and why the rest cannot
   embedcore help [COMMAND]          this, or all about one command
@@ -152,6 +154,26 @@ DIR gets the model, checkpoints, log.jsonl and report.html. Ctrl-C ends the run 
 With --json each event is one line on standard output, and the last line is the result.
 `
 
+const STATIC = `embedcore static: vectors of words
+
+Usage
+  embedcore static train CORPUS ... --out FILE [flags]      Word2Vec, with fastText's subwords if wanted
+  embedcore static nearest FILE WORD ... [flags]            the nearest words of each word
+  embedcore static analogy FILE A B C [flags]               A is to B as C is to ...
+
+Examples
+  embedcore static train wiki.txt --out vectors.txt --sg --window 8 --negative 10 --lowercase
+  embedcore static train part-*.txt.gz -o cc.bin --format fasttext --sg --max-n 6
+  embedcore static train zh.txt -o zh.txt.vec --tokenizer words       cuts Chinese into words
+  embedcore static train wiki.txt -o vectors.bin --format word2vec-binary --checkpoint run.state --resume
+  embedcore static nearest vectors.txt king 手机
+  embedcore static analogy GoogleNews.bin man king woman
+
+A corpus is a text file with a sentence a line; .gz and .br are unpacked. Names and defaults of the options are those of
+gensim's Word2Vec (docs/static.md). Formats are found out when a file is read. Ctrl-C leaves the checkpoint.
+With --json each event is one line on standard output, and the last line is the result.
+`
+
 const INFO = `embedcore info: what a model is
 
 Usage
@@ -196,6 +218,7 @@ const PAGES: Readonly<Record<Command, readonly [string, Flags | null]>> = {
   similarity: [SIMILARITY, SIMILARITY_COMMAND_FLAGS],
   evaluate: [EVALUATE, EVALUATE_COMMAND_FLAGS],
   train: [TRAIN, TRAIN_COMMAND_FLAGS],
+  static: [STATIC, STATIC_COMMAND_FLAGS],
   info: [INFO, INFO_COMMAND_FLAGS],
   doctor: [DOCTOR, DOCTOR_COMMAND_FLAGS],
   help: [HELP, null],

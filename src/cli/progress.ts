@@ -4,6 +4,7 @@
  */
 import type { Writable } from 'node:stream'
 import type { DownloadProgress } from '../hub/types.js'
+import type { StaticTrainingEvent } from '../static/train-types.js'
 import type { DataProgress } from '../train/data/open.js'
 import { compactNumber, duration } from './text.js'
 
@@ -81,6 +82,20 @@ export class Progress {
 
   reading({ source, rows }: DataProgress): void {
     this.#draw(() => `reading ${source}  ${compactNumber(rows)} rows`)
+  }
+
+  /** A run of `static train`. */
+  words(event: Extract<StaticTrainingEvent, { type: 'progress' | 'reading' }>): void {
+    this.#draw(() => {
+      if (event.type === 'reading')
+        return `reading  ${compactNumber(event.tokens)} tokens, ${compactNumber(event.words)} words`
+      const { epoch, epochs, alpha, loss, tokensPerSecond, tokens, totalTokens } = event
+      const left = tokensPerSecond > 0 ? `  ETA ${duration((totalTokens - tokens) / tokensPerSecond)}` : ''
+      return (
+        `${bar(tokens / totalTokens)}  epoch ${epoch.toFixed(2)}/${epochs}  loss ${loss.toPrecision(4)}  ` +
+        `alpha ${alpha.toPrecision(3)}  ${compactNumber(tokensPerSecond)} words/s${left}`
+      )
+    })
   }
 
   /** Removes the line. */

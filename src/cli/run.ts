@@ -12,6 +12,7 @@ import { infoCommand } from './info.js'
 import { didYouMean } from './did-you-mean.js'
 import { StreamSink } from './output/sink.js'
 import { similarityCommand } from './similarity.js'
+import { staticCommand } from './static.js'
 import { trainCommand } from './train.js'
 import { packageVersion } from '../core/version.js'
 
@@ -20,6 +21,7 @@ const RUNNERS: Readonly<Record<Exclude<Command, 'help'>, (argv: readonly string[
   similarity: similarityCommand,
   evaluate: evaluateCommand,
   train: trainCommand,
+  static: staticCommand,
   info: infoCommand,
   doctor: doctorCommand,
 }

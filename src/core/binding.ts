@@ -11,6 +11,7 @@ import type {
   Precision,
   SimilarityName,
 } from './names.js'
+import type { RawStatic } from './static-binding.js'
 import type { RawTraining } from './training-binding.js'
 
 /** A packed batch: text i owns ids[offsets[i] .. offsets[i + 1]); offsets has texts + 1 entries. */
@@ -184,7 +185,7 @@ export interface RawTokenizerFile {
   release(): void
 }
 
-export interface RawAddon extends RawTraining {
+export interface RawAddon extends RawTraining, RawStatic {
   /** What the CPU backend would run and why the others would not. */
   cpu(): {
     isa: string

@@ -101,3 +101,11 @@ export type DeviceName = (typeof DEVICES)[number] | CudaDevice
 
 /** `transformer`: layers over the embeddings of tokens. `static`: the mean of a table's rows. */
 export type ModelKind = 'transformer' | 'static'
+
+/** Formats of files with static vectors. fastText's `.vec` is `'word2vec'`, its `.bin` is `'fasttext'`. */
+export const STATIC_FORMATS = ['word2vec', 'word2vec-binary', 'glove', 'fasttext'] as const
+export type StaticFormat = (typeof STATIC_FORMATS)[number]
+
+/** What becomes of words that are not UTF-8. */
+export const INVALID_UTF8 = ['error', 'replace', 'skip'] as const
+export type InvalidUtf8 = (typeof INVALID_UTF8)[number]

@@ -5,16 +5,16 @@ import type { TrainingEvent, TrainResult } from './types.js'
 /** Events that wait for a slow reader before the run waits for it too. */
 const MOST_WAITING = 10_000
 
-class Reader implements AsyncIterableIterator<TrainingEvent> {
-  private readonly waiting: TrainingEvent[] = []
+class Reader<E> implements AsyncIterableIterator<E> {
+  private readonly waiting: E[] = []
   private wake: (() => void) | null = null
   private taken: (() => void) | null = null
   private end: { error: unknown } | 'done' | null = null
 
-  constructor(private readonly leave: (reader: Reader) => void) {}
+  constructor(private readonly leave: (reader: Reader<E>) => void) {}
 
   /** Settles when there is room for the next event. */
-  async put(event: TrainingEvent): Promise<void> {
+  async put(event: E): Promise<void> {
     this.waiting.push(event)
     this.wake?.()
     while (this.waiting.length >= MOST_WAITING && this.end === null)
@@ -27,7 +27,7 @@ class Reader implements AsyncIterableIterator<TrainingEvent> {
     this.taken?.()
   }
 
-  async next(): Promise<IteratorResult<TrainingEvent>> {
+  async next(): Promise<IteratorResult<E>> {
     for (;;) {
       const event = this.waiting.shift()
       this.taken?.()
@@ -42,7 +42,7 @@ class Reader implements AsyncIterableIterator<TrainingEvent> {
     }
   }
 
-  async return(): Promise<IteratorResult<TrainingEvent>> {
+  async return(): Promise<IteratorResult<E>> {
     this.waiting.length = 0
     this.finish('done')
     this.leave(this)
@@ -55,20 +55,23 @@ class Reader implements AsyncIterableIterator<TrainingEvent> {
 }
 
 /** The work of a run: emits its events, ends when the signal is aborted. */
-export type Work = (emit: (event: TrainingEvent) => Promise<void>, signal: AbortSignal) => Promise<TrainResult>
+export type Work<E = TrainingEvent, R = TrainResult> = (
+  emit: (event: E) => Promise<void>,
+  signal: AbortSignal,
+) => Promise<R>
 
 /**
  * A run of train. `await run` gives its result. `for await (const event of run)` gives its events, from the moment the
  * loop begins; leaving the loop leaves the run as it is. The run begins by itself.
  */
-export class TrainingRun implements PromiseLike<TrainResult>, AsyncIterable<TrainingEvent> {
-  private readonly readers = new Set<Reader>()
+export class TrainingRun<E = TrainingEvent, R = TrainResult> implements PromiseLike<R>, AsyncIterable<E> {
+  private readonly readers = new Set<Reader<E>>()
   private readonly stop = new AbortController()
-  private readonly result: Promise<TrainResult>
+  private readonly result: Promise<R>
   private ended: { error: unknown } | 'done' | null = null
 
   /** @internal */
-  constructor(work: Work, signal: AbortSignal | null) {
+  constructor(work: Work<E, R>, signal: AbortSignal | null) {
     const abort = (): void => this.stop.abort(signal?.reason)
     if (signal?.aborted === true) abort()
     signal?.addEventListener('abort', abort, { once: true })
@@ -96,31 +99,31 @@ export class TrainingRun implements PromiseLike<TrainResult>, AsyncIterable<Trai
     this.stop.abort(reason)
   }
 
-  then<A = TrainResult, B = never>(
-    fulfilled?: ((result: TrainResult) => A | PromiseLike<A>) | null,
+  then<A = R, B = never>(
+    fulfilled?: ((result: R) => A | PromiseLike<A>) | null,
     rejected?: ((error: EmbedCoreError) => B | PromiseLike<B>) | null,
   ): Promise<A | B> {
     return this.result.then(fulfilled, rejected)
   }
 
-  catch<B = never>(rejected?: ((error: EmbedCoreError) => B | PromiseLike<B>) | null): Promise<TrainResult | B> {
+  catch<B = never>(rejected?: ((error: EmbedCoreError) => B | PromiseLike<B>) | null): Promise<R | B> {
     return this.result.catch(rejected)
   }
 
-  finally(settled?: (() => void) | null): Promise<TrainResult> {
+  finally(settled?: (() => void) | null): Promise<R> {
     return this.result.finally(settled)
   }
 
-  [Symbol.asyncIterator](): AsyncIterableIterator<TrainingEvent> {
+  [Symbol.asyncIterator](): AsyncIterableIterator<E> {
     // The loop gets the error; whoever has only a loop needs no other handler.
     this.result.catch(() => undefined)
-    const reader = new Reader((one) => this.readers.delete(one))
+    const reader = new Reader<E>((one) => this.readers.delete(one))
     this.readers.add(reader)
     if (this.ended !== null) reader.finish(this.ended)
     return reader
   }
 
-  private async emit(event: TrainingEvent): Promise<void> {
+  private async emit(event: E): Promise<void> {
     await Promise.all([...this.readers].map((reader) => reader.put(event)))
   }
 

@@ -12,6 +12,8 @@ import { checkBaseline, readBaseline, writeBaseline, writeItems } from '../../sr
 import { evaluationReport } from '../../src/evaluate/results/html.js'
 import { writeMtebResult } from '../../src/evaluate/results/mteb.js'
 import { evaluateRun } from '../../src/evaluate/trec/evaluate-run.js'
+import { loadStatic } from '../../src/static/load.js'
+import { trainStatic } from '../../src/static/train.js'
 import { resolveTrainOptions } from '../../src/train/options.js'
 import { prepare } from '../../src/train/prepare.js'
 import { startTraining } from '../../src/train/train.js'
@@ -134,6 +136,8 @@ export function fakeCore({
     writeMtebResult,
     evaluationReport,
     train: (options) => startTraining(options, fakeTraining().training),
+    trainStatic,
+    loadStatic,
     planTraining: async (options) => {
       const prepared = await prepare(resolveTrainOptions(options), fakeTraining().training())
       await prepared.data.close()
