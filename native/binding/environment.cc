@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <system_error>
 
+#include "binding/adapter.h"
 #include "binding/call.h"
 #include "binding/model.h"
 #include "binding/trainer.h"
@@ -94,9 +95,11 @@ void Environment::clean_up(void* data) {
     if (const auto job = held.lock()) job->cancel_and_wait(error);
   for (ModelHandle* model : self->models) model->detach();
   for (TrainerHandle* trainer : self->trainers) trainer->detach();
+  for (AdapterHandle* adapter : self->adapters) adapter->detach();
   self->calls.clear();
   self->models.clear();
   self->trainers.clear();
+  self->adapters.clear();
   for (Load& load : self->loads_) load.thread.join();
   self->loads_.clear();
   self->pool_.reset();

@@ -24,6 +24,7 @@
 
 namespace embedcore {
 
+class AdapterHandle;
 class CallHandle;
 class ModelHandle;
 class TrainerHandle;
@@ -101,10 +102,11 @@ class Environment {
   void account(Napi::Env env, const Model& model);
   void unaccount(Napi::Env env, const Model& model);
 
-  Napi::FunctionReference model_class, plan_class, call_class, trainer_class;
+  Napi::FunctionReference model_class, plan_class, call_class, adapter_class, trainer_class;
   std::set<ModelHandle*> models;
   std::set<CallHandle*> calls;
   std::set<TrainerHandle*> trainers;
+  std::set<AdapterHandle*> adapters;
 
  private:
   struct Load {

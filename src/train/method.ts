@@ -3,6 +3,8 @@ import { EmbedCoreError } from '../core/errors.js'
 import { invalidOption } from '../core/options.js'
 import { show } from '../core/show.js'
 import type { RawLora, RawParameter } from '../core/training-binding.js'
+import { layerMatrices, layerOf } from '../model/layer-matrices.js'
+import { byPattern, matchesEnd } from '../model/peft.js'
 import type { CheckedLora, CheckedMethod, FreezeOptions } from './method-options.js'
 
 /** What is trained in the transformer. */
@@ -15,28 +17,11 @@ export interface TrainedParts {
   trained: number
 }
 
-const LAYER = /(?:^|\.)(\d+)\./
-
-/** The number of the layer that a parameter belongs to; null = none. */
-export function layerOf(name: string): number | null {
-  const found = LAYER.exec(name)
-  return found === null ? null : Number(found[1])
-}
-
 export function layerCount(parameters: readonly RawParameter[]): number {
   return 1 + parameters.reduce((most, { name }) => Math.max(most, layerOf(name) ?? -1), -1)
 }
 
 export const elements = (shape: readonly number[]): number => shape.reduce((product, size) => product * size, 1)
-
-/** Matrices of layers, to which low-rank updates can be added: the names of their modules. */
-function linearModules(parameters: readonly RawParameter[]): Map<string, readonly number[]> {
-  return new Map(
-    parameters
-      .filter(({ name, shape }) => shape.length === 2 && name.endsWith('.weight') && layerOf(name) !== null)
-      .map(({ name, shape }) => [name.slice(0, -'.weight'.length), shape]),
-  )
-}
 
 export function trainedParts(
   parameters: readonly RawParameter[],
@@ -63,8 +48,8 @@ export function trainedParts(
       return { trains: names, lora: [], parameters: total, trained: of(names) }
     }
     case 'lora': {
-      const lora = loraModules(linearModules(parameters), method)
-      const shapes = linearModules(parameters)
+      const lora = loraModules(layerMatrices(parameters), method)
+      const shapes = layerMatrices(parameters)
       const trained = lora.reduce((sum, { module, rank }) => {
         const [out, into] = shapes.get(module)!
         return sum + rank * (out! + into!)
@@ -126,16 +111,6 @@ function loraModules(shapes: ReadonlyMap<string, readonly number[]>, method: Che
     const alpha = byPattern(module, method.alphaPattern) ?? method.alpha
     return { module, rank, scale: alpha / (method.rslora ? Math.sqrt(rank) : rank), dropout: method.dropout }
   })
-}
-
-/** As PEFT: the first expression that matches the end of the name. */
-function byPattern(module: string, patterns: Readonly<Record<string, number>>): number | null {
-  const found = Object.entries(patterns).find(([expression]) => matchesEnd(module, expression))
-  return found === undefined ? null : found[1]
-}
-
-function matchesEnd(module: string, expression: string): boolean {
-  return new RegExp(`^(?:.*\\.)?(?:${expression})$`).test(module)
 }
 
 function noSuchTarget(target: string | readonly string[], modules: readonly string[]): EmbedCoreError {

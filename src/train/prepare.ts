@@ -68,7 +68,7 @@ export async function prepare(options: ResolvedTrain, training: RawTraining): Pr
       trainsOwn: options.method.type !== 'bitfit' && !options.freeze.head,
     })
   if (description.kind === 'static') stackOf(1) // Refuses it.
-  const parameters = training.parameters(description.directory)
+  const parameters = training.parameters(description.weights)
   const stack = stackOf(parameters[0]!.shape.at(-1)!)
   const parts = trainedParts(parameters, options.method, options.freeze)
   if (parts.trained + stackParameters(stack).trained === 0)

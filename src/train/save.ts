@@ -67,7 +67,7 @@ async function saveTransformer(
     average: options.averageDecay > 0,
     metadata: { format: 'pt' },
   })
-  const config = { ...(await readFields(path.join(description.directory, 'config.json')))!.all }
+  const config = { ...(await readFields(path.join(description.weights, 'config.json')))!.all }
   if (options.attention !== null && isDecoder(config['model_type']))
     config['is_causal'] = options.attention === 'causal'
   await writeJson(path.join(output, 'config.json'), config)

@@ -173,7 +173,7 @@ function trainerOptions({
   losses,
 }: Prepared): RawTrainerOptions {
   return {
-    directory: description.directory,
+    directory: description.weights,
     modules: stack.modules.map(({ raw }) => raw),
     dtype: options.dtype,
     threads,

@@ -282,7 +282,9 @@ describe('resolveEncodeOptions', () => {
   const model: ModelDescription = {
     kind: 'transformer',
     directory: '/m',
+    weights: '/m',
     root: '/m',
+    adapter: null,
     pooling: { modes: ['cls'], includePrompt: false },
     layerWeights: null,
     modules: [],
