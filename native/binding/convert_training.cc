@@ -51,6 +51,8 @@ void fill_weights(Napi::Object from, WeightOptions& weights) {
                             .scale = static_cast<float>(get_number(lora, "scale")),
                             .dropout = static_cast<float>(get_number(lora, "dropout"))});
   });
+  if (const Napi::Value adapter = from.Get("adapter"); adapter.IsObject())
+    weights.adapter = to_adapter(adapter.As<Napi::Object>());
 }
 
 void refuse_short(size_t found, int64_t wanted, const char* what) {

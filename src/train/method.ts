@@ -4,7 +4,7 @@ import { invalidOption } from '../core/options.js'
 import { show } from '../core/show.js'
 import type { RawLora, RawParameter } from '../core/training-binding.js'
 import { layerMatrices, layerOf } from '../model/layer-matrices.js'
-import { byPattern, matchesEnd } from '../model/peft.js'
+import { byPattern, matchesEnd, type PeftAdapter } from '../model/peft.js'
 import type { CheckedLora, CheckedMethod, FreezeOptions } from './method-options.js'
 
 /** What is trained in the transformer. */
@@ -12,6 +12,8 @@ export interface TrainedParts {
   /** Names of parameters; null = all. */
   trains: string[] | null
   lora: RawLora[]
+  /** The adapter that is trained further; null = a new one, or none. */
+  adapter: PeftAdapter | null
   /** Numbers of all parameters, and of those that are trained. */
   parameters: number
   trained: number
@@ -27,6 +29,7 @@ export function trainedParts(
   parameters: readonly RawParameter[],
   method: CheckedMethod,
   freeze: Required<FreezeOptions>,
+  adapter: PeftAdapter | null = null,
 ): TrainedParts {
   const total = parameters.reduce((sum, { shape }) => sum + elements(shape), 0)
   const of = (names: readonly string[]): number => {
@@ -40,21 +43,24 @@ export function trainedParts(
         throw invalidOption('layers', `at most ${layers} (the layers of the model)`, freeze.layers)
       const names = parameters.map(({ name }) => name).filter((name) => !isFrozen(name, freeze))
       const all = names.length === parameters.length
-      return { trains: all ? null : names, lora: [], parameters: total, trained: all ? total : of(names) }
+      return { trains: all ? null : names, lora: [], adapter, parameters: total, trained: all ? total : of(names) }
     }
     case 'bitfit': {
       const names = parameters.map(({ name }) => name).filter((name) => name.endsWith('.bias'))
       if (names.length === 0) throw invalidOption('method', "'full' or 'lora' for a model without biases", 'bitfit')
-      return { trains: names, lora: [], parameters: total, trained: of(names) }
+      return { trains: names, lora: [], adapter, parameters: total, trained: of(names) }
     }
     case 'lora': {
-      const lora = loraModules(layerMatrices(parameters), method)
+      const lora =
+        adapter === null
+          ? loraModules(layerMatrices(parameters), method)
+          : adapter.updates.map(({ module, rank, scale }) => ({ module, rank, scale, dropout: method.dropout }))
       const shapes = layerMatrices(parameters)
       const trained = lora.reduce((sum, { module, rank }) => {
         const [out, into] = shapes.get(module)!
         return sum + rank * (out! + into!)
       }, 0)
-      return { trains: [], lora, parameters: total + trained, trained }
+      return { trains: [], lora, adapter, parameters: total + trained, trained }
     }
   }
 }

@@ -182,6 +182,7 @@ function trainerOptions({
     library: device.library,
     trains: parts.trains,
     lora: parts.lora,
+    adapter: parts.adapter,
     plan: {
       pooling: stack.pooling,
       layers: [],
