@@ -16,8 +16,8 @@ export async function refuseOtherStack(directory: string, model: ModelDescriptio
   const differs = (what: string, here: string, there: string): EmbedCoreError =>
     new EmbedCoreError(
       'ERR_EMBEDCORE_INVALID_CONFIG',
-      `Expected an adapter with the ${what} of the model (${there}) in ${directory} but found ${here}: load() loads ` +
-        'the directory as a model of its own',
+      `Expected an adapter with the ${what} of the model (${there}) in ${directory} but found ${here}: the ` +
+        'directory is a model of its own, for load and as the model of train',
     )
   const poolings = [adapter, model].map(({ pooling }) => `${pooling?.modes.join(', ')}`)
   if (poolings[0] !== poolings[1]) throw differs('pooling', poolings[0]!, poolings[1]!)

@@ -117,8 +117,7 @@ const WAYS = {
   async adapters(start) {
     const model = await load(large)
     const adapter = makeAdapter(join(folder, 'adapter'), 4, 512)
-    globalThis.gc() // what was written
-    await sleep(50)
+    await collected(start) // what was written
     const before = above(start)
     const names = Array.from({ length: 6 }, (_, i) => `${i}`)
     let bytes = 0
