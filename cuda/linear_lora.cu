@@ -112,8 +112,7 @@ struct FinishKernel {
     const int rows = args.rows - first_row < kRows ? static_cast<int>(args.rows - first_row) : kRows;
     float value[kRows];
     UNROLL
-    for (int r = 0; r < kRows; ++r)
-      value[r] = r < rows ? args.sums[(first_row + r) * args.sums_stride + column] : 0.0f;
+    for (int r = 0; r < kRows; ++r) value[r] = r < rows ? args.sums[(first_row + r) * args.sums_stride + column] : 0.0f;
     const float* middle = args.middle + first_row * args.middle_stride;
     for (int part = 0; part < args.parts.parts; ++part) {
       const int rank = args.parts.rank[part], own = column - args.parts.first[part];

@@ -30,10 +30,11 @@ Napi::Value PlanHandle::dimension(const Napi::CallbackInfo& info) {
 }
 
 Napi::Function ModelHandle::define(Napi::Env env) {
-  return DefineClass(env, "Model",
-                     {InstanceAccessor<&ModelHandle::info>("info"), InstanceMethod<&ModelHandle::plan>("plan"),
-                      InstanceMethod<&ModelHandle::call>("call"),
-                      InstanceMethod<&ModelHandle::load_adapter>("loadAdapter"), InstanceMethod<&ModelHandle::dispose>("dispose")});
+  return DefineClass(
+      env, "Model",
+      {InstanceAccessor<&ModelHandle::info>("info"), InstanceMethod<&ModelHandle::plan>("plan"),
+       InstanceMethod<&ModelHandle::call>("call"), InstanceMethod<&ModelHandle::load_adapter>("loadAdapter"),
+       InstanceMethod<&ModelHandle::dispose>("dispose")});
 }
 
 Napi::Value ModelHandle::load(const Napi::CallbackInfo& info) {
@@ -194,8 +195,8 @@ Napi::Value ModelHandle::load_adapter(const Napi::CallbackInfo& info) {
             const Model& model = held->engine->model();
             if (!model.transformer())
               fail(Code::kInvalidOption, "a static model has no matrices that an adapter could change");
-            auto weights = AdapterWeights::load(source, model.transformer()->config(),
-                                                model.encoder().shared_device(), keep_loading);
+            auto weights = AdapterWeights::load(source, model.transformer()->config(), model.encoder().shared_device(),
+                                                keep_loading);
             return [weights = std::move(weights)](Napi::Env to, PendingCall&) -> Napi::Value {
               return AdapterHandle::make(Environment::of(to), weights);
             };

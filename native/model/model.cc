@@ -34,9 +34,8 @@ std::shared_ptr<const Model> Model::load(const ModelSource& source, DevicePointe
     model->static_ = encoder.get();
     model->encoder_ = encoder;
   } else {
-    const auto encoder =
-        TransformerEncoder::load(source.directory, device, source.dtype, source.layer_weighting, source.adapter,
-                                 keep_loading);
+    const auto encoder = TransformerEncoder::load(source.directory, device, source.dtype, source.layer_weighting,
+                                                  source.adapter, keep_loading);
     model->transformer_ = encoder.get();
     model->encoder_ = encoder;
   }

@@ -184,7 +184,8 @@ Linear TensorReader::linear(DType dtype, const std::vector<std::string>& names, 
     check_finite(view);
     const bool packable = view.dtype == DType::kF32 || view.dtype == DType::kF16 || view.dtype == DType::kBF16;
     const bool updated = updates_ && updates_->find(name);
-    as_it_is = as_it_is && packable && !updated && is_aligned(view) && (views.empty() || view.dtype == views.front()->dtype);
+    as_it_is =
+        as_it_is && packable && !updated && is_aligned(view) && (views.empty() || view.dtype == views.front()->dtype);
     views.push_back(&view);
     if (bias) {
       const std::vector<float> part = floats(name + ".bias", {view.shape[0]});

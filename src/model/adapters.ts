@@ -97,7 +97,9 @@ export class Adapters {
     const names = this.list.map((info) => info.name)
     throw invalidOption(
       what,
-      names.length === 0 ? 'the name of an adapter that loadAdapter has loaded' : `one of ${names.map(show).join(', ')}`,
+      names.length === 0
+        ? 'the name of an adapter that loadAdapter has loaded'
+        : `one of ${names.map(show).join(', ')}`,
       name,
       names,
     )

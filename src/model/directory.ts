@@ -109,7 +109,8 @@ async function readAdapter(directory: string): Promise<DirectoryAdapter | null> 
   if (config.base !== null && config.base !== '') return { directory, base: config.base, revision: config.revision }
   throw new EmbedCoreError(
     'ERR_EMBEDCORE_INVALID_CONFIG',
-    `Expected the path or hub id of a model for "base_model_name_or_path" in ${config.file} but found ${show(config.base)}`,
+    `Expected the path or hub id of a model for "base_model_name_or_path" in ${config.file} but found ` +
+      show(config.base),
   )
 }
 

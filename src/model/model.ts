@@ -258,9 +258,9 @@ export class Model implements AsyncDisposable, Disposable {
   }
 
   /**
-   * Frees the model and its adapters, off the event loop; resolves when its memory is free. Running calls are rejected with
-   * ERR_EMBEDCORE_DISPOSED; a second dispose does nothing. Weights are freed with the last model that uses them: models
-   * loaded from the same files share them.
+   * Frees the model and its adapters, off the event loop; resolves when its memory is free. Running calls are rejected
+   * with ERR_EMBEDCORE_DISPOSED; a second dispose does nothing. Weights are freed with the last model that uses them:
+   * models loaded from the same files share them.
    * @example
    * await using model = await load('path/of/a/model') // disposed at the end of the block
    */

@@ -38,8 +38,8 @@ export async function refuseAdapter(directory: string): Promise<void> {
   const kind = adapter.raw('peft_type')
   throw new EmbedCoreError(
     'ERR_EMBEDCORE_UNSUPPORTED_MODEL',
-    `Expected a model but found an adapter: ${adapter.file} (${show(kind)} of ${show(base)}). Load the base model with ` +
-      'the option adapter, which adds it to the weights, or call loadAdapter of the base model',
+    `Expected a model but found an adapter: ${adapter.file} (${show(kind)} of ${show(base)}). Load the base model ` +
+      'with the option adapter, which adds it to the weights, or call loadAdapter of the base model',
   )
 }
 

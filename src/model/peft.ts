@@ -166,7 +166,8 @@ function ranked(
   if (rows !== rank)
     throw new EmbedCoreError(
       'ERR_EMBEDCORE_SHAPE_MISMATCH',
-      `Expected ${rank} rows, the rank that ${config.file} gives, for the tensor ${show(tensor)} but found ${show(rows)}`,
+      `Expected ${rank} rows, the rank that ${config.file} gives, for the tensor ${show(tensor)} but found ` +
+        show(rows),
     )
   const alpha = byPattern(module, config.alphaPattern) ?? config.alpha
   return { rank, scale: alpha / (config.rslora ? Math.sqrt(rank) : rank) }

@@ -97,7 +97,15 @@ const LORA_RULES = {
   from: filledText,
 }
 /** What an adapter that is trained further has already. */
-const OF_NEW_ADAPTERS = ['rank', 'alpha', 'targets', 'rslora', 'rankPattern', 'alphaPattern', 'layersToTransform'] as const
+const OF_NEW_ADAPTERS = [
+  'rank',
+  'alpha',
+  'targets',
+  'rslora',
+  'rankPattern',
+  'alphaPattern',
+  'layersToTransform',
+] as const
 
 /** Methods that are known elsewhere and not built here. */
 const NOT_BUILT: Readonly<Record<string, string>> = {

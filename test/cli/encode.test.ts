@@ -221,7 +221,8 @@ describe('flags reach the library', () => {
     const core = fakeCore()
     const flags =
       '--model m --revision r --offline --cache-dir c --device cpu --threads 3 --adapter a --pooling cls,mean ' +
-      '--layers -1 --layer-fusion concat --attention prefix --no-normalize --dimensions 3 --prompt p --max-tokens 5 --truncate none'
+      '--layers -1 --layer-fusion concat --attention prefix --no-normalize --dimensions 3 ' +
+      '--prompt p --max-tokens 5 --truncate none'
     expect((await run(['encode', ...flags.split(' '), 'x'], { core })).code).toBe(0)
     expect(core.loads[0]).toMatchObject({
       model: 'm',

@@ -116,9 +116,10 @@ describe('the end', () => {
     await model.loadAdapter(first)
     let begin = (): void => undefined
     const begun = new Promise<void>((resolve) => (begin = resolve))
-    const withAdapter = model
-      .encode(many, { adapter: 'default', onProgress: () => begin() })
-      .then(() => 'done', ({ code }: { code: string }) => code)
+    const withAdapter = model.encode(many, { adapter: 'default', onProgress: () => begin() }).then(
+      () => 'done',
+      ({ code }: { code: string }) => code,
+    )
     const without = data(model, undefined, many)
     await begun
     await model.unloadAdapter('default')

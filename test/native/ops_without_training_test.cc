@@ -44,7 +44,12 @@ TEST_P(WithoutTrainingTest, DropoutOfLinearAndOfItsPartsIsRefused) {
     Rows y(3, 12);
     y.each([](float) { return -7.0f; });
     OpCall call(backend());
-    const LoraPart part{.first = 0, .count = 12, .rank = 1, .a = call.in(a), .b = call.in(b), .scale = 1,
+    const LoraPart part{.first = 0,
+                        .count = 12,
+                        .rank = 1,
+                        .a = call.in(a),
+                        .b = call.in(b),
+                        .scale = 1,
                         .dropout = {.rate = rate, .rows = call.in(keys)}};
     EXPECT_EQ(call.attempt(backend().linear, LinearArgs{.weights = packed.weights,
                                                         .x = call.in(x),

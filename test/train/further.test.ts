@@ -149,7 +149,11 @@ describe('refused', () => {
     ['a rank beside from', { method: { type: 'lora', from: ADAPTER, rank: 4 } }, /beside from .* for rank/],
     ['targets beside from', { method: { type: 'lora', from: ADAPTER, targets: 'x' } }, /beside from .* for targets/],
     ['full training of an adapter', { model: copy, method: 'full' }, /'lora' for a model with an adapter/],
-    ['two adapters', { model: copy, method: { type: 'lora', from: ADAPTER } }, /nothing beside a model with an adapter/],
+    [
+      'two adapters',
+      { model: copy, method: { type: 'lora', from: ADAPTER } },
+      /nothing beside a model with an adapter/,
+    ],
     ['no merging without LoRA', { merge: true }, /nothing beside a method other than 'lora'/],
   ])('%s', async (_, options, message) => {
     await expect(train({ ...base(), ...options })).rejects.toMatchObject(invalid)
