@@ -146,8 +146,8 @@ describe('refused', () => {
   writeFileSync(path.join(copy, 'adapter_config.json'), JSON.stringify(settings))
 
   test.each<[string, Partial<TrainOptions>, RegExp]>([
-    ['a rank beside from', { method: { type: 'lora', from: ADAPTER, rank: 4 } }, /beside from .* for rank/],
-    ['targets beside from', { method: { type: 'lora', from: ADAPTER, targets: 'x' } }, /beside from .* for targets/],
+    ['a rank beside from', { method: { type: 'lora', from: ADAPTER, rank: 4 } }, /beside from, .* for rank/],
+    ['targets beside from', { method: { type: 'lora', from: ADAPTER, targets: 'x' } }, /beside from, .* for targets/],
     ['full training of an adapter', { model: copy, method: 'full' }, /'lora' for a model with an adapter/],
     [
       'two adapters',
