@@ -11,7 +11,7 @@ class LinearLoraTest : public OpTest {
   void SetUp() override {
     if (!trains()) ASSERT_FALSE(backend().host_memory) << backend().name << " does not train";
   }
-  std::vector<LoraCase> own_cases() const {
+  std::vector<LoraCase> own_cases() {
     std::vector<LoraCase> own;
     for (LoraCase c : cases(lora_cases())) {
       if (!trains()) {
