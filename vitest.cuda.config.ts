@@ -20,7 +20,7 @@ export default defineConfig({
       ? [
           'test/api/{async-context,errors,results}.test.ts',
           'test/encode/{dtypes,model,stream,tokens}.test.ts',
-          'test/parity/{dtypes,families,layouts,stacks}.test.ts',
+          'test/parity/{adapters,dtypes,families,layouts,stacks}.test.ts',
         ]
       : [],
   },

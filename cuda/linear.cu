@@ -2,6 +2,7 @@
 #include "backend.h"
 #include "linear_f32.cuh"
 #include "linear_kernels.h"
+#include "linear_lora.h"
 #include "linear_mma.cuh"
 #include "linear_rows.h"
 #include "ops/checks.h"
@@ -61,18 +62,42 @@ Error launch_chosen(StreamHandle stream, const Device& device, const TileChoice&
   return packed.dtype == DType::kBF16 ? launch_bf16(stream, tile.index, args) : launch_f16(stream, tile.index, args);
 }
 
+Status launch_product(Stream& stream, const LinearArgs& args, const PreparedRows& rows) {
+  const Packed& packed = *static_cast<const Packed*>(args.weights);
+  const TileChoice tile =
+      choose_tile(stream.device->properties, stream.device->architecture, packed.dtype, args.rows, packed.out);
+  const Error error = launch_chosen(stream_of(stream), *stream.device, tile, packed, rows, tail_of(args, packed, rows));
+  return error == Error::kOk ? kOk : report(stream, error, "Linear");
+}
+
+// The parts come between the sums and the activation, so the product leaves float32 sums to a kernel that finishes.
+Status linear_with_lora(Stream& stream, const LinearArgs& args) {
+  LoraScratch scratch;
+  const size_t bytes = scratch.place(args, nullptr);
+  std::byte* memory = nullptr;
+  PreparedRows rows;
+  if (const Status status = prepare_rows(stream, args, rows, bytes, &memory); status != kOk) return status;
+  scratch.place(args, memory);
+  if (const Status status = launch_lora_middle(stream, args, scratch); status != kOk) return status;
+  LinearArgs sums = args;
+  sums.y = scratch.sums;
+  sums.y_stride = scratch.sums_stride;
+  sums.y_dtype = DType::kF32;
+  sums.activation = Activation::kIdentity;
+  sums.residual = nullptr;
+  if (const Status status = launch_product(stream, sums, rows); status != kOk) return status;
+  return launch_lora_finish(stream, args, scratch);
+}
+
 }  // namespace
 
 Status linear(Stream& stream, const LinearArgs& args) {
   if (!can_run(stream, args, supports)) return kBadArgument;
   if (args.rows == 0) return kOk;
-  const Packed& packed = *static_cast<const Packed*>(args.weights);
+  if (args.lora_parts > 0) return linear_with_lora(stream, args);
   PreparedRows rows;
   if (const Status status = prepare_rows(stream, args, rows); status != kOk) return status;
-  const TileChoice tile =
-      choose_tile(stream.device->properties, stream.device->architecture, packed.dtype, args.rows, packed.out);
-  const Error error = launch_chosen(stream_of(stream), *stream.device, tile, packed, rows, tail_of(args, packed, rows));
-  return error == Error::kOk ? kOk : report(stream, error, "Linear");
+  return launch_product(stream, args, rows);
 }
 
 }  // namespace embedcore::cuda

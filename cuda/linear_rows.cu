@@ -201,19 +201,23 @@ Error prepare(StreamHandle stream, const LinearArgs& args, void* to, float* step
 
 }  // namespace
 
-Status prepare_rows(Stream& stream, const LinearArgs& args, PreparedRows& rows) {
+Status prepare_rows(Stream& stream, const LinearArgs& args, PreparedRows& rows, size_t more_bytes, std::byte** more) {
   const Packed& packed = *static_cast<const Packed*>(args.weights);
   const auto element = static_cast<int64_t>(dtype_size(args.x_dtype));
   if (args.x_dtype == packed.dtype && reinterpret_cast<uintptr_t>(args.x) % 16 == 0 &&
       args.x_stride * element % 16 == 0 && args.x_stride * element <= kMostRowBytes) {
     rows = {.x = args.x, .stride = args.x_stride * element, .bytes = packed.in * element};
-    return kOk;
+    if (more_bytes == 0) return kOk;
+    *more = static_cast<std::byte*>(scratch(stream, more_bytes));
+    return *more ? kOk : kOutOfMemory;
   }
   const auto matrix_bytes = static_cast<size_t>(args.rows * packed.row_bytes);
   const bool bytes = packed.dtype == DType::kI8;
-  auto* memory =
-      static_cast<std::byte*>(scratch(stream, matrix_bytes + (bytes ? static_cast<size_t>(args.rows) * 8 : 0)));
+  const size_t own_bytes = matrix_bytes + (bytes ? static_cast<size_t>(args.rows) * 8 : 0);
+  const auto more_begin = static_cast<size_t>(round_up_to(static_cast<int64_t>(own_bytes), 256));
+  auto* memory = static_cast<std::byte*>(scratch(stream, more_bytes > 0 ? more_begin + more_bytes : own_bytes));
   if (!memory) return kOutOfMemory;
+  if (more_bytes > 0) *more = memory + more_begin;
   auto* step = bytes ? reinterpret_cast<float*>(memory + matrix_bytes) : nullptr;
   auto* zero = bytes ? reinterpret_cast<int32_t*>(step + args.rows) : nullptr;
   rows = {.x = memory, .stride = packed.row_bytes, .bytes = packed.row_bytes, .step = step, .zero = zero};

@@ -13,7 +13,9 @@ struct PreparedRows {
   const int32_t* zero = nullptr;
 };
 
-// The rows where they are if they can be read as they are, else rows in the stream's scratch memory.
-Status prepare_rows(Stream& stream, const LinearArgs& args, PreparedRows& rows);
+// The rows where they are if they can be read as they are, else rows in the stream's scratch memory. `more` receives
+// more_bytes of that memory, 256-byte aligned, because there is only one such memory.
+Status prepare_rows(Stream& stream, const LinearArgs& args, PreparedRows& rows, size_t more_bytes = 0,
+                    std::byte** more = nullptr);
 
 }  // namespace embedcore::cuda

@@ -2,6 +2,7 @@
 #include <dlfcn.h>
 #include <napi.h>
 
+#include "binding/adapter.h"
 #include "binding/call.h"
 #include "binding/devices.h"
 #include "binding/environment.h"
@@ -32,6 +33,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
     env.SetInstanceData<Environment>(environment);
     environment->model_class = Napi::Persistent(ModelHandle::define(env));
     environment->plan_class = Napi::Persistent(PlanHandle::define(env));
+    environment->adapter_class = Napi::Persistent(AdapterHandle::define(env));
     environment->call_class = Napi::Persistent(CallHandle::define(env));
     exports.Set("cpu", Napi::Function::New(env, cpu));
     exports.Set("devices", Napi::Function::New(env, cuda_devices));

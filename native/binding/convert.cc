@@ -66,6 +66,12 @@ int64_t get_int(Napi::Object from, const char* key) {
   return value.As<Napi::Number>().Int64Value();
 }
 
+double get_number(Napi::Object from, const char* key) {
+  const Napi::Value value = get(from, key);
+  if (!value.IsNumber()) fail(Code::kInternal, "\"%s\" must be a number", key);
+  return value.As<Napi::Number>().DoubleValue();
+}
+
 bool get_bool(Napi::Object from, const char* key) {
   const Napi::Value value = get(from, key);
   if (!value.IsBoolean()) fail(Code::kInternal, "\"%s\" must be a boolean", key);
@@ -98,6 +104,19 @@ std::vector<HeadModule> to_modules(Napi::Object options, const char* key) {
   return modules;
 }
 
+AdapterSource to_adapter(Napi::Object options) {
+  AdapterSource source{.directory = get_string(options, "directory"), .updates = {}};
+  each(options, "updates", [&](Napi::Value value) {
+    const auto from = value.As<Napi::Object>();
+    source.updates.push_back({.module = get_string(from, "module"),
+                              .a = get_string(from, "a"),
+                              .b = get_string(from, "b"),
+                              .rank = get_int(from, "rank"),
+                              .scale = static_cast<float>(get_number(from, "scale"))});
+  });
+  return source;
+}
+
 ModelSource to_source(Napi::Object options) {
   ModelSource source;
   source.is_static = get_string(options, "kind") == "static";
@@ -108,6 +127,8 @@ ModelSource to_source(Napi::Object options) {
     const auto from = value.As<Napi::Object>();
     source.layer_weighting = LayerWeighting{get_string(from, "directory"), get_int(from, "layerStart")};
   }
+  if (const Napi::Value value = get(options, "adapter"); value.IsObject())
+    source.adapter = to_adapter(value.As<Napi::Object>());
   return source;
 }
 

@@ -15,10 +15,12 @@ namespace embedcore {
 
 std::string get_string(Napi::Object from, const char* key);
 int64_t get_int(Napi::Object from, const char* key);
+double get_number(Napi::Object from, const char* key);
 bool get_bool(Napi::Object from, const char* key);
 
 // The modules of the list `key`.
 std::vector<HeadModule> to_modules(Napi::Object from, const char* key);
+AdapterSource to_adapter(Napi::Object options);
 ModelSource to_source(Napi::Object options);
 PlanOptions to_plan_options(Napi::Object options);
 Similarity to_similarity(const std::string& name);

@@ -11,12 +11,6 @@ namespace embedcore {
 
 namespace {
 
-double get_number(Napi::Object from, const char* key) {
-  const Napi::Value value = from.Get(key);
-  if (!value.IsNumber()) fail(Code::kInternal, "\"%s\" must be a number", key);
-  return value.As<Napi::Number>().DoubleValue();
-}
-
 std::vector<float> to_floats(Napi::Value value, const char* what) {
   if (value.IsNull() || value.IsUndefined()) return {};
   if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_float32_array)
@@ -57,6 +51,8 @@ void fill_weights(Napi::Object from, WeightOptions& weights) {
                             .scale = static_cast<float>(get_number(lora, "scale")),
                             .dropout = static_cast<float>(get_number(lora, "dropout"))});
   });
+  if (const Napi::Value adapter = from.Get("adapter"); adapter.IsObject())
+    weights.adapter = to_adapter(adapter.As<Napi::Object>());
 }
 
 void refuse_short(size_t found, int64_t wanted, const char* what) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <system_error>
 
+#include "binding/adapter.h"
 #include "binding/call.h"
 #include "binding/model.h"
 #include "binding/static_trainer.h"
@@ -96,10 +97,12 @@ void Environment::clean_up(void* data) {
   for (ModelHandle* model : self->models) model->detach();
   for (TrainerHandle* trainer : self->trainers) trainer->detach();
   for (StaticTrainerHandle* trainer : self->static_trainers) trainer->detach();
+  for (AdapterHandle* adapter : self->adapters) adapter->detach();
   self->calls.clear();
   self->models.clear();
   self->trainers.clear();
   self->static_trainers.clear();
+  self->adapters.clear();
   for (Load& load : self->loads_) load.thread.join();
   self->loads_.clear();
   self->pool_.reset();

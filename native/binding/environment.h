@@ -24,6 +24,7 @@
 
 namespace embedcore {
 
+class AdapterHandle;
 class CallHandle;
 class ModelHandle;
 class StaticTrainerHandle;
@@ -102,10 +103,11 @@ class Environment {
   void account(Napi::Env env, const Model& model);
   void unaccount(Napi::Env env, const Model& model);
 
-  Napi::FunctionReference model_class, plan_class, call_class, trainer_class;
+  Napi::FunctionReference model_class, plan_class, call_class, adapter_class, trainer_class;
   Napi::FunctionReference static_vectors_class, static_trainer_class;
   std::set<ModelHandle*> models;
   std::set<CallHandle*> calls;
+  std::set<AdapterHandle*> adapters;
   std::set<TrainerHandle*> trainers;
   std::set<StaticTrainerHandle*> static_trainers;
 

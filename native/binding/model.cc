@@ -1,5 +1,6 @@
 #include "binding/model.h"
 
+#include "binding/adapter.h"
 #include "binding/backends.h"
 #include "binding/call.h"
 #include "binding/convert.h"
@@ -29,9 +30,11 @@ Napi::Value PlanHandle::dimension(const Napi::CallbackInfo& info) {
 }
 
 Napi::Function ModelHandle::define(Napi::Env env) {
-  return DefineClass(env, "Model",
-                     {InstanceAccessor<&ModelHandle::info>("info"), InstanceMethod<&ModelHandle::plan>("plan"),
-                      InstanceMethod<&ModelHandle::call>("call"), InstanceMethod<&ModelHandle::dispose>("dispose")});
+  return DefineClass(
+      env, "Model",
+      {InstanceAccessor<&ModelHandle::info>("info"), InstanceMethod<&ModelHandle::plan>("plan"),
+       InstanceMethod<&ModelHandle::call>("call"), InstanceMethod<&ModelHandle::load_adapter>("loadAdapter"),
+       InstanceMethod<&ModelHandle::dispose>("dispose")});
 }
 
 Napi::Value ModelHandle::load(const Napi::CallbackInfo& info) {
@@ -149,16 +152,21 @@ Napi::Value ModelHandle::plan(const Napi::CallbackInfo& info) {
   });
 }
 
-// call(plan, out)
+// call(plan, out, adapter)
 Napi::Value ModelHandle::call(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return guarded(env, [&]() -> Napi::Value {
-    engine(env);
+    const Model& model = engine(env).model();
     Environment& environment = Environment::of(env);
     if (!info[0].IsObject() || !info[0].As<Napi::Object>().InstanceOf(environment.plan_class.Value()))
       fail(Code::kInternal, "a call needs a plan");
-    const std::shared_ptr<const EncodePlan> plan = PlanHandle::Unwrap(info[0].As<Napi::Object>())->plan;
+    std::shared_ptr<const EncodePlan> plan = PlanHandle::Unwrap(info[0].As<Napi::Object>())->plan;
     if (!plan) fail(Code::kInternal, "a call needs a plan of a model");
+    if (!info[2].IsNull() && !info[2].IsUndefined()) {
+      EncodePlan own = *plan;
+      own.adapter = AdapterHandle::of(environment, info[2], model.encoder().device());
+      plan = std::make_shared<const EncodePlan>(std::move(own));
+    }
     const auto out = info[1].As<Napi::Float32Array>();
     if (!info[1].IsTypedArray() || out.TypedArrayType() != napi_float32_array ||
         static_cast<int64_t>(out.ElementLength()) % plan->dimension != 0)
@@ -166,6 +174,37 @@ Napi::Value ModelHandle::call(const Napi::CallbackInfo& info) {
     const Napi::Object object = environment.call_class.New({});
     CallHandle::Unwrap(object)->open(environment, *this, engine_, plan, out);
     return object;
+  });
+}
+
+// loadAdapter(source, done)
+Napi::Value ModelHandle::load_adapter(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    engine(env);
+    const auto options = info[0].As<Napi::Object>();
+    const AdapterSource source = to_adapter(options);
+    Environment& environment = Environment::of(env);
+    const auto cancelled = std::make_shared<std::atomic<bool>>(false);
+    const Napi::Object task = to_task(env, [cancelled] { *cancelled = true; });
+    const auto call = environment.begin_call(env, info[1].As<Napi::Function>(), info.This().As<Napi::Object>());
+    try {
+      environment.start_load(
+          call, cancelled,
+          [source, held = std::make_shared<Opened>(engine_)](const KeepLoading& keep_loading) -> MakeResult {
+            const Model& model = held->engine->model();
+            if (!model.transformer())
+              fail(Code::kInvalidOption, "a static model has no matrices that an adapter could change");
+            auto weights = AdapterWeights::load(source, model.transformer()->config(), model.encoder().shared_device(),
+                                                keep_loading);
+            return [weights = std::move(weights)](Napi::Env to, PendingCall&) -> Napi::Value {
+              return AdapterHandle::make(Environment::of(to), weights);
+            };
+          });
+    } catch (...) {
+      call->settle(current_error());
+    }
+    return task;
   });
 }
 

@@ -40,6 +40,7 @@ class ModelHandle : public Napi::ObjectWrap<ModelHandle> {
   Napi::Value info(const Napi::CallbackInfo& info);
   Napi::Value plan(const Napi::CallbackInfo& info);
   Napi::Value call(const Napi::CallbackInfo& info);
+  Napi::Value load_adapter(const Napi::CallbackInfo& info);
   void dispose(const Napi::CallbackInfo& info);
   Engine& engine(Napi::Env env);
   // Fails the handle's calls and releases the engine on another thread. A second call has no effect.

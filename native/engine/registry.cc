@@ -77,6 +77,7 @@ ModelKey key_of(const ModelSource& source, DeviceRef device) {
   ModelKey key{device, source, {state_of(source.directory)}};
   for (const HeadModule& module : source.head)
     if (!module.directory.empty()) key.directories.push_back(state_of(module.directory));
+  if (source.adapter) key.directories.push_back(state_of(source.adapter->directory));
   if (source.layer_weighting) key.directories.push_back(state_of(source.layer_weighting->directory));
   return key;
 }

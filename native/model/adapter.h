@@ -11,6 +11,7 @@ namespace embedcore {
 // Low-rank updates of a layer's matrices (LoRA); an empty list changes nothing.
 struct LayerAdapter {
   std::vector<LoraPart> qkv, output, up, down;
+  bool empty() const { return qkv.empty() && output.empty() && up.empty() && down.empty(); }
 };
 
 // The dropout of one pass: `rows` names the rows of the call.

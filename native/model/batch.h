@@ -11,6 +11,7 @@
 
 namespace embedcore {
 
+class AdapterWeights;
 class TokenEncoder;
 
 // Writes Batch::indices of one text.
@@ -27,7 +28,8 @@ struct Batch {
   const int32_t* plan = nullptr;
   std::span<const int32_t> host_plan{};
   int64_t texts = 0, tokens = 0;
-  int64_t longest = 0;  // tokens of the longest text
+  int64_t longest = 0;                      // tokens of the longest text
+  const AdapterWeights* adapter = nullptr;  // of the plan, held until the batch has run; null = none
 
   // Holds what operations read until the stream has been waited for; null on a host, where they have run when they
   // return.

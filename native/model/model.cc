@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "model/adapter_weights.h"
 #include "model/replay.h"
 #include "ops/vectors.h"
 
@@ -17,6 +18,7 @@ std::vector<uint64_t> replay_key(const TokenEncoder& encoder, const EncodePlan& 
   std::vector<uint64_t> key = {plan.number.value, static_cast<uint64_t>(batch.texts),
                                static_cast<uint64_t>(batch.tokens), static_cast<uint64_t>(batch.longest),
                                reinterpret_cast<uintptr_t>(batch.ids)};  // at the workspace's begin
+  if (batch.adapter) key.push_back(batch.adapter->number());
   for (const int32_t word : batch.host_plan) key.push_back(static_cast<uint64_t>(word));
   encoder.add_to_replay_key(batch, key);
   return key;
@@ -32,8 +34,8 @@ std::shared_ptr<const Model> Model::load(const ModelSource& source, DevicePointe
     model->static_ = encoder.get();
     model->encoder_ = encoder;
   } else {
-    const auto encoder =
-        TransformerEncoder::load(source.directory, device, source.dtype, source.layer_weighting, keep_loading);
+    const auto encoder = TransformerEncoder::load(source.directory, device, source.dtype, source.layer_weighting,
+                                                  source.adapter, keep_loading);
     model->transformer_ = encoder.get();
     model->encoder_ = encoder;
   }
@@ -79,7 +81,10 @@ ResultRows Model::run(const EncodePlan& plan, BatchBuilder& builder, Workspace& 
     encoder_->place(measure, plan, texts, tokens);
   });
 
-  const Batch batch = builder.upload(layout, *encoder_, stream);
+  const std::shared_ptr<const AdapterWeights> adapter = plan.adapter ? plan.adapter->hold() : nullptr;
+  Batch batch = builder.upload(layout, *encoder_, stream);
+  batch.adapter = adapter.get();
+  batch.keep(adapter);
   place_rows(layout);
   if (!backend().begin_replay || tokens > kMostReplayTokens || plan.number.value == 0)
     return launch(plan, batch, layout, buffers, stream, between_layers);

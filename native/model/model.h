@@ -18,7 +18,8 @@ struct ModelSource {
   std::string directory;
   std::vector<HeadModule> head;
   std::optional<LayerWeighting> layer_weighting;
-  DType dtype = DType::kF32;  // of the transformer's matrix products; a static model has none
+  DType dtype = DType::kF32;             // of the transformer's matrix products; a static model has none
+  std::optional<AdapterSource> adapter;  // added to the transformer's weights
   bool operator==(const ModelSource&) const = default;
 };
 

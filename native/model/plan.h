@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -10,6 +11,8 @@
 #include "ops/pool.h"
 
 namespace embedcore {
+
+class Adapter;
 
 struct PlanOptions {
   std::vector<Pooling> pooling;
@@ -53,6 +56,8 @@ struct EncodePlan {
   int64_t pooled = 0;           // width after pooling
   int64_t dimension = 0;        // width of a finished row
   PlanNumber number;            // of Model::plan
+  // What is added to the weights; null = nothing. Batches are of one adapter.
+  std::shared_ptr<const Adapter> adapter;
   bool operator==(const EncodePlan&) const = default;
 };
 

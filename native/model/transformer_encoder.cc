@@ -31,6 +31,7 @@ void refuse_unsupported(const OpenDevice& device, DType dtype) {
 std::shared_ptr<const TransformerEncoder> TransformerEncoder::load(const std::string& directory, DevicePointer device,
                                                                    DType dtype,
                                                                    const std::optional<LayerWeighting>& weighting,
+                                                                   const std::optional<AdapterSource>& adapter,
                                                                    const KeepLoading& keep_loading) {
   refuse_unsupported(*device, dtype);
   const std::string config_path = directory + "/config.json";
@@ -41,8 +42,10 @@ std::shared_ptr<const TransformerEncoder> TransformerEncoder::load(const std::st
 
   const auto files = WeightFiles::open(directory);
   refuse_quantised_weights(*files);
-  const TensorReader reader(device, files, directory, config.names.prefixes, config.input.tables.front().name,
-                            keep_loading);
+  TensorReader reader(device, files, directory, config.names.prefixes, config.input.tables.front().name, keep_loading);
+  std::shared_ptr<const AdapterFile> updates;
+  if (adapter) updates = std::make_shared<const AdapterFile>(*adapter, config);
+  reader.add_updates(updates);
   encoder->file_dtype_ = dtype_name(reader.find(config.input.tables.front().name).dtype);
   for (const TableSpec& table : config.input.tables) {
     encoder->tables_.push_back(reader.table(table.name, table.rows, config.hidden));
@@ -74,6 +77,7 @@ std::shared_ptr<const TransformerEncoder> TransformerEncoder::load(const std::st
   }
   for (const TensorView& view : files->all()) encoder->parameters_ += view.elements();
   reader.check_intact();
+  if (updates) updates->check_intact();
   if (weighting) encoder->read_weighting(*weighting);
   return encoder;
 }
@@ -192,7 +196,8 @@ void TransformerEncoder::run_layer(size_t layer, const ForwardPlan::Layer& atten
                        .window = attention.window,
                        .rope = rope.get(),
                        .bias = bias ? bias->bias.data() : nullptr,
-                       .bias_reach = bias ? bias->reach : 0};
+                       .bias_reach = bias ? bias->reach : 0,
+                       .adapter = batch.adapter ? batch.adapter->layer(layer) : nullptr};
   layer_forward(call, config_.layers[layer], weights, at);
 }
 

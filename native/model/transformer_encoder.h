@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "model/adapter_weights.h"
 #include "model/layer.h"
 #include "model/relative_bias.h"
 #include "model/token_encoder.h"
@@ -21,9 +22,11 @@ struct LayerWeighting {
 
 class TransformerEncoder final : public TokenEncoder {
  public:
-  // Reads and packs everything. dtype: of the matrix products. Throws Error, std::bad_alloc.
+  // Reads and packs everything. dtype: of the matrix products. adapter: added to the matrices before they are packed.
+  // Throws Error, std::bad_alloc.
   static std::shared_ptr<const TransformerEncoder> load(const std::string& directory, DevicePointer device, DType dtype,
                                                         const std::optional<LayerWeighting>& weighting,
+                                                        const std::optional<AdapterSource>& adapter,
                                                         const KeepLoading& keep_loading);
 
   const ModelConfig& config() const { return config_; }

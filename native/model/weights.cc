@@ -183,7 +183,9 @@ Linear TensorReader::linear(DType dtype, const std::vector<std::string>& names, 
     check_float_kind(view);
     check_finite(view);
     const bool packable = view.dtype == DType::kF32 || view.dtype == DType::kF16 || view.dtype == DType::kBF16;
-    as_it_is = as_it_is && packable && is_aligned(view) && (views.empty() || view.dtype == views.front()->dtype);
+    const bool updated = updates_ && updates_->find(name);
+    as_it_is =
+        as_it_is && packable && !updated && is_aligned(view) && (views.empty() || view.dtype == views.front()->dtype);
     views.push_back(&view);
     if (bias) {
       const std::vector<float> part = floats(name + ".bias", {view.shape[0]});
@@ -199,8 +201,11 @@ Linear TensorReader::linear(DType dtype, const std::vector<std::string>& names, 
   std::vector<float> values, divisors;
   std::vector<std::byte> joined;
   if (!as_it_is || inputs) {
-    for (const TensorView* view : views) {
-      const std::vector<float> part = widened(*view);
+    for (size_t i = 0; i < views.size(); ++i) {
+      std::vector<float> part = widened(*views[i]);
+      if (const LowRankUpdate* update = updates_ ? updates_->find(names[i]) : nullptr)
+        add_low_rank(part, updates_->a(*update), updates_->b(*update), update->rank,
+                     static_cast<double>(update->scale));
       values.insert(values.end(), part.begin(), part.end());
     }
     weights.weight = values.data();

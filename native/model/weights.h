@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/safetensors.h"
+#include "model/adapter_file.h"
 #include "model/config.h"
 #include "model/device.h"
 #include "model/smoothing.h"
@@ -70,6 +71,9 @@ class TensorReader {
   TensorReader(DevicePointer device, std::shared_ptr<const WeightFiles> files, std::string directory,
                const std::vector<std::string>& prefixes, const std::string& probe, KeepLoading keep_loading = {});
 
+  // Matrices read from now on have these low-rank updates added, in float32; null = none.
+  void add_updates(std::shared_ptr<const AdapterFile> updates) { updates_ = std::move(updates); }
+
   std::vector<float> floats(const std::string& name, const std::vector<int64_t>& shape) const;
   DeviceArray<float> vector(const std::string& name, int64_t size) const;
   Table table(const std::string& name, int64_t rows, int64_t columns) const;
@@ -96,6 +100,7 @@ class TensorReader {
   std::shared_ptr<const WeightFiles> files_, reading_;
   std::string directory_, prefix_;
   KeepLoading keep_loading_;
+  std::shared_ptr<const AdapterFile> updates_;  // null = none
 };
 
 LayerWeights read_layer(const TensorReader& reader, DType dtype, const ModelConfig& config, size_t index,

@@ -35,8 +35,6 @@ bool is_lora_part(Stream& stream, const char* op, const LoraPart& part, int64_t 
 bool checks::are_lora_parts(Stream& stream, const char* op, const LoraPart* parts, int32_t count,
                             const PackedLinear& weights, bool touched, Takes takes) {
   if (count == 0) return true;
-  if (!takes.lora)
-    return refuse(stream, "Expected no LoRA parts for %s on this backend but received %d", op, static_cast<int>(count));
   if (count < 0 || count > kMostLoraParts)
     return refuse(stream, "Expected 0 to %d LoRA parts for %s but received %d", static_cast<int>(kMostLoraParts), op,
                   static_cast<int>(count));

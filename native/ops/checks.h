@@ -14,11 +14,10 @@ using Supports = bool (*)(Device* device, DType dtype);  // Backend::supports
 
 // What a backend takes beyond inference with the weights of the model; all else is refused.
 struct Takes {
-  bool lora = false;      // parts of a linear
   bool dropout = false;   // of any operation, with a rate above 0
   bool backward = false;  // weights packed for kForwardAndBackward
 };
-constexpr Takes kTakesTraining{.lora = true, .dropout = true, .backward = true};
+constexpr Takes kTakesTraining{.dropout = true, .backward = true};
 
 // Without a sentence, as pack_linear has no stream.
 bool can_pack(Device* device, const LinearWeights& weights, Supports supports, Takes takes = {});

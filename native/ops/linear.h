@@ -71,7 +71,6 @@ struct LinearArgs {
   const float* residual = nullptr;  // null = none
   int64_t residual_stride = 0;
   DType x_dtype = DType::kF32, y_dtype = DType::kF32;
-  // A backend that has no such part refuses them (kBadArgument).
   const LoraPart* lora = nullptr;
   int32_t lora_parts = 0;
   Dropout dropout{};  // of activation(x W^T + b), before the residual is added

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/safetensors_writer.h"
+#include "model/adapter_file.h"
 
 namespace embedcore {
 
@@ -66,30 +67,6 @@ TensorToWrite trained_tensor(Trainer& trainer, const BlockReader& reader, const 
           }};
 }
 
-// One matrix with its low-rank parts added: W + scale B A.
-struct MergedMatrix {
-  std::vector<float> weight;
-  explicit MergedMatrix(const TensorView& view) : weight(static_cast<size_t>(view.elements())) {
-    to_float32(view.data, view.dtype, weight.data(), weight.size());
-  }
-  void add(const std::vector<float>& a, const std::vector<float>& b, int64_t rank, float scale) {
-    const auto in = static_cast<int64_t>(a.size()) / rank, out = static_cast<int64_t>(b.size()) / rank;
-    std::vector<double> row(static_cast<size_t>(in));
-    for (int64_t o = 0; o < out; ++o) {
-      std::fill(row.begin(), row.end(), 0.0);
-      for (int64_t r = 0; r < rank; ++r) {
-        const double factor = static_cast<double>(b[static_cast<size_t>(o * rank + r)]) * static_cast<double>(scale);
-        for (int64_t k = 0; k < in; ++k)
-          row[static_cast<size_t>(k)] += factor * static_cast<double>(a[static_cast<size_t>(r * in + k)]);
-      }
-      for (int64_t k = 0; k < in; ++k) {
-        float& one = weight[static_cast<size_t>(o * in + k)];
-        one = static_cast<float>(static_cast<double>(one) + row[static_cast<size_t>(k)]);
-      }
-    }
-  }
-};
-
 TensorToWrite file_tensor(const TensorView& view) {
   return {.name = view.name,
           .dtype = view.dtype,
@@ -124,7 +101,7 @@ std::string without_legacy(std::string name) {
 // A tensor of the file as it is written: its trained values, the values with low-rank parts, or as it is.
 TensorToWrite tensor_of_rest(Trainer& trainer, const BlockReader& reader, const SaveOptions& options,
                              const TensorView& view, const std::string& prefix,
-                             std::vector<std::unique_ptr<MergedMatrix>>& merged) {
+                             std::vector<std::unique_ptr<std::vector<float>>>& merged) {
   const std::string own = without_legacy(without_prefix(view.name, prefix));
   const auto saved = std::find_if(options.tensors.begin(), options.tensors.end(),
                                   [&](const SavedTensor& tensor) { return !tensor.of_head && tensor.name == own; });
@@ -138,15 +115,17 @@ TensorToWrite tensor_of_rest(Trainer& trainer, const BlockReader& reader, const 
   const Parameter* a = values.list().find(module + ".lora_A.weight");
   if (!options.merged || !a) return file_tensor(view);
   const Parameter* b = values.list().find(module + ".lora_B.weight");
-  merged.push_back(std::make_unique<MergedMatrix>(view));
-  MergedMatrix& matrix = *merged.back();
-  matrix.add(reader.read(values.data() + a->offset, a->elements()),
-             reader.read(values.data() + b->offset, b->elements()), a->shape[0], trainer.weights().lora_scale(module));
+  merged.push_back(std::make_unique<std::vector<float>>(static_cast<size_t>(view.elements())));
+  std::vector<float>& matrix = *merged.back();
+  to_float32(view.data, view.dtype, matrix.data(), matrix.size());
+  add_low_rank(matrix, reader.read(values.data() + a->offset, a->elements()),
+               reader.read(values.data() + b->offset, b->elements()), a->shape[0],
+               static_cast<double>(trainer.weights().lora_scale(module)));
   return {.name = view.name,
           .dtype = view.dtype,
           .shape = view.shape,
           .read = [&matrix, dtype = view.dtype](int64_t first, int64_t count, std::byte* to) {
-            to_dtype(matrix.weight.data() + first, count, dtype, to);
+            to_dtype(matrix.data() + first, count, dtype, to);
           }};
 }
 
@@ -155,7 +134,7 @@ TensorToWrite tensor_of_rest(Trainer& trainer, const BlockReader& reader, const 
 void save_tensors(Trainer& trainer, OpenStream& stream, const SaveOptions& options) {
   const BlockReader reader(trainer.device(), stream);
   std::vector<TensorToWrite> tensors;
-  std::vector<std::unique_ptr<MergedMatrix>> merged;
+  std::vector<std::unique_ptr<std::vector<float>>> merged;
   std::shared_ptr<const WeightFiles> files;
   if (options.rest_of.empty()) {
     for (const SavedTensor& saved : options.tensors)

@@ -91,14 +91,28 @@ TrainedWeights::TrainedWeights(const std::string& directory, DevicePointer devic
 }
 
 void TrainedWeights::fill_lora(Stream& stream, const WeightOptions& options) {
+  const auto fill = [&](const std::string& name, const std::vector<float>& values) {
+    check_status(device_->backend().upload(stream, values_->at(name), values.data(), values.size() * sizeof(float)),
+                 stream, "an upload");
+    check_status(device_->backend().wait(stream), stream, "waiting for the device");
+  };
+  if (options.adapter) {
+    const AdapterFile file(*options.adapter, config_);
+    for (const LoraSpec& lora : options.lora) {
+      const LowRankUpdate* update = file.find(lora.module);
+      if (!update || update->rank != lora.rank)
+        fail(Code::kInternal, "the adapter has no update of rank %lld for \"%s\"", static_cast<long long>(lora.rank),
+             lora.module.c_str());
+      fill(lora.module + ".lora_A.weight", file.a(*update));
+      fill(lora.module + ".lora_B.weight", file.b(*update));
+    }
+    return file.check_intact();
+  }
   uint32_t number = 0;
   for (const LoraSpec& lora : options.lora) {
     const std::string name = lora.module + ".lora_A.weight";
     const Parameter& a = *values_->list().find(name);
-    const std::vector<float> values = first_values(a.elements(), a.shape[1], options.seed, number++);
-    check_status(device_->backend().upload(stream, values_->at(name), values.data(), values.size() * sizeof(float)),
-                 stream, "an upload");
-    check_status(device_->backend().wait(stream), stream, "waiting for the device");
+    fill(name, first_values(a.elements(), a.shape[1], options.seed, number++));
   }
 }
 

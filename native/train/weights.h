@@ -4,10 +4,12 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "model/adapter.h"
+#include "model/adapter_file.h"
 #include "model/parameters.h"
 #include "model/relative_bias.h"
 #include "model/rope.h"
@@ -58,7 +60,8 @@ struct WeightOptions {
   DType dtype = DType::kF32;     // of the matrix products: kF32 or kBF16
   ParameterList::Filter trains;  // whether the parameter of this name is trained; empty = all of them
   std::vector<LoraSpec> lora;
-  uint64_t seed = 0;  // of the first values of LoRA's A
+  std::optional<AdapterSource> adapter;  // the first values of LoRA; without it A is random and B zeros
+  uint64_t seed = 0;                     // of random first values
 };
 
 class TrainedWeights {

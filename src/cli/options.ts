@@ -40,6 +40,7 @@ export const MODEL_FLAGS = {
       'auto = the fastest that keeps cosine to float32 at 0.9999, measured once',
   },
   threads: { type: 'string', value: 'N', help: 'worker threads; without it the physical cores this process may use' },
+  adapter: { type: 'string', value: 'DIR', help: 'a LoRA adapter, added to the weights of the model' },
 } as const satisfies Flags
 
 export const ENCODE_FLAGS = {
@@ -80,6 +81,8 @@ export function loadOptionsOf(args: Arguments, signal: AbortSignal): LoadOptions
   if (threads !== undefined) options.threads = threads
   if (revision !== undefined) options.revision = revision
   if (cacheDir !== undefined) options.cacheDir = cacheDir
+  const adapter = stringOf(args, 'adapter')
+  if (adapter !== undefined) options.adapter = adapter
   if (booleanOf(args, 'offline')) options.offline = true
   return options
 }

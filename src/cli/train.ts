@@ -39,6 +39,7 @@ export const TRAIN_COMMAND_FLAGS = {
   rank: { type: 'string', value: 'N', help: 'lora: default 8' },
   alpha: { type: 'string', value: 'X', help: 'lora: default 8' },
   targets: { type: 'string', value: 'LIST', help: 'lora: ends of names of matrices, or all-linear' },
+  adapter: { type: 'string', value: 'DIR', help: 'lora: an adapter of the model, which is trained further' },
   merge: { type: 'boolean', help: 'lora: save a whole model in place of an adapter' },
   projection: { type: 'string', value: 'N', help: 'a new Dense module of N dimensions' },
   matryoshka: { type: 'string', value: 'LIST', help: 'dimensions, such as 256,128,64' },
@@ -112,10 +113,11 @@ function flagOptions(args: Arguments): Record<string, unknown> {
     rank: integerOf(args, 'rank'),
     alpha: numberOf(args, 'alpha'),
     targets: targetsOf(stringOf(args, 'targets')),
+    from: stringOf(args, 'adapter'),
   }
   const ofLora = Object.entries(lora).filter(([, value]) => value !== undefined)
   if (ofLora.length > 0 && method !== 'lora')
-    throw new UsageError(`--${ofLora[0]![0]} is for --method lora`, args.topic)
+    throw new UsageError(`--${ofLora[0]![0].replace('from', 'adapter')} is for --method lora`, args.topic)
   const data = stringOf(args, 'data')?.split(',')
   const options = {
     model: stringOf(args, 'model'),

@@ -49,12 +49,31 @@ export interface RawLayerWeights {
   layerStart: number
 }
 
+/** The low-rank update of one matrix: two tensors of a file of PEFT, [rank, in] and [out, rank]. */
+export interface RawLowRank {
+  /** `encoder.layer.0.attention.self.query` */
+  module: string
+  a: string
+  b: string
+  rank: number
+  /** alpha / rank, or alpha / sqrt(rank). */
+  scale: number
+}
+
+/** Updates in `<directory>/adapter_model.safetensors`. */
+export interface RawAdapterSource {
+  directory: string
+  updates: RawLowRank[]
+}
+
 export interface RawLoadOptions {
   /** `transformer`: config.json + model.safetensors in `directory`. `static`: one embedding table in `directory`. */
   kind: ModelKind
   directory: string
   modules: RawModule[]
   layerWeights: RawLayerWeights | null
+  /** Added to the weights; absent = nothing. */
+  adapter?: RawAdapterSource
   /** What matrix products are computed in; static models have float32 only. */
   dtype: Dtype
   /** `cpu`, or `cuda:` and a number. Absent = `cpu`. */
@@ -87,6 +106,14 @@ export interface RawPlanOptions {
 
 export interface RawPlan {
   readonly dimension: number
+}
+
+/** An adapter beside a model. */
+export interface RawAdapter {
+  /** Memory of its updates. */
+  readonly bytes: number
+  /** Calls that use it fail; its memory is freed when the last batch that reads it has ended, then it calls back. */
+  dispose(freed?: RawDone): void
 }
 
 /** A running call. After its callback, abort has no effect. */
@@ -164,8 +191,12 @@ export interface RawDevices {
 export interface RawModel {
   readonly info: RawModelInfo
   plan(options: RawPlanOptions): RawPlan
-  /** Begins a call. out: [rows, plan.dimension], written by other threads; nobody may read it before it is done. */
-  call(plan: RawPlan, out: Float32Array): RawCall
+  /**
+   * Begins a call. out: [rows, plan.dimension], written by other threads; nobody may read it before it is done.
+   * adapter: added to the weights for this call; null = nothing.
+   */
+  call(plan: RawPlan, out: Float32Array, adapter?: RawAdapter | null): RawCall
+  loadAdapter(source: RawAdapterSource, done: (error: Error | null, adapter?: RawAdapter) => void): RawTask
   /** Frees the model on another thread, then calls back. */
   dispose(freed?: RawDone): void
 }

@@ -1,5 +1,5 @@
 /** The types of the raw addon for training (native/binding/trainer.cc). */
-import type { RawDone, RawModule, RawPlanOptions, RawTask } from './binding.js'
+import type { RawAdapterSource, RawDone, RawModule, RawPlanOptions, RawTask } from './binding.js'
 import type { DeviceId } from './names.js'
 
 /** Names and shapes of the parameters of a transformer, in the order of the forward pass. */
@@ -101,6 +101,8 @@ export interface RawTrainerOptions {
   /** Names of the parameters that are trained; null = all. */
   trains: string[] | null
   lora: RawLora[]
+  /** First values of `lora`, all of them; null = A is random and B zeros. */
+  adapter: RawAdapterSource | null
   plan: RawPlanOptions
   losses: RawLoss[]
   seed: number

@@ -44,8 +44,7 @@ export async function planFiles(
     throw new EmbedCoreError(
       'ERR_EMBEDCORE_UNSUPPORTED_MODEL',
       `Expected a model without an adapter but found ${adapter} in the hub repository "${repository}": adapters are ` +
-        'not supported. Merge it in Python with peft (model.merge_and_unload(), then save_pretrained) and load ' +
-        'the result',
+        'read from directories. Download it (hf download) and load its base model with the option adapter',
     )
   }
   if (first.kind === 'Transformer' && !paths.has(inside(first.path, 'config.json'))) {

@@ -21,14 +21,19 @@ import {
   requireWeights,
   unsupportedModule,
 } from './modules.js'
+import { readPeftConfig } from './peft.js'
 import { NO_PROMPTS, readPrompts } from './prompts.js'
 import { readTransformerSettings, type TransformerSettings } from './transformer-settings.js'
 
 export interface ModelDescription {
   kind: 'transformer' | 'static'
-  /** The directory of the first module's config.json, weights and tokenizer. */
+  /** The directory of the first module: its tokenizer, settings and, without an adapter, config.json and weights. */
   directory: string
+  /** Of config.json and the weights; of a directory with an adapter that of its base model, once that is known. */
+  weights: string
   root: string
+  /** The adapter in `directory`, of a base model elsewhere; null = none. */
+  adapter: DirectoryAdapter | null
   /** null for static models, which always take the mean. */
   pooling: { modes: PoolingMode[]; includePrompt: boolean } | null
   layerWeights: RawLayerWeights | null
@@ -43,6 +48,14 @@ export interface ModelDescription {
   lowerCase: boolean | null
   /** `truncate_dim` of the model: dimensions kept when a call names none; null = all. */
   dimensions: number | null
+}
+
+/** An adapter in place of weights, as transformers and sentence-transformers save one. */
+export interface DirectoryAdapter {
+  directory: string
+  /** The path or hub id of the base model. */
+  base: string
+  revision: string | null
 }
 
 const WEIGHT_FILES = ['model.safetensors', 'model.safetensors.index.json'] as const
@@ -75,17 +88,30 @@ async function describeModules(root: string, list: ModuleEntry[]): Promise<Model
     return { ...general, ...staticModel(root, first!.directory), modules: await readModules(rest) }
   }
   if (first!.kind !== 'Transformer') throw unsupportedModule(first!.type, ' as the first module')
-  await refuseAdapter(first!.directory)
+  const adapter = await readAdapter(first!.directory)
   const settings = await readTransformerSettings(first!.directory)
-  await requireWeights(first!.directory, WEIGHT_FILES)
+  if (adapter === null) await requireWeights(first!.directory, WEIGHT_FILES)
   const { layerWeights, pooling, after } = await splitStack(root, rest, settings)
   return {
     ...general,
     ...transformerModel(root, first!.directory, settings),
+    adapter,
     pooling,
     layerWeights,
     modules: await readModules(after),
   }
+}
+
+/** transformers applies an adapter that it finds, to the base that the adapter names, whatever else is there. */
+async function readAdapter(directory: string): Promise<DirectoryAdapter | null> {
+  const config = await readPeftConfig(directory)
+  if (config === null) return null
+  if (config.base !== null && config.base !== '') return { directory, base: config.base, revision: config.revision }
+  throw new EmbedCoreError(
+    'ERR_EMBEDCORE_INVALID_CONFIG',
+    `Expected the path or hub id of a model for "base_model_name_or_path" in ${config.file} but found ` +
+      show(config.base),
+  )
 }
 
 async function splitStack(
@@ -172,7 +198,9 @@ function staticModel(root: string, directory: string) {
   return {
     kind: 'static' as const,
     directory,
+    weights: directory,
     root,
+    adapter: null,
     pooling: null,
     layerWeights: null,
     maxTokens: null,
@@ -181,7 +209,15 @@ function staticModel(root: string, directory: string) {
 }
 
 function transformerModel(root: string, directory: string, { maxTokens, lowerCase }: TransformerSettings) {
-  return { kind: 'transformer' as const, directory, root, maxTokens, lowerCase }
+  return {
+    kind: 'transformer' as const,
+    directory,
+    weights: directory,
+    root,
+    adapter: null as DirectoryAdapter | null,
+    maxTokens,
+    lowerCase,
+  }
 }
 
 /** config_sentence_transformers.json: prompts, similarity, truncate_dim. */

@@ -34,10 +34,11 @@ export interface Machine {
  */
 export async function choiceKey(
   { version, isa, threads }: Machine,
-  { directory, modules, layerWeights, pooling, dimensions }: ModelDescription,
+  { weights, adapter, modules, layerWeights, pooling, dimensions }: ModelDescription,
 ): Promise<string> {
   const directories = new Set([
-    directory,
+    weights,
+    ...(adapter === null ? [] : [adapter.directory]),
     ...modules.flatMap((module) => ('directory' in module ? [module.directory] : [])),
     ...(layerWeights === null ? [] : [layerWeights.directory]),
   ])
@@ -53,7 +54,7 @@ export async function choiceKey(
  */
 async function stateOfFiles(directory: string): Promise<[string, number, number][]> {
   const names = (await readdir(directory))
-    .filter((name) => name === 'config.json' || /\.safetensors(\.index\.json)?$/.test(name))
+    .filter((name) => /^(?:adapter_)?config\.json$/.test(name) || /\.safetensors(\.index\.json)?$/.test(name))
     .sort()
   return Promise.all(
     names.map(async (name): Promise<[string, number, number]> => {

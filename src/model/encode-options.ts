@@ -9,6 +9,7 @@ import {
   callback,
   checkOptions,
   either,
+  filledText,
   flag,
   integer,
   invalidOption,
@@ -63,6 +64,7 @@ export const ENCODE_RULES = {
   dimensions: integer(1),
   precision: oneOf(...PRECISIONS),
   ranges: quantizationRanges,
+  adapter: filledText,
   ...TOKENIZE_RULES,
   onProgress: callback<(progress: EncodeProgress) => void>(),
 }
@@ -83,6 +85,8 @@ export interface ResolvedEncode {
   output: OutputMode
   precision: Precision
   ranges: Float32Array | null
+  /** The name of an adapter; null = none. */
+  adapter: string | null
   /** Whether the prompt's tokens are left out of pooling, as the model says. */
   skipPrompt: boolean
   /** null = the prompt's tokens. */
@@ -135,6 +139,7 @@ export function resolveEncodeOptions(
     output,
     precision,
     ranges: given.ranges ?? null,
+    adapter: given.adapter ?? null,
     skipPrompt: description.pooling?.includePrompt === false,
     prefixTokens: prefixTokens(given.prefixTokens, attention, limits.texts),
     signal: given.signal ?? null,
@@ -166,6 +171,8 @@ type CheckedOptions = ReturnType<typeof checkOptions<typeof ENCODE_RULES>>
 
 /** A static model is one table: it has no layers, no attention, and always takes the mean. */
 function refuseForStatic(given: CheckedOptions): void {
+  if (given.adapter !== undefined)
+    throw invalidOption('adapter', 'nothing (a static model has no matrices that one could change)', given.adapter)
   for (const name of ['layers', 'layerFusion', 'attention', 'prefixTokens'] as const) {
     if (given[name] !== undefined) throw invalidOption(name, 'nothing (a static model has no layers)', given[name])
   }

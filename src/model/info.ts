@@ -9,6 +9,8 @@ export interface ModelInfo {
   readonly name: string
   /** The directory of its files. */
   readonly path: string
+  /** The directory of the adapter that was added to the weights; null = none. */
+  readonly adapter: string | null
   readonly kind: ModelKind
   readonly family: string
   /** Numbers in a vector of encode, unless a call sets another number. */
@@ -109,6 +111,7 @@ export function describe(
   return Object.freeze({
     name,
     path: description.root,
+    adapter: description.adapter?.directory ?? null,
     kind: description.kind,
     family,
     dimension,

@@ -29,6 +29,12 @@ export interface LoadOptions extends HubOptions {
    * skips int8.
    */
   dtype?: Dtype | 'auto'
+  /**
+   * The directory of a LoRA adapter that PEFT or `train` saved. It is added to the weights as they are read, in float32
+   * and before they are rounded to `dtype`, so that it costs nothing per call. Without it the same files give the base
+   * model; both can be in memory. For several adapters on one base, see `loadAdapter`.
+   */
+  adapter?: string
   /** Worker threads, 1 to 1024. Default: the physical cores this process may use (cgroup limits honoured). */
   threads?: number
   /**
@@ -49,6 +55,7 @@ export interface LoadOptions extends HubOptions {
 export const LOAD_RULES = {
   device: deviceName,
   dtype: oneOf('auto', ...DTYPES),
+  adapter: filledText,
   threads: integer(1, 1024),
   maxBatchTokens: integer(1),
   maxQueueTokens: integer(1),
@@ -67,6 +74,7 @@ export const LOAD_RULES = {
 export interface ResolvedLoad {
   device: DeviceName
   dtype: Dtype | 'auto'
+  adapter: string | null
   threads: number | null
   maxBatchTokens: number
   maxQueueTokens: number
@@ -84,6 +92,7 @@ export function resolveLoadOptions(options?: LoadOptions): ResolvedLoad {
   return {
     device: given.device ?? 'auto',
     dtype: given.dtype ?? 'float32',
+    adapter: given.adapter ?? null,
     threads: given.threads ?? null,
     maxBatchTokens: given.maxBatchTokens ?? 32768,
     maxQueueTokens: given.maxQueueTokens ?? 16 * 1024 * 1024,

@@ -1,4 +1,5 @@
 /** load(): from a path or hub id to a model in memory. */
+import path from 'node:path'
 import type { RawLoadOptions, RawModel } from '../core/binding.js'
 import { type ChosenDevice, chooseDevice, deviceSettings, fastDtype } from '../core/devices.js'
 import { EmbedCoreError, toEmbedCoreError, withOwnStack } from '../core/errors.js'
@@ -8,6 +9,8 @@ import type { Dtype } from '../core/names.js'
 import { reason } from '../core/show.js'
 import type { DtypeChoice } from './info.js'
 import { packageVersion } from '../core/version.js'
+import { refuseOtherStack } from './adapter-stack.js'
+import { adapterSource, withBaseModel } from './base-model.js'
 import { type ModelDescription, readModelDirectory } from './directory.js'
 import { chooseDtype } from './dtype-choice.js'
 import { choiceKey } from './dtype-memory.js'
@@ -41,15 +44,15 @@ async function load(pathOrHubId: string, given: ResolvedLoad): Promise<Model> {
   const settings = deviceSettings(forced)
   // A device that the caller names is refused before anything is downloaded.
   const named = given.device === 'auto' ? null : await chooseDevice(given.device, settings)
-  const directory = await resolveModel(pathOrHubId, {
-    revision: given.revision,
+  const hub = {
     ...(given.cacheDir === null ? {} : { cacheDir: given.cacheDir }),
     ...(given.token === null ? {} : { token: given.token }),
     ...(given.offline === null ? {} : { offline: given.offline }),
     ...(given.onProgress === null ? {} : { onProgress: guarded(given.onProgress) }),
     ...(given.signal === null ? {} : { signal: given.signal }),
-  })
-  const description = await readModelDirectory(directory)
+  }
+  const directory = await resolveModel(pathOrHubId, { ...hub, revision: given.revision })
+  const description = await withAdapter(await readModelDirectory(directory), given.adapter, hub)
   refuseForStatic(description, given.dtype)
   const device = named ?? (await chooseDevice(description.kind === 'static' ? 'cpu' : 'auto', settings))
   const opening: Opening = {
@@ -86,6 +89,20 @@ async function load(pathOrHubId: string, given: ResolvedLoad): Promise<Model> {
   return open(opening, dtype, choice)
 }
 
+type Hub = Parameters<typeof withBaseModel>[1]
+
+/** The description with its base model, and with the adapter that the caller names. */
+async function withAdapter(found: ModelDescription, named: string | null, hub: Hub): Promise<ModelDescription> {
+  if (named === null) return withBaseModel(found, hub)
+  if (found.kind === 'static')
+    throw invalidOption('adapter', `nothing (${found.root} is a static model, which has no layers)`, named)
+  if (found.adapter !== null)
+    throw invalidOption('adapter', `nothing (${found.root} is a model with an adapter of its own)`, named)
+  const directory = path.resolve(named)
+  await refuseOtherStack(directory, found)
+  return { ...found, adapter: { directory, base: found.weights, revision: null } }
+}
+
 /** Wraps a caller's callback: an exception in it ends the load with a coded error. */
 function guarded<T>(onProgress: (progress: T) => void): (progress: T) => void {
   return (progress) => {
@@ -115,12 +132,15 @@ async function open(
   dtype: Dtype,
   dtypeChoice: DtypeChoice | null,
 ): Promise<Model> {
-  const [weights, words] = await Promise.allSettled([
+  const opened = async (): Promise<RawModel> =>
     openWeights(given.signal, {
       kind: description.kind,
-      directory: description.directory,
+      directory: description.weights,
       modules: description.modules,
       layerWeights: description.layerWeights,
+      ...(description.adapter === null
+        ? {}
+        : { adapter: await adapterSource(description.adapter.directory, description) }),
       dtype,
       device: device.id,
       isa,
@@ -128,9 +148,8 @@ async function open(
       threads,
       maxBatchTokens: given.maxBatchTokens,
       maxQueueTokens: given.maxQueueTokens,
-    }),
-    tokenizer,
-  ])
+    })
+  const [weights, words] = await Promise.allSettled([opened(), tokenizer])
   try {
     // A new error is created after the await, so that its stack leads to the caller.
     if (weights.status === 'rejected') throw withOwnStack(weights.reason)

@@ -8,9 +8,12 @@ import { reason, show } from '../core/show.js'
 import type { Precision } from '../core/names.js'
 import type { SentenceEmbeddings, TokenEmbeddings, TokenizedTexts } from '../core/types.js'
 import type { Similarities } from '../core/vectors.js'
+import { Adapters } from './adapters.js'
 import type { MeasurableModel } from './dtype-measure.js'
 import { describe, type ModelFacts, type ModelInfo } from './info.js'
 import type {
+  AdapterInfo,
+  AdapterOptions,
   EncodeOptions,
   SentenceOptions,
   StreamedEmbedding,
@@ -66,6 +69,7 @@ export class Model implements AsyncDisposable, Disposable {
   readonly info: ModelInfo
   private parts: ModelParts | null
   private readonly plans = new Map<string, RawPlan>()
+  private readonly beside = new Adapters()
 
   /** For `using`: frees the model at the end of the block. */
   declare readonly [Symbol.dispose]: () => void
@@ -218,10 +222,45 @@ export class Model implements AsyncDisposable, Disposable {
     return similarity(a, b, options, { metric: this.info.similarity, dimension: this.info.dimension })
   }
 
+  /** The adapters that are loaded, in the order in which they were asked for. */
+  get adapters(): readonly AdapterInfo[] {
+    return this.beside.list
+  }
+
   /**
-   * Frees the model, off the event loop; resolves when its memory is free. Running calls are rejected with
-   * ERR_EMBEDCORE_DISPOSED; a second dispose does nothing. Weights are freed with the last model that uses them: models
-   * loaded from the same files share them.
+   * Loads a LoRA adapter that PEFT or `train` saved, beside the model. Calls of encode that name it get the vectors of
+   * the model with the adapter, others those of the model alone; both may run at once. Any number may be loaded.
+   *
+   * The update is computed next to the weights, which stay as they are: in float32 as PEFT computes it before merging,
+   * in bfloat16 and float16 with factors rounded like the weights, and with int8 weights in float32. To add an adapter
+   * to the weights, which costs nothing per call, load the model with the option `adapter`.
+   * @throws ERR_EMBEDCORE_NOT_FOUND, _INVALID_FILE, _INVALID_CONFIG, _MISSING_TENSOR, _SHAPE_MISMATCH, _NON_FINITE when
+   *   the files are wrong or of another model; _UNSUPPORTED_MODEL naming what is not supported (DoRA, biases, whole
+   *   modules); _INVALID_OPTION, _UNKNOWN_OPTION; _DISPOSED; _OUT_OF_MEMORY; _ABORTED.
+   * @example
+   * await model.loadAdapter('adapters/shop', { name: 'shop' })
+   * const { data } = await model.encode(texts, { adapter: 'shop' })
+   */
+  async loadAdapter(directory: string, options?: AdapterOptions): Promise<AdapterInfo> {
+    return this.beside.load(this.alive(), directory, options)
+  }
+
+  /**
+   * Frees an adapter; resolves when its memory is free. Running calls that use it are rejected with
+   * ERR_EMBEDCORE_DISPOSED, unless they end before.
+   * @throws ERR_EMBEDCORE_INVALID_OPTION when there is none of this name; _DISPOSED.
+   * @example
+   * await model.unloadAdapter('shop')
+   */
+  async unloadAdapter(name: string): Promise<void> {
+    this.alive()
+    await this.beside.unload(name)
+  }
+
+  /**
+   * Frees the model and its adapters, off the event loop; resolves when its memory is free. Running calls are rejected
+   * with ERR_EMBEDCORE_DISPOSED; a second dispose does nothing. Weights are freed with the last model that uses them:
+   * models loaded from the same files share them.
    * @example
    * await using model = await load('path/of/a/model') // disposed at the end of the block
    */
@@ -230,7 +269,8 @@ export class Model implements AsyncDisposable, Disposable {
     this.parts = null
     this.plans.clear()
     try {
-      if (raw !== undefined) await new Promise<void>((resolve) => raw.dispose(() => resolve()))
+      const model = raw === undefined ? null : new Promise<void>((resolve) => raw.dispose(() => resolve()))
+      await Promise.all([model, this.beside.dispose()])
     } catch (error) {
       throw toEmbedCoreError(error) // no memory to tell when the model is freed
     }
@@ -238,6 +278,7 @@ export class Model implements AsyncDisposable, Disposable {
 
   private release(): void {
     this.parts?.raw.dispose()
+    for (const adapter of this.beside.release()) adapter.dispose()
     this.parts = null
     this.plans.clear()
   }
@@ -261,6 +302,7 @@ export class Model implements AsyncDisposable, Disposable {
       const { rows, tokenCounts, omittedTokens, tokens } = await runTexts(list, {
         raw: parts.raw,
         plan,
+        adapter: this.beside.get(call.adapter),
         tokenizer: parts.tokenizer,
         call,
         maxTokens: parts.maxTokens,

@@ -30,10 +30,7 @@ export async function readModuleList(root: string): Promise<ModuleEntry[] | null
   return list.map(({ path: folder, ...module }) => ({ ...module, directory: path.join(root, folder) }))
 }
 
-/**
- * An adapter changes the weights in its directory, or those of another model. transformers and sentence-transformers
- * apply it automatically.
- */
+/** A bare directory of an adapter says neither how tokens become a vector nor which tokenizer it has. */
 export async function refuseAdapter(directory: string): Promise<void> {
   const adapter = await readFields(path.join(directory, 'adapter_config.json'))
   if (adapter === null) return
@@ -41,8 +38,8 @@ export async function refuseAdapter(directory: string): Promise<void> {
   const kind = adapter.raw('peft_type')
   throw new EmbedCoreError(
     'ERR_EMBEDCORE_UNSUPPORTED_MODEL',
-    `Expected a model without an adapter but found ${adapter.file} (${show(kind)} of ${show(base)}): adapters are ` +
-      'not supported. Merge it in Python with peft (model.merge_and_unload(), then save_pretrained) and load that',
+    `Expected a model but found an adapter: ${adapter.file} (${show(kind)} of ${show(base)}). Load the base model ` +
+      'with the option adapter, which adds it to the weights, or call loadAdapter of the base model',
   )
 }
 

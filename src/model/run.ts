@@ -4,7 +4,7 @@
  * queue nor holds all its ids in memory. For token output all texts are tokenised first, because workers write into the
  * result, whose number of rows must be known before.
  */
-import type { RawBatch, RawCall, RawModel, RawPlan } from '../core/binding.js'
+import type { RawAdapter, RawBatch, RawCall, RawModel, RawPlan } from '../core/binding.js'
 import { abortError } from '../core/abort.js'
 import { EmbedCoreError, toEmbedCoreError, withOwnStack } from '../core/errors.js'
 import { allocate } from '../core/memory.js'
@@ -24,6 +24,7 @@ const PIECES_UNDER_WAY = 4
 export interface Run {
   raw: RawModel
   plan: RawPlan
+  adapter: RawAdapter | null
   tokenizer: TextTokenizer
   call: ResolvedEncode
   /** The longest sequence when the call does not name one; null = whole texts. */
@@ -113,9 +114,9 @@ class TextRun {
 
   /** Starts the native call with memory for this number of rows. */
   private open(rows: number): Float32Array {
-    const { raw, plan } = this.run
+    const { raw, plan, adapter } = this.run
     const out = allocate(rows * plan.dimension)
-    this.rawCall = raw.call(plan, out)
+    this.rawCall = raw.call(plan, out, adapter)
     return out
   }
 

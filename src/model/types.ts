@@ -57,6 +57,8 @@ export interface EncodeOptions extends TokenizeOptions {
   precision?: Precision
   /** [2, dimensions]: the minimum, then the maximum of each dimension, from `quantizationRanges()`. */
   ranges?: Float32Array
+  /** The name of an adapter that `loadAdapter` loaded, for this call. Default: none. */
+  adapter?: string
   /** Called as texts are finished. What it throws ends the call with ERR_EMBEDCORE_INVALID_OPTION. */
   onProgress?: (progress: EncodeProgress) => void
 }
@@ -73,6 +75,27 @@ export interface EncodeProgress {
   total: number
   /** Tokens finished. */
   tokens: number
+}
+
+/** Options of loadAdapter. */
+export interface AdapterOptions {
+  /** What calls name it by. Default `'default'`. */
+  name?: string
+  /** Stops the load, which then rejects with ERR_EMBEDCORE_ABORTED. */
+  signal?: AbortSignal
+}
+
+/** An adapter beside a model. */
+export interface AdapterInfo {
+  readonly name: string
+  /** The directory of its files. */
+  readonly path: string
+  /** Matrices that it changes. */
+  readonly matrices: number
+  /** Its parameters. */
+  readonly parameters: number
+  /** Bytes that it takes in memory, on the device of the model. */
+  readonly weightBytes: number
 }
 
 /** Options of encodeStream: those of encode for one vector per text, and how much is read ahead. */

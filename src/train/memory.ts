@@ -1,6 +1,7 @@
 /** The memory of a run, estimated from shapes. */
 import type { RawParameter } from '../core/training-binding.js'
-import { elements, layerCount, layerOf, type TrainedParts } from './method.js'
+import { layerOf } from '../model/layer-matrices.js'
+import { elements, layerCount, type TrainedParts } from './method.js'
 import type { ResolvedTrain } from './options.js'
 import { type Stack, stackParameters } from './stack.js'
 import type { MemoryEstimate } from './types.js'

@@ -36,6 +36,11 @@ export interface LoraOptions {
   alphaPattern?: Readonly<Record<string, number>>
   /** Layers, from 0. Default: all. */
   layersToTransform?: number | readonly number[]
+  /**
+   * The directory of an adapter of this model, which PEFT or `train` saved: it is trained further. Its configuration
+   * gives all other settings; only `dropout` may be another.
+   */
+  from?: string
 }
 
 /**
@@ -64,6 +69,10 @@ export interface CheckedLora {
   rankPattern: Record<string, number>
   alphaPattern: Record<string, number>
   layersToTransform: number[] | null
+  /** The directory of the adapter that is trained further; null = a new one. */
+  from: string | null
+  /** Whether the caller gave a dropout. */
+  ownDropout: boolean
 }
 
 export type CheckedMethod = { type: 'full' } | { type: 'bitfit' } | ({ type: 'lora' } & CheckedLora)
@@ -85,7 +94,18 @@ const LORA_RULES = {
   rankPattern: pattern<number>('integers from 1', (value) => Number.isInteger(value) && (value as number) >= 1),
   alphaPattern: pattern<number>('numbers above 0', (value) => Number.isFinite(value) && (value as number) > 0),
   layersToTransform: either(integer(0), listOf(integer(0))),
+  from: filledText,
 }
+/** What an adapter that is trained further has already. */
+const OF_NEW_ADAPTERS = [
+  'rank',
+  'alpha',
+  'targets',
+  'rslora',
+  'rankPattern',
+  'alphaPattern',
+  'layersToTransform',
+] as const
 
 /** Methods that are known elsewhere and not built here. */
 const NOT_BUILT: Readonly<Record<string, string>> = {
@@ -117,9 +137,15 @@ export function checkMethod(given: unknown): CheckedMethod {
   for (const name of ['rankPattern', 'alphaPattern'] as const)
     for (const expression of Object.keys(options[name] ?? {})) regular(expression, name)
   if (typeof options.targets === 'string' && options.targets !== 'all-linear') regular(options.targets, 'targets')
+  if (options.from !== undefined)
+    for (const name of OF_NEW_ADAPTERS)
+      if (options[name] !== undefined)
+        throw invalidOption(name, 'nothing beside from, whose configuration has it,', options[name])
   const layers = options.layersToTransform
   return {
     type: 'lora',
+    from: options.from ?? null,
+    ownDropout: options.dropout !== undefined,
     rank: options.rank ?? 8,
     alpha: options.alpha ?? 8,
     dropout: options.dropout ?? 0,

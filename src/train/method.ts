@@ -3,6 +3,8 @@ import { EmbedCoreError } from '../core/errors.js'
 import { invalidOption } from '../core/options.js'
 import { show } from '../core/show.js'
 import type { RawLora, RawParameter } from '../core/training-binding.js'
+import { layerMatrices, layerOf } from '../model/layer-matrices.js'
+import { byPattern, matchesEnd, type PeftAdapter } from '../model/peft.js'
 import type { CheckedLora, CheckedMethod, FreezeOptions } from './method-options.js'
 
 /** What is trained in the transformer. */
@@ -10,17 +12,11 @@ export interface TrainedParts {
   /** Names of parameters; null = all. */
   trains: string[] | null
   lora: RawLora[]
+  /** The adapter that is trained further; null = a new one, or none. */
+  adapter: PeftAdapter | null
   /** Numbers of all parameters, and of those that are trained. */
   parameters: number
   trained: number
-}
-
-const LAYER = /(?:^|\.)(\d+)\./
-
-/** The number of the layer that a parameter belongs to; null = none. */
-export function layerOf(name: string): number | null {
-  const found = LAYER.exec(name)
-  return found === null ? null : Number(found[1])
 }
 
 export function layerCount(parameters: readonly RawParameter[]): number {
@@ -29,19 +25,11 @@ export function layerCount(parameters: readonly RawParameter[]): number {
 
 export const elements = (shape: readonly number[]): number => shape.reduce((product, size) => product * size, 1)
 
-/** Matrices of layers, to which low-rank updates can be added: the names of their modules. */
-function linearModules(parameters: readonly RawParameter[]): Map<string, readonly number[]> {
-  return new Map(
-    parameters
-      .filter(({ name, shape }) => shape.length === 2 && name.endsWith('.weight') && layerOf(name) !== null)
-      .map(({ name, shape }) => [name.slice(0, -'.weight'.length), shape]),
-  )
-}
-
 export function trainedParts(
   parameters: readonly RawParameter[],
   method: CheckedMethod,
   freeze: Required<FreezeOptions>,
+  adapter: PeftAdapter | null = null,
 ): TrainedParts {
   const total = parameters.reduce((sum, { shape }) => sum + elements(shape), 0)
   const of = (names: readonly string[]): number => {
@@ -55,21 +43,24 @@ export function trainedParts(
         throw invalidOption('layers', `at most ${layers} (the layers of the model)`, freeze.layers)
       const names = parameters.map(({ name }) => name).filter((name) => !isFrozen(name, freeze))
       const all = names.length === parameters.length
-      return { trains: all ? null : names, lora: [], parameters: total, trained: all ? total : of(names) }
+      return { trains: all ? null : names, lora: [], adapter, parameters: total, trained: all ? total : of(names) }
     }
     case 'bitfit': {
       const names = parameters.map(({ name }) => name).filter((name) => name.endsWith('.bias'))
       if (names.length === 0) throw invalidOption('method', "'full' or 'lora' for a model without biases", 'bitfit')
-      return { trains: names, lora: [], parameters: total, trained: of(names) }
+      return { trains: names, lora: [], adapter, parameters: total, trained: of(names) }
     }
     case 'lora': {
-      const lora = loraModules(linearModules(parameters), method)
-      const shapes = linearModules(parameters)
+      const lora =
+        adapter === null
+          ? loraModules(layerMatrices(parameters), method)
+          : adapter.updates.map(({ module, rank, scale }) => ({ module, rank, scale, dropout: method.dropout }))
+      const shapes = layerMatrices(parameters)
       const trained = lora.reduce((sum, { module, rank }) => {
         const [out, into] = shapes.get(module)!
         return sum + rank * (out! + into!)
       }, 0)
-      return { trains: [], lora, parameters: total + trained, trained }
+      return { trains: [], lora, adapter, parameters: total + trained, trained }
     }
   }
 }
@@ -126,16 +117,6 @@ function loraModules(shapes: ReadonlyMap<string, readonly number[]>, method: Che
     const alpha = byPattern(module, method.alphaPattern) ?? method.alpha
     return { module, rank, scale: alpha / (method.rslora ? Math.sqrt(rank) : rank), dropout: method.dropout }
   })
-}
-
-/** As PEFT: the first expression that matches the end of the name. */
-function byPattern(module: string, patterns: Readonly<Record<string, number>>): number | null {
-  const found = Object.entries(patterns).find(([expression]) => matchesEnd(module, expression))
-  return found === undefined ? null : found[1]
-}
-
-function matchesEnd(module: string, expression: string): boolean {
-  return new RegExp(`^(?:.*\\.)?(?:${expression})$`).test(module)
 }
 
 function noSuchTarget(target: string | readonly string[], modules: readonly string[]): EmbedCoreError {

@@ -95,6 +95,8 @@ export const TRAIN_RULES = {
   onProgress: callback<(progress: TrainProgress) => void>(),
 }
 
+export const defaultRate = ({ type }: CheckedMethod): number => (type === 'lora' ? 2e-4 : 5e-5)
+
 const EARLY_RULES = { patience: integer(1), metric: filledText, threshold: finiteNumber }
 
 export interface ResolvedTrain {
@@ -106,6 +108,8 @@ export interface ResolvedTrain {
   losses: CheckedLoss[] | null
   matryoshka: unknown
   method: CheckedMethod
+  /** Whether the caller gave a method and a learning rate. */
+  own: { method: boolean; learningRate: boolean }
   freeze: Required<FreezeOptions>
   projection: CheckedProjection | null
   normalize: boolean | null
@@ -172,7 +176,7 @@ function resolve(options: TrainOptions): ResolvedTrain {
     if (given[name] === undefined) throw invalidOption(name, what, undefined)
   checkSources(given.data)
   const method = checkMethod(given.method)
-  if (given.merge === true && method.type !== 'lora')
+  if (given.merge === true && given.method !== undefined && method.type !== 'lora')
     throw invalidOption('merge', "nothing beside a method other than 'lora'", true)
   if (given.attention === 'prefix')
     throw invalidOption('attention', "'causal' or 'bidirectional' (a saved model cannot say 'prefix')", 'prefix')
@@ -212,6 +216,7 @@ function resolve(options: TrainOptions): ResolvedTrain {
     losses: given.loss === undefined ? null : checkLosses(given.loss, given.matryoshka),
     matryoshka: given.matryoshka,
     method,
+    own: { method: given.method !== undefined, learningRate: given.learningRate !== undefined },
     freeze: checkFreeze(given.freeze, method),
     projection: checkProjection(given.projection),
     normalize: given.normalize ?? null,
@@ -223,7 +228,7 @@ function resolve(options: TrainOptions): ResolvedTrain {
     gradientAccumulation: given.gradientAccumulation ?? 1,
     gradientCache: given.gradientCache ?? false,
     recompute: given.recompute ?? false,
-    learningRate: given.learningRate ?? (method.type === 'lora' ? 2e-4 : 5e-5),
+    learningRate: given.learningRate ?? defaultRate(method),
     schedule: given.schedule ?? 'linear',
     warmup: given.warmup ?? 0.1,
     weightDecay: given.weightDecay ?? 0,

@@ -1,6 +1,6 @@
 /** All of a run that is known before weights are read: the model's description, the data, the plan. */
 import { createHash } from 'node:crypto'
-import { realpath, stat } from 'node:fs/promises'
+import { readFile, realpath, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { chooseDevice, type ChosenDevice, deviceSettings } from '../core/devices.js'
 import { EmbedCoreError } from '../core/errors.js'
@@ -9,13 +9,16 @@ import { invalidOption } from '../core/options.js'
 import type { RawParameter, RawTraining } from '../core/training-binding.js'
 import { readFields } from '../core/json-file.js'
 import { resolveModel } from '../hub/resolve.js'
+import { withBaseModel } from '../model/base-model.js'
 import { type ModelDescription, readModelDirectory } from '../model/directory.js'
+import { ADAPTER_WEIGHTS } from '../model/peft.js'
 import { TextTokenizer } from '../model/tokenizer.js'
 import { openData, type TrainingData } from './data/open.js'
 import { tokenizeColumn } from './data/tokenize-column.js'
 import { assemble } from './data/assemble.js'
 import { checkBatchSize, checkLossData, defaultLosses, defaultSampler } from './loss-data.js'
 import type { CheckedLoss } from './losses.js'
+import { adapterOf, withAdapter } from './further.js'
 import { memoryEstimate } from './memory.js'
 import { layerCount, type TrainedParts, trainedParts } from './method.js'
 import type { ResolvedTrain } from './options.js'
@@ -50,16 +53,21 @@ export interface Prepared {
 const COUNTED_ROWS = 64
 
 /** @throws What resolving the model, reading its files and opening the data throw; nothing stays open then. */
-export async function prepare(options: ResolvedTrain, training: RawTraining): Promise<Prepared> {
+export async function prepare(given: ResolvedTrain, training: RawTraining): Promise<Prepared> {
   const { isa, cores, forced } = native().cpu()
-  const device = await chooseDevice(options.device, deviceSettings(forced))
-  const directory = await resolveModel(options.model, {
-    ...options.hub,
-    ...(options.onProgress === null ? {} : { onProgress: options.onProgress }),
-    ...(options.signal === null ? {} : { signal: options.signal }),
-  })
-  const description = await readModelDirectory(directory)
-  await refuseOwnOutput(options.output, description)
+  const device = await chooseDevice(given.device, deviceSettings(forced))
+  const hub = {
+    ...given.hub,
+    ...(given.onProgress === null ? {} : { onProgress: given.onProgress }),
+    ...(given.signal === null ? {} : { signal: given.signal }),
+  }
+  const directory = await resolveModel(given.model, hub)
+  const description = await withBaseModel(await readModelDirectory(directory), hub)
+  await refuseOwnOutput(given.output, description)
+  if (description.kind === 'static') planStack(description, 1, { ...given, trainsOwn: false }) // Refuses it.
+  const parameters = training.parameters(description.weights)
+  const adapter = await adapterOf(given, description, parameters)
+  const options = withAdapter(given, adapter)
   const stackOf = (hidden: number): Stack =>
     planStack(description, hidden, {
       pooling: options.pooling,
@@ -67,10 +75,8 @@ export async function prepare(options: ResolvedTrain, training: RawTraining): Pr
       normalize: options.normalize,
       trainsOwn: options.method.type !== 'bitfit' && !options.freeze.head,
     })
-  if (description.kind === 'static') stackOf(1) // Refuses it.
-  const parameters = training.parameters(description.directory)
   const stack = stackOf(parameters[0]!.shape.at(-1)!)
-  const parts = trainedParts(parameters, options.method, options.freeze)
+  const parts = trainedParts(parameters, options.method, options.freeze, adapter)
   if (parts.trained + stackParameters(stack).trained === 0)
     throw invalidOption('freeze', 'something that is left to train', 'all of the model')
   await checkAttention(options, description)
@@ -143,10 +149,10 @@ export async function prepare(options: ResolvedTrain, training: RawTraining): Pr
 }
 
 /** Saving reads the model's own files while it writes. */
-async function refuseOwnOutput(output: string, { root, directory }: ModelDescription): Promise<void> {
+async function refuseOwnOutput(output: string, { root, directory, weights }: ModelDescription): Promise<void> {
   const real = (folder: string): Promise<string> => realpath(folder).catch(() => path.resolve(folder))
   const written = await real(output)
-  for (const folder of [root, directory])
+  for (const folder of [root, directory, weights])
     if ((await real(folder)) === written)
       throw invalidOption('output', 'another directory than that of the model', output)
 }
@@ -207,9 +213,9 @@ function stepsOf(
 }
 
 /** Only decoders have a mask that a saved model can name. */
-async function checkAttention({ attention }: ResolvedTrain, { directory }: ModelDescription): Promise<void> {
+async function checkAttention({ attention }: ResolvedTrain, { weights }: ModelDescription): Promise<void> {
   if (attention !== 'causal') return
-  const config = await readFields(path.join(directory, 'config.json'))
+  const config = await readFields(path.join(weights, 'config.json'))
   if (!isDecoder(config?.raw('model_type')))
     throw invalidOption('attention', "'bidirectional' for an encoder (a saved one cannot say otherwise)", attention)
 }
@@ -243,7 +249,9 @@ function methodText({ method, freeze }: ResolvedTrain, { lora }: TrainedParts): 
   if (method.type === 'bitfit') return 'BitFit (biases)'
   if (method.type === 'lora')
     return (
-      `LoRA of ${lora.length} matrices, rank ${method.rank}, alpha ${method.alpha}` + (method.rslora ? ', rsLoRA' : '')
+      `LoRA of ${lora.length} matrices, rank ${method.rank}, alpha ${method.alpha}` +
+      (method.rslora ? ', rsLoRA' : '') +
+      (method.from === null ? '' : ', trained further')
     )
   const frozen = [
     ...(freeze.embeddings ? ['embeddings'] : []),
@@ -260,11 +268,12 @@ async function identityOf(
   losses: readonly CheckedLoss[],
   layers: number,
 ): Promise<Record<string, unknown>> {
-  const of = await modelIdentity(description)
+  const of = await modelIdentity(description, options.method.type === 'lora' ? options.method.from : null)
   return {
     model: `${of} (${layers} layers)`,
     loss: losses.map(({ raw, guide, teacher }) => ({ ...raw, guide, teacher })),
-    method: options.method,
+    // Where an adapter is does not matter; that it is the same is seen by its file.
+    method: options.method.type === 'lora' ? { ...options.method, from: undefined } : options.method,
     freeze: options.freeze,
     projection: options.projection,
     normalize: options.normalize,
@@ -293,9 +302,9 @@ async function identityOf(
 }
 
 /** Sizes of the weight files: another model is noticed, a moved one is not. */
-async function modelIdentity({ directory, modules }: ModelDescription): Promise<string> {
+async function modelIdentity({ weights, modules }: ModelDescription, adapter: string | null): Promise<string> {
   const hash = createHash('sha256')
-  const folders = [directory, ...modules.flatMap((module) => ('directory' in module ? [module.directory] : []))]
+  const folders = [weights, ...modules.flatMap((module) => ('directory' in module ? [module.directory] : []))]
   for (const folder of folders)
     for (const name of ['config.json', 'model.safetensors', 'model.safetensors.index.json'])
       hash.update(
@@ -304,5 +313,6 @@ async function modelIdentity({ directory, modules }: ModelDescription): Promise<
           () => -1,
         )}\n`,
       )
+  if (adapter !== null) hash.update(await readFile(path.join(adapter, ADAPTER_WEIGHTS)))
   return hash.digest('hex').slice(0, 16)
 }

@@ -67,7 +67,7 @@ async function saveTransformer(
     average: options.averageDecay > 0,
     metadata: { format: 'pt' },
   })
-  const config = { ...(await readFields(path.join(description.directory, 'config.json')))!.all }
+  const config = { ...(await readFields(path.join(description.weights, 'config.json')))!.all }
   if (options.attention !== null && isDecoder(config['model_type']))
     config['is_causal'] = options.attention === 'causal'
   await writeJson(path.join(output, 'config.json'), config)
@@ -75,7 +75,7 @@ async function saveTransformer(
 
 /** With the names of PEFT. The base model is where it was: its directory, or its id at the hub. */
 async function saveAdapter(prepared: Prepared, trainer: Trainer, output: string): Promise<void> {
-  const { options, directory, parts, parameters } = prepared
+  const { options, description, directory, parts, parameters } = prepared
   const { method } = options
   if (method.type !== 'lora') return
   await trainer.save({
@@ -89,6 +89,11 @@ async function saveAdapter(prepared: Prepared, trainer: Trainer, output: string)
     metadata: { format: 'pt' },
   })
   const isPath = path.resolve(options.model) === path.resolve(directory)
+  // A model with an adapter of its own is one of another base.
+  const { base, revision } = description.adapter ?? {
+    base: isPath ? path.resolve(directory) : options.model,
+    revision: isPath ? null : options.hub.revision,
+  }
   const modules = parameters
     .filter(({ name, shape }) => shape.length === 2 && name.endsWith('.weight'))
     .map(({ name }) => name.slice(0, -'.weight'.length))
@@ -99,7 +104,7 @@ async function saveAdapter(prepared: Prepared, trainer: Trainer, output: string)
   await writeJson(path.join(output, 'adapter_config.json'), {
     alpha_pattern: method.alphaPattern,
     auto_mapping: null,
-    base_model_name_or_path: isPath ? path.resolve(directory) : options.model,
+    base_model_name_or_path: base,
     bias: 'none',
     fan_in_fan_out: false,
     inference_mode: true,
@@ -112,7 +117,7 @@ async function saveAdapter(prepared: Prepared, trainer: Trainer, output: string)
     peft_type: 'LORA',
     r: method.rank,
     rank_pattern: method.rankPattern,
-    revision: isPath ? null : options.hub.revision,
+    revision,
     target_modules: whole ? parts.lora.map(({ module }) => module) : targets,
     task_type: 'FEATURE_EXTRACTION',
     use_dora: false,

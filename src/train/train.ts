@@ -173,7 +173,7 @@ function trainerOptions({
   losses,
 }: Prepared): RawTrainerOptions {
   return {
-    directory: description.directory,
+    directory: description.weights,
     modules: stack.modules.map(({ raw }) => raw),
     dtype: options.dtype,
     threads,
@@ -182,6 +182,7 @@ function trainerOptions({
     library: device.library,
     trains: parts.trains,
     lora: parts.lora,
+    adapter: parts.adapter,
     plan: {
       pooling: stack.pooling,
       layers: [],

@@ -26,9 +26,10 @@ const architecture = read('docs/architecture.md')
 describe('docs/api.md', () => {
   test('has every function and every public method', () => {
     const hidden = ['constructor', 'release', 'run', 'alive', 'resolve', 'plan']
-    const methods = Object.getOwnPropertyNames(face.Model.prototype).filter((name) => !hidden.includes(name))
+    const members = Object.entries(Object.getOwnPropertyDescriptors(face.Model.prototype))
     for (const name of Object.keys(face.embedCore)) expect(api).toContain(`\`${name}(`)
-    for (const name of methods) expect(api).toContain(`\`model.${name}(`)
+    for (const [name, { get }] of members)
+      if (!hidden.includes(name)) expect(api).toContain(get === undefined ? `\`model.${name}(` : `\`model.${name}\``)
   })
 
   test.each(Object.keys({ ...LOAD_RULES, ...ENCODE_RULES }))('has the option %s', (name) =>
@@ -67,7 +68,10 @@ describe('docs/api.md', () => {
   const directory = path.join(GOLDEN, 'stack', 'mean-normalize')
   const whole = (code: string): string =>
     (/from 'embedcore'/.test(code) ? '' : "import { embedCore } from 'embedcore'\n") +
-    code.replaceAll("'./all-MiniLM-L6-v2'", JSON.stringify(directory)).replace('maxTokens: 128', 'maxTokens: 16')
+    code
+      .replaceAll("'./all-MiniLM-L6-v2'", JSON.stringify(directory))
+      .replaceAll("'./shop-adapter'", JSON.stringify(path.join(GOLDEN, 'adapters', 'bert-query-value')))
+      .replace('maxTokens: 128', 'maxTokens: 16')
 
   const cache = mkdtempSync(path.join(tmpdir(), 'embedcore-docs-'))
   afterAll(() => rmSync(cache, { recursive: true }))

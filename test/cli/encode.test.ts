@@ -220,12 +220,13 @@ describe('flags reach the library', () => {
   test('all of them', async () => {
     const core = fakeCore()
     const flags =
-      '--model m --revision r --offline --cache-dir c --device cpu --threads 3 --pooling cls,mean --layers -1 ' +
-      '--layer-fusion concat --attention prefix --no-normalize --dimensions 3 --prompt p --max-tokens 5 --truncate none'
+      '--model m --revision r --offline --cache-dir c --device cpu --threads 3 --adapter a --pooling cls,mean ' +
+      '--layers -1 --layer-fusion concat --attention prefix --no-normalize --dimensions 3 ' +
+      '--prompt p --max-tokens 5 --truncate none'
     expect((await run(['encode', ...flags.split(' '), 'x'], { core })).code).toBe(0)
     expect(core.loads[0]).toMatchObject({
       model: 'm',
-      options: { revision: 'r', offline: true, cacheDir: 'c', device: 'cpu', threads: 3 },
+      options: { revision: 'r', offline: true, cacheDir: 'c', device: 'cpu', threads: 3, adapter: 'a' },
     })
     expect(core.calls[0]!.options).toMatchObject({
       pooling: ['cls', 'mean'],

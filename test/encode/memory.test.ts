@@ -72,6 +72,15 @@ test('when dispose() has resolved, without a collection', async () => {
   expectNearStart(left)
 })
 
+test('adapters are counted, and freed when unloadAdapter() has resolved', async () => {
+  const left = await after<{ bytes: number; held: number; heldRss: number; left: number }>('adapters')
+  expect(left.bytes).toBeGreaterThan(LARGE)
+  expect(left.held).toBeGreaterThanOrEqual(left.bytes)
+  expect(left.heldRss).toBeGreaterThan(LARGE)
+  expect(left.left).toBeLessThan(NEAR)
+  expectNearStart(left)
+})
+
 test('after loads that were aborted at any point', async () => {
   const left = await after<{ codes: string[] }>('aborted')
   expect(left.codes).toEqual(Array.from({ length: 20 }, () => 'ERR_EMBEDCORE_ABORTED'))

@@ -192,9 +192,9 @@ describe('a download', () => {
     [
       'an adapter',
       { ...SENTENCE_MODEL, 'adapter_config.json': '{"peft_type":"LORA"}', 'adapter_model.safetensors': 'x' },
-      /adapter_config\.json .*merge_and_unload/,
+      /adapter_config\.json .*with the option adapter$/,
     ],
-    ['an adapter alone', { 'adapter_config.json': '{}', 'adapter_model.safetensors': 'x' }, /merge_and_unload/],
+    ['an adapter alone', { 'adapter_config.json': '{}', 'adapter_model.safetensors': 'x' }, /with the option adapter$/],
     ['no config', { 'README.md': '# data' }, /^Expected config\.json or modules\.json .* but found none$/],
     [
       'a module with other weights only',

@@ -291,7 +291,9 @@ describe('the key', () => {
     model = {
       kind: 'transformer',
       directory,
+      weights: directory,
       root: directory,
+      adapter: null,
       pooling: { modes: ['mean'], includePrompt: true },
       layerWeights: null,
       modules: [],

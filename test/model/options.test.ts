@@ -230,6 +230,7 @@ describe('resolveLoadOptions', () => {
     expect(resolveLoadOptions()).toEqual({
       device: 'auto',
       dtype: 'float32',
+      adapter: null,
       threads: null,
       maxBatchTokens: 32768,
       maxQueueTokens: 16 * 1024 * 1024,
@@ -282,7 +283,9 @@ describe('resolveEncodeOptions', () => {
   const model: ModelDescription = {
     kind: 'transformer',
     directory: '/m',
+    weights: '/m',
     root: '/m',
+    adapter: null,
     pooling: { modes: ['cls'], includePrompt: false },
     layerWeights: null,
     modules: [],
@@ -312,6 +315,7 @@ describe('resolveEncodeOptions', () => {
       output: 'sentence',
       precision: 'float32',
       ranges: null,
+      adapter: null,
       skipPrompt: true,
       prefixTokens: null,
       signal: null,
@@ -334,6 +338,7 @@ describe('resolveEncodeOptions', () => {
         dimensions: 2,
         precision: 'int8',
         ranges,
+        adapter: 'shop',
         promptName: 'query',
         maxTokens: 64,
         truncate: 'left',
@@ -353,6 +358,7 @@ describe('resolveEncodeOptions', () => {
     expect(made.tokenize).toMatchObject({ maxTokens: 64, truncate: 'left', prompt: 'q: ' })
     expect([made.precision, made.prefixTokens, made.ranges]).toEqual(['int8', [1, 2], ranges])
     expect(made.ranges).not.toBe(ranges)
+    expect(made.adapter).toBe('shop')
     expect(resolve({ truncate: true }).tokenize.truncate).toBeUndefined()
     expect(resolve({ truncate: false }).tokenize.truncate).toBe(false)
     expect(resolve({ output: 'token' }).tokenize.wantOffsets).toBe(true)

@@ -45,17 +45,18 @@ test('of several poolings the last counts, and what it replaces must be supporte
   await refused(stack([['2_CNN', 'CNN'], ...after.slice(1)], files), 'ERR_EMBEDCORE_UNSUPPORTED_MODULE', 'CNN')
 })
 
-test('an adapter is refused by name, beside the weights or alone', async () => {
+test('an adapter beside modules is one of its base model; a bare one is no model', async () => {
   const adapter = {
     'adapter_config.json': { peft_type: 'LORA', base_model_name_or_path: 'organisation/base' },
     'adapter_model.safetensors': '',
   }
   const { 'config.json': _, 'model.safetensors': __, ...alone } = stack([], adapter)
-  for (const files of [
-    stack([], adapter),
-    alone,
-    { 'config.json': { model_type: 'bert' }, 'model.safetensors': '', ...adapter },
-    adapter,
-  ])
-    await refused(files, 'ERR_EMBEDCORE_UNSUPPORTED_MODEL', 'adapter_config.json', 'LORA', 'organisation/base', 'merge')
+  for (const files of [stack([], adapter), alone])
+    expect(await read(files)).toMatchObject({ adapter: { base: 'organisation/base', revision: null } })
+  for (const files of [{ 'config.json': { model_type: 'bert' }, 'model.safetensors': '', ...adapter }, adapter])
+    await refused(files, 'ERR_EMBEDCORE_UNSUPPORTED_MODEL', 'adapter_config.json', 'LORA', 'organisation/base')
+  const nameless = stack([], { ...adapter, 'adapter_config.json': { peft_type: 'LORA' } })
+  await refused(nameless, 'ERR_EMBEDCORE_INVALID_CONFIG', 'adapter_config.json', 'base_model_name_or_path')
+  const other = stack([], { ...adapter, 'adapter_config.json': { peft_type: 'IA3' } })
+  await refused(other, 'ERR_EMBEDCORE_UNSUPPORTED_MODEL', 'adapter_config.json', 'IA3', 'merge')
 })

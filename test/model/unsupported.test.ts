@@ -53,7 +53,7 @@ test('tokenizer code and adapters beside a whole model', async () => {
     message: expect.stringContaining('auto_map') as string,
   })
   await expect(
-    embedCore.load(await copyOf('mean-normalize', { peft_type: 'LORA' }, 'adapter_config.json')),
+    embedCore.load(await copyOf('mean-normalize', { peft_type: 'IA3' }, 'adapter_config.json')),
   ).rejects.toMatchObject({
     code: 'ERR_EMBEDCORE_UNSUPPORTED_MODEL',
     message: expect.stringContaining('adapter_config.json') as string,

@@ -1,5 +1,5 @@
-// A backend without the operations of training says so: it takes no weights for a backward pass, and computes neither
-// LoRA nor dropout.
+// A backend without the operations of training says so: it takes no weights for a backward pass, and computes no
+// dropout.
 #include "attention_inputs.h"
 #include "linear_inputs.h"
 #include "op_support.h"
@@ -33,17 +33,24 @@ TEST_P(WithoutTrainingTest, WeightsForABackwardPassAreRefused) {
   }
 }
 
-TEST_P(WithoutTrainingTest, LoraAndDropoutOfLinearAreRefused) {
+TEST_P(WithoutTrainingTest, DropoutOfLinearAndOfItsPartsIsRefused) {
   const std::vector<float> weight(12 * 8, 1.0f);
   const PackedWeights packed(backend(), {.weight = weight.data(), .in = 8, .out = 12});
   ASSERT_EQ(packed.status, kOk);
   const Rows x = std::move(Rows(3, 8).each([](float) { return 0.5f; }));
   const std::vector<float> a(8, 1.0f), b(12, 1.0f);
+  const std::vector<RowKey> keys(3);
   const auto refused = [&](int32_t parts, float rate) {
     Rows y(3, 12);
     y.each([](float) { return -7.0f; });
     OpCall call(backend());
-    const LoraPart part{.first = 0, .count = 12, .rank = 1, .a = call.in(a), .b = call.in(b), .scale = 1};
+    const LoraPart part{.first = 0,
+                        .count = 12,
+                        .rank = 1,
+                        .a = call.in(a),
+                        .b = call.in(b),
+                        .scale = 1,
+                        .dropout = {.rate = rate, .rows = call.in(keys)}};
     EXPECT_EQ(call.attempt(backend().linear, LinearArgs{.weights = packed.weights,
                                                         .x = call.in(x),
                                                         .x_stride = 8,
@@ -52,13 +59,13 @@ TEST_P(WithoutTrainingTest, LoraAndDropoutOfLinearAreRefused) {
                                                         .rows = 3,
                                                         .lora = parts > 0 ? &part : nullptr,
                                                         .lora_parts = parts,
-                                                        .dropout = {.rate = rate}}),
+                                                        .dropout = {.rate = parts > 0 ? 0 : rate}}),
               kBadArgument);
     EXPECT_NE(std::string(call.message()).find("on this backend"), std::string::npos) << call.message();
     for (int64_t row = 0; row < 3; ++row)
       for (int64_t column = 0; column < 12; ++column) EXPECT_EQ(y.at(row, column), -7.0f);
   };
-  refused(1, 0);
+  refused(1, 0.5f);
   refused(0, 0.5f);
 }
 

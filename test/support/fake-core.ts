@@ -39,6 +39,7 @@ export const fakeTokens = (text: string) => text.split(/\s+/).filter((word) => w
 export const FAKE_INFO: ModelInfo = {
   name: 'fake',
   path: '/models/fake',
+  adapter: null,
   kind: 'transformer',
   family: 'bert',
   dimension: FAKE_DIMENSION,

@@ -1,5 +1,5 @@
 /** The addon without the package, for tests that start from token ids. */
-import type { RawModel, RawPlanOptions } from '../../src/core/binding.js'
+import type { RawAdapter, RawAdapterSource, RawModel, RawPlanOptions } from '../../src/core/binding.js'
 import type { AttentionMode, Dtype } from '../../src/core/names.js'
 import { native } from '../../src/core/native.js'
 
@@ -14,6 +14,7 @@ export function loadDirectory(
   threads = 1,
   dtype: Dtype = 'float32',
   backend: 'tested' | 'reference' = 'tested',
+  adapter: RawAdapterSource | null = null,
 ): Promise<RawModel> {
   const library = backend === 'reference' ? '' : (process.env.EMBEDCORE_CUDA_LIBRARY ?? '')
   return new Promise((resolve, reject) => {
@@ -23,6 +24,7 @@ export function loadDirectory(
         directory,
         modules: [],
         layerWeights: null,
+        ...(adapter === null ? {} : { adapter }),
         dtype,
         device: library === '' ? 'cpu' : 'cuda:0',
         ...(backend === 'reference' ? { isa: 'reference' } : {}),
@@ -84,6 +86,7 @@ export function encodeIds(
   model: RawModel,
   options: RawPlanOptions,
   texts: readonly Int32Array[],
+  adapter: RawAdapter | null = null,
 ): Promise<Float32Array> {
   const plan = model.plan(options)
   const offsets = new Int32Array(texts.length + 1)
@@ -93,7 +96,7 @@ export function encodeIds(
   const out = new Float32Array((options.output === 'token' ? ids.length : texts.length) * plan.dimension)
   return new Promise((resolve, reject) => {
     model
-      .call(plan, out)
+      .call(plan, out, adapter)
       .submit({ ids, offsets, skip: null, prefix }, 0, (error) => (error ? reject(error) : resolve(out)))
   })
 }

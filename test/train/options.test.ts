@@ -64,7 +64,7 @@ describe('options', () => {
     [{ schedule: 'cosin' }, 'INVALID_OPTION', "did you mean 'cosine'?"],
     [{ dtype: 'int8' }, 'INVALID_OPTION', "one of 'float32', 'bfloat16'"],
     [{ attention: 'prefix' }, 'INVALID_OPTION', "'causal' or 'bidirectional'"],
-    [{ merge: true }, 'INVALID_OPTION', 'merge'],
+    [{ merge: true, method: 'full' }, 'INVALID_OPTION', 'merge'],
     [{ evalSteps: 5 }, 'INVALID_OPTION', 'nothing without evaluator'],
     [{ earlyStopping: { patience: 2 } }, 'INVALID_OPTION', 'nothing without evaluator'],
     [{ evaluator: { task: 'sts', dat: 'x' } }, 'UNKNOWN_OPTION', 'did you mean "data"?'],

@@ -2,7 +2,7 @@
 // memory.mjs WAY PACKAGE EXTERNAL PACKAGE: the built package. EXTERNAL: external.c beside this file, built as an addon.
 // Prints one line of JSON, bytes all: how far resident memory (rss) and what V8 knows of memory outside its heap
 // (external) are above the start.
-import { cpSync, mkdtempSync, rmSync } from 'node:fs'
+import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -36,6 +36,29 @@ async function collected(start) {
 
 const folder = mkdtempSync(join(tmpdir(), 'embedcore-memory-'))
 const large = makeModel(join(folder, 'large'))
+
+/** A LoRA adapter of the intermediate matrices of the large model, as PEFT saves it. */
+function makeAdapter(directory, layers, rank) {
+  const names = []
+  for (let i = 0; i < layers; i++) names.push(`base_model.model.encoder.layer.${i}.intermediate.dense`)
+  const header = {}
+  let bytes = 0
+  const add = (name, shape) => {
+    const size = 4 * shape[0] * shape[1]
+    header[name] = { dtype: 'F32', shape, data_offsets: [bytes, (bytes += size)] }
+  }
+  for (const name of names) {
+    add(`${name}.lora_A.weight`, [rank, 384])
+    add(`${name}.lora_B.weight`, [1536, rank])
+  }
+  const text = Buffer.from(JSON.stringify(header))
+  const length = Buffer.alloc(8)
+  length.writeBigUInt64LE(BigInt(text.length))
+  mkdirSync(directory)
+  writeFileSync(join(directory, 'adapter_model.safetensors'), Buffer.concat([length, text, Buffer.alloc(bytes)]))
+  writeFileSync(join(directory, 'adapter_config.json'), JSON.stringify({ peft_type: 'LORA', r: rank }))
+  return directory
+}
 
 /** In a separate function, so that nothing holds the handle afterwards. */
 async function useOnce(number, dispose) {
@@ -88,6 +111,30 @@ const WAYS = {
     await model.dispose()
     const over = above(start)
     return { held: held.rss, heldExternal: held.external, calls: (await calls).length, ...over }
+  },
+
+  /** Adapters beside a model that stays, used and unloaded. */
+  async adapters(start) {
+    const model = await load(large)
+    const adapter = makeAdapter(join(folder, 'adapter'), 4, 512)
+    await collected(start) // what was written
+    const before = above(start)
+    const names = Array.from({ length: 6 }, (_, i) => `${i}`)
+    let bytes = 0
+    for (const name of names) bytes += (await model.loadAdapter(adapter, { name })).weightBytes
+    const held = above(start)
+    const calls = Promise.allSettled(names.map((adapter) => model.encode('a text', { adapter })))
+    await Promise.all(names.map((name) => model.unloadAdapter(name)))
+    await calls
+    const over = above(start)
+    await model.dispose()
+    return {
+      bytes,
+      held: held.external - before.external,
+      heldRss: held.rss - before.rss,
+      left: over.external - before.external,
+      ...(await collected(start)),
+    }
   },
 
   /** Loads that their signal ends, some before they have read anything, some later. */
