@@ -9,7 +9,9 @@ class LinearLoraTest : public OpTest {
  protected:
   bool trains() const { return backend().linear_input_gradient != nullptr; }
   void SetUp() override {
-    if (!trains()) ASSERT_FALSE(backend().host_memory) << backend().name << " does not train";
+    if (!trains()) {
+      ASSERT_FALSE(backend().host_memory) << backend().name << " does not train";
+    }
   }
   std::vector<LoraCase> own_cases() {
     std::vector<LoraCase> own;
