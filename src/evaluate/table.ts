@@ -25,7 +25,9 @@ export async function openTable(table: Table, own: readonly Column[], signal: Ab
   const { data } = table
   const columns = [...own, ...table.views.columns.map((name): Column => ({ name, type: 'label' }))]
   if (typeof data !== 'string') {
-    const total = data.some((row) => isPacked(row, own)) ? null : data.length
+    let packed = false
+    for (let i = 0; i < data.length && !packed; i++) packed = isPacked(elementOf(data, i), own)
+    const total = packed ? null : data.length
     return { groups: rowsInMemory(data, table.columns, columns), total, share: () => null }
   }
   const isDirectory = await stat(data).then(
@@ -38,6 +40,15 @@ export async function openTable(table: Table, own: readonly Column[], signal: Ab
     groups: rowsOfFiles(files, table, columns, signal),
     total: null,
     share: () => files.reduce((sum, file) => sum + (file.share() ?? 0), 0) / files.length,
+  }
+}
+
+/** An element whose getter may throw, which is told of when its row is read. */
+function elementOf(data: readonly unknown[], i: number): unknown {
+  try {
+    return data[i]
+  } catch {
+    return undefined
   }
 }
 
@@ -61,7 +72,8 @@ async function* rowsInMemory(
   given: Given,
   columns: readonly Column[],
 ): AsyncGenerator<Row[]> {
-  const names = keysOf(given, columns, 'rows in memory', typeof data[0] === 'object' && data[0] !== null ? data[0] : {})
+  const first = elementOf(data, 0)
+  const names = keysOf(given, columns, 'rows in memory', typeof first === 'object' && first !== null ? first : {})
   for (let start = 0; start < data.length; start += GROUP) {
     const end = Math.min(data.length, start + GROUP)
     yield Array.from({ length: end - start }, (_, i) => rowInMemory(data, start + i, names, columns)).flat()

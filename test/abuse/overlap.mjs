@@ -10,7 +10,7 @@ const below = (n) => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0) % 
 const seen = { rows: 0 }
 
 async function once() {
-  const model = await embedCore.load(STACKS[below(STACKS.length)], { threads: 1 + below(3), maxQueueTokens: 3000 })
+  const model = await embedCore.load(STACKS[below(STACKS.length)], { threads: 1 + below(3), maxQueueTokens: 1000 })
   const calls = Array.from({ length: 1 + below(12) }, async () => {
     const stop = new AbortController()
     if (below(3) === 0) setTimeout(() => stop.abort(), below(8))
