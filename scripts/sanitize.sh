@@ -45,7 +45,7 @@ cmake -S . -B "$directory" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_CX
   "-DEMBEDCORE_ADDON=$addon" "${includes[@]}" >/dev/null
 
 # Wrong addresses and undefined behaviour are found at the edges of tiles, which small cases have too.
-export EMBEDCORE_TEST_MOST_COST=${EMBEDCORE_TEST_MOST_COST:-2e6}
+export EMBEDCORE_TEST_MOST_COST=${EMBEDCORE_TEST_MOST_COST:-5e5}
 export UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1${UBSAN_OPTIONS:+:$UBSAN_OPTIONS}"
 cmake --build "$directory" --target embedcore_native_tests -- --quiet
 # Half of the tests in each of two processes.
