@@ -34,8 +34,8 @@ export function loraFlops(config, rank) {
 }
 
 /**
- * Of the forward and backward pass over texts, for method `full`: three times the forward pass, because each product has
- * two in the backward pass, the gradients of both of its operands. With LoRA the frozen weights have no gradient:
+ * Of the forward and backward pass over texts, for method `full`: three times the forward pass, because each product
+ * has two in the backward pass, the gradients of both of its operands. With LoRA the frozen weights have no gradient:
  * twice the linear layers, three times attention and the thin products. What is computed again (gradient caching,
  * recomputation, scores of attention) is not counted.
  */

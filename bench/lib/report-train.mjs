@@ -20,8 +20,8 @@ function header(r) {
   if (m.loadAverageBefore > 0.3)
     out.push(`note: the machine was busy before the start (load ${m.loadAverageBefore.toFixed(2)}): expect spread`)
   out.push(
-    `texts: ${r.texts.source}, seed ${r.texts.seed}; InfoNCE, AdamW, clipping; LoRA of rank ${r.settings.lora.rank} on ` +
-      'all linear layers; strings to updated weights, tokenising included',
+    `texts: ${r.texts.source}, seed ${r.texts.seed}; InfoNCE, AdamW, clipping; ` +
+      `LoRA of rank ${r.settings.lora.rank} on all linear layers; strings to updated weights, tokenising included`,
     `measured: ${r.settings.rounds} rounds in turn, no more of a row once it has taken ${r.settings.limit} s`,
   )
   return out.join('\n')
@@ -84,7 +84,8 @@ function targetTable(r) {
     limit(t),
     t.held === null ? '' : t.held ? 'pass' : 'FAIL',
   ])
-  return `targets (ratios are medians of those within a round)\n${table(['figure', 'case', 'measured', 'target', ''], rows)}`
+  const columns = ['figure', 'case', 'measured', 'target', '']
+  return `targets (ratios are medians of those within a round)\n${table(columns, rows)}`
 }
 
 function notRanked(r) {

@@ -22,7 +22,7 @@ from transformers import get_scheduler
 
 
 class MaskedRanking(torch.nn.Module):
-    """InfoNCE in which positives of other rows with the same label are no negatives."""
+    """InfoNCE in which positives of other rows with the same label are not negatives."""
 
     def __init__(self, scale):
         super().__init__()

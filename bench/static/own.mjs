@@ -1,4 +1,7 @@
-/** Trains with embedcore and saves the vectors as text; prints seconds and CPU seconds, without and with saving. argv: options as JSON. */
+/**
+ * Trains with embedcore and saves the vectors as text; prints seconds and CPU seconds, without and with saving.
+ * argv: options as JSON.
+ */
 const { corpus, out, epochs, threads, sg, vectorSize, window, negative, sample, minCount, alpha, seed, dist } =
   JSON.parse(process.argv[2])
 const { trainStatic } = await import(dist)

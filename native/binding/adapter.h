@@ -14,7 +14,7 @@ class AdapterHandle : public Napi::ObjectWrap<AdapterHandle> {
  public:
   static Napi::Function define(Napi::Env env);
   static Napi::Object make(Environment& environment, std::shared_ptr<const AdapterWeights> weights);
-  // Throws Error(kInternal) if the value is no adapter, and Error(kDisposed) after its dispose().
+  // Throws Error(kInternal) if the value is not an adapter, and Error(kDisposed) after its dispose().
   static std::shared_ptr<const Adapter> of(Environment& environment, Napi::Value value, const OpenDevice& device);
 
   explicit AdapterHandle(const Napi::CallbackInfo& info) : Napi::ObjectWrap<AdapterHandle>(info) {}

@@ -3,6 +3,7 @@
 #include "binding/backends.h"
 #include "binding/convert.h"
 #include "binding/environment.h"
+#include "binding/sliced_call.h"
 #include "static/documents.h"
 #include "static/read_vectors.h"
 #include "static/write_vectors.h"
@@ -93,25 +94,6 @@ DocumentsRequest to_documents(Napi::Object from, const WordVectors& vectors) {
   request.rows = get_array<float>(from, "rows", napi_float32_array, documents * static_cast<size_t>(vectors.dimension));
   request.known = get_array<int32_t>(from, "known", napi_int32_array, documents);
   return request;
-}
-
-// Runs slices in a call that keeps `kept`; the task aborts it.
-Napi::Value start_slices(Napi::Env env, Napi::Value done, Napi::Object kept, int64_t slices, SliceJob::Run run) {
-  Environment& environment = Environment::of(env);
-  const auto job = std::make_shared<std::weak_ptr<SliceJob>>();
-  const Napi::Object task = to_task(env, [job] {
-    if (const auto running = job->lock()) running->cancel(shared_error(Code::kAborted, "the call was aborted"));
-  });
-  const auto call = environment.begin_call(env, done.As<Napi::Function>(), kept);
-  try {
-    if (slices == 0)
-      call->settle(nullptr);
-    else
-      *job = environment.start_slices(call, slices, std::move(run));
-  } catch (...) {
-    call->settle(current_error());
-  }
-  return task;
 }
 
 // Runs reading or writing on a thread of its own.
@@ -286,8 +268,8 @@ Napi::Value StaticVectorsHandle::nearest(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     const auto from = info[0].As<Napi::Object>();
     const auto search = std::make_shared<NearestSearch>(tiles_, to_nearest(from, *held()), host_backend());
-    return start_slices(info.Env(), info[1], from, search->slices(),
-                        [search](int64_t slice, Stream& stream) { search->run(slice, stream); });
+    return start_sliced_call(info.Env(), info[1], from, search->slices(),
+                             [search](int64_t slice, Stream& stream) { search->run(slice, stream); });
   });
 }
 
@@ -297,11 +279,11 @@ Napi::Value StaticVectorsHandle::documents(const Napi::CallbackInfo& info) {
     const SharedVectors vectors = held();
     const auto request = std::make_shared<const DocumentsRequest>(to_documents(from, *vectors));
     const auto count = static_cast<int64_t>(request->begins.size()) - 1;
-    return start_slices(info.Env(), info[1], from, (count + kDocumentsOfSlice - 1) / kDocumentsOfSlice,
-                        [vectors, request, count](int64_t slice, Stream&) {
-                          const int64_t first = slice * kDocumentsOfSlice;
-                          document_vectors(*vectors, *request, first, std::min(count, first + kDocumentsOfSlice));
-                        });
+    return start_sliced_call(info.Env(), info[1], from, (count + kDocumentsOfSlice - 1) / kDocumentsOfSlice,
+                             [vectors, request, count](int64_t slice, Stream&) {
+                               const int64_t first = slice * kDocumentsOfSlice;
+                               document_vectors(*vectors, *request, first, std::min(count, first + kDocumentsOfSlice));
+                             });
   });
 }
 

@@ -6,6 +6,7 @@
 #include "binding/backends.h"
 #include "binding/convert.h"
 #include "binding/environment.h"
+#include "binding/sliced_call.h"
 #include "ops/vectors.h"
 
 namespace embedcore {
@@ -48,24 +49,9 @@ int64_t slices_of(int64_t count, int64_t slice) { return (count + slice - 1) / s
 // Starts a call that keeps these arrays, and runs it in slices.
 Napi::Value start(Napi::Env env, Napi::Value done, std::initializer_list<Napi::Value> arrays, int64_t slices,
                   SliceJob::Run run) {
-  Environment& environment = Environment::of(env);
   Napi::Array kept = Napi::Array::New(env);
   for (const Napi::Value& array : arrays) kept.Set(kept.Length(), array);
-  // Made first: once slices run, nothing may fail here, since a call that ends lets go of the arrays.
-  const auto job = std::make_shared<std::weak_ptr<SliceJob>>();
-  const Napi::Object task = to_task(env, [job] {
-    if (const auto running = job->lock()) running->cancel(shared_error(Code::kAborted, "the call was aborted"));
-  });
-  const auto call = environment.begin_call(env, done.As<Napi::Function>(), kept);
-  try {
-    if (slices == 0)
-      call->settle(nullptr);
-    else
-      *job = environment.start_slices(call, slices, std::move(run));
-  } catch (...) {
-    call->settle(current_error());
-  }
-  return task;
+  return start_sliced_call(env, done, kept, slices, std::move(run));
 }
 
 }  // namespace

@@ -62,8 +62,8 @@ AdapterFile::AdapterFile(const AdapterSource& source, const ModelConfig& config)
   }
   for (const LowRankUpdate& update : source_.updates)
     if (!seen.contains(update.module))
-      fail(Code::kMissingTensor, "%s updates \"%s\", which is no matrix of the model's layers", file_->path().c_str(),
-           update.module.c_str());
+      fail(Code::kMissingTensor, "%s updates \"%s\", which is not a matrix of the model's layers",
+           file_->path().c_str(), update.module.c_str());
 }
 
 const LowRankUpdate* AdapterFile::find(const std::string& module) const {

@@ -50,7 +50,7 @@ VectorFormat detect_format(const MappedFile& file);
 
 // The fields of a header line `words dimension`; false = it is none. `after`: where the line ends.
 bool parse_header(std::string_view text, int64_t& words, int64_t& dimension, size_t& after);
-// A line of text as a word and the `dimension` last fields; false = it has fewer, or one is no number.
+// A line of text as a word and the `dimension` last fields; false = it has fewer, or one is not a number.
 bool parse_line(std::string_view line, int64_t dimension, std::string_view& word, float* values);
 
 }  // namespace embedcore

@@ -25,7 +25,7 @@ TensorToWrite tensor_of(const char* name, const RowBlock& rows) {
 
 const TensorView& find(const SafeTensors& file, const char* name, const RowBlock& rows) {
   const TensorView* view = file.find(name);
-  if (!view) fail(Code::kInvalidFile, "%s is no checkpoint: it has no tensor %s", file.path().c_str(), name);
+  if (!view) fail(Code::kInvalidFile, "%s is not a checkpoint: it has no tensor %s", file.path().c_str(), name);
   if (view->dtype != DType::kF32 || view->shape != std::vector<int64_t>{rows.rows(), rows.width()})
     fail(Code::kInvalidOption, "%s is of another run: %s is %s, expected [%lld, %lld]", file.path().c_str(), name,
          shape_string(view->shape).c_str(), static_cast<long long>(rows.rows()), static_cast<long long>(rows.width()));
@@ -49,7 +49,7 @@ void StaticTrainer::read_state(const std::string& path, int64_t block) {
   const TensorView &inputs = find(*file, "inputs", vectors_->inputs),
                    &outputs = find(*file, "outputs", vectors_->outputs);
   if (block < 0 || block > blocks_.count() * options_.epochs)
-    fail(Code::kInvalidFile, "%s is no checkpoint: it says that it is at block %lld of %lld", path.c_str(),
+    fail(Code::kInvalidFile, "%s is not a checkpoint: it says that it is at block %lld of %lld", path.c_str(),
          static_cast<long long>(block), static_cast<long long>(blocks_.count() * options_.epochs));
   copy(inputs, vectors_->inputs);
   copy(outputs, vectors_->outputs);

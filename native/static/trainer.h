@@ -90,7 +90,7 @@ class StaticTrainer {
   // The weights in a safetensors file. A run that reads them at the block where they were written goes on as the run
   // that wrote them. Throws Error(kWriteFailed).
   void write_state(const std::string& path, const std::map<std::string, std::string>& metadata) const;
-  // Throws Error(kInvalidFile) for what is no state; Error(kInvalidOption) for weights of other shapes.
+  // Throws Error(kInvalidFile) for what is not a state; Error(kInvalidOption) for weights of other shapes.
   void read_state(const std::string& path, int64_t block);
 
  private:

@@ -32,7 +32,7 @@ export interface Measured {
   primary: string
   rows: number
   documents: number
-  /** What the primary metric is made of, unless it is no statistic of single items. */
+  /** What the primary metric is made of, unless it is not a statistic of single items. */
   items?: MeasuredItems
 }
 

@@ -139,7 +139,7 @@ async function readPairs(file: string): Promise<[string, string, number][]> {
     const fields = line.includes('\t') ? line.split('\t').map((field) => field.trim()) : line.trim().split(/\s+/)
     const score = fields[2] === undefined || fields[2] === '' ? NaN : Number(fields[2])
     if (fields.length < 3 || !Number.isFinite(score)) {
-      // A first line with the names of columns is no pair.
+      // A first line with the names of columns is not a pair.
       if (i === 0) return []
       throw new EmbedCoreError(
         'ERR_EMBEDCORE_INVALID_DATA',

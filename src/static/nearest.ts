@@ -4,7 +4,7 @@ import { allocate } from '../core/memory.js'
 import type { RawNearest, RawStaticVectors } from '../core/static-binding.js'
 import { nativeCall } from './native-call.js'
 
-/** A query: terms with signs, each a vector of length 1, and words that are no answers. */
+/** A query: terms with signs, each a vector of length 1, and words that are not answers. */
 export interface Query {
   terms: readonly { vector: Float32Array; negative: boolean }[]
   excluded: readonly number[]

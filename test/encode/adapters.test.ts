@@ -184,7 +184,7 @@ describe('refused', () => {
     expect(error.message).toContain(`"${key}"`)
   })
 
-  test('heads that embeddings do not use are no reason', async () => {
+  test('heads that embeddings do not use are not a reason', async () => {
     const config = { modules_to_save: ['classifier', 'score'], task_type: 'SEQ_CLS' }
     await using model = await load(STACK)
     await model.loadAdapter(writeAdapter(path.join(root, 'heads'), some(query), 1, config))

@@ -64,7 +64,8 @@ def classes(tensors: dict) -> list:
         rows += gaussian(f"centres {name}", kinds)[labels] * np.float32(0.8)
         tensors[f"classes-{name}"] = rows
         train, test = slice(0, 60), slice(60, 260)
-        model = LogisticRegression(C=C, solver="newton-cholesky", tol=1e-10, max_iter=1000).fit(rows[train].astype(np.float64), labels[train])
+        model = LogisticRegression(C=C, solver="newton-cholesky", tol=1e-10, max_iter=1000)
+        model.fit(rows[train].astype(np.float64), labels[train])
         guessed = model.predict(rows[test].astype(np.float64))
         found.append({"rows": f"classes-{name}", "labels": labels.tolist(), "train": 60, "C": C,
                       "coefficients": model.coef_.tolist(), "intercepts": model.intercept_.tolist(),

@@ -45,7 +45,7 @@ test('of several poolings the last counts, and what it replaces must be supporte
   await refused(stack([['2_CNN', 'CNN'], ...after.slice(1)], files), 'ERR_EMBEDCORE_UNSUPPORTED_MODULE', 'CNN')
 })
 
-test('an adapter beside modules is one of its base model; a bare one is no model', async () => {
+test('an adapter beside modules is one of its base model; a bare one is not a model', async () => {
   const adapter = {
     'adapter_config.json': { peft_type: 'LORA', base_model_name_or_path: 'organisation/base' },
     'adapter_model.safetensors': '',

@@ -137,7 +137,7 @@ describe('fastText', () => {
 
 describe('calls', () => {
   const plain = path.join(GOLDEN, 'plain.bin')
-  it('refuses what is no file', async () => {
+  it('refuses what is not a file', async () => {
     await expect(loadStatic(path.join(scratch, 'absent'))).rejects.toMatchObject({ code: 'ERR_EMBEDCORE_NOT_FOUND' })
     await expect(loadStatic(scratch)).rejects.toMatchObject({ code: 'ERR_EMBEDCORE_INVALID_FILE' })
     await expect(loadStatic(plain, { limt: 3 } as never)).rejects.toMatchObject({

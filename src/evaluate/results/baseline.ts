@@ -70,7 +70,7 @@ export async function writeBaseline(path: string, { model = '', result }: Judged
   await writeTexts(path, [JSON.stringify(baseline) + '\n'])
 }
 
-/** @throws ERR_EMBEDCORE_INVALID_DATA when there is no such file, or it is no baseline. */
+/** @throws ERR_EMBEDCORE_INVALID_DATA when there is no such file, or it is not a baseline. */
 export async function readBaseline(path: string): Promise<Baseline> {
   let text: string
   try {
@@ -164,7 +164,7 @@ function verdict(
     score,
     ...(comparison === undefined ? {} : { comparison }),
   })
-  // A score that is no number is worse than any.
+  // A score that is not a number is worse than any.
   if (Number.isNaN(score)) return done(!Number.isNaN(baseline), '')
   if (maxDrop !== null && fall > maxDrop) return done(true, `; it may fall by ${maxDrop}`)
   if (significance !== null && fall > 0 && comparison !== undefined && comparison.p < significance)

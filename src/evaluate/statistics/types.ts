@@ -69,7 +69,7 @@ export interface Comparison {
   readonly interval: Interval
   /**
    * Probability of a difference as large by chance. `'permutation'`: by random signs of the differences of the items.
-   * `'bootstrap'`: twice the smaller share of resampled differences on one side of 0, for statistics that are no mean.
+   * `'bootstrap'`: twice the smaller share of resampled differences on one side of 0, for other statistics than means.
    */
   readonly p: number
   readonly method: 'permutation' | 'bootstrap'

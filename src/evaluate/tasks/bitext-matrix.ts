@@ -78,7 +78,7 @@ async function offer(best: Best, rows: readonly Rows[], from: number, to: number
         if (run.slices.over) await run.slices.next()
         const at = best.at(from, to, row + i)
         for (let j = 0; j < length; j++) {
-          // A text is no translation of itself.
+          // A text is not a translation of itself.
           if (from === to && row + i === column + j) continue
           if (scores[i * length + j]! > best.scores[at]!) {
             best.scores[at] = scores[i * length + j]!

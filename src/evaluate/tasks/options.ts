@@ -190,7 +190,7 @@ function trainOf(given: Table['data'] | undefined, table: Table): Table {
   const views = { columns: [], length: false, popularity: false }
   if (given !== undefined) return { ...table, data: given, split: 'train', views }
   if (typeof table.data === 'string' && !/\.[a-z]+$/i.test(table.data)) return { ...table, split: 'train', views }
-  throw invalidOption('train', 'the examples to learn from, where data is no directory,', given)
+  throw invalidOption('train', 'the examples to learn from, where data is not a directory,', given)
 }
 
 function checkZeroShot(given: unknown): CheckedZeroShot {

@@ -22,7 +22,7 @@ export interface Run {
 /**
  * Reads a run. Lines are `query iteration document rank score id`, parted by blanks; the iteration, the rank and what
  * follows the id are ignored, blank lines and lines that begin with # are passed over.
- * @throws ERR_EMBEDCORE_INVALID_DATA for a line of fewer fields, a score that is no finite number (trec_eval takes it
+ * @throws ERR_EMBEDCORE_INVALID_DATA for a line of fewer fields, a score that is not finite (trec_eval takes it
  *   for 0), and a document that a query has twice.
  */
 export async function readRun(source: string | RunScores, signal: AbortSignal, slices: Slices): Promise<Run> {
