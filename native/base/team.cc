@@ -10,7 +10,9 @@ bool Team::take() {
 }
 
 void Team::run(int64_t tasks, Body body, void* arg) {
-  if (helpers.load(std::memory_order_relaxed) == 0) {
+  // Where help is wanted the run is open from its first task on: a helper may still be waking up, and one task may be a
+  // group of texts through all layers.
+  if (tasks == 1 || (!wants_help.load(std::memory_order_relaxed) && helpers.load(std::memory_order_relaxed) == 0)) {
     for (int64_t task = 0; task < tasks; ++task) body(arg, task);
     return;
   }

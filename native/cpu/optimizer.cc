@@ -1,4 +1,6 @@
-// ops/optimizer.h. All of it is bound by memory: every element is read and written once.
+// ops/optimizer.h. All of it is bound by memory: every element is read and written once. Zeros over zeros are not
+// written: the system gives fresh memory as pages of zeros, which take no room until they are written, and most rows of
+// an embedding table never get a gradient.
 #include "ops/optimizer.h"
 
 #include <algorithm>
@@ -81,7 +83,7 @@ Status axpby(Stream& stream, const AxpbyArgs& args) {
     Vec value = {};
     if (args.beta != 0.0f) value = beta * load_upto(args.y + i, count);
     if (args.x) value = alpha * load_upto(args.x + i, count) + value;
-    store_upto(args.y + i, value, count);
+    if (any_bit(bits_of(value) | bits_of(load_upto(args.y + i, count)))) store_upto(args.y + i, value, count);
   });
   return kOk;
 }
@@ -110,11 +112,13 @@ Status adamw(Stream& stream, const AdamWArgs& args) {
   each_vector(stream, args.elements, [&](int64_t i, int64_t count) {
     const Vec gradient = c.factor * load_upto(args.gradients + i, count);
     Vec first = load_upto(args.first + i, count), second = load_upto(args.second + i, count);
+    const IntVec before = bits_of(first) | bits_of(second);
     first += c.share1 * (gradient - first);
     second = c.beta2 * second + c.share2 * gradient * gradient;
     const Vec divisor = square_root(second) * c.correction + c.epsilon;
     const Vec value = load_upto(args.values + i, count) * c.kept + c.step * first / divisor;
     store_upto(args.values + i, value, count);
+    if (!any_bit(before | bits_of(first) | bits_of(second))) return;
     store_upto(args.first + i, first, count);
     store_upto(args.second + i, second, count);
   });

@@ -131,6 +131,20 @@ inline HalfVec narrow(Vec value) {
 #endif
 }
 
+inline IntVec bits_of(Vec x) { return reinterpret_cast<IntVec>(x); }
+// Whether any bit of x is set.
+inline bool any_bit(IntVec x) {
+#if defined(__AVX512F__)
+  return _mm512_test_epi32_mask(reinterpret_cast<__m512i>(x), reinterpret_cast<__m512i>(x)) != 0;
+#elif defined(__AVX2__)
+  return !_mm256_testz_si256(reinterpret_cast<__m256i>(x), reinterpret_cast<__m256i>(x));
+#else
+  uint64_t pairs[2];
+  std::memcpy(pairs, &x, sizeof pairs);
+  return (pairs[0] | pairs[1]) != 0;
+#endif
+}
+
 // --- rows of float32 and of bfloat16 (as uint16_t) ---
 
 inline Vec load(const float* from) { return *reinterpret_cast<const UnalignedVec*>(from); }

@@ -5,6 +5,8 @@
 #include <numeric>
 #include <span>
 
+#include "ops/optimizer.h"
+
 namespace embedcore {
 
 int64_t Parameter::elements() const {
@@ -75,8 +77,12 @@ const Parameter* ParameterList::find(std::string_view name) const {
 
 Parameters::Parameters(std::shared_ptr<const ParameterList> list, DevicePointer device)
     : list_(std::move(list)), device_(std::move(device)) {
-  const std::vector<float> zeros(static_cast<size_t>(list_->elements()));
-  block_ = device_->upload(zeros.data(), zeros.size() * sizeof(float));
+  // A host's axpby leaves fresh pages of zeros as they are.
+  block_ = device_->allocate(static_cast<size_t>(list_->elements()) * sizeof(float));
+  OpenStream stream(device_);
+  check_status(device_->backend().axpby(stream, {.y = data(), .elements = list_->elements(), .beta = 0}), stream,
+               "axpby");
+  stream.wait();
 }
 
 float* Parameters::at(std::string_view name) const {

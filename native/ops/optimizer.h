@@ -5,7 +5,7 @@
 
 namespace embedcore {
 
-// y = alpha x + beta y. x null counts as zeros; with beta = 0 y is not read. y may be x.
+// y = alpha x + beta y. x null counts as zeros; with beta = 0 it does not matter what y held. y may be x.
 struct AxpbyArgs {
   const float* x = nullptr;
   float* y = nullptr;

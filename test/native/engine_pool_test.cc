@@ -6,6 +6,8 @@
 
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
+#include <mutex>
 #include <set>
 #include <thread>
 
@@ -229,6 +231,44 @@ TEST(WorkerPool, IdleWorkersHelp) {
   pool->remove(*client);
   EXPECT_GE(threads.size(), 1u);
   EXPECT_LE(threads.size(), 2u);
+}
+
+// A helper that is still waking up when a run begins takes part in it: each of the two tasks waits for the other.
+TEST(WorkerPool, HelperThatComesLateJoinsTheRun) {
+  const auto pool = WorkerPool::shared();
+  pool->grow(2);
+  std::atomic<bool> met{false};
+  const auto client = std::make_shared<Units>(2, [&](Worker& worker, int) {
+    worker.want_help(1);
+    Stream stream = worker.stream();
+    struct Job {
+      std::mutex mutex;
+      std::condition_variable arrived;
+      int inside = 0;
+      bool met = true;
+    } job;
+    stream.parallel(
+        stream.team, 2,
+        [](void* arg, int64_t) {
+          auto& own = *static_cast<Job*>(arg);
+          std::unique_lock lock(own.mutex);
+          ++own.inside;
+          own.arrived.notify_all();
+          if (!own.arrived.wait_for(lock, std::chrono::seconds(30), [&] { return own.inside == 2; })) own.met = false;
+        },
+        &job);
+    worker.end_help();
+    met = job.met;
+  });
+  pool->add(client);
+  for (int round = 0; round < 20; ++round) {
+    met = false;
+    add_units(*pool, *client, 1);
+    client->wait_for(round + 1);
+    EXPECT_TRUE(met);
+    if (!met) break;
+  }
+  pool->remove(*client);
 }
 
 // --- slices ---
