@@ -1,6 +1,6 @@
 /**
  * `npm run bench:check`: fails if embedcore has become slower relative to its peers. Compares the ratios of results (of
- * short runs of bench and bench:train here, or of --result) with those of baselines/. Exit codes: 0 no ratio is worse, 1
+ * short runs of bench, bench:train and bench:static here, or of --result) with those of baselines/. Exit codes: 0 no ratio is worse, 1
  * some are, 2 they cannot be compared.
  */
 import { spawnSync } from 'node:child_process'
@@ -22,16 +22,16 @@ import { MODELS, PEERS, defaultModel } from './lib/specs.mjs'
 import { table } from './lib/table.mjs'
 import { CASES, ROWS, isTrained } from './train/cases.mjs'
 
-const PARTS = ['encode', 'train']
+const PARTS = ['encode', 'train', 'static']
 
 const OPTIONS = {
   parts: {
     type: 'string',
     value: 'A,B',
-    help: `what is measured: ${PARTS.join(', ')} (default both, where the model can)`,
+    help: `what is measured: ${PARTS.join(', ')} (default all, training where the model can)`,
   },
-  result: { type: 'string', value: 'FILE', help: 'compare this result of bench or bench:train and measure nothing' },
-  baseline: { type: 'string', value: 'FILE', help: 'default bench/baselines/<device>[-train]-<model>.json' },
+  result: { type: 'string', value: 'FILE', help: 'compare this result of a bench and measure nothing' },
+  baseline: { type: 'string', value: 'FILE', help: 'default bench/baselines/<device>[-train|-static]-<model>.json' },
   write: { type: 'boolean', default: false, help: 'write the baseline from --result instead of comparing with it' },
   model: { type: 'string', value: 'NAME', default: defaultModel(), help: Object.keys(MODELS).join(' | ') },
   'model-path': { type: 'string', value: 'DIR', help: 'folder with the weights of --model minilm' },
@@ -69,14 +69,18 @@ const commands = {
     TRAINED.join(','),
     ...(process.env.EMBEDCORE_BENCH_PYTHON ? ['--python'] : []),
   ],
+  static: () => ['static.mjs'],
 }
 
 /** Runs a short bench in another process; its tables go to stderr. Returns its result. */
 function measure(part, options, rounds) {
   const file = join(CACHE, `check-${part}.json`)
   const [script, ...rest] = commands[part](options)
-  const args = [join(BENCH, script), ...rest, '--model', options.model, '--rounds', String(rounds), '--out', file]
-  if (options['model-path']) args.push('--model-path', options['model-path'])
+  const args = [join(BENCH, script), ...rest, '--rounds', String(rounds), '--out', file]
+  if (part !== 'static') {
+    args.push('--model', options.model)
+    if (options['model-path']) args.push('--model-path', options['model-path'])
+  }
   rmSync(file, { force: true })
   const { status } = spawnSync(process.execPath, args, { stdio: ['ignore', process.stderr, 'inherit'] })
   // The failures are part of the result.
@@ -88,6 +92,8 @@ function loadBaseline(options, result) {
   const path = options.baseline ?? baselineFile(result)
   return options.baseline || existsSync(path) ? readJson('baseline', path) : null
 }
+
+const COMMANDS = { encode: 'bench', train: 'bench:train', static: 'bench:static' }
 
 /** Without a baseline, prints the measured ratios and how to make a baseline of them. */
 function withoutBaseline(result) {
@@ -103,14 +109,13 @@ function withoutBaseline(result) {
   throw new Incomparable(
     `no baseline for this machine and model (${relative(ROOT, baselineFile(result))}); ` +
       `there ${known.length ? `are ${known.join(', ')}` : 'are none'}. ` +
-      `Write one: npm run ${benchOf(result) === 'train' ? 'bench:train' : 'bench'}, then node bench/check.mjs --write ` +
+      `Write one: npm run ${COMMANDS[benchOf(result)]}, then node bench/check.mjs --write ` +
       '--result FILE',
   )
 }
 
 function write(options) {
-  if (!options.result)
-    throw new UsageError('--write needs --result FILE: a baseline comes from a whole run of bench or bench:train')
+  if (!options.result) throw new UsageError('--write needs --result FILE: a baseline comes from a whole run of a bench')
   const result = readJson('result', options.result)
   const baseline = baselineOf(result)
   const lost = result.peers.filter((p) => p.ours && p.status !== 'ranked')
@@ -175,7 +180,7 @@ function main() {
       try {
         return checkPart(measure(part, options, rounds), options, () => measure(part, options, 2 * rounds))
       } catch (error) {
-        // The other part may be comparable.
+        // The other parts may be comparable.
         if (!(error instanceof Incomparable)) throw error
         process.stderr.write(`bench:check: ${part}: ${error.message}\n`)
         return 2

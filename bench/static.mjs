@@ -11,9 +11,9 @@ import { describeCommit, describeMachine } from './lib/machine.mjs'
 import { listOf, parseOptions, positive, UsageError } from './lib/options.mjs'
 import { availableCores } from './lib/package.mjs'
 import { CACHE, ROOT } from './lib/paths.mjs'
-import { median, summary } from './lib/stats.mjs'
 import { prepareCorpus, QUESTIONS } from './static/corpus.mjs'
 import { PEERS } from './static/peers.mjs'
+import { buildResult, rowsOf } from './static/result.mjs'
 
 /** Least ratios of speed; the C program has none. */
 const LIMITS = { gensim: 2, fasttext: 1 }
@@ -47,10 +47,10 @@ async function judge(file) {
   return { analogies: accuracy, questions: judged, ws353: ws353.spearman, simlex: simlex.spearman }
 }
 
-async function measure(model, peers, corpus, options) {
-  const empty = () => ({ seconds: [], cpuSeconds: [], quality: [] })
+/** Every trainer in turn, by round. */
+async function measure(model, peers, corpus, options, versions) {
+  const empty = () => ({ seconds: [], cpuSeconds: [], savedSeconds: [], savedCpuSeconds: [], quality: [] })
   const times = Object.fromEntries(peers.map((name) => [name, empty()]))
-  const saved = empty() // of embedcore, with saving, for those that can only be timed with it
   for (let round = 0; round < options.rounds; round++) {
     // Each round begins with another one, so that nobody always runs after the same neighbour.
     for (const name of [...peers.slice(round % peers.length), ...peers.slice(0, round % peers.length)]) {
@@ -58,37 +58,19 @@ async function measure(model, peers, corpus, options) {
       const out = join(CACHE, `static-${name}.txt`)
       const settings = { ...SETTINGS, ...MODELS[model], epochs: options.epochs, threads: options.threads }
       const result = await PEERS[name].train({ ...settings, corpus: corpus.path, out, seed: round + 1 })
-      times[name].seconds.push(result.seconds)
-      if (result.cpuSeconds !== null) times[name].cpuSeconds.push(result.cpuSeconds)
+      const own = times[name]
+      own.seconds.push(result.seconds)
+      if (result.cpuSeconds !== null) own.cpuSeconds.push(result.cpuSeconds)
       if (result.saved) {
-        saved.seconds.push(result.saved.seconds)
-        saved.cpuSeconds.push(result.saved.cpuSeconds)
+        own.savedSeconds.push(result.saved.seconds)
+        own.savedCpuSeconds.push(result.saved.cpuSeconds)
       }
-      if (options.quality && corpus.real) times[name].quality.push(await judge(result.vectors ?? out))
+      if (result.version) versions[name] = result.version
+      if (options.quality && corpus.real) own.quality.push(await judge(result.vectors ?? out))
     }
   }
-  return peers.map((name) => {
-    const { seconds, cpuSeconds, quality } = times[name]
-    const own = PEERS[name].saves ? saved : times.embedcore
-    const ratio = (of) =>
-      own === undefined || own[of].length === 0 || times[name][of].length === 0
-        ? null
-        : median(times[name][of]) / median(own[of])
-    return {
-      model,
-      peer: name,
-      seconds: summary(seconds),
-      cpuSeconds: cpuSeconds.length === 0 ? null : summary(cpuSeconds),
-      wordsPerSecond: (corpus.tokens * options.epochs) / median(seconds),
-      ratio: ratio('seconds'),
-      cpuRatio: ratio('cpuSeconds'),
-      quality: quality.length === 0 ? null : summaries(quality),
-    }
-  })
+  return times
 }
-
-const summaries = (rows) =>
-  Object.fromEntries(Object.keys(rows[0]).map((name) => [name, summary(rows.map((row) => row[name]))]))
 
 const number = (value, digits = 2) => (value === null ? '-' : value.toFixed(digits))
 
@@ -103,8 +85,8 @@ function print(rows) {
         number(seconds.median).padStart(8),
         number(cpuSeconds?.median ?? null).padStart(7),
         number(wordsPerSecond / 1000, 0).padStart(8) + 'k',
-        number(ratio).padStart(7),
-        number(cpuRatio).padStart(11),
+        number(ratio?.median ?? null).padStart(7),
+        number(cpuRatio?.median ?? null).padStart(11),
       ].join(' '),
     )
   for (const { model, peer, quality } of rows.filter((row) => row.quality !== null))
@@ -134,29 +116,32 @@ async function main() {
   })
   if (peers.length === 0) throw new UsageError(`nothing to measure: ${Object.values(notRanked).join('; ')}`)
   const machine = describeMachine(await availableCores(), options.threads)
-  const results = []
-  for (const model of options.models) results.push(...(await measure(model, peers, corpus, options)))
-  const result = {
-    kind: 'static',
-    date: new Date().toISOString(),
-    machine,
-    commit: describeCommit(),
-    corpus: { tokens: corpus.tokens, real: corpus.real },
-    settings: { ...SETTINGS, epochs: options.epochs, threads: options.threads, rounds: options.rounds },
-    results,
+  const commit = describeCommit() // of the code that runs, whatever is edited meanwhile
+  const [times, versions] = [{}, {}]
+  for (const model of options.models) times[model] = await measure(model, peers, corpus, options, versions)
+  const saves = peers.filter((name) => PEERS[name].saves)
+  const { epochs, threads, rounds } = options
+  const result = buildResult({
+    rows: rowsOf(times, saves, corpus.tokens * epochs),
+    versions: { ...versions, embedcore: commit.version },
     notRanked,
-  }
+    corpus,
+    settings: { ...SETTINGS, epochs, threads, rounds },
+    machine,
+    commit,
+    date: new Date().toISOString(),
+  })
   if (values.json) console.log(JSON.stringify(result, null, 2))
-  else print(results)
+  else print(result.rows)
   for (const [name, why] of Object.entries(notRanked)) say(`not ranked: ${name}: ${why}`)
   if (values.out !== undefined) {
     mkdirSync(dirname(values.out), { recursive: true })
     writeFileSync(values.out, `${JSON.stringify(result, null, 2)}\n`)
   }
   if (!values.check) return 0
-  const low = results.filter(({ peer, ratio }) => peer in LIMITS && ratio !== null && ratio < LIMITS[peer])
+  const low = result.rows.filter(({ peer, ratio }) => peer in LIMITS && ratio !== null && ratio.median < LIMITS[peer])
   for (const { model, peer, ratio } of low)
-    say(`${model}: ${ratio.toFixed(2)} times ${peer} is below ${LIMITS[peer].toFixed(1)}`)
+    say(`${model}: ${ratio.median.toFixed(2)} times ${peer} is below ${LIMITS[peer].toFixed(1)}`)
   return low.length === 0 ? 0 : 1
 }
 

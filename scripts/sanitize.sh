@@ -3,6 +3,8 @@
 #   scripts/sanitize.sh address|thread [GTEST-FILTER]
 # Needs libgtest-dev. The addon is built where node_modules has the Node headers; then every test/abuse/*.mjs runs in
 # plain node with the sanitizer's library preloaded and EMBEDCORE_ADDON naming the sanitized addon.
+# The address sanitizer takes the tests themselves as scripts/test-native.cjs compiles them: the package is what is
+# looked at, and its tests with the sanitizer's code take longer to compile than all of it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -33,6 +35,13 @@ if [[ $1 == thread && $# == 1 ]]; then
   sources=$(tr ';\n' '\n\n' <<<"$sources" | sort -u | sed '/^$/d' | paste -sd ';') filter=${filter#:}
 fi
 
+test_objects=''
+if [[ $1 == address ]]; then
+  test_objects=$PWD/build-cmake
+  cmake -S . -B "$test_objects" -G Ninja -DEMBEDCORE_TESTS=ON >/dev/null
+  cmake --build "$test_objects" --target embedcore_native_tests -- --quiet
+fi
+
 addon=OFF
 includes=()
 if node_api=$(node -p "require('node-api-headers').include_dir" 2>/dev/null) &&
@@ -42,7 +51,7 @@ if node_api=$(node -p "require('node-api-headers').include_dir" 2>/dev/null) &&
 fi
 cmake -S . -B "$directory" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_CXX_FLAGS_RELWITHDEBINFO=-O1 \
   "-DEMBEDCORE_SANITIZE=$flags" "-DEMBEDCORE_ISAS=$isas" -DEMBEDCORE_TESTS=ON "-DEMBEDCORE_TEST_SOURCES=$sources" \
-  "-DEMBEDCORE_ADDON=$addon" "${includes[@]}" >/dev/null
+  "-DEMBEDCORE_TEST_OBJECTS=$test_objects" "-DEMBEDCORE_ADDON=$addon" "${includes[@]}" >/dev/null
 
 # Wrong addresses and undefined behaviour are found at the edges of tiles, which small cases have too.
 export EMBEDCORE_TEST_MOST_COST=${EMBEDCORE_TEST_MOST_COST:-5e5}

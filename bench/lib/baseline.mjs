@@ -1,6 +1,6 @@
 /**
- * Baselines: the ratios of a result, kept in baselines/<device>-<model>.json (of training <device>-train-<model>.json),
- * and the comparison of a later result with them. Only ratios are kept and compared, of our speed to a peer's in the
+ * Baselines: the ratios of a result, kept in baselines/<device>-<model>.json (of training <device>-train-<model>.json, of
+ * Word2Vec <device>-static-word2vec.json), and the comparison of a later result with them. Only ratios are kept and compared, of our speed to a peer's in the
  * same rounds, because they do not depend on the clock of the machine.
  */
 import { join } from 'node:path'
@@ -112,7 +112,12 @@ export function compare(baseline, result) {
   return rows
 }
 
-const METRICS = { latency: 'ten-token query, p50', memory: 'peak memory' }
+const METRICS = {
+  latency: 'ten-token query, p50',
+  memory: 'peak memory',
+  skipgram: 'Word2Vec, skip-gram',
+  cbow: 'Word2Vec, CBOW',
+}
 
 /** Names without a batch are cases of training. */
 export function metricName(metric) {

@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { brotliDecompressSync } from 'node:zlib'
 import { CACHE, SHARED } from '../lib/paths.mjs'
+import { digest } from '../lib/texts.mjs'
 
 const DATA = join(SHARED, 'data')
 const PARTS = [1, 2, 3].map((i) => join(DATA, 'text-en', `wiki-schools-${i}.txt.br`))
@@ -40,7 +41,7 @@ function generated(tokens) {
   return lines
 }
 
-/** { path, tokens, real }; `most` tokens, whole lines. */
+/** { path, tokens, real, sha256 }; `most` tokens, whole lines. */
 export function prepareCorpus(most) {
   const real = PARTS.every((part) => existsSync(part))
   const lines = real ? articles() : generated(most ?? 6.4e6)
@@ -53,6 +54,7 @@ export function prepareCorpus(most) {
   }
   mkdirSync(CACHE, { recursive: true })
   const path = join(CACHE, `static-${real ? 'wiki' : 'generated'}-${tokens}.txt`)
-  writeFileSync(path, `${kept.join('\n')}\n`)
-  return { path, tokens, real }
+  const text = `${kept.join('\n')}\n`
+  writeFileSync(path, text)
+  return { path, tokens, real, sha256: digest(text) }
 }

@@ -67,6 +67,7 @@ export const PEERS = {
   fasttext: {
     saves: true,
     why: () => (canRun(FASTTEXT, [], true) ? null : 'fasttext was not found (Debian: fasttext)'),
+    // The program does not say its version.
     train: async ({
       corpus,
       out,
