@@ -61,11 +61,16 @@ double score_of(PairScore kind, const Pair& pair) {
 
 double sign_of(double x) { return x > 0 ? 1 : x < 0 ? -1 : x; }
 
+struct Lengths {
+  explicit Lengths(const Pair& pair) : a(length_of(pair.a, pair.width)), b(length_of(pair.b, pair.width)) {}
+  double a, b;
+};
+
 // d score / d a[d], score being that of the pair; of b by exchanging a and b, which turns differences around.
-double derivative(PairScore kind, const Pair& pair, int64_t d, double score, bool of_b) {
+double derivative(PairScore kind, const Pair& pair, const Lengths& lengths, int64_t d, double score, bool of_b) {
   const float *own = of_b ? pair.b : pair.a, *other = of_b ? pair.a : pair.b;
   const double turn = of_b ? -1 : 1;
-  const double length = length_of(own, pair.width), other_length = length_of(other, pair.width);
+  const double length = of_b ? lengths.b : lengths.a, other_length = of_b ? lengths.a : lengths.b;
   const double scale = 1 / (std::max(length, kLeastLength) * std::max(other_length, kLeastLength));
   const double shrink = length < kLeastLength ? 0 : score * own[d] / (length * length);
   switch (kind) {
@@ -102,14 +107,15 @@ Status pair_gradient(Stream& stream, const PairGradientArgs& args) {
     const Pair pair{args.a + row * args.a_stride, args.b + row * args.b_stride, args.width, args.epsilon};
     const double score = score_of(args.kind, pair), dscore = args.dscores[row];
     if (args.kind == PairScore::kAngle && score == 0) continue;
+    const Lengths lengths(pair);
     for (int64_t d = 0; d < args.width; ++d) {
       if (args.da) {
         float& da = args.da[row * args.da_stride + d];
-        da = static_cast<float>(da + dscore * derivative(args.kind, pair, d, score, false));
+        da = static_cast<float>(da + dscore * derivative(args.kind, pair, lengths, d, score, false));
       }
       if (args.db) {
         float& db = args.db[row * args.db_stride + d];
-        db = static_cast<float>(db + dscore * derivative(args.kind, pair, d, score, true));
+        db = static_cast<float>(db + dscore * derivative(args.kind, pair, lengths, d, score, true));
       }
     }
   }
