@@ -54,6 +54,7 @@ export const TRAIN_RULES = {
   normalize: flag,
   pooling: oneOrMore(oneOf(...POOLINGS)),
   attention: oneOf(...ATTENTIONS),
+  clsToken: either(flag, filledText),
   merge: flag,
   epochs: integer(1, 1 << 20),
   maxSteps: integer(1),
@@ -97,6 +98,9 @@ export const TRAIN_RULES = {
 
 export const defaultRate = ({ type }: CheckedMethod): number => (type === 'lora' ? 2e-4 : 5e-5)
 
+/** As in BERT. */
+const CLS_TEXT = '[CLS]'
+
 const EARLY_RULES = { patience: integer(1), metric: filledText, threshold: finiteNumber }
 
 export interface ResolvedTrain {
@@ -115,6 +119,8 @@ export interface ResolvedTrain {
   normalize: boolean | null
   pooling: PoolingMode[] | null
   attention: Exclude<AttentionMode, 'prefix'> | null
+  /** The text of the token; null = none. */
+  clsToken: string | null
   merge: boolean
   epochs: number
   maxSteps: number | null
@@ -222,6 +228,7 @@ function resolve(options: TrainOptions): ResolvedTrain {
     normalize: given.normalize ?? null,
     pooling: given.pooling ?? null,
     attention: given.attention ?? null,
+    clsToken: given.clsToken === true ? CLS_TEXT : given.clsToken === false ? null : (given.clsToken ?? null),
     merge: given.merge ?? false,
     epochs: given.epochs ?? 1,
     maxSteps: given.maxSteps ?? null,

@@ -11,7 +11,8 @@ import { exists } from '../model/modules.js'
 import { syncFolder, writeFailure, writeWhole } from './checkpoint.js'
 import { loraTargets } from './method.js'
 import { type CardFacts, modelCard } from './model-card.js'
-import { isDecoder, type Prepared } from './prepare.js'
+import { isDecoder } from './attention.js'
+import type { Prepared } from './prepare.js'
 import { moduleConfig, moduleFile, moduleList, moduleTensors, poolingConfig } from './stack.js'
 import type { Trainer } from './trainer.js'
 
@@ -54,7 +55,7 @@ export async function saveModel(
 }
 
 async function saveTransformer(
-  { description, options, parts }: Prepared,
+  { description, options, parts, parameters, cls }: Prepared,
   trainer: Trainer,
   output: string,
 ): Promise<void> {
@@ -70,6 +71,7 @@ async function saveTransformer(
   const config = { ...(await readFields(path.join(description.weights, 'config.json')))!.all }
   if (options.attention !== null && isDecoder(config['model_type']))
     config['is_causal'] = options.attention === 'causal'
+  if (cls !== null) config['vocab_size'] = Math.max(parameters[0]!.shape[0]!, cls.id + 1)
   await writeJson(path.join(output, 'config.json'), config)
 }
 
@@ -153,11 +155,14 @@ async function saveStack({ options, stack }: Prepared, trainer: Trainer, output:
   }
 }
 
-async function copyFiles({ description, maxTokens }: Prepared, output: string): Promise<void> {
+async function copyFiles({ description, maxTokens, cls }: Prepared, output: string): Promise<void> {
   const own = path.resolve(description.directory)
   const names = (await readdir(own)).filter((name) => TOKENIZER.test(name) || SETTINGS.test(name))
+  const made = cls?.files ?? new Map<string, string>()
   if (own !== path.resolve(output))
-    for (const name of names) await copyWhole(path.join(own, name), path.join(output, name))
+    for (const name of names)
+      if (!made.has(name)) await copyWhole(path.join(own, name), path.join(output, name))
+  for (const [name, content] of made) await replaceFile(path.join(output, name), content)
   if (!names.some((name) => SETTINGS.test(name)))
     await writeJson(path.join(output, 'sentence_bert_config.json'), {
       max_seq_length: description.maxTokens ?? maxTokens,

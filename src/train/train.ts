@@ -169,6 +169,7 @@ function trainerOptions({
   isa,
   threads,
   parts,
+  cls,
   stack,
   losses,
 }: Prepared): RawTrainerOptions {
@@ -183,6 +184,7 @@ function trainerOptions({
     trains: parts.trains,
     lora: parts.lora,
     adapter: parts.adapter,
+    tokenRow: cls === null ? null : { id: cls.id, fresh: cls.fresh },
     plan: {
       pooling: stack.pooling,
       layers: [],

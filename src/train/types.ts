@@ -52,6 +52,13 @@ export interface TrainOptions extends Pick<HubOptions, 'revision' | 'cacheDir' |
   pooling?: PoolingMode | readonly PoolingMode[]
   /** Which tokens a token of a decoder sees, also when the model is saved. Default: as the model says. */
   attention?: Exclude<AttentionMode, 'prefix'>
+  /**
+   * A [CLS] token for a decoder, or its text: a special token whose row is trained, also where all else is frozen. The
+   * tokenizer puts it first where attention is bidirectional and last under a causal mask, and the pooling reads it
+   * there, unless `pooling` says otherwise. A new one begins with normal numbers of the mean and the deviation of each
+   * column of the table; one that the model has already is trained further. LoRA needs `merge` beside it. Default false.
+   */
+  clsToken?: boolean | string
   /** Whether a LoRA run saves a whole model, with the updates added, in place of an adapter. Default false. */
   merge?: boolean
 
