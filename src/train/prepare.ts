@@ -12,7 +12,7 @@ import { withBaseModel } from '../model/base-model.js'
 import { type ModelDescription, readModelDirectory } from '../model/directory.js'
 import { ADAPTER_WEIGHTS } from '../model/peft.js'
 import type { TextTokenizer } from '../model/tokenizer.js'
-import { planAttention } from './attention.js'
+import { planAttention, type PlannedAttention } from './attention.js'
 import { type ClsToken, clsPooling, planClsToken, tokenizerWith, withTokenRow } from './cls-token.js'
 import { openData, type TrainingData } from './data/open.js'
 import { tokenizeColumn } from './data/tokenize-column.js'
@@ -38,6 +38,7 @@ export interface Prepared {
   threads: number
   parameters: readonly RawParameter[]
   parts: TrainedParts
+  attention: PlannedAttention
   cls: ClsToken | null
   stack: Stack
   losses: CheckedLoss[]
@@ -70,7 +71,8 @@ export async function prepare(given: ResolvedTrain, training: RawTraining): Prom
   const parameters = training.parameters(description.weights)
   const adapter = await adapterOf(given, description, parameters)
   const options = withAdapter(given, adapter)
-  const cls = await planClsToken(options, description, await planAttention(options, description))
+  const attention = await planAttention(options, description, layerCount(parameters))
+  const cls = await planClsToken(options, description, attention)
   const stackOf = (hidden: number): Stack =>
     planStack(description, hidden, {
       pooling: options.pooling ?? (cls === null ? null : clsPooling(cls)),
@@ -132,6 +134,7 @@ export async function prepare(given: ResolvedTrain, training: RawTraining): Prom
       threads: options.threads ?? cores,
       parameters,
       parts,
+      attention,
       cls,
       stack,
       losses,
@@ -140,7 +143,7 @@ export async function prepare(given: ResolvedTrain, training: RawTraining): Prom
       tokenizer,
       maxTokens,
       plan,
-      identity: await identityOf(options, description, losses, layerCount(parameters)),
+      identity: await identityOf(options, description, losses, layerCount(parameters), attention),
     }
   } catch (error) {
     await data.close()
@@ -256,6 +259,7 @@ async function identityOf(
   description: ModelDescription,
   losses: readonly CheckedLoss[],
   layers: number,
+  attention: PlannedAttention,
 ): Promise<Record<string, unknown>> {
   const of = await modelIdentity(description, options.method.type === 'lora' ? options.method.from : null)
   return {
@@ -267,7 +271,7 @@ async function identityOf(
     projection: options.projection,
     normalize: options.normalize,
     pooling: options.pooling,
-    attention: options.attention,
+    attention: attention.mixed ? attention.layers : (options.attention?.[0] ?? null),
     clsToken: options.clsToken,
     epochs: options.maxSteps === null ? options.epochs : null,
     maxSteps: options.maxSteps,

@@ -30,6 +30,12 @@ Pooling pooling_of(const std::string& name) {
   throw std::runtime_error("no pooling " + name);
 }
 
+Mask mask_of(const std::string& name) {
+  if (name == "causal") return Mask::kCausal;
+  if (name == "bidirectional") return Mask::kBidirectional;
+  throw std::runtime_error("no mask " + name);
+}
+
 // A case of gradients/<model>.json.
 struct GradientCase {
   std::string name;
@@ -59,8 +65,10 @@ struct Golden {
       if (attention.find("prefix")) {
         one.options.attention = {Mask::kPrefix};
         one.prefix = attention.find("prefix")->as_int();
-      } else if (attention.as_string() == "bidirectional") {
-        one.options.attention = {Mask::kBidirectional};
+      } else if (attention.is_array()) {
+        for (const Json& mode : attention.as_array()) one.options.attention.push_back(mask_of(mode.as_string()));
+      } else if (attention.as_string() != "default") {
+        one.options.attention = {mask_of(attention.as_string())};
       }
     }
   }
@@ -273,8 +281,7 @@ TEST_P(TrainGradients, OfANewTokenAreThatsRowAlone) {
     EXPECT_EQ(weights.config().vocab, vocab + 3);
     EXPECT_EQ(weights.config().input.tables[0].rows, vocab + 3);
     const Result result = run(backend(), golden, golden.cases.front(), {.weights = options});
-    const std::vector<float> own =
-        gradient_of(result, table ? "embed_tokens.weight" : "embed_tokens.trainable_tokens");
+    const std::vector<float> own = gradient_of(result, table ? "embed_tokens.weight" : "embed_tokens.trainable_tokens");
     const int64_t width = weights.config().hidden;
     ASSERT_EQ(static_cast<int64_t>(own.size()), table ? (vocab + 3) * width : width);
     EXPECT_TRUE(std::any_of(own.end() - width, own.end(), [](float value) { return value != 0; }));
