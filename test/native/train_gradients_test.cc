@@ -285,8 +285,9 @@ TEST_P(TrainGradients, OfANewTokenAreThatsRowAlone) {
     const int64_t width = weights.config().hidden;
     ASSERT_EQ(static_cast<int64_t>(own.size()), table ? (vocab + 3) * width : width);
     EXPECT_TRUE(std::any_of(own.end() - width, own.end(), [](float value) { return value != 0; }));
-    if (table)
+    if (table) {
       EXPECT_TRUE(std::all_of(own.end() - 3 * width, own.end() - width, [](float value) { return value == 0; }));
+    }
   }
 }
 
