@@ -188,6 +188,7 @@ export type {
   TrainingLoss,
   TripletLossOptions,
 } from './train/loss-types.js'
+export type { Layout } from './train/attention.js'
 export type { FreezeOptions, LoraOptions, TrainingMethod } from './train/method-options.js'
 export type { MinedNegatives } from './train/mining/mine.js'
 export type { MiningFormat, MiningOptions, MiningProgress, SamplingStrategy } from './train/mining/options.js'

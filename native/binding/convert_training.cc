@@ -53,6 +53,9 @@ void fill_weights(Napi::Object from, WeightOptions& weights) {
   });
   if (const Napi::Value adapter = from.Get("adapter"); adapter.IsObject())
     weights.adapter = to_adapter(adapter.As<Napi::Object>());
+  if (const Napi::Value row = from.Get("tokenRow"); row.IsObject())
+    weights.token_row =
+        TokenRow{.id = get_int(row.As<Napi::Object>(), "id"), .fresh = get_bool(row.As<Napi::Object>(), "fresh")};
 }
 
 void refuse_short(size_t found, int64_t wanted, const char* what) {

@@ -124,10 +124,11 @@ Status pack_linear(Device* device, const LinearWeights& w, PackedLinear** out) {
 void free_linear(PackedLinear* packed) { delete static_cast<Packed*>(packed); }
 
 Status repack_linear(Stream& stream, PackedLinear* base, const float* weight, const float* bias) {
-  if (!can_repack(stream, base, weight)) return kBadArgument;
+  if (!can_repack(stream, base, weight, bias)) return kBadArgument;
   const Packed& packed = *static_cast<const Packed*>(base);
   const LinearWeights w{.weight = weight, .in = packed.in, .out = packed.out, .dtype = packed.dtype};
   if (bias) std::copy_n(bias, packed.out, packed.bias);
+  if (!weight) return kOk;
   bool out_of_memory = false;
   run_tasks(stream, divide_up(packed.out, kOutputsPerTask), [&](int64_t task) {
     const int64_t begin = task * kOutputsPerTask;

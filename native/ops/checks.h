@@ -37,7 +37,7 @@ bool can_run(Stream& stream, const QuantizeArgs& args);
 bool can_run(Stream& stream, const DropoutArgs& args, Supports supports);
 bool can_run(Stream& stream, const LinearInputGradientArgs& args);
 bool can_run(Stream& stream, const LinearWeightGradientArgs& args, Supports supports);
-bool can_repack(Stream& stream, const PackedLinear* packed, const float* weight);
+bool can_repack(Stream& stream, const PackedLinear* packed, const float* weight, const float* bias);
 
 // checks_attention.cc
 bool can_run(Stream& stream, const AttentionArgs& args, Supports supports, Takes takes = {});

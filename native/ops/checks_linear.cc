@@ -51,9 +51,9 @@ bool can_run(Stream& stream, const LinearWeightGradientArgs& args, Supports supp
          are_rows(stream, {"dz", kOp}, args.dz, args.dweight || args.dbias ? args.rows : 0, args.out, args.dz_stride);
 }
 
-bool can_repack(Stream& stream, const PackedLinear* packed, const float* weight) {
+bool can_repack(Stream& stream, const PackedLinear* packed, const float* weight, const float* bias) {
   constexpr const char* kOp = "repack_linear";
-  return is_packed_backward(stream, kOp, packed) && is_given(stream, {"the values", kOp}, weight);
+  return is_packed_backward(stream, kOp, packed) && is_given(stream, {"the values", kOp}, weight ? weight : bias);
 }
 
 }  // namespace embedcore

@@ -213,8 +213,8 @@ Status launch(Stream& stream, const LinearInputGradientArgs& args,
 }
 
 Status repack_linear(Stream& stream, PackedLinear* packed, const float* weight, const float* bias) {
-  if (!can_repack(stream, packed, weight)) return kBadArgument;
-  if (!space().contains(weight)) return refuse(stream, "weight");
+  if (!can_repack(stream, packed, weight, bias)) return kBadArgument;
+  if (weight && !space().contains(weight)) return refuse(stream, "weight");
   if (bias && !space().contains(bias)) return refuse(stream, "bias");
   try {
     return enqueue(stream, [=](Stream& later) { return reference::repack_linear(later, packed, weight, bias); });

@@ -110,12 +110,12 @@ void free_linear(PackedLinear* base) {
 }
 
 Status repack_linear(Stream& stream, PackedLinear* base, const float* weight, const float* bias) {
-  if (!can_repack(stream, base, weight)) return kBadArgument;
+  if (!can_repack(stream, base, weight, bias)) return kBadArgument;
   const Packed& packed = *static_cast<const Packed*>(base);
   const LinearWeights w{.weight = weight, .in = packed.in, .out = packed.out, .dtype = packed.dtype};
   for (int64_t o = 0; o < packed.out; ++o) {
     if (bias) packed.bias[o] = bias[o];
-    pack_row(packed, w, o);
+    if (weight) pack_row(packed, w, o);
   }
   return kOk;
 }

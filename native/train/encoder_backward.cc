@@ -194,6 +194,7 @@ void EncoderPass::add_table_gradients(Stream& stream, const Slab& slab, const Vi
     float* dtable = weights_.table_gradients()[i];
     if (!dtable) continue;
     const TableRows& table = slab.tables[i];
+    if (table.rows.empty()) continue;
     check_status(backend_.embed_gradient(stream, {.rows = table.device_rows,
                                                   .starts = table.device_starts,
                                                   .tokens = table.device_tokens,

@@ -98,6 +98,35 @@ std::string without_legacy(std::string name) {
   return name;
 }
 
+// The frozen table of tokens with its one trained row.
+TensorToWrite table_with_row(Trainer& trainer, const BlockReader& reader, bool average, const TensorView& view) {
+  const Parameters& values = values_of(trainer, false, average);
+  const ModelConfig& config = trainer.weights().config();
+  const TableSpec& table = *config.input.table(TableSpec::Index::kToken);
+  const int64_t width = config.hidden;
+  const std::vector<float> values_of_row = reader.read(values.at(token_row_name(table.name)), width);
+  const auto size = static_cast<int64_t>(dtype_size(view.dtype));
+  auto row = std::make_shared<std::vector<std::byte>>(static_cast<size_t>(width * size));
+  to_dtype(values_of_row.data(), width, view.dtype, row->data());
+  // Rows beyond those of the file are as new as that of the token.
+  std::vector<int64_t> rows = {trainer.weights().only_token()};
+  for (int64_t i = view.elements() / width; i < table.rows; ++i) rows.push_back(i);
+  return {.name = view.name,
+          .dtype = view.dtype,
+          .shape = {table.rows, width},
+          .read = [&view, row, rows, width, size](int64_t first, int64_t count, std::byte* to) {
+            // Elements begin .. end of the tensor, as far as they are asked for.
+            const auto copy = [&](const std::byte* from, int64_t begin, int64_t end) {
+              const int64_t low = std::max(begin, first), high = std::min(end, first + count);
+              if (low < high)
+                std::memcpy(to + (low - first) * size, from + (low - begin) * size,
+                            static_cast<size_t>((high - low) * size));
+            };
+            copy(view.data, 0, view.elements());
+            for (const int64_t i : rows) copy(row->data(), i * width, (i + 1) * width);
+          }};
+}
+
 // A tensor of the file as it is written: its trained values, the values with low-rank parts, or as it is.
 TensorToWrite tensor_of_rest(Trainer& trainer, const BlockReader& reader, const SaveOptions& options,
                              const TensorView& view, const std::string& prefix,
@@ -110,6 +139,9 @@ TensorToWrite tensor_of_rest(Trainer& trainer, const BlockReader& reader, const 
     named.as = view.name;
     return trained_tensor(trainer, reader, named, options.average, view.dtype);
   }
+  if (trainer.weights().only_token() >= 0 &&
+      own == trainer.weights().config().input.table(TableSpec::Index::kToken)->name)
+    return table_with_row(trainer, reader, options.average, view);
   const std::string module = own.ends_with(".weight") ? own.substr(0, own.size() - 7) : own;
   const Parameters& values = values_of(trainer, false, options.average);
   const Parameter* a = values.list().find(module + ".lora_A.weight");

@@ -26,7 +26,19 @@ TableRows rows_of(const std::vector<int32_t>& ids) {
   return table;
 }
 
-std::vector<TableRows> table_rows(const StepTexts& texts, const Slab& slab, const ModelConfig& config) {
+// The tokens with this id, as row 0; empty where there are none.
+TableRows row_of(const std::vector<int32_t>& ids, int64_t id) {
+  TableRows table;
+  for (size_t t = 0; t < ids.size(); ++t)
+    if (ids[t] == id) table.tokens.push_back(static_cast<int32_t>(t));
+  if (table.tokens.empty()) return table;
+  table.rows = {0};
+  table.starts = {0, static_cast<int32_t>(table.tokens.size())};
+  return table;
+}
+
+std::vector<TableRows> table_rows(const StepTexts& texts, const Slab& slab, const ModelConfig& config,
+                                  int64_t only_token) {
   std::vector<int32_t> ids, positions;
   for (int64_t i = slab.first_text; i < slab.first_text + slab.texts; ++i) {
     const auto text = texts.text(i);
@@ -36,7 +48,8 @@ std::vector<TableRows> table_rows(const StepTexts& texts, const Slab& slab, cons
   }
   std::vector<TableRows> tables;
   for (const TableSpec& table : config.input.tables) {
-    if (table.index == TableSpec::Index::kToken) tables.push_back(rows_of(ids));
+    if (table.index == TableSpec::Index::kToken)
+      tables.push_back(only_token < 0 ? rows_of(ids) : row_of(ids, only_token));
     if (table.index == TableSpec::Index::kPosition) tables.push_back(rows_of(positions));
     if (table.index == TableSpec::Index::kType) tables.push_back(rows_of(std::vector<int32_t>(ids.size(), 0)));
   }
@@ -62,7 +75,7 @@ void add_text(Slab& slab, const StepTexts& texts, int64_t i, int64_t group_token
 
 template <typename T>
 const T* upload_list(Layout& layout, const std::vector<T>& list, const OpenDevice& device, Stream& stream) {
-  if (device.backend().host_memory) return list.data();
+  if (device.backend().host_memory || list.empty()) return list.data();
   auto* memory = layout.array<T>(static_cast<int64_t>(list.size()));
   check_status(device.backend().upload(stream, memory, list.data(), list.size() * sizeof(T)), stream, "an upload");
   return memory;
@@ -83,7 +96,8 @@ SlabSizes SlabSizes::of(const Backend& backend) {
   return {.slab_tokens = kDeviceSlab, .group_tokens = kDeviceSlab};
 }
 
-std::vector<Slab> cut_texts(const StepTexts& texts, const ModelConfig& config, const SlabSizes& sizes) {
+std::vector<Slab> cut_texts(const StepTexts& texts, const ModelConfig& config, const SlabSizes& sizes,
+                            int64_t only_token) {
   std::vector<Slab> slabs;
   for (int64_t i = 0; i < texts.count(); ++i) {
     const auto length = static_cast<int64_t>(texts.text(i).size());
@@ -91,7 +105,7 @@ std::vector<Slab> cut_texts(const StepTexts& texts, const ModelConfig& config, c
       slabs.emplace_back().first_text = i;
     add_text(slabs.back(), texts, i, sizes.group_tokens);
   }
-  for (Slab& slab : slabs) slab.tables = table_rows(texts, slab, config);
+  for (Slab& slab : slabs) slab.tables = table_rows(texts, slab, config, only_token);
   return slabs;
 }
 

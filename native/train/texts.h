@@ -59,8 +59,10 @@ struct SlabSizes {
 };
 
 // Cuts the texts into slabs. A text longer than a slab is one of its own. config: its tables give the rows of the
-// positions.
-std::vector<Slab> cut_texts(const StepTexts& texts, const ModelConfig& config, const SlabSizes& sizes);
+// positions. only_token: the one whose row is all that is trained of the table of tokens; it is then row 0 of
+// TableRows. -1 = the table is trained as a whole, or not at all.
+std::vector<Slab> cut_texts(const StepTexts& texts, const ModelConfig& config, const SlabSizes& sizes,
+                            int64_t only_token = -1);
 
 // Places what a slab needs on the device; does nothing where device memory is host memory.
 void place_slab(Layout& layout, const Slab& slab, const Backend& backend);

@@ -79,7 +79,8 @@ void Trainer::set_optimizer(std::vector<ParameterGroup> encoder, std::vector<Par
 }
 
 StepResult Trainer::accumulate(OpenStream& stream, const StepInput& input, const Wanted& wanted) {
-  std::vector<Slab> slabs = cut_texts(input.texts, weights_->config(), SlabSizes::of(device().backend()));
+  std::vector<Slab> slabs =
+      cut_texts(input.texts, weights_->config(), SlabSizes::of(device().backend()), weights_->only_token());
   const int64_t texts = input.texts.count(), width = encoder_.pooled_width();
   View pooled, drows;
   const auto place = [&](Layout& layout) {

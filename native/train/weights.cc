@@ -7,6 +7,7 @@
 #include "base/mapped_file.h"
 #include "model/quantised.h"
 #include "ops/dropout.h"
+#include "ops/fuse.h"
 
 namespace embedcore {
 
@@ -43,6 +44,17 @@ std::vector<float> first_values(int64_t elements, int64_t in, uint64_t seed, uin
   return values;
 }
 
+// Makes room for the token's row; returns how many rows the file has.
+int64_t make_room(ModelConfig& config, const std::optional<TokenRow>& row) {
+  for (TableSpec& table : config.input.tables) {
+    if (table.index != TableSpec::Index::kToken) continue;
+    const int64_t file_rows = table.rows;
+    if (row) table.rows = config.vocab = std::max(file_rows, row->id + 1);
+    return file_rows;
+  }
+  fail(Code::kUnsupportedModel, "the model has no table of tokens");
+}
+
 }  // namespace
 
 bool TrainedLayer::trained() const {
@@ -61,21 +73,33 @@ TrainedWeights::TrainedWeights(const std::string& directory, DevicePointer devic
   refuse_quantised_weights(*files);
   const TensorReader reader(device_, files, directory, config_.names.prefixes, config_.input.tables.front().name,
                             keep_loading);
+  const int64_t file_rows = make_room(config_, options.token_row);
+  const TableSpec& tokens = *config_.input.table(TableSpec::Index::kToken);
+  const bool whole = !options.trains || options.trains(tokens.name);
+  // A table that begins with other rows than those of the file comes last.
+  const bool renewed = whole && options.token_row && (options.token_row->fresh || tokens.rows > file_rows);
   const auto every = ParameterList::of(config_);
   auto list = std::make_shared<ParameterList>();
   for (const Parameter& parameter : every->all())
-    if (!options.trains || options.trains(parameter.name)) list->add(parameter.name, parameter.shape);
+    if (!options.trains || options.trains(parameter.name))
+      if (!renewed || parameter.name != tokens.name) list->add(parameter.name, parameter.shape);
   const size_t of_model = list->all().size();
   for (const LoraSpec& lora : options.lora) {
     const Parameter& matrix = matrix_of(*every, lora.module);
     list->add(lora.module + ".lora_A.weight", {lora.rank, matrix.shape[1]});
     list->add(lora.module + ".lora_B.weight", {matrix.shape[0], lora.rank});
   }
+  if (renewed) list->add(tokens.name, {tokens.rows, config_.hidden});
+  if (options.token_row && !whole) {
+    list->add(token_row_name(tokens.name), {1, config_.hidden});
+    only_token_ = options.token_row->id;
+  }
   values_ = std::make_unique<Parameters>(list, device_);
   gradients_ = std::make_unique<Parameters>(list, device_);
   values_->read(reader, of_model);
   OpenStream stream(device_);
   fill_lora(stream, options);
+  if (renewed || only_token_ >= 0) read_token_row(reader, file_rows, options);
 
   read_outside(reader);
   first_trained_layer_ = config_.layers.size();
@@ -114,6 +138,21 @@ void TrainedWeights::fill_lora(Stream& stream, const WeightOptions& options) {
     const Parameter& a = *values_->list().find(name);
     fill(name, first_values(a.elements(), a.shape[1], options.seed, number++));
   }
+}
+
+void TrainedWeights::read_token_row(const TensorReader& reader, int64_t file_rows, const WeightOptions& options) {
+  const TableSpec& table = *config_.input.table(TableSpec::Index::kToken);
+  const int64_t width = config_.hidden, id = options.token_row->id;
+  std::vector<float> rows = reader.floats(table.name, {file_rows, width});
+  std::vector<float> row;
+  if (options.token_row->fresh || id >= file_rows)
+    row = new_token_row(rows, width, options.seed);
+  else
+    row.assign(rows.begin() + id * width, rows.begin() + (id + 1) * width);
+  rows = with_token_row(std::move(rows), id, row);
+  if (only_token_ < 0) return values_->write(table.name, rows);
+  values_->write(token_row_name(table.name), row);
+  token_table_ = device_->upload(rows.data(), rows.size() * sizeof(float));
 }
 
 TrainedNorm TrainedWeights::view_norm(const std::string& name, NormWeights& weights) const {
@@ -167,6 +206,11 @@ TrainedLinear TrainedWeights::view_linear(const std::vector<std::string>& names,
 
 void TrainedWeights::read_outside(const TensorReader& reader) {
   for (const TableSpec& table : config_.input.tables) {
+    if (table.index == TableSpec::Index::kToken && token_table_) {
+      table_gradients_.push_back(gradients_->at(token_row_name(table.name)));
+      table_rows_.push_back(EmbedTable{.rows = token_table_.get()});
+      continue;
+    }
     float* values = values_->find(table.name);
     table_gradients_.push_back(gradients_->find(table.name));
     if (!values) tables_.push_back(reader.table(table.name, table.rows, config_.hidden));
@@ -233,7 +277,8 @@ void TrainedWeights::read_layer(const TensorReader& reader, size_t index, const 
 }
 
 size_t TrainedWeights::packed_bytes() const {
-  size_t bytes = 0;
+  const TableSpec& tokens = *config_.input.table(TableSpec::Index::kToken);
+  size_t bytes = token_table_ ? static_cast<size_t>(tokens.rows * config_.hidden) * sizeof(float) : 0;
   for (const TrainedLayer& layer : layers_) bytes += layer.weights.bytes();
   return bytes;
 }
@@ -265,6 +310,17 @@ void TrainedWeights::follow_values(Stream& stream) {
     repack(layer.weights.down, layer.down);
   }
   if (relative_bias_gradient_) follow_relative_bias(stream);
+  if (!token_table_) return;
+  const float* row = values_->at(token_row_name(config_.input.table(TableSpec::Index::kToken)->name));
+  check_status(
+      device_->backend().fuse(stream, {.x = row,
+                                       .x_stride = config_.hidden,
+                                       .y = static_cast<float*>(token_table_.get()) + only_token_ * config_.hidden,
+                                       .y_stride = config_.hidden,
+                                       .rows = 1,
+                                       .width = config_.hidden,
+                                       .first = true}),
+      stream, "fuse");
 }
 
 }  // namespace embedcore

@@ -14,6 +14,7 @@
 #include "model/relative_bias.h"
 #include "model/rope.h"
 #include "model/weights.h"
+#include "train/token_row.h"
 
 namespace embedcore {
 
@@ -61,6 +62,7 @@ struct WeightOptions {
   ParameterList::Filter trains;  // whether the parameter of this name is trained; empty = all of them
   std::vector<LoraSpec> lora;
   std::optional<AdapterSource> adapter;  // the first values of LoRA; without it A is random and B zeros
+  std::optional<TokenRow> token_row;     // of the table of tokens, trained also where the table is not
   uint64_t seed = 0;                     // of random first values
 };
 
@@ -73,7 +75,7 @@ class TrainedWeights {
   const OpenDevice& device() const { return *device_; }
   const DevicePointer& shared_device() const { return device_; }
   const std::string& directory() const { return directory_; }
-  // Memory of packed matrices.
+  // Memory of packed matrices, and of a frozen table with a trained row.
   size_t packed_bytes() const;
   const ModelConfig& config() const { return config_; }
   DType dtype() const { return dtype_; }
@@ -84,6 +86,8 @@ class TrainedWeights {
   // Tables of config().input.tables; their gradients, null = frozen.
   const std::vector<EmbedTable>& tables() const { return table_rows_; }
   const std::vector<float*>& table_gradients() const { return table_gradients_; }
+  // The token whose row is all that is trained of the table of tokens, and has the gradient [1, hidden]; -1 = none.
+  int64_t only_token() const { return only_token_; }
   const NormWeights& embedding_norm() const { return embedding_norm_; }
   const NormWeights& final_norm() const { return final_norm_; }
   const TrainedNorm& embedding_norm_gradients() const { return embedding_norm_gradients_; }
@@ -103,6 +107,8 @@ class TrainedWeights {
 
  private:
   void read_layer(const TensorReader& reader, size_t index, const WeightOptions& options);
+  // The values of the token row, or of a table that grows; read from the file's rows.
+  void read_token_row(const TensorReader& reader, int64_t file_rows, const WeightOptions& options);
   void read_outside(const TensorReader& reader);
   TrainedNorm view_norm(const std::string& name, NormWeights& weights) const;
   TrainedLinear view_linear(const std::vector<std::string>& names, int64_t in, int64_t out,
@@ -119,6 +125,8 @@ class TrainedWeights {
   std::vector<Table> tables_;  // frozen ones
   std::vector<EmbedTable> table_rows_;
   std::vector<float*> table_gradients_;
+  int64_t only_token_ = -1;
+  std::shared_ptr<void> token_table_;  // [rows, hidden] f32, frozen but for the row of only_token_; null without
   NormWeights embedding_norm_, final_norm_;
   TrainedNorm embedding_norm_gradients_, final_norm_gradients_;
   std::shared_ptr<RelativeBias> relative_bias_;

@@ -54,7 +54,7 @@ function describe(info: ModelInfo): string {
     const shared = info.kvHeads === info.heads ? '' : ` (${info.kvHeads} key-value heads)`
     rows.push(
       ['layers', `${info.layers} x ${info.hiddenSize}, ${info.heads} heads${shared}`],
-      ['attention', info.attention],
+      ['attention', typeof info.attention === 'string' ? info.attention : info.attention.join(', ')],
     )
   }
   rows.push(

@@ -6,6 +6,9 @@ import { EmbedCoreError } from './errors.js'
 import { Fields, type JsonValue } from './json-file.js'
 import { show } from './show.js'
 
+/** The type of a transformer with settings that only this package reads (model/own-layout.ts). */
+export const OWN_TRANSFORMER = 'embedcore.Transformer'
+
 export interface ListedModule {
   /** The type as written, for messages. */
   type: string

@@ -13,7 +13,7 @@ export interface RawTrainedParameter extends RawParameter {
   offset: number
 }
 
-/** `encoder`: the transformer and its LoRA parts. `head`: `<number of the module>.linear.weight` and so on. */
+/** `encoder`: the transformer, its LoRA parts, and the row of a token (`embed_tokens.trainable_tokens`). `head`: `<number of the module>.linear.weight` and so on. */
 export type RawBlockName = 'encoder' | 'head'
 
 /** A low-rank update of one matrix; trained as `<module>.lora_A.weight` and `<module>.lora_B.weight`. */
@@ -88,6 +88,12 @@ export interface RawLoss {
   dimsPerStep: number
 }
 
+export interface RawTokenRow {
+  id: number
+  /** Whether it begins anew, with random values of the size of the table's, and not with the row of the file. */
+  fresh: boolean
+}
+
 export interface RawTrainerOptions {
   /** Of config.json and the weights. */
   directory: string
@@ -103,6 +109,8 @@ export interface RawTrainerOptions {
   lora: RawLora[]
   /** First values of `lora`, all of them; null = A is random and B zeros. */
   adapter: RawAdapterSource | null
+  /** A token whose row is trained, also where the table of tokens is frozen; the table may end before it. */
+  tokenRow: RawTokenRow | null
   plan: RawPlanOptions
   losses: RawLoss[]
   seed: number

@@ -5,7 +5,7 @@
  */
 import { EmbedCoreError } from '../core/errors.js'
 import type { JsonValue } from '../core/json-file.js'
-import { isPlainRelativePath, parseModuleList } from '../core/module-list.js'
+import { isPlainRelativePath, OWN_TRANSFORMER, parseModuleList } from '../core/module-list.js'
 import { show } from '../core/show.js'
 
 export interface FilePlan {
@@ -18,7 +18,7 @@ export interface FilePlan {
 }
 
 const ROOT_FILES: readonly RegExp[] = [
-  /^(?:config|modules|config_sentence_transformers|sentence_[\w-]+_config)\.json$/,
+  /^(?:config|modules|config_sentence_transformers|embedcore|sentence_[\w-]+_config)\.json$/,
   /^(?:tokenizer(?:_\w+)?|special_tokens_map|added_tokens|vocab)\.json$/,
   /^(?:vocab|merges)\.txt$/,
 ]
@@ -47,7 +47,10 @@ export async function planFiles(
         'read from directories. Download it (hf download) and load its base model with the option adapter',
     )
   }
-  if (first.kind === 'Transformer' && !paths.has(inside(first.path, 'config.json'))) {
+  if (
+    (first.kind === 'Transformer' || first.kind === OWN_TRANSFORMER) &&
+    !paths.has(inside(first.path, 'config.json'))
+  ) {
     throw new EmbedCoreError(
       'ERR_EMBEDCORE_UNSUPPORTED_MODEL',
       `Expected ${inside(first.path, 'config.json')}${paths.has('modules.json') ? '' : ' or modules.json'} ` +

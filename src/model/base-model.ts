@@ -23,7 +23,7 @@ export async function withBaseModel(
       `Expected a transformer of its own for the base model ${show(adapter.base)} of the adapter in ` +
         `${adapter.directory} but found ${base.kind === 'static' ? 'a static model' : 'another adapter'}`,
     )
-  return { ...description, weights: base.weights }
+  return { ...description, weights: base.weights, attention: base.attention }
 }
 
 /** Updates of the adapter in a directory, for the weights of a model. */

@@ -10,6 +10,7 @@ import { EmbedCoreError } from '../core/errors.js'
 import { reason, show } from '../core/show.js'
 import { type PoolingMode, SIMILARITIES, type SimilarityName } from '../core/names.js'
 import { type Fields, readFields } from '../core/json-file.js'
+import { OWN_TRANSFORMER } from '../core/module-list.js'
 import {
   type ModuleEntry,
   type Pooling,
@@ -22,6 +23,7 @@ import {
   unsupportedModule,
 } from './modules.js'
 import { readPeftConfig } from './peft.js'
+import { type ModelAttention, readOwnLayout } from './own-layout.js'
 import { NO_PROMPTS, readPrompts } from './prompts.js'
 import { readTransformerSettings, type TransformerSettings } from './transformer-settings.js'
 
@@ -37,6 +39,8 @@ export interface ModelDescription {
   /** null for static models, which always take the mean. */
   pooling: { modes: PoolingMode[]; includePrompt: boolean } | null
   layerWeights: RawLayerWeights | null
+  /** One for all layers, or one for each; empty = as config.json says. */
+  attention: ModelAttention[]
   /** After the pooling, in order. */
   modules: RawModule[]
   prompts: Record<string, string>
@@ -87,7 +91,9 @@ async function describeModules(root: string, list: ModuleEntry[]): Promise<Model
     await requireWeights(first!.directory)
     return { ...general, ...staticModel(root, first!.directory), modules: await readModules(rest) }
   }
-  if (first!.kind !== 'Transformer') throw unsupportedModule(first!.type, ' as the first module')
+  if (first!.kind !== 'Transformer' && first!.kind !== OWN_TRANSFORMER)
+    throw unsupportedModule(first!.type, ' as the first module')
+  const own = first!.kind === OWN_TRANSFORMER ? await readOwnLayout(first!.directory) : null
   const adapter = await readAdapter(first!.directory)
   const settings = await readTransformerSettings(first!.directory)
   if (adapter === null) await requireWeights(first!.directory, WEIGHT_FILES)
@@ -98,6 +104,7 @@ async function describeModules(root: string, list: ModuleEntry[]): Promise<Model
     adapter,
     pooling,
     layerWeights,
+    attention: own?.attention ?? [],
     modules: await readModules(after),
   }
 }
@@ -203,6 +210,7 @@ function staticModel(root: string, directory: string) {
     adapter: null,
     pooling: null,
     layerWeights: null,
+    attention: [],
     maxTokens: null,
     lowerCase: null,
   }
@@ -215,6 +223,7 @@ function transformerModel(root: string, directory: string, { maxTokens, lowerCas
     weights: directory,
     root,
     adapter: null as DirectoryAdapter | null,
+    attention: [] as ModelAttention[],
     maxTokens,
     lowerCase,
   }

@@ -112,7 +112,7 @@ export function resolveEncodeOptions(
       `Expected precision 'int8' or 'uint8' beside ranges but received ${show(precision)}`,
     )
   }
-  const attention = given.attention ?? []
+  const attention: AttentionMode[] = given.attention ?? [...description.attention]
   if (attention.length > 1 && attention.length !== layerCount)
     throw invalidOption('attention', `one mode or a list of ${layerCount}, one a layer,`, given.attention)
   const limit = limits.tokenLimit ?? null

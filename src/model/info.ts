@@ -38,7 +38,8 @@ export interface ModelInfo {
   readonly prompts: Readonly<Record<string, string>>
   readonly defaultPromptName: string | null
   readonly similarity: SimilarityName
-  readonly attention: AttentionMode
+  /** Of all layers, or of each. */
+  readonly attention: AttentionMode | readonly AttentionMode[]
   /** What it runs on: `'cpu'`, or `'cuda:0'` and so on. */
   readonly device: DeviceId
   /**
@@ -103,11 +104,12 @@ export function describe(
     parameters,
     fileDtype,
     weightBytes,
-    attention,
+    attention: own,
     device,
     isa,
     threads,
   } = rawInfo
+  const [attention = own] = description.attention
   return Object.freeze({
     name,
     path: description.root,
@@ -131,7 +133,7 @@ export function describe(
     prompts: Object.freeze({ ...description.prompts }),
     defaultPromptName: description.defaultPromptName,
     similarity: description.similarity,
-    attention,
+    attention: description.attention.length > 1 ? Object.freeze([...description.attention]) : attention,
     device,
     isa,
     threads,

@@ -17,6 +17,7 @@ import { choiceKey } from './dtype-memory.js'
 import { type LoadOptions, type ResolvedLoad, resolveLoadOptions } from './load-options.js'
 import { resolveModel } from '../hub/resolve.js'
 import { createModel, measurable, type Model, type ModelParts } from './model.js'
+import { OWN_LAYOUT_FILE } from './own-layout.js'
 import { abortError } from '../core/abort.js'
 import { TextTokenizer } from './tokenizer.js'
 
@@ -210,6 +211,12 @@ function assemble(parts: Omit<ModelParts, 'maxTokens'>, asked: number | null): M
         `for ${description.directory} but found one of ${tokenizer.baseVocabSize}`,
     )
   }
+  if (description.attention.length > 1 && description.attention.length !== rawInfo.layers)
+    throw new EmbedCoreError(
+      'ERR_EMBEDCORE_INVALID_CONFIG',
+      `Expected one mode or ${rawInfo.layers}, one a layer, for "attention" in ` +
+        `${path.join(description.weights, OWN_LAYOUT_FILE)} but found ${description.attention.length}`,
+    )
   const positions = rawInfo.maxPositions > 0 ? rawInfo.maxPositions : null
   if (asked !== null && positions !== null && asked > positions) {
     throw new EmbedCoreError(

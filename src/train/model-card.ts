@@ -1,5 +1,6 @@
 /** README.md of a saved model: the model card, with the metadata and sections that sentence-transformers writes. */
 import { packageVersion } from '../core/version.js'
+import type { Layout } from './attention.js'
 import type { Prepared } from './prepare.js'
 
 export interface CardFacts {
@@ -8,17 +9,19 @@ export interface CardFacts {
   steps: number
   /** Whether a PEFT adapter was saved. */
   adapter: boolean
+  layout: Layout
 }
 
-export function modelCard(prepared: Prepared, { metrics, steps, adapter }: CardFacts): string {
-  const { options, plan, stack, description, maxTokens, losses, data } = prepared
+export function modelCard(prepared: Prepared, { metrics, steps, adapter, layout }: CardFacts): string {
+  const own = layout === 'embedcore'
+  const { options, plan, stack, description, maxTokens, losses, data, attention } = prepared
   const hubId = /^[\w.-]+\/[\w.-]+$/.test(options.model) ? options.model : null
   const types = losses.map(({ type }) => type)
   const metadata = [
-    'library_name: sentence-transformers',
+    `library_name: ${layout}`,
     'pipeline_tag: sentence-similarity',
     'tags:',
-    '- sentence-transformers',
+    ...(own ? [] : ['- sentence-transformers']),
     '- sentence-similarity',
     '- feature-extraction',
     '- generated_from_trainer',
@@ -46,14 +49,15 @@ export function modelCard(prepared: Prepared, { metrics, steps, adapter }: CardF
     ['batch_sampler', plan.sampler],
     ['dtype', plan.dtype],
     ['seed', options.seed],
+    ...(attention.mixed ? [['attention', attention.layers.join(', ')] as [string, unknown]] : []),
   ]
   return `---
 ${metadata.join('\n')}
 ---
 
-# SentenceTransformer${hubId === null ? '' : ` based on ${hubId}`}
+# ${own ? 'Embedding model' : 'SentenceTransformer'}${hubId === null ? '' : ` based on ${hubId}`}
 
-A sentence-transformers model${adapter ? ' with a PEFT adapter' : ''}, trained with embedcore. It maps texts to
+${own ? 'An embedding' : 'A sentence-transformers'} model${adapter ? ' with a PEFT adapter' : ''}, trained with embedcore. It maps texts to
 vectors of ${stack.dimension} dimensions, for semantic search, similarity, clustering and classification.
 
 ## Model Details
@@ -73,17 +77,10 @@ import { embedCore } from 'embedcore'
 const model = await embedCore.load('path/of/this/directory')
 const { data, shape } = await model.encode(['one text', 'another'])
 \`\`\`
-
-\`\`\`python
-from sentence_transformers import SentenceTransformer
-
-model = SentenceTransformer("path/of/this/directory")
-embeddings = model.encode(["one text", "another"])
-\`\`\`
-${
-  metrics === null
-    ? ''
-    : `
+${own ? ONLY_HERE : IN_PYTHON}${
+    metrics === null
+      ? ''
+      : `
 ## Evaluation
 
 | Metric | Value |
@@ -92,7 +89,7 @@ ${Object.entries(metrics)
   .map(([name, value]) => `| ${cell(name)} | ${Number.isFinite(value) ? value.toFixed(4) : 'not a number'} |`)
   .join('\n')}
 `
-}
+  }
 ## Training Details
 
 ### Training Dataset
@@ -121,6 +118,19 @@ ${settings.map(([name, value]) => `- \`${name}\`: ${value ?? 'not set'}`).join('
 - Node: ${process.versions.node}
 `
 }
+
+const IN_PYTHON = `
+\`\`\`python
+from sentence_transformers import SentenceTransformer
+
+model = SentenceTransformer("path/of/this/directory")
+embeddings = model.encode(["one text", "another"])
+\`\`\`
+`
+
+const ONLY_HERE = `
+Other libraries cannot load it: what its layers compute is not in config.json alone, but also in \`embedcore.json\`.
+`
 
 /** A metric without the name of its evaluator, which the metadata do not have. */
 function withoutName(metric: string): string {

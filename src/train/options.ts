@@ -1,5 +1,5 @@
 /** Options of train: the rules that check them before any work, and their defaults. */
-import { type AttentionMode, ATTENTIONS, POOLINGS, type PoolingMode, SIDES, type Side } from '../core/names.js'
+import { ATTENTIONS, POOLINGS, type PoolingMode, SIDES, type Side } from '../core/names.js'
 import {
   abortSignal,
   callback,
@@ -20,7 +20,9 @@ import {
 } from '../core/options.js'
 import { EmbedCoreError } from '../core/errors.js'
 import { reason } from '../core/show.js'
+import type { ModelAttention } from '../model/own-layout.js'
 import { type CheckedEvaluator, checkEvaluators } from '../evaluate/options.js'
+import { type Layout, LAYOUTS } from './attention.js'
 import { BAD_ROW_POLICIES } from './data/bad-rows.js'
 import { checkPrompts, checkSources, type Prompts, type TrainingSources } from './data/sources.js'
 import { type CheckedLoss, checkLosses, lossRule } from './losses.js'
@@ -53,7 +55,9 @@ export const TRAIN_RULES = {
   projection: any,
   normalize: flag,
   pooling: oneOrMore(oneOf(...POOLINGS)),
-  attention: oneOf(...ATTENTIONS),
+  attention: oneOrMore(oneOf(...ATTENTIONS)),
+  layout: oneOf(...LAYOUTS),
+  clsToken: either(flag, filledText),
   merge: flag,
   epochs: integer(1, 1 << 20),
   maxSteps: integer(1),
@@ -97,6 +101,9 @@ export const TRAIN_RULES = {
 
 export const defaultRate = ({ type }: CheckedMethod): number => (type === 'lora' ? 2e-4 : 5e-5)
 
+/** As in BERT. */
+const CLS_TEXT = '[CLS]'
+
 const EARLY_RULES = { patience: integer(1), metric: filledText, threshold: finiteNumber }
 
 export interface ResolvedTrain {
@@ -114,7 +121,11 @@ export interface ResolvedTrain {
   projection: CheckedProjection | null
   normalize: boolean | null
   pooling: PoolingMode[] | null
-  attention: Exclude<AttentionMode, 'prefix'> | null
+  /** One for all layers, or one for each; null = the model's own. */
+  attention: ModelAttention[] | null
+  layout: Layout | null
+  /** The text of the token; null = none. */
+  clsToken: string | null
   merge: boolean
   epochs: number
   maxSteps: number | null
@@ -178,7 +189,7 @@ function resolve(options: TrainOptions): ResolvedTrain {
   const method = checkMethod(given.method)
   if (given.merge === true && given.method !== undefined && method.type !== 'lora')
     throw invalidOption('merge', "nothing beside a method other than 'lora'", true)
-  if (given.attention === 'prefix')
+  if (given.attention?.includes('prefix') === true)
     throw invalidOption('attention', "'causal' or 'bidirectional' (a saved model cannot say 'prefix')", 'prefix')
   if (given.epochs !== undefined && given.maxSteps !== undefined)
     throw invalidOption('maxSteps', 'either epochs or maxSteps', given.maxSteps)
@@ -221,7 +232,9 @@ function resolve(options: TrainOptions): ResolvedTrain {
     projection: checkProjection(given.projection),
     normalize: given.normalize ?? null,
     pooling: given.pooling ?? null,
-    attention: given.attention ?? null,
+    attention: (given.attention as ModelAttention[] | undefined) ?? null,
+    layout: given.layout ?? null,
+    clsToken: given.clsToken === true ? CLS_TEXT : given.clsToken === false ? null : (given.clsToken ?? null),
     merge: given.merge ?? false,
     epochs: given.epochs ?? 1,
     maxSteps: given.maxSteps ?? null,

@@ -7,12 +7,13 @@ import { EmbedCoreError } from '../core/errors.js'
 import { native } from '../core/native.js'
 import { invalidOption } from '../core/options.js'
 import type { RawParameter, RawTraining } from '../core/training-binding.js'
-import { readFields } from '../core/json-file.js'
 import { resolveModel } from '../hub/resolve.js'
 import { withBaseModel } from '../model/base-model.js'
 import { type ModelDescription, readModelDirectory } from '../model/directory.js'
 import { ADAPTER_WEIGHTS } from '../model/peft.js'
-import { TextTokenizer } from '../model/tokenizer.js'
+import type { TextTokenizer } from '../model/tokenizer.js'
+import { planAttention, type PlannedAttention } from './attention.js'
+import { type ClsToken, clsPooling, planClsToken, tokenizerWith, withTokenRow } from './cls-token.js'
 import { openData, type TrainingData } from './data/open.js'
 import { tokenizeColumn } from './data/tokenize-column.js'
 import { assemble } from './data/assemble.js'
@@ -37,6 +38,8 @@ export interface Prepared {
   threads: number
   parameters: readonly RawParameter[]
   parts: TrainedParts
+  attention: PlannedAttention
+  cls: ClsToken | null
   stack: Stack
   losses: CheckedLoss[]
   data: TrainingData
@@ -68,23 +71,21 @@ export async function prepare(given: ResolvedTrain, training: RawTraining): Prom
   const parameters = training.parameters(description.weights)
   const adapter = await adapterOf(given, description, parameters)
   const options = withAdapter(given, adapter)
+  const attention = await planAttention(options, description, layerCount(parameters))
+  const cls = await planClsToken(options, description, attention)
   const stackOf = (hidden: number): Stack =>
     planStack(description, hidden, {
-      pooling: options.pooling,
+      pooling: options.pooling ?? (cls === null ? null : clsPooling(cls)),
       projection: options.projection,
       normalize: options.normalize,
       trainsOwn: options.method.type !== 'bitfit' && !options.freeze.head,
     })
   const stack = stackOf(parameters[0]!.shape.at(-1)!)
-  const parts = trainedParts(parameters, options.method, options.freeze, adapter)
+  const own = trainedParts(parameters, options.method, options.freeze, adapter)
+  const parts = withTokenRow(own, parameters, cls)
   if (parts.trained + stackParameters(stack).trained === 0)
     throw invalidOption('freeze', 'something that is left to train', 'all of the model')
-  await checkAttention(options, description)
-  const tokenizer = await TextTokenizer.load(description.directory, {
-    kind: description.kind,
-    lowerCase: description.lowerCase,
-    maxTokens: description.maxTokens,
-  })
+  const tokenizer = await tokenizerWith(description, cls, options.tmpDir)
   const { data, sampler, losses, order } = await openSources(options)
   try {
     const maxTokens = options.maxTokens ?? tokenizer.maxTokens
@@ -97,7 +98,7 @@ export async function prepare(given: ResolvedTrain, training: RawTraining): Prom
       output: path.resolve(options.output),
       device: device.id,
       dtype: options.dtype,
-      method: methodText(options, parts),
+      method: methodText(options, parts) + (cls === null ? '' : `, token ${cls.text}`),
       losses: losses.map(({ raw }) => ({ name: raw.name, weight: raw.weight })),
       data: data.describe(),
       rows: data.count,
@@ -133,6 +134,8 @@ export async function prepare(given: ResolvedTrain, training: RawTraining): Prom
       threads: options.threads ?? cores,
       parameters,
       parts,
+      attention,
+      cls,
       stack,
       losses,
       data,
@@ -140,7 +143,7 @@ export async function prepare(given: ResolvedTrain, training: RawTraining): Prom
       tokenizer,
       maxTokens,
       plan,
-      identity: await identityOf(options, description, losses, layerCount(parameters)),
+      identity: await identityOf(options, description, losses, layerCount(parameters), attention),
     }
   } catch (error) {
     await data.close()
@@ -212,17 +215,6 @@ function stepsOf(
   return { perEpoch, all }
 }
 
-/** Only decoders have a mask that a saved model can name. */
-async function checkAttention({ attention }: ResolvedTrain, { weights }: ModelDescription): Promise<void> {
-  if (attention !== 'causal') return
-  const config = await readFields(path.join(weights, 'config.json'))
-  if (!isDecoder(config?.raw('model_type')))
-    throw invalidOption('attention', "'bidirectional' for an encoder (a saved one cannot say otherwise)", attention)
-}
-
-export const isDecoder = (modelType: unknown): boolean =>
-  typeof modelType === 'string' && ['llama', 'mistral', 'qwen2', 'qwen3'].includes(modelType)
-
 /** The mean number of tokens of the first rows' texts; null for an iterable, which is read only once. */
 async function countTokens(
   data: TrainingData,
@@ -267,6 +259,7 @@ async function identityOf(
   description: ModelDescription,
   losses: readonly CheckedLoss[],
   layers: number,
+  attention: PlannedAttention,
 ): Promise<Record<string, unknown>> {
   const of = await modelIdentity(description, options.method.type === 'lora' ? options.method.from : null)
   return {
@@ -278,7 +271,8 @@ async function identityOf(
     projection: options.projection,
     normalize: options.normalize,
     pooling: options.pooling,
-    attention: options.attention,
+    attention: attention.mixed ? attention.layers : (options.attention?.[0] ?? null),
+    clsToken: options.clsToken,
     epochs: options.maxSteps === null ? options.epochs : null,
     maxSteps: options.maxSteps,
     batchSize: options.batchSize,

@@ -8,10 +8,11 @@ import { readFields } from '../core/json-file.js'
 import type { RawSavedTensor } from '../core/training-binding.js'
 import { packageVersion } from '../core/version.js'
 import { exists } from '../model/modules.js'
+import { OWN_LAYOUT_FILE, ownLayoutText } from '../model/own-layout.js'
 import { syncFolder, writeFailure, writeWhole } from './checkpoint.js'
 import { loraTargets } from './method.js'
 import { type CardFacts, modelCard } from './model-card.js'
-import { isDecoder, type Prepared } from './prepare.js'
+import type { Prepared } from './prepare.js'
 import { moduleConfig, moduleFile, moduleList, moduleTensors, poolingConfig } from './stack.js'
 import type { Trainer } from './trainer.js'
 
@@ -33,7 +34,7 @@ export async function saveModel(
   const adapter = options.method.type === 'lora' && !options.merge
   try {
     await mkdir(output, { recursive: true })
-    for (const name of ['modules.json', ...MERGED_OR_WHOLE, ...ADAPTER])
+    for (const name of ['modules.json', OWN_LAYOUT_FILE, ...MERGED_OR_WHOLE, ...ADAPTER])
       await rm(path.join(output, name), { force: true })
     for (const name of await readdir(output))
       // Modules of another model that was here.
@@ -44,9 +45,12 @@ export async function saveModel(
     await saveStack(prepared, trainer, output)
     await copyFiles(prepared, output)
     await writeJson(path.join(output, 'config_sentence_transformers.json'), await generalConfig(prepared))
-    await replaceFile(path.join(output, 'README.md'), modelCard(prepared, { ...facts, adapter }))
+    await replaceFile(
+      path.join(output, 'README.md'),
+      modelCard(prepared, { ...facts, adapter, layout: prepared.attention.layout }),
+    )
     await syncFolder(output)
-    await writeJson(path.join(output, 'modules.json'), moduleList(stack))
+    await writeJson(path.join(output, 'modules.json'), moduleList(stack, prepared.attention.layout))
     await syncFolder(output)
   } catch (error) {
     throw writeFailure(error, `the model to ${output}`)
@@ -54,7 +58,7 @@ export async function saveModel(
 }
 
 async function saveTransformer(
-  { description, options, parts }: Prepared,
+  { description, options, parts, parameters, attention, cls }: Prepared,
   trainer: Trainer,
   output: string,
 ): Promise<void> {
@@ -68,8 +72,15 @@ async function saveTransformer(
     metadata: { format: 'pt' },
   })
   const config = { ...(await readFields(path.join(description.weights, 'config.json')))!.all }
-  if (options.attention !== null && isDecoder(config['model_type']))
-    config['is_causal'] = options.attention === 'causal'
+  // Of masks that differ config.json says nothing.
+  if (attention.decoder && !attention.mixed && attention.layers.length > 0)
+    config['is_causal'] = !attention.bidirectional
+  if (attention.layout === 'embedcore') {
+    const { layers, bidirectional } = attention
+    const own = layers.length > 0 ? layers : [bidirectional ? ('bidirectional' as const) : ('causal' as const)]
+    await replaceFile(path.join(output, OWN_LAYOUT_FILE), ownLayoutText({ attention: own }))
+  }
+  if (cls !== null) config['vocab_size'] = Math.max(parameters[0]!.shape[0]!, cls.id + 1)
   await writeJson(path.join(output, 'config.json'), config)
 }
 
@@ -153,11 +164,13 @@ async function saveStack({ options, stack }: Prepared, trainer: Trainer, output:
   }
 }
 
-async function copyFiles({ description, maxTokens }: Prepared, output: string): Promise<void> {
+async function copyFiles({ description, maxTokens, cls }: Prepared, output: string): Promise<void> {
   const own = path.resolve(description.directory)
   const names = (await readdir(own)).filter((name) => TOKENIZER.test(name) || SETTINGS.test(name))
+  const made = cls?.files ?? new Map<string, string>()
   if (own !== path.resolve(output))
-    for (const name of names) await copyWhole(path.join(own, name), path.join(output, name))
+    for (const name of names) if (!made.has(name)) await copyWhole(path.join(own, name), path.join(output, name))
+  for (const [name, content] of made) await replaceFile(path.join(output, name), content)
   if (!names.some((name) => SETTINGS.test(name)))
     await writeJson(path.join(output, 'sentence_bert_config.json'), {
       max_seq_length: description.maxTokens ?? maxTokens,

@@ -5,6 +5,8 @@ import { EmbedCoreError } from '../core/errors.js'
 import { type Activation, ACTIVATIONS, POOLINGS, type PoolingMode } from '../core/names.js'
 import { checkOptions, flag, integer, invalidOption, oneOf } from '../core/options.js'
 import type { ModelDescription } from '../model/directory.js'
+import { OWN_TRANSFORMER } from '../core/module-list.js'
+import type { Layout } from './attention.js'
 
 /** A new Dense module. */
 export interface ProjectionOptions {
@@ -136,10 +138,16 @@ const TYPES = {
   normalize: 'sentence_transformers.models.Normalize',
 }
 
-/** modules.json. The names of classes are those that every version of sentence-transformers reads. */
-export function moduleList({ modules }: Stack): { idx: number; name: string; path: string; type: string }[] {
+/**
+ * modules.json. The names of classes are those that every version of sentence-transformers reads, but for a transformer
+ * of our own layout, which it must not read.
+ */
+export function moduleList(
+  { modules }: Stack,
+  layout: Layout,
+): { idx: number; name: string; path: string; type: string }[] {
   return [
-    { idx: 0, name: '0', path: '', type: TYPES.transformer },
+    { idx: 0, name: '0', path: '', type: layout === 'embedcore' ? OWN_TRANSFORMER : TYPES.transformer },
     { idx: 1, name: '1', path: '1_Pooling', type: TYPES.pooling },
     ...modules.map(({ raw, folder }, i) => ({
       idx: i + 2,

@@ -169,6 +169,8 @@ function trainerOptions({
   isa,
   threads,
   parts,
+  attention,
+  cls,
   stack,
   losses,
 }: Prepared): RawTrainerOptions {
@@ -183,11 +185,12 @@ function trainerOptions({
     trains: parts.trains,
     lora: parts.lora,
     adapter: parts.adapter,
+    tokenRow: cls === null ? null : { id: cls.id, fresh: cls.fresh },
     plan: {
       pooling: stack.pooling,
       layers: [],
       fusion: 'mean',
-      attention: options.attention === null ? [] : [options.attention],
+      attention: attention.layers,
       output: 'sentence',
       normalize: null,
       dimensions: 0,

@@ -1,7 +1,9 @@
 /** The types of train: options, events, results. Names follow sentence-transformers, transformers and PEFT. */
-import type { AttentionMode, DeviceName, PoolingMode, Side } from '../core/names.js'
+import type { DeviceName, PoolingMode, Side } from '../core/names.js'
 import type { Evaluation, Evaluator } from '../evaluate/types.js'
 import type { HubOptions } from '../hub/types.js'
+import type { ModelAttention } from '../model/own-layout.js'
+import type { Layout } from './attention.js'
 import type { BadRowPolicy } from './data/bad-rows.js'
 import type { DataProgress } from './data/open.js'
 import type { Prompts, TrainingSources } from './data/sources.js'
@@ -50,8 +52,23 @@ export interface TrainOptions extends Pick<HubOptions, 'revision' | 'cacheDir' |
   normalize?: boolean
   /** How tokens become a vector, also when the model is saved. Default: as the model says. */
   pooling?: PoolingMode | readonly PoolingMode[]
-  /** Which tokens a token of a decoder sees, also when the model is saved. Default: as the model says. */
-  attention?: Exclude<AttentionMode, 'prefix'>
+  /**
+   * Which tokens a token of a decoder sees, also when the model is saved; a list has one mode for each layer, which only
+   * this package's own layout can hold. Default: as the model says.
+   */
+  attention?: ModelAttention | readonly ModelAttention[]
+  /**
+   * The layout that is saved. `'sentence-transformers'` refuses a run whose model it cannot hold, `'embedcore'` is read by
+   * this package alone. Default: the former where it can hold the model.
+   */
+  layout?: Layout
+  /**
+   * A [CLS] token for a decoder, or its text: a special token whose row is trained, also where all else is frozen. The
+   * tokenizer puts it first where attention is bidirectional and last under a causal mask, and the pooling reads it
+   * there, unless `pooling` says otherwise. A new one begins with normal numbers of the mean and the deviation of each
+   * column of the table; one that the model has already is trained further. LoRA needs `merge` beside it. Default false.
+   */
+  clsToken?: boolean | string
   /** Whether a LoRA run saves a whole model, with the updates added, in place of an adapter. Default false. */
   merge?: boolean
 

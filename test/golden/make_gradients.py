@@ -7,12 +7,13 @@ that every number of an embedding counts. The layout is described in README.md b
 
 import json
 import sys
+from contextlib import contextmanager
 
 from common import HERE, generator, write_json, write_tensors
 
 import torch
 import transformers
-from make_models import hidden_states_of
+from make_models import hidden_states_of, visible
 from transformers import AutoModel
 
 transformers.logging.set_verbosity_error()
@@ -34,7 +35,10 @@ CASES = {
     "mpnet": ENCODER_CASES,
     "modernbert": ENCODER_CASES,
     "qwen2": [("mean", ["mean"], None, False, "default"), ("prefix", ["lasttoken"], [1, 2], False, {"prefix": PREFIX})],
-    "qwen2-sliding": ENCODER_CASES,
+    "qwen2-sliding": [
+        ("mean", ["mean"], None, False, "default"),
+        ("layers", ["mean", "lasttoken"], None, False, ["bidirectional", "causal", "bidirectional"]),
+    ],
     "qwen3": [("mean", ["mean"], None, False, "default"), ("bidirectional", ["mean"], None, False, "bidirectional")],
     "llama": ENCODER_CASES,
     "mistral": ENCODER_CASES,
@@ -56,8 +60,38 @@ def pool(rows: torch.Tensor, mode: str) -> torch.Tensor:
     return (rows * places).sum(dim=0) / places.sum()
 
 
+@contextmanager
+def layer_masks(model, attention: list[str], length: int):
+    """The layers of a decoder with a mask each; transformers makes one for all layers of a kind."""
+
+    def hook(mask):
+        return lambda module, args, kwargs: (args, {**kwargs, "attention_mask": mask})
+
+    hooks = []
+    for layer, mode in zip(model.layers, attention, strict=True):
+        sees = visible(mode, length, layer.self_attn.sliding_window)
+        mask = torch.zeros(sees.shape, dtype=model.dtype).masked_fill(~sees, torch.finfo(torch.float32).min)
+        hooks.append(layer.register_forward_pre_hook(hook(mask[None, None]), with_kwargs=True))
+    try:
+        yield
+    finally:
+        for one in hooks:
+            one.remove()
+
+
+def states_of(model, ids, attention):
+    if not isinstance(attention, list):
+        return hidden_states_of(model, ids, attention)
+    own = hidden_states_of(model, ids, "default")
+    with layer_masks(model, ["causal"] * len(attention), len(ids)):
+        for a, b in zip(own, hidden_states_of(model, ids, "default")):
+            torch.testing.assert_close(a, b, rtol=0, atol=0)
+    with layer_masks(model, attention, len(ids)):
+        return hidden_states_of(model, ids, "default")
+
+
 def embedding(model, ids, poolings, states, concat, attention) -> torch.Tensor:
-    hidden = hidden_states_of(model, ids, attention)
+    hidden = states_of(model, ids, attention)
     chosen = [hidden[state] for state in (states or [len(hidden) - 1])]
     rows = torch.cat(chosen, dim=1) if concat else torch.stack(chosen).mean(dim=0)
     return torch.cat([pool(rows, mode) for mode in poolings])

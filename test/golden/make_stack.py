@@ -8,15 +8,27 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from common import write_json
-from stack_parts import HIDDEN, STACKS, bert_directory, open_stack, qwen2_directory, save, transformer, write_golden
+from common import generator, write_json
+from stack_parts import (
+    EAGER,
+    HIDDEN,
+    STACKS,
+    bert_directory,
+    open_stack,
+    qwen2_directory,
+    save,
+    transformer,
+    write_golden,
+)
 from stack_static import make_static_stacks
 
 import torch
 from safetensors.torch import load_file, save_file
 from sentence_transformers.base.modules import Dense, Normalize
 from sentence_transformers.sentence_transformer.modules import CNN, LayerNorm, Pooling, WeightedLayerPooling
+from tokenizers import AddedToken, Tokenizer, processors
 from torch import nn
+from transformers import AutoModel
 
 ALL_MODES = ["cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"]
 PROMPTS = {"query": "search for the query: ", "document": "", "topic": "the topic of "}
@@ -225,6 +237,36 @@ def make_decoder_stack(qwen2: Path) -> None:
     assert torch.isfinite(tensors["default"]).all()
 
 
+def with_cls(directory: Path, source: Path, first: bool) -> Path:
+    """A copy of a decoder with a [CLS] token, whose row is drawn like the others."""
+    shutil.copytree(source, directory)
+    tokenizer = Tokenizer.from_file(str(source / "tokenizer.json"))
+    tokenizer.add_special_tokens([AddedToken("[CLS]", special=True)])
+    own, end = tokenizer.token_to_id("[CLS]"), tokenizer.token_to_id("<|endoftext|>")
+    tokens = [("[CLS]", own), ("<|endoftext|>", end)]
+    around = "[CLS] $A <|endoftext|>" if first else "$A <|endoftext|> [CLS]"
+    tokenizer.post_processor = processors.TemplateProcessing(single=around, special_tokens=tokens)
+    tokenizer.save(str(directory / "tokenizer.json"))
+    config = json.loads((directory / "tokenizer_config.json").read_text())
+    more = {"cls_token": "[CLS]", **({"padding_side": "right"} if first else {})}
+    write_json(directory / "tokenizer_config.json", config | more, 2)
+    model = AutoModel.from_pretrained(source, **EAGER)
+    model.resize_token_embeddings(own + 1, mean_resizing=False)
+    with torch.no_grad():
+        row = torch.randn(HIDDEN, generator=generator(f"stack cls {first}")) * 0.2
+        model.get_input_embeddings().weight[own] = row
+    if first:
+        model.config.is_causal = False
+    model.save_pretrained(directory)
+    return directory
+
+
+def make_cls_stacks(qwen2: Path, scratch: Path) -> None:
+    for first in (False, True):
+        source = with_cls(scratch / f"cls-{first}", qwen2, first)
+        pooling = Pooling(HIDDEN, "cls" if first else "lasttoken")
+        write_golden(save(f"decoder-cls-{'first' if first else 'last'}", [transformer(source), pooling, Normalize()]))
+
 def make_bare_directories(bert: Path, qwen2: Path) -> None:
     """Plain Hugging Face directories.
 
@@ -246,6 +288,7 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as scratch:
         make_bert_stacks(bert_directory(Path(scratch) / "bert"))
         make_decoder_stack(qwen2_directory(Path(scratch) / "qwen2"))
+        make_cls_stacks(Path(scratch) / "qwen2", Path(scratch))
         make_bare_directories(Path(scratch) / "bert", Path(scratch) / "qwen2")
     make_static_stacks()
     print(*sorted(path.name for path in STACKS.iterdir()))

@@ -27,8 +27,21 @@ POSITIVES = [f"{word(i * 3 + (i >> 3))} {word(i)} the {word(i * 7 + 1)}" for i i
 SCORES = [(i * 5 % 7) / 6 for i in range(STEPS * BATCH)]
 
 
-def run(make_loss, labelled, schedule="linear", decay=0.0, accumulation=1):
-    model = SentenceTransformer(str(HERE / "stack/mean-normalize"), device="cpu")
+def freeze_but_biases_and_row(model, token):
+    """What method: 'bitfit' trains beside clsToken."""
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad = name.endswith(".bias")
+    table = model[0].auto_model.get_input_embeddings().weight
+    chosen = torch.zeros_like(table)
+    chosen[model.tokenizer.convert_tokens_to_ids(token)] = 1
+    table.requires_grad = True
+    table.register_hook(lambda gradient: gradient * chosen)
+
+
+def run(make_loss, labelled, schedule="linear", decay=0.0, accumulation=1, stack="mean-normalize", token=None):
+    model = SentenceTransformer(str(HERE / "stack" / stack), device="cpu")
+    if token is not None:
+        freeze_but_biases_and_row(model, token)
     model.train()
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
@@ -74,6 +87,8 @@ if __name__ == "__main__":
             ),
             False,
         ),
+        "cls-last": run(losses.MultipleNegativesRankingLoss, False, stack="decoder-cls-last", token="[CLS]"),
+        "cls-first": run(losses.MultipleNegativesRankingLoss, False, stack="decoder-cls-first", token="[CLS]"),
     }
     rows = [list(row) for row in zip(ANCHORS, POSITIVES, SCORES)]
     versions = {module.__name__: module.__version__ for module in (torch, transformers, sentence_transformers)}

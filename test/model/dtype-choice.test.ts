@@ -296,6 +296,7 @@ describe('the key', () => {
       adapter: null,
       pooling: { modes: ['mean'], includePrompt: true },
       layerWeights: null,
+      attention: [],
       modules: [],
       prompts: {},
       defaultPromptName: null,

@@ -294,6 +294,7 @@ describe('resolveEncodeOptions', () => {
     similarity: 'cosine',
     maxTokens: 128,
     lowerCase: null,
+    attention: [],
     dimensions: null,
   }
   const table: ModelDescription = { ...model, kind: 'static', pooling: null }

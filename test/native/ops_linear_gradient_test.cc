@@ -232,6 +232,15 @@ TEST_P(LinearGradientTest, OfTheInputIsIndependentOfOtherRows) {
 
 // --- packing ---
 
+struct Repack {
+  const Backend& backend;
+  PackedLinear* packed;
+  const float *weight, *bias;
+};
+Status (*const kRepack)(Stream&, const Repack&) = [](Stream& stream, const Repack& r) {
+  return r.backend.repack_linear(stream, r.packed, r.weight, r.bias);
+};
+
 // Weights for both passes have the forward pass of the others, and repacked ones are as if packed anew.
 TEST_P(LinearGradientTest, RepackedWeightsHaveTheBitsOfPackedOnes) {
   for (const LinearCase& c : {LinearCase{5, 17, 15}, LinearCase{7, 100, 129}, LinearCase{4, 513, 66},
@@ -255,20 +264,20 @@ TEST_P(LinearGradientTest, RepackedWeightsHaveTheBitsOfPackedOnes) {
       EXPECT_GT(both.weights->bytes, 0u);
       for (const Order order : {Order::kAscending, Order::kThreads}) {
         OpCall call(backend(), order);
-        struct Repack {
-          const Backend& backend;
-          PackedLinear* packed;
-          const float *weight, *bias;
-        };
-        const Repack repack{backend(), repacked.weights, call.in(inputs.layer.weight),
-                            c.bias ? call.in(inputs.layer.bias) : nullptr};
-        Status (*const run_repack)(Stream&, const Repack&) = [](Stream& stream, const Repack& r) {
-          return r.backend.repack_linear(stream, r.packed, r.weight, r.bias);
-        };
-        call.run(run_repack, repack);
+        call.run(kRepack, Repack{backend(), repacked.weights, call.in(inputs.layer.weight),
+                                 c.bias ? call.in(inputs.layer.bias) : nullptr});
         expect_same_bits(run(repacked), run(both));
         expect_same_bits(back(repacked), back(both));
       }
+      if (!c.bias) continue;
+      // The bias alone, as where matrices are frozen.
+      LoraInputs biased({c, {}});
+      biased.layer.bias.each([](float b) { return 2 - b; });
+      OpCall call(backend(), Order::kAscending);
+      call.run(kRepack, Repack{backend(), repacked.weights, nullptr, call.in(biased.layer.bias)});
+      const PackedWeights anew(backend(), biased.weights(dtype, kBoth));
+      expect_same_bits(run(repacked), run(anew));
+      expect_same_bits(back(repacked), back(anew));
     }
   }
 }

@@ -21,6 +21,8 @@ const OPTIONS: Record<string, Partial<TrainOptions>> = {
   'ranking-accumulated': { schedule: 'constant', gradientAccumulation: 2 },
   cosent: { data: scored },
   matryoshka: { matryoshka: [16, 8, 4] },
+  'cls-last': { model: path.join(GOLDEN, 'stack/decoder-cls-last'), method: 'bitfit', clsToken: true },
+  'cls-first': { model: path.join(GOLDEN, 'stack/decoder-cls-first'), method: 'bitfit', clsToken: true },
 }
 
 const root = mkdtempSync(path.join(tmpdir(), 'embedcore-golden-run-'))

@@ -1,5 +1,4 @@
 /** Runs of the addon's trainer on a small model: it learns, resumes with the same bits, and saves what loads. */
-import { execFileSync } from 'node:child_process'
 import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -8,6 +7,7 @@ import { afterAll, beforeEach, describe, expect, test } from 'vitest'
 import { load, planTraining, train } from '../../src/index.js'
 import type { StepEvent, TrainingEvent, TrainOptions } from '../../src/train/types.js'
 import { GOLDEN, Tensors } from '../support/golden.js'
+import { CLOSE, hasPython, openInPython } from './in-python.js'
 
 const STACK = path.join(GOLDEN, 'stack')
 const MODEL = path.join(STACK, 'mean-normalize')
@@ -273,24 +273,8 @@ test('the plan counts what the trainer has', async () => {
   expect(existsSync(output)).toBe(false)
 })
 
-const python = process.env['EMBEDCORE_TEST_PYTHON'] ?? 'python3'
-const hasPython = (() => {
-  try {
-    execFileSync(python, ['-c', 'import sentence_transformers, peft'], { stdio: 'ignore', timeout: 300_000 })
-    return true
-  } catch {
-    return false
-  }
-})()
-
 describe.skipIf(!hasPython)('in Python (EMBEDCORE_TEST_PYTHON names one with sentence-transformers and peft)', () => {
-  const script = path.join(import.meta.dirname, 'open_in_python.py')
-  const open = (...args: string[]): number[][] =>
-    JSON.parse(
-      execFileSync(python, [script, ...args, ...TEXTS], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }),
-    ) as number[][]
-  // Two float32 implementations of the same network: as in the tests of encode.
-  const CLOSE = 2e-5
+  const open = (...args: string[]): number[][] => openInPython(args, TEXTS)
 
   test('sentence-transformers opens a model', { timeout: 300_000 }, async () => {
     await runOf({ projection: 8 })
