@@ -77,8 +77,8 @@ void StepTexts::add(std::span<const int32_t> tokens, int32_t skipped, int32_t se
   prefix.push_back(seen);
 }
 
-SlabSizes SlabSizes::of(const Backend& backend) {
-  if (backend.host_memory) return {};
+SlabSizes SlabSizes::of(bool host_memory) {
+  if (host_memory) return {};
   constexpr int64_t kDeviceSlab = 16384;  // enough rows for every matrix product of a large device
   return {.slab_tokens = kDeviceSlab, .group_tokens = kDeviceSlab};
 }

@@ -55,7 +55,8 @@ struct Slab {
 
 struct SlabSizes {
   int64_t slab_tokens = 2048, group_tokens = 256;
-  static SlabSizes of(const Backend& backend);
+  static SlabSizes of(const Backend& backend) { return of(backend.host_memory); }
+  static SlabSizes of(bool host_memory);
 };
 
 // Cuts the texts into slabs. A text longer than a slab is one of its own. config: its tables give the rows of the

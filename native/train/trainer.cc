@@ -74,11 +74,13 @@ void Trainer::set_optimizer(std::vector<ParameterGroup> encoder, std::vector<Par
   std::vector<TrainedBlock> blocks = {{&weights_->values(), &weights_->gradients(), std::move(encoder)},
                                       {&head_->values(), &head_->gradients(), std::move(head)}};
   std::erase_if(blocks, [](const TrainedBlock& block) { return block.values->list().elements() == 0; });
+  refuse_average("set_optimizer");
   optimizer_.reset();  // before memory is taken for the next
   optimizer_ = std::make_unique<Optimizer>(weights_->shared_device(), std::move(blocks), settings);
 }
 
 StepResult Trainer::accumulate(OpenStream& stream, const StepInput& input, const Wanted& wanted) {
+  refuse_average("accumulate");
   std::vector<Slab> slabs = cut_texts(input.texts, weights_->config(), SlabSizes::of(device().backend()));
   const int64_t texts = input.texts.count(), width = encoder_.pooled_width();
   View pooled, drows;
@@ -90,8 +92,8 @@ StepResult Trainer::accumulate(OpenStream& stream, const StepInput& input, const
   place(layout);
 
   encoder_.begin_step(stream, seed_of_step(options_.seed, input.draw), longest_of(slabs));
-  const Keeping keeping = options_.recompute ? Keeping::kSums : Keeping::kActivations;
-  const Keeping first = options_.gradient_cache ? Keeping::kNothing : keeping;
+  const Keeping keeping{.backward = true, .recomputed = options_.recompute};
+  const Keeping first = options_.gradient_cache ? Keeping{} : keeping;
   const size_t kept = options_.gradient_cache ? 1 : slabs.size();
   while (kept_.size() < kept) kept_.push_back(std::make_unique<KeptSlab>());
   const auto kept_of = [&](size_t slab) -> KeptSlab& { return *kept_[options_.gradient_cache ? 0 : slab]; };
@@ -168,6 +170,7 @@ LossResult Trainer::run_losses(OpenStream& stream, const StepInput& input, const
 }
 
 double Trainer::update(OpenStream& stream, double rate, double factor) {
+  refuse_average("update");
   double squares = std::pow(optimizer_->gradient_norm(stream), 2);
   for (const double gradient : dlog_scales_) squares += gradient * gradient;
   const double norm = std::sqrt(squares) * factor;
@@ -211,6 +214,19 @@ void Trainer::follow_values(Stream& stream) {
   head_->follow_values(stream);
 }
 
+void Trainer::use_average(OpenStream& stream, bool use) {
+  if (!optimizer_->has_average()) fail(Code::kInvalidOption, "the run keeps no average of its weights");
+  if (use == uses_average_) return;
+  optimizer_->swap_averages(stream);
+  uses_average_ = use;
+  follow_values(stream);
+  stream.wait();
+}
+
+void Trainer::refuse_average(const char* call) const {
+  if (uses_average_) fail(Code::kInternal, "%s was called while the average is in the place of the weights", call);
+}
+
 void Trainer::encode(OpenStream& stream, const StepTexts& texts, float* rows, const Wanted& wanted) {
   std::vector<Slab> slabs = cut_texts(texts, weights_->config(), SlabSizes::of(device().backend()));
   View pooled;
@@ -221,7 +237,7 @@ void Trainer::encode(OpenStream& stream, const StepTexts& texts, float* rows, co
   encoder_.begin_step(stream, 0, longest_of(slabs));
   for (Slab& slab : slabs) {
     stop_unless(wanted);
-    encoder_.forward(stream, slab, *kept_.front(), pooled, Keeping::kNothing, false);
+    encoder_.forward(stream, slab, *kept_.front(), pooled, Keeping{}, false);
     if (!device().backend().host_memory) stream.wait();
   }
   const View out = head_pass_.forward(stream, pooled, texts.count(), encoder_.pooled_width(), options_.normalize);

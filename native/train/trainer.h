@@ -22,9 +22,9 @@ namespace embedcore {
 
 struct TrainerOptions {
   bool gradient_cache = false;
-  bool recompute = false;  // keep the residual stream alone, and make the rest of a layer again for its backward pass
-  bool dropout = true;     // with the rates of the model's configuration
-  bool normalize = true;   // the head's normalise modules
+  size_t recompute = 0;   // layers, from the first on, that are made again for the backward pass (Keeping::recomputed)
+  bool dropout = true;    // with the rates of the model's configuration
+  bool normalize = true;  // the head's normalise modules
   uint64_t seed = 0;
 };
 
@@ -67,6 +67,12 @@ class Trainer {
   double update(OpenStream& stream, double rate, double factor);
   void clear_gradients(OpenStream& stream) { optimizer_->clear_gradients(stream); }
 
+  // Puts the moving average in the place of the weights, for encode; false brings the last weights back with the same
+  // bits. Meanwhile nothing is trained, saved or read. Throws Error(kInvalidOption) if the optimiser keeps no average.
+  void use_average(OpenStream& stream, bool use);
+  // Throws Error(kInternal) while the average is in the place of the weights.
+  void refuse_average(const char* call) const;
+
   // Embeddings of texts with the current weights, as the saved model gives them: rows [texts, dimension()].
   void encode(OpenStream& stream, const StepTexts& texts, float* rows, const Wanted& wanted);
   int64_t dimension() const { return dimension_; }
@@ -98,6 +104,7 @@ class Trainer {
   LossRunner losses_;
   std::unique_ptr<Optimizer> optimizer_;
   int64_t dimension_ = 0;
+  bool uses_average_ = false;
 
   std::vector<std::unique_ptr<KeptSlab>> kept_;
   Workspace rows_memory_, loss_memory_;

@@ -23,6 +23,7 @@ import { reason } from '../core/show.js'
 import { type CheckedEvaluator, checkEvaluators } from '../evaluate/options.js'
 import { BAD_ROW_POLICIES } from './data/bad-rows.js'
 import { checkPrompts, checkSources, type Prompts, type TrainingSources } from './data/sources.js'
+import { bytesOf } from './memory.js'
 import { type CheckedLoss, checkLosses, lossRule } from './losses.js'
 import { type CheckedMethod, checkFreeze, checkMethod, type FreezeOptions, methodRule } from './method-options.js'
 import { resolveSampler, SAMPLER_RULES, type SamplerOptions } from './samplers/options.js'
@@ -60,6 +61,10 @@ export const TRAIN_RULES = {
   gradientAccumulation: integer(1, 1 << 16),
   gradientCache: flag,
   recompute: flag,
+  memoryLimit: only<number | string>(
+    "a size such as '4GB' or '512MiB', or a number of bytes",
+    (value) => bytesOf(value) !== null,
+  ),
   learningRate: positiveNumber,
   schedule: oneOf(...SCHEDULES),
   warmup,
@@ -120,7 +125,9 @@ export interface ResolvedTrain {
   maxSteps: number | null
   gradientAccumulation: number
   gradientCache: boolean
-  recompute: boolean
+  /** null = as memoryLimit needs. */
+  recompute: boolean | null
+  memoryLimit: { given: number | string; bytes: number } | null
   learningRate: number
   schedule: Schedule
   warmup: number
@@ -227,7 +234,9 @@ function resolve(options: TrainOptions): ResolvedTrain {
     maxSteps: given.maxSteps ?? null,
     gradientAccumulation: given.gradientAccumulation ?? 1,
     gradientCache: given.gradientCache ?? false,
-    recompute: given.recompute ?? false,
+    recompute: given.recompute ?? null,
+    memoryLimit:
+      given.memoryLimit === undefined ? null : { given: given.memoryLimit, bytes: bytesOf(given.memoryLimit)! },
     learningRate: given.learningRate ?? defaultRate(method),
     schedule: given.schedule ?? 'linear',
     warmup: given.warmup ?? 0.1,
