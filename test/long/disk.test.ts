@@ -1,5 +1,5 @@
 /**
- * A disk that is full at any moment of a run: a coded error, a process that lives on, a checkpoint that serves. The disk
+ * A disk that is full at any moment of a run: a coded error, a process that lives on, a checkpoint that serves. It
  * is a tmpfs of a size of its own where one can be mounted (by root); elsewhere the test is left out and says so.
  * Needs `npm run build:ts`.
  */

@@ -1,5 +1,5 @@
 /**
- * kill -9 while a checkpoint is written, and while a step is computed: the run goes on and comes to the same bits as one
+ * kill -9 while a checkpoint is written, and while a step is computed: the run goes on and comes to the bits of one
  * that was not killed. EMBEDCORE_KILLS says how often, of each kind (100). Needs `npm run build:ts`.
  */
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, watch } from 'node:fs'

@@ -1,6 +1,6 @@
 /**
- * Memory that ends in mid-run, at many limits: a coded error and a process that lives on, or a run that fits. Limits are
- * set while the process runs, by prlimit of util-linux. Needs `npm run build:ts`.
+ * Memory that ends in mid-run, at many limits: a coded error and a process that lives on, or a run that fits. They
+ * are set while the process runs, by prlimit of util-linux. Needs `npm run build:ts`.
  */
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'

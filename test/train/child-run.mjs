@@ -1,6 +1,6 @@
 // A run of the built package in a process of its own, which its parent kills, or whose disk or memory it takes away.
 // The first line of stdin is JSON: options of train, and `more`, rows that come when there is a second line. Prints a
-// line of JSON for each event, for the error if there is one, and at last for a call of the model: the process works on.
+// line of JSON for each event, for the error if there is one, and at last for a call of the model: it works on.
 import { createInterface } from 'node:readline'
 import { load, train } from '../../dist/index.js'
 
