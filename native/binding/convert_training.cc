@@ -80,7 +80,8 @@ TrainerSource to_trainer_source(Napi::Object from) {
                     .recompute = static_cast<size_t>(get_int(from, "recompute")),
                     .dropout = get_bool(from, "dropout"),
                     .normalize = source.plan.normalize.value_or(true),
-                    .seed = source.weights.seed};
+                    .seed = source.weights.seed,
+                    .slots = get_int(from, "gradientSlots")};
   return source;
 }
 

@@ -55,7 +55,7 @@ void add_text(Slab& slab, const StepTexts& texts, int64_t i, int64_t group_token
   Group& group = slab.groups.back();
   group.builder.add(text, texts.skip[static_cast<size_t>(i)], texts.prefix[static_cast<size_t>(i)]);
   for (int64_t token = 0; token < length; ++token)
-    slab.keys.push_back({.text = static_cast<int32_t>(i), .token = static_cast<int32_t>(token)});
+    slab.keys.push_back({.text = texts.number(i), .token = static_cast<int32_t>(token)});
   ++slab.texts;
   slab.tokens += length;
 }

@@ -109,6 +109,8 @@ export interface RawTrainerOptions {
   gradientCache: boolean
   /** Layers, from the first on, that are made again for the backward pass. */
   recompute: number
+  /** Runs of rows with sums of gradients of their own, which are added in order. */
+  gradientSlots: number
   dropout: boolean
 }
 

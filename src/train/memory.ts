@@ -94,11 +94,13 @@ function weightBytes({ parameters, parts, stack, options }: Known): number {
   )
   const rest = parts.parameters + ofStack.parameters - matrices
   return (
-    trained * FLOAT * (options.averageDecay > 0 ? 5 : 4) + matrices * 2 * packed + Math.max(0, rest - trained) * FLOAT
+    trained * FLOAT * ((options.averageDecay > 0 ? 5 : 4) + (options.gradientSlots > 1 ? options.gradientSlots : 0)) +
+    matrices * 2 * packed +
+    Math.max(0, rest - trained) * FLOAT
   )
 }
 
-/** The lowest layer with anything to train, below which no gradient goes; 0 if anything before the layers is trained. */
+/** The lowest layer with anything to train, below which no gradient goes; 0 if something before the layers is. */
 function firstTrained({ parameters, parts, bytes }: Known): number {
   if (parts.trains === null) return 0
   const before = new Set<string>()

@@ -60,6 +60,7 @@ export const TRAIN_RULES = {
   maxSteps: integer(1),
   gradientAccumulation: integer(1, 1 << 16),
   gradientCache: flag,
+  gradientSlots: integer(1, 64),
   recompute: flag,
   memoryLimit: only<number | string>(
     "a size such as '4GB' or '512MiB', or a number of bytes",
@@ -125,6 +126,7 @@ export interface ResolvedTrain {
   maxSteps: number | null
   gradientAccumulation: number
   gradientCache: boolean
+  gradientSlots: number
   /** null = as memoryLimit needs. */
   recompute: boolean | null
   memoryLimit: { given: number | string; bytes: number } | null
@@ -234,6 +236,7 @@ function resolve(options: TrainOptions): ResolvedTrain {
     maxSteps: given.maxSteps ?? null,
     gradientAccumulation: given.gradientAccumulation ?? 1,
     gradientCache: given.gradientCache ?? false,
+    gradientSlots: given.gradientSlots ?? 1,
     recompute: given.recompute ?? null,
     memoryLimit:
       given.memoryLimit === undefined ? null : { given: given.memoryLimit, bytes: bytesOf(given.memoryLimit)! },

@@ -302,6 +302,8 @@ async function identityOf(
     maxSteps: options.maxSteps,
     batchSize: options.batchSize,
     gradientAccumulation: options.gradientAccumulation,
+    // Not with one slot, so that checkpoints without the name go on.
+    gradientSlots: options.gradientSlots > 1 ? options.gradientSlots : undefined,
     learningRate: options.learningRate,
     schedule: options.schedule,
     warmup: options.warmup,

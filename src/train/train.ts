@@ -197,6 +197,7 @@ export function trainerOptions({
     seed: options.seed,
     gradientCache: options.gradientCache,
     recompute,
+    gradientSlots: options.gradientSlots,
     dropout: options.dropout,
   }
 }

@@ -72,6 +72,13 @@ export interface TrainOptions extends Pick<HubOptions, 'revision' | 'cacheDir' |
    */
   gradientCache?: boolean
   /**
+   * Runs that the rows of a batch are cut into, each with a sum of gradients of its own; the sums are added in order.
+   * As many processes with one run each would come to the same bits; running several processes is not built yet. Losses
+   * with in-batch negatives see the texts of all rows; sums over pairs of rows (CoSENT, AnglE, mined triplets, online
+   * contrastive) see those of their run. Default 1.
+   */
+  gradientSlots?: number
+  /**
    * Computes the insides of layers again for the backward pass in place of keeping them: of all layers, or of none. The
    * gradients have the same bits. Default: of as few layers as `memoryLimit` needs, without it of none.
    */

@@ -98,6 +98,36 @@ describe('a run', () => {
     }
   })
 
+  test('in slots has the same bits however it is computed, and those of no slots with one', async () => {
+    const options: Partial<TrainOptions> = { gradientAccumulation: 2, gradientSlots: 3, saveSteps: 1 }
+    const plain = await runOf({ ...options, gradientSlots: undefined })
+    const plainWeights = weightsIn(output)
+    const runIn = async (more: Partial<TrainOptions>) => {
+      output = path.join(root, `run-${number++}`)
+      const run = await runOf({ ...options, ...more })
+      return { ...run, weights: weightsIn(output) }
+    }
+    const one = await runIn({ gradientSlots: 1 })
+    expect(one.losses).toEqual(plain.losses)
+    expect(one.weights.equals(plainWeights)).toBe(true)
+    const three = await runIn({ threads: 1 })
+    expect(three.weights.equals(plainWeights)).toBe(false)
+    // The same sums in another order: losses of the first step differ by roundings, and those after by what AdamW,
+    // which divides by lengths, makes of them.
+    three.losses.forEach((loss, step) => expect(loss).toBeCloseTo(plain.losses[step]!, 3))
+    for (const more of [{ threads: 3, gradientCache: true }, { recompute: true }]) {
+      const other = await runIn(more)
+      expect(other.losses).toEqual(three.losses)
+      expect(other.weights.equals(three.weights)).toBe(true)
+    }
+    rmSync(path.join(output, 'modules.json'))
+    const error: unknown = await train({ ...base(), ...options, gradientSlots: 2, resume: true }).catch(
+      (e: unknown) => e,
+    )
+    expect(error).toMatchObject({ code: 'ERR_EMBEDCORE_INVALID_OPTION' })
+    expect((error as Error).message).toContain('gradientSlots is "2" and was "3"')
+  })
+
   test('another seed gives another run', async () => {
     const { losses } = await runOf({ maxSteps: 2, epochs: undefined })
     output += '-other'
