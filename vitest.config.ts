@@ -4,6 +4,7 @@ import { defineConfig } from 'vitest/config'
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
+    exclude: ['test/long/**'],
     // Each file in its own process: native threads, environment variables and the hub's cache settings stay apart.
     pool: 'forks',
     // Two at least: vitest leaves a core free, and many tests wait rather than compute.

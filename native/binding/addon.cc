@@ -46,6 +46,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
     exports.Set("similarity", Napi::Function::New(env, similarity));
     environment->trainer_class = Napi::Persistent(TrainerHandle::define(env));
     exports.Set("parameters", Napi::Function::New(env, TrainerHandle::list_parameters));
+    exports.Set("stepBytes", Napi::Function::New(env, TrainerHandle::step_bytes));
     exports.Set("trainer", Napi::Function::New(env, TrainerHandle::open));
     environment->static_vectors_class = Napi::Persistent(StaticVectorsHandle::define(env));
     exports.Set("readVectors", Napi::Function::New(env, StaticVectorsHandle::read));

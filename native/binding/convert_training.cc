@@ -45,12 +45,7 @@ void fill_weights(Napi::Object from, WeightOptions& weights) {
     for (uint32_t i = 0; i < list.Length(); ++i) names->insert(Napi::Value(list.Get(i)).ToString().Utf8Value());
     weights.trains = [names](const std::string& name) { return names->contains(name); };
   }
-  each_object(from.Get("lora"), "lora", [&](Napi::Object lora) {
-    weights.lora.push_back({.module = get_string(lora, "module"),
-                            .rank = get_int(lora, "rank"),
-                            .scale = static_cast<float>(get_number(lora, "scale")),
-                            .dropout = static_cast<float>(get_number(lora, "dropout"))});
-  });
+  weights.lora = to_lora(from.Get("lora"));
   if (const Napi::Value adapter = from.Get("adapter"); adapter.IsObject())
     weights.adapter = to_adapter(adapter.As<Napi::Object>());
   if (const Napi::Value row = from.Get("tokenRow"); row.IsObject())
@@ -65,6 +60,17 @@ void refuse_short(size_t found, int64_t wanted, const char* what) {
 
 }  // namespace
 
+std::vector<LoraSpec> to_lora(Napi::Value list) {
+  std::vector<LoraSpec> parts;
+  each_object(list, "lora", [&](Napi::Object lora) {
+    parts.push_back({.module = get_string(lora, "module"),
+                     .rank = get_int(lora, "rank"),
+                     .scale = static_cast<float>(get_number(lora, "scale")),
+                     .dropout = static_cast<float>(get_number(lora, "dropout"))});
+  });
+  return parts;
+}
+
 TrainerSource to_trainer_source(Napi::Object from) {
   TrainerSource source;
   source.directory = get_string(from, "directory");
@@ -74,10 +80,11 @@ TrainerSource to_trainer_source(Napi::Object from) {
   source.plan = to_plan_options(from.Get("plan").As<Napi::Object>());
   source.losses = to_losses(from.Get("losses"));
   source.options = {.gradient_cache = get_bool(from, "gradientCache"),
-                    .recompute = get_bool(from, "recompute"),
+                    .recompute = static_cast<size_t>(get_int(from, "recompute")),
                     .dropout = get_bool(from, "dropout"),
                     .normalize = source.plan.normalize.value_or(true),
-                    .seed = source.weights.seed};
+                    .seed = source.weights.seed,
+                    .slots = get_int(from, "gradientSlots")};
   return source;
 }
 
@@ -167,6 +174,23 @@ Napi::Value to_object(Napi::Env env, const StepResult& result) {
     parts.Set(i, entry);
   }
   object.Set("parts", parts);
+  return object;
+}
+
+Napi::Value to_object(Napi::Env env, const StepBytes& bytes) {
+  Napi::Object object = Napi::Object::New(env);
+  const auto list = [&](const std::vector<double>& from) {
+    Napi::Array to = Napi::Array::New(env, from.size());
+    for (uint32_t i = 0; i < from.size(); ++i) to.Set(i, Napi::Number::New(env, from[i]));
+    return to;
+  };
+  object.Set("embedded", Napi::Number::New(env, bytes.embedded));
+  object.Set("sums", list(bytes.sums));
+  object.Set("rest", list(bytes.rest));
+  object.Set("scratch", Napi::Number::New(env, bytes.scratch));
+  object.Set("shared", Napi::Number::New(env, bytes.shared));
+  object.Set("forward", Napi::Number::New(env, bytes.forward));
+  object.Set("slabTokens", Napi::Number::New(env, static_cast<double>(bytes.slab_tokens)));
   return object;
 }
 

@@ -9,6 +9,7 @@
 
 #include "model/plan.h"
 #include "train/save.h"
+#include "train/step_bytes.h"
 #include "train/trainer.h"
 
 namespace embedcore {
@@ -34,6 +35,8 @@ void check_texts(const StepTexts& texts, const ModelConfig& config);
 int64_t max_positions(const ModelConfig& config);
 StepInput to_step(Napi::Object from);
 Napi::Value to_object(Napi::Env env, const StepResult& result);
+Napi::Value to_object(Napi::Env env, const StepBytes& bytes);
+std::vector<LoraSpec> to_lora(Napi::Value list);
 std::vector<ParameterGroup> to_groups(Napi::Object from, const char* key);
 OptimizerSettings to_optimizer(Napi::Object from);
 SaveOptions to_save(Napi::Object from);

@@ -17,6 +17,12 @@ int64_t weight_bytes(Trainer& trainer) {
   return 4 * trained * static_cast<int64_t>(sizeof(float)) + static_cast<int64_t>(trainer.weights().packed_bytes());
 }
 
+ModelConfig read_config(const std::string& directory) {
+  const std::string path = directory + "/config.json";
+  const auto file = MappedFile::open(path);
+  return parse_model_config(Json::parse(file->text(), path, Json::Duplicates::kLastCounts));
+}
+
 Napi::Object to_parameter(Napi::Env env, const Parameter& parameter) {
   Napi::Object object = Napi::Object::New(env);
   object.Set("name", parameter.name);
@@ -45,8 +51,9 @@ Napi::Function TrainerHandle::define(Napi::Env env) {
        InstanceMethod<&TrainerHandle::set_optimizer>("setOptimizer"),
        InstanceMethod<&TrainerHandle::accumulate>("accumulate"), InstanceMethod<&TrainerHandle::update>("update"),
        InstanceMethod<&TrainerHandle::clear_gradients>("clearGradients"),
-       InstanceMethod<&TrainerHandle::encode>("encode"), InstanceMethod<&TrainerHandle::scales>("scales"),
-       InstanceMethod<&TrainerHandle::save>("save"), InstanceMethod<&TrainerHandle::write_state>("writeState"),
+       InstanceMethod<&TrainerHandle::use_average>("useAverage"), InstanceMethod<&TrainerHandle::encode>("encode"),
+       InstanceMethod<&TrainerHandle::scales>("scales"), InstanceMethod<&TrainerHandle::save>("save"),
+       InstanceMethod<&TrainerHandle::write_state>("writeState"),
        InstanceMethod<&TrainerHandle::read_state>("readState"), InstanceMethod<&TrainerHandle::memory>("memory"),
        InstanceMethod<&TrainerHandle::abort>("abort"), InstanceMethod<&TrainerHandle::dispose>("dispose")});
 }
@@ -54,10 +61,17 @@ Napi::Function TrainerHandle::define(Napi::Env env) {
 Napi::Value TrainerHandle::list_parameters(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return guarded(env, [&]() -> Napi::Value {
-    const std::string path = info[0].As<Napi::String>().Utf8Value() + "/config.json";
-    const auto file = MappedFile::open(path);
-    return to_list(
-        env, *ParameterList::of(parse_model_config(Json::parse(file->text(), path, Json::Duplicates::kLastCounts))));
+    return to_list(env, *ParameterList::of(read_config(info[0].As<Napi::String>().Utf8Value())));
+  });
+}
+
+Napi::Value TrainerHandle::step_bytes(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    const auto from = info[0].As<Napi::Object>();
+    const DType dtype = get_string(from, "dtype") == "bfloat16" ? DType::kBF16 : DType::kF32;
+    return to_object(env, embedcore::step_bytes(read_config(get_string(from, "directory")), dtype,
+                                                to_lora(from.Get("lora")), get_bool(from, "host")));
   });
 }
 
@@ -222,6 +236,17 @@ void TrainerHandle::clear_gradients(const Napi::CallbackInfo& info) {
           [](Trainer& trainer, OpenStream& stream, const Trainer::Wanted&) -> MakeResult {
             trainer.clear_gradients(stream);
             stream.wait();
+            return {};
+          });
+  });
+}
+
+void TrainerHandle::use_average(const Napi::CallbackInfo& info) {
+  guarded(info.Env(), [&] {
+    start(info.Env(), info[1], Napi::Object::New(info.Env()),
+          [use = info[0].ToBoolean().Value()](Trainer& trainer, OpenStream& stream,
+                                              const Trainer::Wanted&) -> MakeResult {
+            trainer.use_average(stream, use);
             return {};
           });
   });

@@ -27,6 +27,8 @@ class TrainerHandle : public Napi::ObjectWrap<TrainerHandle> {
   static Napi::Value open(const Napi::CallbackInfo& info);
   // addon.parameters(directory)
   static Napi::Value list_parameters(const Napi::CallbackInfo& info);
+  // addon.stepBytes(options)
+  static Napi::Value step_bytes(const Napi::CallbackInfo& info);
 
   explicit TrainerHandle(const Napi::CallbackInfo& info) : Napi::ObjectWrap<TrainerHandle>(info) {}
   ~TrainerHandle() override;
@@ -41,6 +43,7 @@ class TrainerHandle : public Napi::ObjectWrap<TrainerHandle> {
   void accumulate(const Napi::CallbackInfo& info);
   void update(const Napi::CallbackInfo& info);
   void clear_gradients(const Napi::CallbackInfo& info);
+  void use_average(const Napi::CallbackInfo& info);
   void encode(const Napi::CallbackInfo& info);
   Napi::Value scales(const Napi::CallbackInfo& info);
   void save(const Napi::CallbackInfo& info);

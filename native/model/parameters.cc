@@ -5,6 +5,7 @@
 #include <numeric>
 #include <span>
 
+#include "ops/fuse.h"
 #include "ops/optimizer.h"
 
 namespace embedcore {
@@ -112,6 +113,24 @@ void Parameters::read(const TensorReader& reader, size_t count) {
         stream, "an upload");
     stream.wait();
   }
+}
+
+void copy_floats(const Backend& backend, Stream& stream, const float* x, float* y, int64_t elements) {
+  constexpr int64_t kWidth = 1024;
+  const int64_t whole = elements / kWidth * kWidth;
+  const auto rows = [&](int64_t first, int64_t count, int64_t width) {
+    if (count == 0 || width == 0) return;
+    check_status(backend.fuse(stream, {.x = x + first,
+                                       .x_stride = width,
+                                       .y = y + first,
+                                       .y_stride = width,
+                                       .rows = count,
+                                       .width = width,
+                                       .first = true}),
+                 stream, "fuse");
+  };
+  rows(0, whole / kWidth, kWidth);
+  rows(whole, 1, elements - whole);
 }
 
 }  // namespace embedcore

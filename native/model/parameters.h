@@ -76,4 +76,7 @@ class Parameters {
   std::shared_ptr<void> block_;
 };
 
+// y = x in device memory, with the same bits, also of a negative zero, which axpby would lose.
+void copy_floats(const Backend& backend, Stream& stream, const float* x, float* y, int64_t elements);
+
 }  // namespace embedcore

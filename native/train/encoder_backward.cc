@@ -105,7 +105,7 @@ void EncoderPass::backward_layer(const GroupRun& run, size_t layer) const {
   with_layer(
       run, layer,
       [&](const LayerCall& call, const LayerSpec& spec, const TrainedLayer& trained, const LayerActivations& at) {
-        if (run.kept.keeping == Keeping::kSums) {
+        if (!run.kept.keeping.all_of(layer)) {
           LayerActivations again = at;
           again.mlp_sum = View{};
           layer_forward(call, spec, trained.weights, again);

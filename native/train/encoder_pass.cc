@@ -19,7 +19,11 @@ bool reads_rows_again(const EncodePlan& plan) {
 }  // namespace
 
 EncoderPass::EncoderPass(const TrainedWeights& weights, const EncodePlan& plan)
-    : weights_(weights), backend_(weights.device().backend()), plan_(plan), dtype_(weights.dtype()) {
+    : weights_(weights),
+      backend_(weights.device().backend()),
+      plan_(plan),
+      dtype_(weights.dtype()),
+      parts_(pass_parts(weights)) {
   const ForwardPlan& forward = plan.forward;
   width_ = plan_width(weights.config(), forward);
   uint32_t site = kEmbeddingSite + 1;
@@ -69,15 +73,15 @@ void EncoderPass::fit(Stream& stream, Slab& slab, KeptSlab& kept) {
     kept.final_mean = layout.array<float>(tokens);
     kept.final_rstd = layout.array<float>(tokens);
     kept.layers.clear();
-    for (size_t i = 0; i < layers() && kept.keeping != Keeping::kNothing; ++i) {
+    for (size_t i = 0; i < layers() && kept.keeping.backward; ++i) {
       KeptLayer layer = place_sum(layout, hidden, tokens);
-      if (kept.keeping == Keeping::kActivations)
+      if (kept.keeping.all_of(i))
         place_rest(layout, weights_.config().layers[i], lora_ranks(weights_.layers()[i]), hidden, tokens, dtype_,
                    layer);
       kept.layers.push_back(std::move(layer));
     }
     kept.tokens = View{};
-    if (kept.keeping != Keeping::kNothing && reads_rows_again(plan_)) kept.tokens = layout.rows(tokens, width_);
+    if (kept.keeping.backward && reads_rows_again(plan_)) kept.tokens = layout.rows(tokens, width_);
   };
   Layout layout = fit_workspace(kept.workspace, weights_.device(), stream, [&](Layout& measure) {
     place_slab(measure, slab, backend_);
@@ -91,24 +95,23 @@ void EncoderPass::fit_scratch(Stream& stream, const Slab& slab, const KeptSlab& 
   const ModelConfig& config = weights_.config();
   const int64_t tokens = slab.tokens;
   const auto place = [&](Layout& layout) {
-    scratch_ =
-        place_scratch(layout, weights_, tokens, {.dtype = dtype_, .backward = kept.keeping != Keeping::kNothing});
+    scratch_ = place_scratch(layout, config, parts_, tokens, {.dtype = dtype_, .backward = kept.keeping.backward});
     fused_ = dfused_ = View{};
     if (!plan_.forward.only_last) fused_ = layout.rows(tokens, width_);
-    if (kept.keeping != Keeping::kNothing) dfused_ = layout.rows(tokens, width_);
+    if (kept.keeping.backward) dfused_ = layout.rows(tokens, width_);
     shared_ = KeptLayer{};
-    if (kept.keeping == Keeping::kActivations) return;
-    if (kept.keeping == Keeping::kNothing) shared_ = place_sum(layout, config.hidden, tokens);
-    place_rest(layout, config.layers.front(), most_ranks(weights_), config.hidden, tokens, dtype_, shared_);
+    if (kept.keeping.all_of(0)) return;
+    if (!kept.keeping.backward) shared_ = place_sum(layout, config.hidden, tokens);
+    place_rest(layout, config.layers.front(), parts_.ranks, config.hidden, tokens, dtype_, shared_);
   };
   Layout layout = fit_workspace(scratch_memory_, weights_.device(), stream, place);
   place(layout);
 }
 
 KeptLayer EncoderPass::layer_of(const KeptSlab& kept, size_t layer) const {
-  if (kept.keeping == Keeping::kActivations) return kept.layers[layer];
+  if (kept.keeping.all_of(layer)) return kept.layers[layer];
   KeptLayer shared = shared_;
-  if (kept.keeping == Keeping::kSums) {
+  if (kept.keeping.backward) {
     shared.mlp_sum = kept.layers[layer].mlp_sum;
     shared.mlp_mean = kept.layers[layer].mlp_mean;
     shared.mlp_rstd = kept.layers[layer].mlp_rstd;
@@ -127,6 +130,9 @@ View EncoderPass::layer_input(const KeptSlab& kept, size_t layer) const {
 void EncoderPass::forward(Stream& stream, Slab& slab, KeptSlab& kept, const View& pooled, Keeping keeping,
                           bool dropout) {
   kept.keeping = keeping;
+  // Nothing is made again below the lowest layer that is trained, because no gradient goes there.
+  kept.keeping.recomputed = std::max(keeping.recomputed, weights_.first_trained_layer());
+  if (weights_.first_trained_layer() >= layers()) kept.keeping = Keeping{};
   kept.dropout = dropout;
   fit(stream, slab, kept);
   fit_scratch(stream, slab, kept);

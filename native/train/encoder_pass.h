@@ -2,8 +2,8 @@
 //
 //   EncoderPass pass(weights, plan);
 //   pass.begin_step(stream, seed, longest);
-//   pass.forward(stream, slab, kept, pooled, Keeping::kActivations, true);  // kept: what the backward pass reads
-//   pass.backward(stream, slab, kept, dpooled);                             // adds to the gradients
+//   pass.forward(stream, slab, kept, pooled, {.backward = true}, true);  // kept: what the backward pass reads
+//   pass.backward(stream, slab, kept, dpooled);                          // adds to the gradients
 //
 // Rows of a group depend on that group alone, and sums over rows go from slab to slab in order. So gradients have the
 // same bits for every number of threads, and whether activations were kept or are made again.
@@ -17,15 +17,19 @@
 
 namespace embedcore {
 
-enum class Keeping {
-  kNothing,      // no backward pass follows
-  kActivations,  // of every layer
-  kSums,         // the residual stream between layers; the rest is made again layer by layer
+// What a forward pass keeps for the backward pass.
+struct Keeping {
+  bool backward = false;  // false: no backward pass follows, and nothing is kept
+  // So many layers, from the first on, keep the residual stream that leaves them alone; the rest of them is made again
+  // in the backward pass, if it goes so far.
+  size_t recomputed = 0;
+
+  bool all_of(size_t layer) const { return backward && layer >= recomputed; }
 };
 
 // What one slab keeps.
 struct KeptSlab {
-  Keeping keeping = Keeping::kNothing;
+  Keeping keeping;
   bool dropout = false;
   Workspace workspace;
   View embedded;  // [tokens, hidden] f32: sums of table rows
@@ -87,6 +91,7 @@ class EncoderPass {
   const Backend& backend_;
   const EncodePlan plan_;
   const DType dtype_;  // of rows between two products
+  const PassParts parts_;
   int64_t width_ = 0;
   std::vector<uint32_t> sites_;  // the first site of each layer
   uint64_t seed_ = 0;

@@ -154,6 +154,7 @@ void HeadPass::place(Layout& layout, const View& pooled, int64_t texts, int64_t 
     Step step;
     step.in = rows;
     step.width = width;
+    step.texts = texts;
     const bool dense = loaded.module.kind == HeadModule::Kind::kDense;
     if (dense) width = loaded.module.out;
     step.out_width = width;
@@ -170,7 +171,6 @@ void HeadPass::place(Layout& layout, const View& pooled, int64_t texts, int64_t 
 }
 
 View HeadPass::forward(Stream& stream, const View& pooled, int64_t texts, int64_t width, bool normalize) {
-  texts_ = texts;
   normalize_ = normalize;
   Layout layout = workspace_.fit(*head_.device_, [&](Layout& measure) { place(measure, pooled, texts, width); });
   place(layout, pooled, texts, width);
@@ -185,7 +185,7 @@ void HeadPass::run(Stream& stream, const TrainedHead::Loaded& loaded, const Step
                                        .x_stride = step.in.stride,
                                        .y = step.out.floats(),
                                        .y_stride = step.out.stride,
-                                       .rows = texts_,
+                                       .rows = step.texts,
                                        .width = step.width,
                                        .first = true}),
                  stream, "fuse");
@@ -196,7 +196,7 @@ void HeadPass::run(Stream& stream, const TrainedHead::Loaded& loaded, const Step
                                          .x_stride = step.in.stride,
                                          .y = y.data,
                                          .y_stride = y.stride,
-                                         .rows = texts_,
+                                         .rows = step.texts,
                                          .residual = residual.floats(),
                                          .residual_stride = residual.stride}),
                  stream, "dense");
@@ -210,7 +210,7 @@ void HeadPass::run(Stream& stream, const TrainedHead::Loaded& loaded, const Step
                                                  .x_stride = sum.stride,
                                                  .y = step.out.data,
                                                  .y_stride = step.out.stride,
-                                                 .rows = texts_,
+                                                 .rows = step.texts,
                                                  .width = step.out_width,
                                                  .activation = loaded.module.activation}),
                      stream, "activation");
@@ -221,7 +221,7 @@ void HeadPass::run(Stream& stream, const TrainedHead::Loaded& loaded, const Step
                                            .x_stride = step.in.stride,
                                            .y = step.out.floats(),
                                            .y_stride = step.out.stride,
-                                           .rows = texts_,
+                                           .rows = step.texts,
                                            .width = step.width}),
                      stream, "fuse");
       break;
@@ -232,7 +232,7 @@ void HeadPass::run(Stream& stream, const TrainedHead::Loaded& loaded, const Step
                                          .x_stride = step.in.stride,
                                          .y = step.out.data,
                                          .y_stride = step.out.stride,
-                                         .rows = texts_,
+                                         .rows = step.texts,
                                          .width = step.width,
                                          .weight = loaded.norm.weight.data(),
                                          .bias = loaded.norm.bias.data(),
@@ -246,7 +246,7 @@ void HeadPass::run(Stream& stream, const TrainedHead::Loaded& loaded, const Step
       if (normalize_)
         check_status(backend.normalize(stream, {.x = step.out.floats(),
                                                 .stride = step.out.stride,
-                                                .rows = texts_,
+                                                .rows = step.texts,
                                                 .width = step.width,
                                                 .lengths = step.lengths}),
                      stream, "normalize");
@@ -254,11 +254,20 @@ void HeadPass::run(Stream& stream, const TrainedHead::Loaded& loaded, const Step
   }
 }
 
-View HeadPass::backward(Stream& stream, const View& drows) {
+HeadPass::Step HeadPass::Step::from_row(int64_t first, int64_t count) const {
+  Step step = *this;
+  for (View* view : {&step.in, &step.sum, &step.out})
+    if (view->data) *view = view->from_row(first);
+  for (float** list : {&step.lengths, &step.mean, &step.rstd}) *list += first;
+  step.texts = count;
+  return step;
+}
+
+View HeadPass::backward(Stream& stream, const View& drows, int64_t first, int64_t texts) {
   View gradient = drows;
   for (size_t i = steps_.size(); i-- > 0;) {
     const View spare = gradient.data == gradients_[0].data ? gradients_[1] : gradients_[0];
-    gradient = run_back(stream, head_.modules_[i], steps_[i], gradient, spare);
+    gradient = run_back(stream, head_.modules_[i], steps_[i].from_row(first, texts), gradient, spare);
   }
   return gradient;
 }
@@ -273,7 +282,7 @@ View HeadPass::run_back(Stream& stream, const TrainedHead::Loaded& loaded, const
                                                         .dz_stride = dout.stride,
                                                         .dx = spare.floats(),
                                                         .dx_stride = spare.stride,
-                                                        .rows = texts_,
+                                                        .rows = step.texts,
                                                         .add = add}),
                  stream, "linear_input_gradient");
   };
@@ -283,7 +292,7 @@ View HeadPass::run_back(Stream& stream, const TrainedHead::Loaded& loaded, const
                                                          .x_stride = step.in.stride,
                                                          .dz = dout.floats(),
                                                          .dz_stride = dout.stride,
-                                                         .rows = texts_,
+                                                         .rows = step.texts,
                                                          .in = step.width,
                                                          .out = step.out_width,
                                                          .dweight = dweight,
@@ -301,7 +310,7 @@ View HeadPass::run_back(Stream& stream, const TrainedHead::Loaded& loaded, const
                                            .x_stride = dout.stride,
                                            .y = spare.floats(),
                                            .y_stride = spare.stride,
-                                           .rows = texts_,
+                                           .rows = step.texts,
                                            .width = step.width,
                                            .first = true}),
                      stream, "fuse");
@@ -313,7 +322,7 @@ View HeadPass::run_back(Stream& stream, const TrainedHead::Loaded& loaded, const
                                                           .dy_stride = dout.stride,
                                                           .dx = dout.floats(),
                                                           .dx_stride = dout.stride,
-                                                          .rows = texts_,
+                                                          .rows = step.texts,
                                                           .width = step.out_width,
                                                           .activation = loaded.module.activation}),
                      stream, "activation_gradient");
@@ -327,7 +336,7 @@ View HeadPass::run_back(Stream& stream, const TrainedHead::Loaded& loaded, const
                                                            .x_stride = step.in.stride,
                                                            .dy = dout.floats(),
                                                            .dy_stride = dout.stride,
-                                                           .rows = texts_,
+                                                           .rows = step.texts,
                                                            .width = step.width,
                                                            .mean = step.mean,
                                                            .rstd = step.rstd,
@@ -340,7 +349,7 @@ View HeadPass::run_back(Stream& stream, const TrainedHead::Loaded& loaded, const
                                                   .dy_stride = dout.stride,
                                                   .dx = dout.floats(),
                                                   .dx_stride = dout.stride,
-                                                  .rows = texts_,
+                                                  .rows = step.texts,
                                                   .width = step.width,
                                                   .weight = loaded.norm.weight.data(),
                                                   .mean = step.mean,
@@ -356,7 +365,7 @@ View HeadPass::run_back(Stream& stream, const TrainedHead::Loaded& loaded, const
                                                          .dy_stride = dout.stride,
                                                          .dx = dout.floats(),
                                                          .dx_stride = dout.stride,
-                                                         .rows = texts_,
+                                                         .rows = step.texts,
                                                          .width = step.width}),
                      stream, "normalize_gradient");
       return dout;

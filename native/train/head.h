@@ -55,9 +55,9 @@ class HeadPass {
 
   // pooled [texts, width] -> rows of the head, in the pass's memory until the next forward pass.
   View forward(Stream& stream, const View& pooled, int64_t texts, int64_t width, bool normalize);
-  // drows, the gradient of what forward returned, is overwritten. Adds to the gradients and returns the gradient of
-  // `pooled`, in the pass's memory.
-  View backward(Stream& stream, const View& drows);
+  // Of `texts` texts from `first` on. drows, the gradient of their rows, is overwritten. Adds to the gradients and
+  // returns the gradient of their pooled rows, in the pass's memory until the next call.
+  View backward(Stream& stream, const View& drows, int64_t first, int64_t texts);
 
  private:
   struct Step {
@@ -66,6 +66,9 @@ class HeadPass {
     View out;
     float *lengths = nullptr, *mean = nullptr, *rstd = nullptr;
     int64_t width = 0, out_width = 0;
+    int64_t texts = 0;
+
+    Step from_row(int64_t first, int64_t count) const;
   };
   void place(Layout& layout, const View& pooled, int64_t texts, int64_t width);
   void run(Stream& stream, const TrainedHead::Loaded& loaded, const Step& step) const;
@@ -76,7 +79,6 @@ class HeadPass {
   Workspace workspace_;
   std::vector<Step> steps_;
   View gradients_[2];
-  int64_t texts_ = 0;
   bool normalize_ = true;
 };
 

@@ -45,14 +45,19 @@ std::vector<int64_t> lora_ranks(const TrainedLayer& layer) {
   return ranks;
 }
 
-std::vector<int64_t> most_ranks(const TrainedWeights& weights) {
-  std::vector<int64_t> most;
+PassParts pass_parts(const TrainedWeights& weights) {
+  PassParts parts;
   for (const TrainedLayer& layer : weights.layers()) {
     const std::vector<int64_t> ranks = lora_ranks(layer);
-    most.resize(std::max(most.size(), ranks.size()));
-    for (size_t i = 0; i < ranks.size(); ++i) most[i] = std::max(most[i], ranks[i]);
+    parts.ranks.resize(std::max(parts.ranks.size(), ranks.size()));
+    for (size_t i = 0; i < ranks.size(); ++i) parts.ranks[i] = std::max(parts.ranks[i], ranks[i]);
+    each_linear(layer, [&](const TrainedLinear& linear) {
+      for (const TrainedLora& lora : linear.lora)
+        if (lora.dropout > 0) parts.dropped_in = std::max(parts.dropped_in, linear.in);
+    });
+    parts.trains_heads = parts.trains_heads || layer.dq_norm || layer.dk_norm;
   }
-  return most;
+  return parts;
 }
 
 KeptLayer place_sum(Layout& layout, int64_t hidden, int64_t tokens) {
@@ -76,17 +81,15 @@ void place_rest(Layout& layout, const LayerSpec& spec, const std::vector<int64_t
   kept.lora = place_parts(layout, ranks, tokens);
 }
 
-LayerScratch place_scratch(Layout& layout, const TrainedWeights& weights, int64_t tokens,
+LayerScratch place_scratch(Layout& layout, const ModelConfig& config, const PassParts& parts, int64_t tokens,
                            const PassSettings& settings) {
   LayerScratch scratch;
-  const int64_t hidden = weights.config().hidden;
+  const int64_t hidden = config.hidden;
   LayerSpec widest;  // of each kind of row, the widest of any layer
   widest.intermediate = 0;
-  int64_t qkv = 0, context = 0, up = 0, qk = 0, lora_in = 0, heads = 0;
-  bool qk_norm = false, trains_heads = false, pre_norm = false, post_norm = false, gated = false;
-  for (size_t i = 0; i < weights.config().layers.size(); ++i) {
-    const LayerSpec& spec = weights.config().layers[i];
-    const TrainedLayer& layer = weights.layers()[i];
+  int64_t qkv = 0, context = 0, up = 0, qk = 0, heads = 0;
+  bool qk_norm = false, pre_norm = false, post_norm = false, gated = false;
+  for (const LayerSpec& spec : config.layers) {
     qkv = std::max(qkv, spec.qkv_width());
     context = std::max(context, spec.heads * spec.head_dim);
     up = std::max(up, up_width(spec));
@@ -98,12 +101,7 @@ LayerScratch place_scratch(Layout& layout, const TrainedWeights& weights, int64_
       qk_norm = true;
       qk = std::max(qk, qk_width(spec));
       heads = std::max(heads, spec.heads + spec.kv_heads);
-      trains_heads = trains_heads || layer.dq_norm || layer.dk_norm;
     }
-    each_linear(layer, [&](const TrainedLinear& linear) {
-      for (const TrainedLora& lora : linear.lora)
-        if (lora.dropout > 0) lora_in = std::max(lora_in, linear.in);
-    });
   }
   scratch.hidden = layout.rows(tokens, hidden);
   if (post_norm) scratch.attended = layout.rows(tokens, hidden);
@@ -122,10 +120,10 @@ LayerScratch place_scratch(Layout& layout, const TrainedWeights& weights, int64_
   if (qk_norm) {
     scratch.head_rstd = layout.array<float>(heads * tokens);
     scratch.head_rows = layout.rows(tokens, widest.head_dim);
-    if (trains_heads) scratch.dnormed = layout.rows(tokens, qk);
+    if (parts.trains_heads) scratch.dnormed = layout.rows(tokens, qk);
   }
-  if (lora_in > 0) scratch.lora_x = layout.rows(tokens, lora_in);
-  scratch.dlora = place_parts(layout, most_ranks(weights), tokens);
+  if (parts.dropped_in > 0) scratch.lora_x = layout.rows(tokens, parts.dropped_in);
+  scratch.dlora = place_parts(layout, parts.ranks, tokens);
   return scratch;
 }
 

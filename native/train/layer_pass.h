@@ -59,9 +59,15 @@ KeptLayer place_sum(Layout& layout, int64_t hidden, int64_t tokens);
 void place_rest(Layout& layout, const LayerSpec& spec, const std::vector<int64_t>& ranks, int64_t hidden,
                 int64_t tokens, DType dtype, KeptLayer& kept);
 std::vector<int64_t> lora_ranks(const TrainedLayer& layer);
-// Of each part the largest rank of any layer.
-std::vector<int64_t> most_ranks(const TrainedWeights& weights);
-LayerScratch place_scratch(Layout& layout, const TrainedWeights& weights, int64_t tokens, const PassSettings& settings);
+// What the rows of a pass need for the parts of any layer.
+struct PassParts {
+  std::vector<int64_t> ranks;  // of each low-rank part the largest
+  int64_t dropped_in = 0;      // the widest input of a part with dropout
+  bool trains_heads = false;   // the norms of heads are trained
+};
+PassParts pass_parts(const TrainedWeights& weights);
+LayerScratch place_scratch(Layout& layout, const ModelConfig& config, const PassParts& parts, int64_t tokens,
+                           const PassSettings& settings);
 
 // The activations of a group, for layer_forward: rows of kept and scratch from the group's first row on.
 // input: pre-norm, the residual stream that enters the layer [tokens of the slab, hidden].

@@ -1,5 +1,6 @@
 #include "train/optimizer.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "ops/optimizer.h"
@@ -20,6 +21,8 @@ void check_groups(const std::vector<ParameterGroup>& groups, int64_t elements) {
     fail(Code::kInvalidOption, "Expected parameter groups up to element %lld but received %lld",
          static_cast<long long>(elements), static_cast<long long>(next));
 }
+
+constexpr int64_t kSwappedAtOnce = 1 << 18;  // elements
 
 }  // namespace
 
@@ -103,6 +106,24 @@ void Optimizer::step(Stream& stream, double rate, double norm, double factor) {
                                                      .beta = static_cast<float>(settings_.average_decay)}),
                    stream, "axpby");
   }
+}
+
+void Optimizer::swap_averages(OpenStream& stream) {
+  const std::shared_ptr<void> memory = device_->allocate(kSwappedAtOnce * sizeof(float));
+  auto* spare = static_cast<float*>(memory.get());
+  const Backend& backend = device_->backend();
+  for (const Block& block : blocks_) {
+    if (!block.average) continue;
+    const int64_t elements = block.average->list().elements();
+    for (int64_t first = 0; first < elements; first += kSwappedAtOnce) {
+      const int64_t count = std::min(kSwappedAtOnce, elements - first);
+      float *values = block.trained.values->data() + first, *average = block.average->data() + first;
+      copy_floats(backend, stream, values, spare, count);
+      copy_floats(backend, stream, average, values, count);
+      copy_floats(backend, stream, spare, average, count);
+    }
+  }
+  stream.wait();
 }
 
 }  // namespace embedcore

@@ -41,6 +41,11 @@ class Optimizer {
   // first.
   void step(Stream& stream, double rate, double norm, double factor);
 
+  bool has_average() const { return settings_.average_decay > 0; }
+  // The values and their average change places; a second time brings both back with the same bits. Waits for the
+  // stream. Throws Error(kOutOfMemory) before anything has changed.
+  void swap_averages(OpenStream& stream);
+
   int64_t steps() const { return steps_; }
   void set_steps(int64_t steps) { steps_ = steps; }
 

@@ -164,6 +164,7 @@ TensorToWrite tensor_of_rest(Trainer& trainer, const BlockReader& reader, const 
 }  // namespace
 
 void save_tensors(Trainer& trainer, OpenStream& stream, const SaveOptions& options) {
+  trainer.refuse_average("save");
   const BlockReader reader(trainer.device(), stream);
   std::vector<TensorToWrite> tensors;
   std::vector<std::unique_ptr<std::vector<float>>> merged;
@@ -204,6 +205,7 @@ std::vector<StateBlock> state_blocks(Trainer& trainer) {
 }  // namespace
 
 void write_state(Trainer& trainer, OpenStream& stream, const std::string& path) {
+  trainer.refuse_average("write_state");
   const BlockReader reader(trainer.device(), stream);
   std::vector<TensorToWrite> tensors;
   for (const StateBlock& block : state_blocks(trainer))
@@ -224,6 +226,7 @@ void write_state(Trainer& trainer, OpenStream& stream, const std::string& path) 
 }
 
 void read_state(Trainer& trainer, OpenStream& stream, const std::string& path) {
+  trainer.refuse_average("read_state");
   const auto file = SafeTensors::open(path);
   const auto find = [&](const std::string& name, DType dtype, int64_t elements) -> const TensorView& {
     const TensorView* view = file->find(name);
@@ -237,11 +240,17 @@ void read_state(Trainer& trainer, OpenStream& stream, const std::string& path) {
   std::vector<double> numbers = trainer.host_state();
   const TensorView& saved = find("numbers", DType::kF64, static_cast<int64_t>(numbers.size()));
   const std::vector<StateBlock> blocks = state_blocks(trainer);
-  for (const StateBlock& block : blocks) find(block.name, DType::kF32, block.values->list().elements());
+  for (const StateBlock& block : blocks) {
+    const TensorView& view = find(block.name, DType::kF32, block.values->list().elements());
+    try {
+      check_finite(view);
+    } catch (const Error& error) {
+      fail(error.code, "%s: %s", path.c_str(), error.what());
+    }
+  }
   std::memcpy(numbers.data(), saved.data, numbers.size() * sizeof(double));
   for (const StateBlock& block : blocks) {
     const TensorView& view = find(block.name, DType::kF32, block.values->list().elements());
-    check_finite(view);
     check_status(trainer.device().backend().upload(stream, block.values->data(), view.data, view.bytes), stream,
                  "an upload");
   }

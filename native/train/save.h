@@ -32,8 +32,8 @@ void save_tensors(Trainer& trainer, OpenStream& stream, const SaveOptions& optio
 // Values, moments, averages, learned scales and the number of steps, in float32 and float64: a run goes on from them
 // with the same bits.
 void write_state(Trainer& trainer, OpenStream& stream, const std::string& path);
-// Throws Error(kInvalidFile), Error(kMissingTensor), Error(kShapeMismatch); the trainer is then as it was only if
-// nothing was read yet.
+// Throws Error(kInvalidFile), Error(kMissingTensor), Error(kShapeMismatch), Error(kNonFinite); the trainer is then as
+// it was.
 void read_state(Trainer& trainer, OpenStream& stream, const std::string& path);
 
 }  // namespace embedcore

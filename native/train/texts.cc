@@ -68,7 +68,7 @@ void add_text(Slab& slab, const StepTexts& texts, int64_t i, int64_t group_token
   Group& group = slab.groups.back();
   group.builder.add(text, texts.skip[static_cast<size_t>(i)], texts.prefix[static_cast<size_t>(i)]);
   for (int64_t token = 0; token < length; ++token)
-    slab.keys.push_back({.text = static_cast<int32_t>(i), .token = static_cast<int32_t>(token)});
+    slab.keys.push_back({.text = texts.number(i), .token = static_cast<int32_t>(token)});
   ++slab.texts;
   slab.tokens += length;
 }
@@ -90,8 +90,8 @@ void StepTexts::add(std::span<const int32_t> tokens, int32_t skipped, int32_t se
   prefix.push_back(seen);
 }
 
-SlabSizes SlabSizes::of(const Backend& backend) {
-  if (backend.host_memory) return {};
+SlabSizes SlabSizes::of(bool host_memory) {
+  if (host_memory) return {};
   constexpr int64_t kDeviceSlab = 16384;  // enough rows for every matrix product of a large device
   return {.slab_tokens = kDeviceSlab, .group_tokens = kDeviceSlab};
 }

@@ -17,13 +17,17 @@
 
 namespace embedcore {
 
-// The texts of a step in host memory: text i owns ids[offsets[i] .. offsets[i + 1]).
+// Texts of a step in host memory: text i owns ids[offsets[i] .. offsets[i + 1]).
 struct StepTexts {
   std::vector<int32_t> ids;
   std::vector<int32_t> offsets{0};
   std::vector<int32_t> skip, prefix;  // [texts] as in model/batch.h
+  std::vector<int32_t> numbers;       // [texts] in the step; empty = from 0 on
 
   int64_t count() const { return static_cast<int64_t>(skip.size()); }
+  int32_t number(int64_t i) const {
+    return numbers.empty() ? static_cast<int32_t>(i) : numbers[static_cast<size_t>(i)];
+  }
   std::span<const int32_t> text(int64_t i) const {
     const auto begin = static_cast<size_t>(offsets[static_cast<size_t>(i)]),
                end = static_cast<size_t>(offsets[static_cast<size_t>(i) + 1]);
@@ -55,7 +59,8 @@ struct Slab {
 
 struct SlabSizes {
   int64_t slab_tokens = 2048, group_tokens = 256;
-  static SlabSizes of(const Backend& backend);
+  static SlabSizes of(const Backend& backend) { return of(backend.host_memory); }
+  static SlabSizes of(bool host_memory);
 };
 
 // Cuts the texts into slabs. A text longer than a slab is one of its own. config: its tables give the rows of the

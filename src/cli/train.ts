@@ -49,6 +49,7 @@ export const TRAIN_COMMAND_FLAGS = {
   'gradient-accumulation': { type: 'string', value: 'N', help: 'batches of an update (default 1)' },
   'gradient-cache': { type: 'boolean', help: 'large batches in little memory' },
   recompute: { type: 'boolean', help: 'less memory for about a third more time' },
+  'memory-limit': { type: 'string', value: 'SIZE', help: 'such as 4GB: recomputes as few layers as this needs' },
   'learning-rate': { type: 'string', value: 'X', help: 'default 5e-5; lora 2e-4' },
   schedule: { type: 'string', value: 'NAME', help: `${SCHEDULES.join(', ')} (default linear)` },
   warmup: { type: 'string', value: 'X', help: 'share of the run, or a number of updates (default 0.1)' },
@@ -140,6 +141,7 @@ function flagOptions(args: Arguments): Record<string, unknown> {
     gradientAccumulation: integerOf(args, 'gradient-accumulation'),
     gradientCache: booleanOf(args, 'gradient-cache') || undefined,
     recompute: booleanOf(args, 'recompute') || undefined,
+    memoryLimit: stringOf(args, 'memory-limit'),
     learningRate: numberOf(args, 'learning-rate'),
     schedule: choiceOf(args, 'schedule', SCHEDULES),
     warmup: numberOf(args, 'warmup'),
@@ -249,8 +251,12 @@ export function planText(plan: TrainingPlan): string {
     [
       'memory, about',
       `${bytes(memory.weights)} for weights` +
-        (memory.activations === null ? '' : `, ${bytes(memory.activations)} for a step`),
+        (memory.activations === null ? '' : `, ${bytes(memory.activations)} for a step`) +
+        (memory.limit === null ? '' : ` (limit ${bytes(memory.limit)})`),
     ],
+    ...(memory.recomputedLayers === 0
+      ? []
+      : [['recomputed', `${memory.recomputedLayers} of ${memory.trainedLayers} layers`] as [string, string]]),
     ['output', plan.output],
   ])
 }

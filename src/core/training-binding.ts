@@ -115,7 +115,10 @@ export interface RawTrainerOptions {
   losses: RawLoss[]
   seed: number
   gradientCache: boolean
-  recompute: boolean
+  /** Layers, from the first on, that are made again for the backward pass. */
+  recompute: number
+  /** Runs of rows with sums of gradients of their own, which are added in order. */
+  gradientSlots: number
   dropout: boolean
 }
 
@@ -199,6 +202,11 @@ export interface RawTrainer {
   update(rate: number, factor: number, done: (error: Error | null, norm?: number) => void): void
   /** Clears the gradients, after an accumulate that was aborted or failed. */
   clearGradients(done: RawDone): void
+  /**
+   * Puts the moving average in the place of the weights, for `encode`; false brings the last weights back with the same
+   * bits. Meanwhile nothing but `encode` may be called.
+   */
+  useAverage(use: boolean, done: RawDone): void
   /** Embeddings of texts with the weights as they are: rows [texts, dimension]. */
   encode(
     texts: { ids: Int32Array; offsets: Int32Array; skip: Int32Array | null; prefix: Int32Array | null },
@@ -220,8 +228,28 @@ export interface RawTrainer {
   dispose(done?: RawDone): void
 }
 
+/** Bytes of a step for each token (native/train/step_bytes.h). */
+export interface RawStepBytes {
+  /** Of each text whose rows are kept: what comes before the layers. */
+  embedded: number
+  /** Of each layer: what stays even where it is made again. */
+  sums: number[]
+  /** Of each layer: what making it again saves. */
+  rest: number[]
+  /** Of the slab under way. */
+  scratch: number
+  /** Of the slab under way, where any layer is made again. */
+  shared: number
+  /** Of a slab in a pass that keeps nothing. */
+  forward: number
+  /** Tokens of a slab. */
+  slabTokens: number
+}
+
 export interface RawTraining {
   /** Of the transformer in a directory, without reading weights. */
   parameters(directory: string): RawParameter[]
+  /** `host`: on a device whose memory is that of the host. */
+  stepBytes(options: Pick<RawTrainerOptions, 'directory' | 'dtype' | 'lora'> & { host: boolean }): RawStepBytes
   trainer(options: RawTrainerOptions, done: (error: Error | null, trainer?: RawTrainer) => void): RawTask
 }

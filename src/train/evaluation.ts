@@ -13,7 +13,7 @@ import type { Trainer } from './trainer.js'
 /** Texts that are encoded by one call of the trainer. */
 const TEXTS_AT_ONCE = 64
 
-/** The model in training. Its vectors are those of the last weights, not of their moving average. */
+/** The model in training, with the weights that the trainer has at the moment of a call. */
 export function trainingEncoder(prepared: Prepared, trainer: Trainer): Encoder {
   const { description, tokenizer, stack, options } = prepared
   const limit = tokenizer.maxTokens ?? trainer.maxTokens
@@ -82,9 +82,12 @@ export interface Judgement {
   seconds: number
 }
 
-export async function judge(encoder: Encoder, prepared: Prepared, signal: AbortSignal): Promise<Judgement> {
+/** Judges the weights that would be saved: the last ones, or their moving average if the run keeps one. */
+export async function judge(prepared: Prepared, trainer: Trainer, signal: AbortSignal): Promise<Judgement> {
   const begin = performance.now()
-  const evaluations = await runEvaluators(encoder, prepared.options.evaluators, checkEvaluateOptions({ signal }))
+  const { averageDecay, evaluators } = prepared.options
+  const run = () => runEvaluators(trainingEncoder(prepared, trainer), evaluators, checkEvaluateOptions({ signal }))
+  const evaluations = await (averageDecay > 0 ? trainer.withAverage(run) : run())
   const metrics: Record<string, number> = {}
   for (const evaluation of evaluations) Object.assign(metrics, evaluation.metrics)
   const { score } = evaluations.at(-1)!

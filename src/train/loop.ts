@@ -2,10 +2,9 @@
 import { abortError } from '../core/abort.js'
 import { EmbedCoreError, toEmbedCoreError } from '../core/errors.js'
 import type { RawStepResult } from '../core/training-binding.js'
-import type { Encoder } from '../evaluate/types.js'
 import { checkpointDirectory, pruneCheckpoints, type RunState, trainerFile, writeCheckpoint } from './checkpoint.js'
 import type { BatchLoader, TrainingBatch } from './data/loader.js'
-import { judge, type Judgement, Tracker, trainingEncoder } from './evaluation.js'
+import { judge, type Judgement, Tracker } from './evaluation.js'
 import type { Prepared } from './prepare.js'
 import { rateFactor } from './schedule.js'
 import { stepInput, stepNeeds } from './step-input.js'
@@ -32,11 +31,10 @@ export class Loop {
   epoch: number
   tokens: number
   stopped: 'end' | 'early' = 'end'
-  /** Metrics of the weights of a step. */
+  /** Metrics of the weights of a step, or of their average. */
   judged: { step: number; metrics: Record<string, number> } | null = null
   readonly best: Tracker
   private readonly early: Tracker | null
-  private readonly encoder: Encoder
   /** Sums over the updates of this process. */
   private readonly sums = { updates: 0, loss: 0, losses: new Map<string, number>() }
   private batches: number
@@ -49,7 +47,7 @@ export class Loop {
   private lastEnd = this.begin
 
   constructor(private readonly parts: LoopParts) {
-    const { prepared, trainer, state } = parts
+    const { prepared, state } = parts
     const { earlyStopping, keepBest } = prepared.options
     this.step = state?.step ?? 0
     this.batches = state?.batches ?? 0
@@ -63,7 +61,6 @@ export class Loop {
       earlyStopping === null
         ? null
         : new Tracker(earlyStopping.metric, earlyStopping.threshold, state?.trackers['early'] ?? null)
-    this.encoder = trainingEncoder(prepared, trainer)
   }
 
   get seconds(): number {
@@ -199,13 +196,13 @@ export class Loop {
   }
 
   private async evaluateIfPending(): Promise<void> {
-    const { prepared, signal, emit } = this.parts
+    const { prepared, trainer, signal, emit } = this.parts
     if (!this.pendingEvaluation) return
     if (prepared.options.evaluators.length === 0) {
       this.pendingEvaluation = false
       return
     }
-    const judgement = await judge(this.encoder, prepared, signal)
+    const judgement = await judge(prepared, trainer, signal)
     const best = this.best.add(this.step, judgement)
     this.early?.add(this.step, judgement)
     this.judged = { step: this.step, metrics: judgement.metrics }

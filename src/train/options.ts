@@ -25,6 +25,7 @@ import { type CheckedEvaluator, checkEvaluators } from '../evaluate/options.js'
 import { type Layout, LAYOUTS } from './attention.js'
 import { BAD_ROW_POLICIES } from './data/bad-rows.js'
 import { checkPrompts, checkSources, type Prompts, type TrainingSources } from './data/sources.js'
+import { bytesOf } from './memory.js'
 import { type CheckedLoss, checkLosses, lossRule } from './losses.js'
 import { type CheckedMethod, checkFreeze, checkMethod, type FreezeOptions, methodRule } from './method-options.js'
 import { resolveSampler, SAMPLER_RULES, type SamplerOptions } from './samplers/options.js'
@@ -63,7 +64,12 @@ export const TRAIN_RULES = {
   maxSteps: integer(1),
   gradientAccumulation: integer(1, 1 << 16),
   gradientCache: flag,
+  gradientSlots: integer(1, 64),
   recompute: flag,
+  memoryLimit: only<number | string>(
+    "a size such as '4GB' or '512MiB', or a number of bytes",
+    (value) => bytesOf(value) !== null,
+  ),
   learningRate: positiveNumber,
   schedule: oneOf(...SCHEDULES),
   warmup,
@@ -131,7 +137,10 @@ export interface ResolvedTrain {
   maxSteps: number | null
   gradientAccumulation: number
   gradientCache: boolean
-  recompute: boolean
+  gradientSlots: number
+  /** null = as memoryLimit needs. */
+  recompute: boolean | null
+  memoryLimit: { given: number | string; bytes: number } | null
   learningRate: number
   schedule: Schedule
   warmup: number
@@ -240,7 +249,10 @@ function resolve(options: TrainOptions): ResolvedTrain {
     maxSteps: given.maxSteps ?? null,
     gradientAccumulation: given.gradientAccumulation ?? 1,
     gradientCache: given.gradientCache ?? false,
-    recompute: given.recompute ?? false,
+    gradientSlots: given.gradientSlots ?? 1,
+    recompute: given.recompute ?? null,
+    memoryLimit:
+      given.memoryLimit === undefined ? null : { given: given.memoryLimit, bytes: bytesOf(given.memoryLimit)! },
     learningRate: given.learningRate ?? defaultRate(method),
     schedule: given.schedule ?? 'linear',
     warmup: given.warmup ?? 0.1,

@@ -20,7 +20,7 @@ import { assemble } from './data/assemble.js'
 import { checkBatchSize, checkLossData, defaultLosses, defaultSampler } from './loss-data.js'
 import type { CheckedLoss } from './losses.js'
 import { adapterOf, withAdapter } from './further.js'
-import { memoryEstimate } from './memory.js'
+import { planMemory, type TokenCounts } from './memory.js'
 import { layerCount, type TrainedParts, trainedParts } from './method.js'
 import type { ResolvedTrain } from './options.js'
 import { samplerNeeds, type SamplerOptions } from './samplers/options.js'
@@ -48,6 +48,8 @@ export interface Prepared {
   /** Tokens a text is cut to; null = none is. */
   maxTokens: number | null
   plan: TrainingPlan
+  /** Layers, from the first on, that are recomputed. */
+  recompute: number
   /** What the bits of the run depend on, by name: a checkpoint goes on only with the same. */
   identity: Record<string, unknown>
 }
@@ -89,10 +91,27 @@ export async function prepare(given: ResolvedTrain, training: RawTraining): Prom
   const { data, sampler, losses, order } = await openSources(options)
   try {
     const maxTokens = options.maxTokens ?? tokenizer.maxTokens
-    const meanTokens = await countTokens(data, tokenizer, maxTokens)
+    const tokens = await countTokens(data, tokenizer, maxTokens)
     const steps = stepsOf(options, sampler.batchesPerEpoch)
     const ofStack = stackParameters(stack)
-    const columns = Math.max(...data.sources.map(({ format }) => format.columns.length))
+    // Single texts are encoded twice (SimCSE).
+    const columns = Math.max(...data.sources.map(({ format }) => (format.kind === 'texts' ? 2 : format.columns.length)))
+    const { estimate, recompute } = planMemory({
+      parameters,
+      parts,
+      stack,
+      options,
+      bytes: training.stepBytes({
+        directory: description.weights,
+        dtype: options.dtype,
+        lora: parts.lora,
+        host: device.id === 'cpu',
+      }),
+      sampler: order.sampler ?? 'random',
+      texts: options.batchSize * columns,
+      tokens,
+      maxTokens,
+    })
     const plan: TrainingPlan = {
       model: options.model,
       output: path.resolve(options.output),
@@ -115,15 +134,8 @@ export async function prepare(given: ResolvedTrain, training: RawTraining): Prom
       parameters: parts.parameters + ofStack.parameters,
       trainedParameters: parts.trained + ofStack.trained,
       dimension: stack.dimension,
-      meanTokens,
-      memory: memoryEstimate({
-        parameters,
-        parts,
-        stack,
-        options,
-        texts: options.batchSize * columns,
-        meanTokens,
-      }),
+      meanTokens: tokens?.mean ?? null,
+      memory: estimate,
     }
     return {
       options,
@@ -143,6 +155,7 @@ export async function prepare(given: ResolvedTrain, training: RawTraining): Prom
       tokenizer,
       maxTokens,
       plan,
+      recompute,
       identity: await identityOf(options, description, losses, layerCount(parameters), attention),
     }
   } catch (error) {
@@ -215,26 +228,32 @@ function stepsOf(
   return { perEpoch, all }
 }
 
-/** The mean number of tokens of the first rows' texts; null for an iterable, which is read only once. */
+/** Tokens of the first rows' texts; null for an iterable, which is read only once. */
 async function countTokens(
   data: TrainingData,
   tokenizer: TextTokenizer,
   maxTokens: number | null,
-): Promise<number | null> {
+): Promise<TokenCounts | null> {
   const source = data.sources.find(({ rows }) => rows !== null)
   if (source === undefined || source.rows === null) return null
   const numbers = Array.from({ length: Math.min(COUNTED_ROWS, source.rows.facts.count) }, (_, i) => i)
   const rows = await source.rows.read(numbers)
   const { columns } = assemble(source, rows, numbers, 0, data.dictionaries)
-  let [texts, tokens] = [0, 0]
+  const lengths: number[] = []
   for (const [c, column] of columns.entries()) {
-    const { ids } = await tokenizeColumn(column, source.prompts[c]!, { tokenizer, maxTokens, truncate: 'right' }, (i) =>
-      source.rows!.place(i),
+    const { offsets } = await tokenizeColumn(
+      column,
+      source.prompts[c]!,
+      { tokenizer, maxTokens, truncate: 'right' },
+      (i) => source.rows!.place(i),
     )
-    texts += column.length
-    tokens += ids.length
+    for (let i = 0; i + 1 < offsets.length; i++) lengths.push(offsets[i + 1]! - offsets[i]!)
   }
-  return texts === 0 ? null : tokens / texts
+  if (lengths.length === 0) return null
+  const meanOf = (list: readonly number[]): number => list.reduce((sum, value) => sum + value, 0) / list.length
+  const mean = meanOf(lengths)
+  const deviation = Math.sqrt(meanOf(lengths.map((length) => (length - mean) ** 2)))
+  return { mean, deviation, longest: Math.max(...lengths) }
 }
 
 function methodText({ method, freeze }: ResolvedTrain, { lora }: TrainedParts): string {
@@ -277,6 +296,8 @@ async function identityOf(
     maxSteps: options.maxSteps,
     batchSize: options.batchSize,
     gradientAccumulation: options.gradientAccumulation,
+    // Not with one slot, so that checkpoints without the name go on.
+    gradientSlots: options.gradientSlots > 1 ? options.gradientSlots : undefined,
     learningRate: options.learningRate,
     schedule: options.schedule,
     warmup: options.warmup,

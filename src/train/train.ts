@@ -138,9 +138,8 @@ async function runSteps(
   try {
     await loop.run()
     await loop.restoreBest()
-    const { averageDecay, output, keep } = options
-    // Evaluations are of the last weights; their average was not judged.
-    const metrics = averageDecay > 0 ? null : (loop.judged?.metrics ?? null)
+    const { output, keep } = options
+    const metrics = loop.judged?.metrics ?? null
     await saveModel(prepared, trainer, output, { metrics, steps: loop.step })
     await tell({ type: 'saved', step: loop.step, directory: output })
     await pruneCheckpoints(output, keep, [])
@@ -162,7 +161,8 @@ async function runSteps(
   }
 }
 
-function trainerOptions({
+/** @internal */
+export function trainerOptions({
   options,
   description,
   device,
@@ -173,6 +173,7 @@ function trainerOptions({
   cls,
   stack,
   losses,
+  recompute,
 }: Prepared): RawTrainerOptions {
   return {
     directory: description.weights,
@@ -198,7 +199,8 @@ function trainerOptions({
     losses: losses.map(({ raw }) => raw),
     seed: options.seed,
     gradientCache: options.gradientCache,
-    recompute: options.recompute,
+    recompute,
+    gradientSlots: options.gradientSlots,
     dropout: options.dropout,
   }
 }

@@ -91,6 +91,16 @@ export class Trainer {
     return this.call((done) => this.raw.clearGradients(done))
   }
 
+  /** Runs `work` with the moving average in the place of the weights; only `encode` may be called in it. */
+  async withAverage<T>(work: () => Promise<T>): Promise<T> {
+    await this.call<void>((done) => this.raw.useAverage(true, done))
+    try {
+      return await work()
+    } finally {
+      await this.call<void>((done) => this.raw.useAverage(false, done))
+    }
+  }
+
   /** Rows [texts, dimension]. */
   async encode({ tokens, skip, prefix }: TrainerTexts): Promise<Float32Array> {
     const rows = new Float32Array((tokens.offsets.length - 1) * this.dimension)

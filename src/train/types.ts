@@ -88,8 +88,23 @@ export interface TrainOptions extends Pick<HubOptions, 'revision' | 'cacheDir' |
    * memory of a batch does not grow with it. The gradients have the same bits. Default false.
    */
   gradientCache?: boolean
-  /** Computes the insides of layers again for the backward pass in place of keeping them. Default false. */
+  /**
+   * Runs that the rows of a batch are cut into, each with a sum of gradients of its own; the sums are added in order.
+   * As many processes with one run each would come to the same bits; running several processes is not built yet. Losses
+   * with in-batch negatives see the texts of all rows; sums over pairs of rows (CoSENT, AnglE, mined triplets, online
+   * contrastive) see those of their run. Default 1.
+   */
+  gradientSlots?: number
+  /**
+   * Computes the insides of layers again for the backward pass in place of keeping them: of all layers, or of none. The
+   * gradients have the same bits. Default: of as few layers as `memoryLimit` needs, without it of none.
+   */
   recompute?: boolean
+  /**
+   * What weights, gradients, moments and a step may take together: `'4GB'`, `'512MiB'` or a number of bytes. Node, the
+   * tokenizer and the data come on top. Default: no limit.
+   */
+  memoryLimit?: string | number
   /** Default 5e-5; 2e-4 for LoRA. */
   learningRate?: number
   /** Default `'linear'`. */
@@ -104,7 +119,9 @@ export interface TrainOptions extends Pick<HubOptions, 'revision' | 'cacheDir' |
   epsilon?: number
   /** Gradients are scaled to this norm at most; 0 = they are not. Default 1. */
   maxGradNorm?: number
-  /** Of an exponential moving average of the weights, which is what is saved: 0.999 or so. Default: none. */
+  /**
+   * Of an exponential moving average of the weights, which is what is judged and saved: 0.999 or so. Default: none.
+   */
   averageDecay?: number
   /** Of matrix products; weights, moments and sums are float32. Default `'float32'`. */
   dtype?: 'float32' | 'bfloat16'
@@ -138,7 +155,10 @@ export interface TrainOptions extends Pick<HubOptions, 'revision' | 'cacheDir' |
   /** Where packed files are unpacked. Default: that of the system. */
   tmpDir?: string
 
-  /** Judges of the model, before the first step, every `evalSteps` and at the end. */
+  /**
+   * Judges of the model, before the first step, every `evalSteps` and at the end. With `averageDecay` they judge the
+   * averaged weights.
+   */
   evaluator?: Evaluator | readonly Evaluator[]
   /** Updates between evaluations. Default: those of an epoch. */
   evalSteps?: number
@@ -201,8 +221,14 @@ export interface TrainingPlan {
 export interface MemoryEstimate {
   /** Weights, gradients, moments and packed matrices. */
   readonly weights: number
-  /** Of a step; null = the lengths of the texts are not known. */
+  /** Of a step that has more tokens than most; null = the lengths of the texts are not known. */
   readonly activations: number | null
+  /** `memoryLimit`. */
+  readonly limit: number | null
+  /** Layers whose insides are computed again. */
+  readonly recomputedLayers: number
+  /** Layers that gradients go through. */
+  readonly trainedLayers: number
 }
 
 export interface BeginEvent {

@@ -94,7 +94,7 @@ struct Golden {
 
 struct RunOptions {
   DType dtype = DType::kF32;
-  Keeping keeping = Keeping::kActivations;
+  Keeping keeping{.backward = true};
   bool dropout = false, forward_first = false;
   SlabSizes sizes{};
   Order order = Order::kAscending;
@@ -138,7 +138,7 @@ Result run(const Backend& backend, const Golden& golden, const GradientCase& one
   pass.begin_step(stream, 7, 40);
   std::vector<KeptSlab> kept(slabs.size());
   for (size_t i = 0; i < slabs.size(); ++i)
-    pass.forward(stream, slabs[i], kept[i], pooled, options.forward_first ? Keeping::kNothing : options.keeping,
+    pass.forward(stream, slabs[i], kept[i], pooled, options.forward_first ? Keeping{} : options.keeping,
                  options.dropout);
   for (size_t i = 0; i < slabs.size(); ++i) {
     if (options.forward_first) pass.forward(stream, slabs[i], kept[i], pooled, options.keeping, options.dropout);
@@ -220,7 +220,8 @@ TEST_P(TrainGradients, HaveTheSameBitsHoweverTheStepIsRun) {
       const SlabSizes sizes{.slab_tokens = 50, .group_tokens = 20};
       const Result wanted = run(backend(), golden, one, {.dropout = dropout, .sizes = sizes});
       std::vector<RunOptions> others = {
-          {.keeping = Keeping::kSums, .dropout = dropout, .sizes = sizes},
+          {.keeping = {.backward = true, .recomputed = 1}, .dropout = dropout, .sizes = sizes},
+          {.keeping = {.backward = true, .recomputed = 64}, .dropout = dropout, .sizes = sizes},
           {.dropout = dropout, .forward_first = true, .sizes = sizes},
           {.dropout = dropout, .sizes = sizes, .order = Order::kShuffled},
           {.dropout = dropout, .sizes = sizes, .order = Order::kThreads},

@@ -7,6 +7,7 @@ import { copyFileSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { EmbedCoreError } from '../../src/core/errors.js'
 import type {
+  RawOptimizer,
   RawParameter,
   RawStep,
   RawStepResult,
@@ -23,6 +24,8 @@ export interface Faults {
   nonFiniteAt?: number
   /** Writing the state of a run fails from the n-th time on, counted from 0. */
   writeFailsFrom?: number
+  /** Called before the average is put in the place of the weights. */
+  onAverage?: () => void
   /** Called before each batch. */
   onBatch?: (draw: number) => void
 }
@@ -37,6 +40,8 @@ export interface Seen {
   cleared: number
   disposed: number
   underWay: number
+  /** Whether each call of useAverage put the average in. */
+  averaged: boolean[]
 }
 
 export function fakeTraining(faults: Faults = {}): { training: () => RawTraining; seen: Seen } {
@@ -49,9 +54,19 @@ export function fakeTraining(faults: Faults = {}): { training: () => RawTraining
     cleared: 0,
     disposed: 0,
     underWay: 0,
+    averaged: [],
   }
   const training: RawTraining = {
     parameters: () => parameters(),
+    stepBytes: () => ({
+      embedded: 80,
+      sums: [72, 72],
+      rest: [500, 500],
+      scratch: 900,
+      shared: 500,
+      forward: 800,
+      slabTokens: 64,
+    }),
     trainer: (options, done) => {
       seen.options = options
       setImmediate(() => done(null, new FakeTrainer(options, faults, seen)))
@@ -83,6 +98,9 @@ class FakeTrainer implements RawTrainer {
   private values = Array.from({ length: COUNT }, (_, i) => 1 + i / 10)
   private moments = new Array<number>(COUNT).fill(0)
   private gradients = new Array<number>(COUNT).fill(0)
+  private average = [...this.values]
+  private decay = 0
+  private averaged = false
   private aborted = false
   private written = 0
 
@@ -111,7 +129,9 @@ class FakeTrainer implements RawTrainer {
     })
   }
 
-  setOptimizer() {}
+  setOptimizer({ averageDecay }: RawOptimizer) {
+    this.decay = averageDecay
+  }
 
   accumulate(step: RawStep, done: (error: Error | null, result?: RawStepResult) => void) {
     this.begin(() => {
@@ -143,6 +163,7 @@ class FakeTrainer implements RawTrainer {
         squares += gradient ** 2
         this.moments[i] = 0.9 * this.moments[i]! + 0.1 * gradient
         this.values[i]! -= rate * this.moments[i]!
+        this.average[i] = this.decay * this.average[i]! + (1 - this.decay) * this.values[i]!
       }
       this.gradients.fill(0)
       this.seen.values = [...this.values]
@@ -154,6 +175,17 @@ class FakeTrainer implements RawTrainer {
     this.begin(() => {
       this.gradients.fill(0)
       this.seen.cleared++
+      done(null)
+    })
+  }
+
+  useAverage(use: boolean, done: (error: Error | null) => void) {
+    if (use) this.faults.onAverage?.()
+    this.begin(() => {
+      if (use === this.averaged) return done(new Error('the average is where it was'))
+      this.averaged = use
+      this.seen.averaged.push(use)
+      ;[this.values, this.average] = [this.average, this.values]
       done(null)
     })
   }
@@ -187,16 +219,18 @@ class FakeTrainer implements RawTrainer {
         writeFileSync(file, 'half a')
         return done(new EmbedCoreError('ERR_EMBEDCORE_WRITE_FAILED', `Cannot write ${file}: no space left on device`))
       }
-      writeFileSync(file, JSON.stringify({ values: this.values, moments: this.moments }))
+      if (this.averaged) return done(new Error('the state was written with the average in the place of the weights'))
+      writeFileSync(file, JSON.stringify({ values: this.values, moments: this.moments, average: this.average }))
       done(null)
     })
   }
 
   readState(file: string, done: (error: Error | null) => void) {
     this.begin(() => {
-      const state = JSON.parse(readFileSync(file, 'utf8')) as { values: number[]; moments: number[] }
+      const state = JSON.parse(readFileSync(file, 'utf8')) as Record<'values' | 'moments' | 'average', number[]>
       this.values = state.values
       this.moments = state.moments
+      this.average = state.average
       this.seen.values = [...this.values]
       done(null)
     })

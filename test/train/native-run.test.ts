@@ -98,6 +98,36 @@ describe('a run', () => {
     }
   })
 
+  test('in slots has the same bits however it is computed, and those of no slots with one', async () => {
+    const options: Partial<TrainOptions> = { gradientAccumulation: 2, gradientSlots: 3, saveSteps: 1 }
+    const plain = await runOf({ ...options, gradientSlots: undefined })
+    const plainWeights = weightsIn(output)
+    const runIn = async (more: Partial<TrainOptions>) => {
+      output = path.join(root, `run-${number++}`)
+      const run = await runOf({ ...options, ...more })
+      return { ...run, weights: weightsIn(output) }
+    }
+    const one = await runIn({ gradientSlots: 1 })
+    expect(one.losses).toEqual(plain.losses)
+    expect(one.weights.equals(plainWeights)).toBe(true)
+    const three = await runIn({ threads: 1 })
+    expect(three.weights.equals(plainWeights)).toBe(false)
+    // The same sums in another order: losses of the first step differ by roundings, and those after by what AdamW,
+    // which divides by lengths, makes of them.
+    three.losses.forEach((loss, step) => expect(loss).toBeCloseTo(plain.losses[step]!, 3))
+    for (const more of [{ threads: 3, gradientCache: true }, { recompute: true }]) {
+      const other = await runIn(more)
+      expect(other.losses).toEqual(three.losses)
+      expect(other.weights.equals(three.weights)).toBe(true)
+    }
+    rmSync(path.join(output, 'modules.json'))
+    const error: unknown = await train({ ...base(), ...options, gradientSlots: 2, resume: true }).catch(
+      (e: unknown) => e,
+    )
+    expect(error).toMatchObject({ code: 'ERR_EMBEDCORE_INVALID_OPTION' })
+    expect((error as Error).message).toContain('gradientSlots is "2" and was "3"')
+  })
+
   test('another seed gives another run', async () => {
     const { losses } = await runOf({ maxSteps: 2, epochs: undefined })
     output += '-other'
@@ -171,6 +201,60 @@ describe('evaluation', () => {
     const { metrics } = await evaluate(model, evaluator)
     // Ranks of similarities may swap where they differ by rounding: sums go over other batches there.
     expect(result.metrics!['dev_pearson_cosine']).toBeCloseTo(metrics['dev_pearson_cosine']!, 5)
+  })
+})
+
+describe('a moving average', () => {
+  const rows = PAIRS.slice(0, 12).map(({ anchor, positive }, i) => ({
+    sentence1: anchor,
+    sentence2: positive,
+    score: (i * 5) % 7,
+  }))
+  const evaluator = { task: 'sts' as const, data: rows, name: 'dev' }
+
+  test('is what is judged, kept as the best and saved, and training goes on with the last weights', async () => {
+    const options: Partial<TrainOptions> = { averageDecay: 0.8, epochs: 3, learningRate: 5e-3 }
+    const plain = await runOf(options)
+    const weights = weightsIn(output)
+    output += '-judged'
+    const judged = await runOf({ ...options, evaluator, evalSteps: 2 })
+    // Putting the average in and out leaves no trace in what is trained.
+    expect(judged.losses).toEqual(plain.losses)
+    expect(weightsIn(output).equals(weights)).toBe(true)
+    const { evaluate } = await import('../../src/evaluate/evaluate.js')
+    const metricsOf = async (directory: string) => {
+      await using model = await load(directory)
+      return (await evaluate(model, evaluator)).metrics
+    }
+    const close = (a: Readonly<Record<string, number>>, b: Readonly<Record<string, number>>) =>
+      // Sums go over other batches there, and ranks of similarities may swap where they differ by rounding.
+      expect(a['dev_pearson_cosine']).toBeCloseTo(b['dev_pearson_cosine']!, 5)
+    close(judged.result.metrics!, await metricsOf(output))
+    output += '-best'
+    const best = await runOf({ ...options, evaluator, evalSteps: 2, keepBest: true, learningRate: 0.05 })
+    expect(best.result.best!.step).toBeLessThan(18)
+    close(best.result.metrics!, await metricsOf(output))
+    const card = readFileSync(path.join(output, 'README.md'), 'utf8')
+    expect(card).toContain(best.result.metrics!['dev_pearson_cosine']!.toFixed(4))
+  })
+
+  test('a run that is stopped between evaluations goes on with the same bits and the same judgements', async () => {
+    const options: Partial<TrainOptions> = { averageDecay: 0.8, epochs: 3, evaluator, evalSteps: 2, saveSteps: 3 }
+    const scores = (events: readonly TrainingEvent[]) =>
+      events.flatMap((event) => (event.type === 'evaluation' ? [[event.step, event.score]] : []))
+    const whole = await runOf(options)
+    const weights = weightsIn(output)
+    output += '-parts'
+    const run = train({ ...base(), ...options })
+    const stopped = await (async () => {
+      for await (const event of run) if (event.type === 'step' && event.step === 7) run.abort()
+    })().catch((error: unknown) => error)
+    expect(stopped).toMatchObject({ code: 'ERR_EMBEDCORE_ABORTED' })
+    const rest = await runOf({ ...options, resume: true })
+    const again = scores(rest.events)
+    expect(again.length).toBeGreaterThan(2)
+    expect(again).toEqual(scores(whole.events).slice(-again.length))
+    expect(weightsIn(output).equals(weights)).toBe(true)
   })
 })
 

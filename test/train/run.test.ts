@@ -150,6 +150,34 @@ describe('evaluation', () => {
     expect(seen.values).toEqual(state.values)
   })
 
+  test('judges the average where the run keeps one, and trains on with the last weights', async () => {
+    const options = { evaluator, evalSteps: 5 }
+    const plain = await runOf(options)
+    output += '-average'
+    const { events, seen } = await runOf({ ...options, averageDecay: 0.9 })
+    expect(seen.averaged).toEqual([true, false, true, false, true, false, true, false])
+    expect(stepsOf(events)).toEqual(stepsOf(plain.events))
+    expect(seen.values).toEqual(plain.seen.values)
+    const metrics = (all: readonly TrainingEvent[]) =>
+      all.filter((event) => event.type === 'evaluation').map((event) => event.metrics['dev_pearson_cosine']!)
+    expect(metrics(events)[0]).toBe(metrics(plain.events)[0])
+    expect(metrics(events).at(-1)).not.toBe(metrics(plain.events).at(-1))
+  })
+
+  test('an abort while the average is judged leaves the last weights in the checkpoint', async () => {
+    const options = { evaluator, evalSteps: 6, averageDecay: 0.9 }
+    const whole = await runOf(options)
+    output += '-parts'
+    const { training, seen } = fakeTraining({ onAverage: () => seen.averaged.length === 2 && run.abort() })
+    const run = startTraining({ ...base(), ...options }, training)
+    await expect(run).rejects.toMatchObject({ code: 'ERR_EMBEDCORE_ABORTED' })
+    expect(seen.averaged).toEqual([true, false, true, false])
+    const second = await runOf({ ...options, resume: true })
+    expect(second.events[0]).toMatchObject({ type: 'begin', step: 6 })
+    expect(second.seen.values).toEqual(whole.seen.values)
+    expect(second.result.metrics).toEqual(whole.result.metrics)
+  })
+
   test('refuses a metric that the evaluators do not have, before the first step', async () => {
     const error = await failure({ evaluator, keepBest: 'dev_map' })
     expect(error.code).toBe('ERR_EMBEDCORE_INVALID_OPTION')
