@@ -5,6 +5,7 @@
 #include "binding/convert.h"
 #include "binding/convert_training.h"
 #include "model/forward_plan.h"
+#include "model/static_table.h"
 #include "train/save.h"
 
 namespace embedcore {
@@ -54,7 +55,10 @@ Napi::Function TrainerHandle::define(Napi::Env env) {
 Napi::Value TrainerHandle::list_parameters(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return guarded(env, [&]() -> Napi::Value {
-    const std::string path = info[0].As<Napi::String>().Utf8Value() + "/config.json";
+    const std::string directory = info[0].As<Napi::String>().Utf8Value();
+    if (info[1].IsString() && info[1].As<Napi::String>().Utf8Value() == "static")
+      return to_list(env, *ParameterList::of(trained_static_config(directory)));
+    const std::string path = directory + "/config.json";
     const auto file = MappedFile::open(path);
     return to_list(
         env, *ParameterList::of(parse_model_config(Json::parse(file->text(), path, Json::Duplicates::kLastCounts))));

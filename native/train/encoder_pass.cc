@@ -58,10 +58,13 @@ Layout fit_workspace(Workspace& workspace, const OpenDevice& device, Stream& str
   return workspace.fit(device, place);
 }
 
+// Rows to place. Operations need memory even where no text has a token.
+int64_t rows_of(const Slab& slab) { return std::max<int64_t>(slab.tokens, 1); }
+
 }  // namespace
 
 void EncoderPass::fit(Stream& stream, Slab& slab, KeptSlab& kept) {
-  const int64_t tokens = slab.tokens, hidden = weights_.config().hidden;
+  const int64_t tokens = rows_of(slab), hidden = weights_.config().hidden;
   const auto place = [&](Layout& layout) {
     kept.embedded = layout.rows(tokens, hidden);
     kept.embedding_mean = layout.array<float>(tokens);
@@ -89,7 +92,7 @@ void EncoderPass::fit(Stream& stream, Slab& slab, KeptSlab& kept) {
 
 void EncoderPass::fit_scratch(Stream& stream, const Slab& slab, const KeptSlab& kept) {
   const ModelConfig& config = weights_.config();
-  const int64_t tokens = slab.tokens;
+  const int64_t tokens = rows_of(slab);
   const auto place = [&](Layout& layout) {
     scratch_ =
         place_scratch(layout, weights_, tokens, {.dtype = dtype_, .backward = kept.keeping != Keeping::kNothing});
@@ -97,7 +100,7 @@ void EncoderPass::fit_scratch(Stream& stream, const Slab& slab, const KeptSlab& 
     if (!plan_.forward.only_last) fused_ = layout.rows(tokens, width_);
     if (kept.keeping != Keeping::kNothing) dfused_ = layout.rows(tokens, width_);
     shared_ = KeptLayer{};
-    if (kept.keeping == Keeping::kActivations) return;
+    if (kept.keeping == Keeping::kActivations || config.layers.empty()) return;
     if (kept.keeping == Keeping::kNothing) shared_ = place_sum(layout, config.hidden, tokens);
     place_rest(layout, config.layers.front(), most_ranks(weights_), config.hidden, tokens, dtype_, shared_);
   };

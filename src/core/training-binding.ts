@@ -1,8 +1,8 @@
 /** The types of the raw addon for training (native/binding/trainer.cc). */
 import type { RawAdapterSource, RawDone, RawModule, RawPlanOptions, RawTask } from './binding.js'
-import type { DeviceId } from './names.js'
+import type { DeviceId, ModelKind } from './names.js'
 
-/** Names and shapes of the parameters of a transformer, in the order of the forward pass. */
+/** Names and shapes of the parameters of a model, in the order of the forward pass. */
 export interface RawParameter {
   name: string
   shape: number[]
@@ -13,7 +13,10 @@ export interface RawTrainedParameter extends RawParameter {
   offset: number
 }
 
-/** `encoder`: the transformer and its LoRA parts. `head`: `<number of the module>.linear.weight` and so on. */
+/**
+ * `encoder`: the transformer and its LoRA parts, or the table `embedding.weight`. `head`: `<number of the
+ * module>.linear.weight` and so on.
+ */
 export type RawBlockName = 'encoder' | 'head'
 
 /** A low-rank update of one matrix; trained as `<module>.lora_A.weight` and `<module>.lora_B.weight`. */
@@ -89,7 +92,8 @@ export interface RawLoss {
 }
 
 export interface RawTrainerOptions {
-  /** Of config.json and the weights. */
+  kind: ModelKind
+  /** Of the weights and, of a transformer, config.json. */
   directory: string
   /** `directory` empty = a new module with random weights. */
   modules: (RawModule & { trained: boolean })[]
@@ -213,7 +217,7 @@ export interface RawTrainer {
 }
 
 export interface RawTraining {
-  /** Of the transformer in a directory, without reading weights. */
-  parameters(directory: string): RawParameter[]
+  /** Of the model in a directory, without reading weights; a transformer, unless `kind` says otherwise. */
+  parameters(directory: string, kind?: ModelKind): RawParameter[]
   trainer(options: RawTrainerOptions, done: (error: Error | null, trainer?: RawTrainer) => void): RawTask
 }

@@ -47,8 +47,8 @@ export function memoryEstimate({ parameters, parts, stack, options, texts, meanT
   )
   const tokens = texts * meanTokens
   const kept = options.gradientCache ? Math.min(tokens, CACHED_TOKENS) : tokens
-  // With recomputation a layer keeps its input, and one layer at a time has the rest.
-  const perToken = options.recompute ? layers * hidden + widths / Math.max(1, layers) : widths
+  // With recomputation a layer keeps its input, and one layer at a time has the rest. A static model keeps its rows.
+  const perToken = layers === 0 ? hidden : options.recompute ? layers * hidden + widths / Math.max(1, layers) : widths
   return {
     weights,
     activations: Math.round(FLOAT * (kept * perToken + texts * 4 * (stack.pooledWidth + stack.dimension))),

@@ -173,6 +173,7 @@ function trainerOptions({
   losses,
 }: Prepared): RawTrainerOptions {
   return {
+    kind: description.kind,
     directory: description.weights,
     modules: stack.modules.map(({ raw }) => raw),
     dtype: options.dtype,

@@ -2,6 +2,7 @@
 import type { AttentionMode, DeviceName, PoolingMode, Side } from '../core/names.js'
 import type { Evaluation, Evaluator } from '../evaluate/types.js'
 import type { HubOptions } from '../hub/types.js'
+import type { Model } from '../model/model.js'
 import type { BadRowPolicy } from './data/bad-rows.js'
 import type { DataProgress } from './data/open.js'
 import type { Prompts, TrainingSources } from './data/sources.js'
@@ -24,8 +25,11 @@ export interface EarlyStoppingOptions {
 
 /** Options of train. Only `model`, `data` and `output` are needed. */
 export interface TrainOptions extends Pick<HubOptions, 'revision' | 'cacheDir' | 'token' | 'offline'> {
-  /** The directory or hub id of the model that the run begins with. */
-  model: string
+  /**
+   * The model that the run begins with: a directory, a hub id, or a model of `load`, whose files are read again. A
+   * transformer, or a static model (StaticEmbedding, model2vec, the built-in one).
+   */
+  model: string | Model
   /** Rows, an iterable of them, or files; one source, or several by name. See `TrainingSource`. */
   data: TrainingSources
   /** The directory that the model is saved in, with checkpoints, `log.jsonl` and `report.html`. It is made. */
@@ -73,7 +77,7 @@ export interface TrainOptions extends Pick<HubOptions, 'revision' | 'cacheDir' |
   gradientCache?: boolean
   /** Computes the insides of layers again for the backward pass in place of keeping them. Default false. */
   recompute?: boolean
-  /** Default 5e-5; 2e-4 for LoRA. */
+  /** Default 5e-5; 2e-4 for LoRA, 1e-2 for static models. */
   learningRate?: number
   /** Default `'linear'`. */
   schedule?: Schedule

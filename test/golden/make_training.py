@@ -15,7 +15,7 @@ from transformers import get_scheduler
 
 HERE = Path(__file__).parent
 WORDS = ["quick", "brown", "fox", "lazy", "dog", "captain", "harbour", "phone"]
-STEPS, BATCH, RATE = 10, 8, 2e-3
+STEPS, BATCH, RATE, STATIC_RATE = 10, 8, 2e-3, 2e-2
 
 
 def word(i):
@@ -27,8 +27,8 @@ POSITIVES = [f"{word(i * 3 + (i >> 3))} {word(i)} the {word(i * 7 + 1)}" for i i
 SCORES = [(i * 5 % 7) / 6 for i in range(STEPS * BATCH)]
 
 
-def run(make_loss, labelled, schedule="linear", decay=0.0, accumulation=1):
-    model = SentenceTransformer(str(HERE / "stack/mean-normalize"), device="cpu")
+def run(make_loss, labelled, schedule="linear", decay=0.0, accumulation=1, stack="mean-normalize", rate=RATE):
+    model = SentenceTransformer(str(HERE / "stack" / stack), device="cpu")
     model.train()
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
@@ -39,7 +39,7 @@ def run(make_loss, labelled, schedule="linear", decay=0.0, accumulation=1):
         {"params": [p for _, p in parameters if p.ndim > 1], "weight_decay": decay},
         {"params": [p for _, p in parameters if p.ndim == 1], "weight_decay": 0.0},
     ]
-    optimizer = torch.optim.AdamW(groups, lr=RATE)
+    optimizer = torch.optim.AdamW(groups, lr=rate)
     updates = STEPS // accumulation
     scheduler = get_scheduler(schedule, optimizer, math.ceil(0.1 * updates), updates)
     values, norms = [], []
@@ -60,6 +60,10 @@ def run(make_loss, labelled, schedule="linear", decay=0.0, accumulation=1):
     return {"losses": values, "norms": norms}
 
 
+def matryoshka(model):
+    return losses.MatryoshkaLoss(model, losses.MultipleNegativesRankingLoss(model), [16, 8, 4])
+
+
 if __name__ == "__main__":
     torch.manual_seed(0)
     torch.set_num_threads(1)
@@ -68,12 +72,11 @@ if __name__ == "__main__":
         "ranking-decay-cosine": run(losses.MultipleNegativesRankingLoss, False, "cosine", 0.1),
         "ranking-accumulated": run(losses.MultipleNegativesRankingLoss, False, "constant_with_warmup", 0.0, 2),
         "cosent": run(losses.CoSENTLoss, True),
-        "matryoshka": run(
-            lambda model: losses.MatryoshkaLoss(
-                model, losses.MultipleNegativesRankingLoss(model), [16, 8, 4]
-            ),
-            False,
+        "matryoshka": run(matryoshka, False),
+        "static-ranking-decay": run(
+            losses.MultipleNegativesRankingLoss, False, decay=0.1, stack="static", rate=STATIC_RATE
         ),
+        "static-matryoshka": run(matryoshka, False, stack="static", rate=STATIC_RATE),
     }
     rows = [list(row) for row in zip(ANCHORS, POSITIVES, SCORES)]
     versions = {module.__name__: module.__version__ for module in (torch, transformers, sentence_transformers)}

@@ -15,12 +15,20 @@ const { rows, cases } = readJson<Golden>(path.join(GOLDEN, 'training/golden.json
 const pairs = rows.map(([anchor, positive]) => ({ anchor, positive }))
 const scored = rows.map(([sentence1, sentence2, score]) => ({ sentence1, sentence2, score }))
 
+const STATIC: Partial<TrainOptions> = {
+  model: path.join(GOLDEN, 'stack/static'),
+  learningRate: 2e-2,
+  dropout: undefined,
+}
+
 const OPTIONS: Record<string, Partial<TrainOptions>> = {
   ranking: {},
   'ranking-decay-cosine': { schedule: 'cosine', weightDecay: 0.1 },
   'ranking-accumulated': { schedule: 'constant', gradientAccumulation: 2 },
   cosent: { data: scored },
   matryoshka: { matryoshka: [16, 8, 4] },
+  'static-ranking-decay': { ...STATIC, weightDecay: 0.1 },
+  'static-matryoshka': { ...STATIC, matryoshka: [16, 8, 4] },
 }
 
 const root = mkdtempSync(path.join(tmpdir(), 'embedcore-golden-run-'))
