@@ -36,6 +36,7 @@ std::vector<TrainedModule> to_trained_modules(Napi::Object from) {
 }
 
 void fill_weights(Napi::Object from, WeightOptions& weights) {
+  weights.is_static = get_string(from, "kind") == "static";
   weights.dtype = get_string(from, "dtype") == "bfloat16" ? DType::kBF16 : DType::kF32;
   weights.seed = static_cast<uint64_t>(get_int(from, "seed"));
   const Napi::Value trains = from.Get("trains");
@@ -124,7 +125,9 @@ void check_texts(const StepTexts& texts, const ModelConfig& config) {
   const int64_t most = max_positions(config);
   for (int64_t i = 0; i < texts.count(); ++i) {
     const auto text = texts.text(i);
-    if (text.empty()) fail(Code::kInvalidText, "text %lld has no tokens", static_cast<long long>(i));
+    // The vector of such a text is zeros in a static model; layers have nothing to compute.
+    if (text.empty() && !config.layers.empty())
+      fail(Code::kInvalidText, "text %lld has no tokens", static_cast<long long>(i));
     if (most > 0 && static_cast<int64_t>(text.size()) > most)
       fail(Code::kTextTooLong, "text %lld has %zu tokens; the model has positions for %lld", static_cast<long long>(i),
            text.size(), static_cast<long long>(most));

@@ -5,6 +5,7 @@
 #include "binding/convert.h"
 #include "binding/convert_training.h"
 #include "model/forward_plan.h"
+#include "model/static_table.h"
 #include "train/save.h"
 
 namespace embedcore {
@@ -17,7 +18,10 @@ int64_t weight_bytes(Trainer& trainer) {
   return 4 * trained * static_cast<int64_t>(sizeof(float)) + static_cast<int64_t>(trainer.weights().packed_bytes());
 }
 
-ModelConfig read_config(const std::string& directory) {
+bool is_static(Napi::Value kind) { return kind.IsString() && kind.As<Napi::String>().Utf8Value() == "static"; }
+
+ModelConfig read_config(const std::string& directory, bool is_static) {
+  if (is_static) return trained_static_config(directory);
   const std::string path = directory + "/config.json";
   const auto file = MappedFile::open(path);
   return parse_model_config(Json::parse(file->text(), path, Json::Duplicates::kLastCounts));
@@ -61,7 +65,7 @@ Napi::Function TrainerHandle::define(Napi::Env env) {
 Napi::Value TrainerHandle::list_parameters(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return guarded(env, [&]() -> Napi::Value {
-    return to_list(env, *ParameterList::of(read_config(info[0].As<Napi::String>().Utf8Value())));
+    return to_list(env, *ParameterList::of(read_config(info[0].As<Napi::String>().Utf8Value(), is_static(info[1]))));
   });
 }
 
@@ -70,8 +74,8 @@ Napi::Value TrainerHandle::step_bytes(const Napi::CallbackInfo& info) {
   return guarded(env, [&]() -> Napi::Value {
     const auto from = info[0].As<Napi::Object>();
     const DType dtype = get_string(from, "dtype") == "bfloat16" ? DType::kBF16 : DType::kF32;
-    return to_object(env, embedcore::step_bytes(read_config(get_string(from, "directory")), dtype,
-                                                to_lora(from.Get("lora")), get_bool(from, "host")));
+    return to_object(env, embedcore::step_bytes(read_config(get_string(from, "directory"), is_static(from.Get("kind"))),
+                                                dtype, to_lora(from.Get("lora")), get_bool(from, "host")));
   });
 }
 

@@ -1,66 +1,27 @@
 #include "model/static_encoder.h"
 
-#include <cstring>
-
 #include "base/error.h"
+#include "model/static_table.h"
 #include "ops/embed.h"
 
 namespace embedcore {
-
-namespace {
-
-std::vector<int32_t> read_mapping(const TensorView& mapping, int64_t rows) {
-  if (mapping.shape.size() != 1 || (mapping.dtype != DType::kI64 && mapping.dtype != DType::kI32))
-    fail(Code::kShapeMismatch, "tensor \"mapping\" must be a vector of int32 or int64");
-  std::vector<int32_t> to(static_cast<size_t>(mapping.shape[0]));
-  for (size_t i = 0; i < to.size(); ++i) {
-    int64_t row = 0;
-    if (mapping.dtype == DType::kI64) {
-      std::memcpy(&row, mapping.data + i * 8, 8);
-    } else {
-      int32_t narrow = 0;
-      std::memcpy(&narrow, mapping.data + i * 4, 4);
-      row = narrow;
-    }
-    if (row < 0 || row >= rows)
-      fail(Code::kInvalidFile, "tensor \"mapping\" sends token %zu to row %lld of %lld", i, static_cast<long long>(row),
-           static_cast<long long>(rows));
-    to[i] = static_cast<int32_t>(row);
-  }
-  return to;
-}
-
-}  // namespace
 
 std::shared_ptr<const StaticEncoder> StaticEncoder::load(const std::string& directory, DevicePointer device,
                                                          const KeepLoading& keep_loading) {
   constexpr DType kAsTheyAre[] = {DType::kF32, DType::kF16, DType::kBF16, DType::kI8};
   std::shared_ptr<StaticEncoder> encoder(new StaticEncoder(device));
   const auto files = WeightFiles::open(directory);
-  const char* name = files->find("embedding.weight") ? "embedding.weight" : "embeddings";
-  if (!files->find(name))
-    fail(Code::kMissingTensor, "%s: neither \"embedding.weight\" nor \"embeddings\" is among the tensors",
-         directory.c_str());
-  const TensorReader reader(device, files, directory, {""}, name, keep_loading);
-  const TensorView& table = reader.find(name);
-  if (table.shape.size() != 2 || table.shape[0] < 1 || table.shape[1] < 1)
-    fail(Code::kShapeMismatch,
-         "tensor \"%s\" must be a matrix [vocabulary, dimensions] with at least one row and column", name);
-  encoder->rows_ = encoder->vocab_ = table.shape[0];
-  encoder->width_ = table.shape[1];
+  const StaticLayout layout = StaticLayout::of(*files, directory);
+  const TensorReader reader(device, files, directory, {""}, layout.table, keep_loading);
+  const TensorView& table = reader.find(layout.table);
+  encoder->rows_ = layout.rows;
+  encoder->vocab_ = layout.vocab;
+  encoder->width_ = layout.width;
+  encoder->mapping_ = layout.mapping;
   // Without scales, int8 rows are used as whole numbers: model2vec does not store its factor, which is the same for all
   // rows and does not change the direction.
-  if (reader.find_optional("scales")) encoder->scales_ = reader.vector("scales", encoder->rows_);
-  if (const TensorView* mapping = reader.find_optional("mapping")) {
-    encoder->mapping_ = read_mapping(*mapping, encoder->rows_);
-    encoder->vocab_ = mapping->shape[0];
-  }
-  if (reader.find_optional("weights")) encoder->weights_ = reader.vector("weights", encoder->vocab_);
-
-  if (table.dtype != DType::kI8 && table.dtype != DType::kF64 && table.dtype != DType::kF32 &&
-      table.dtype != DType::kF16 && table.dtype != DType::kBF16)
-    fail(Code::kShapeMismatch, "Expected float32, float16, bfloat16 or int8 for tensor \"%s\" but found %s", name,
-         dtype_name(table.dtype));
+  if (layout.scales) encoder->scales_ = reader.vector("scales", layout.rows);
+  if (layout.weights) encoder->weights_ = reader.vector("weights", layout.vocab);
   if (table.dtype != DType::kI8) check_finite(table);
   encoder->table_ = reader.table_of(table, kAsTheyAre);
   encoder->file_dtype_ = dtype_name(encoder->table_.dtype());

@@ -10,7 +10,7 @@
 namespace embedcore {
 
 void EncoderPass::backward(Stream& stream, Slab& slab, KeptSlab& kept, const View& dpooled) {
-  if (weights_.first_trained_layer() >= layers()) return;
+  if (!has_backward()) return;
   fit_scratch(stream, slab, kept);
   const auto each_group = [&](auto&& body) {
     for_groups(stream, slab, [&](Stream& own, Group& group) {

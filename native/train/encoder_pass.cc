@@ -62,10 +62,13 @@ Layout fit_workspace(Workspace& workspace, const OpenDevice& device, Stream& str
   return workspace.fit(device, place);
 }
 
+// Rows to place. Operations need memory even where no text has a token.
+int64_t rows_of(const Slab& slab) { return std::max<int64_t>(slab.tokens, 1); }
+
 }  // namespace
 
 void EncoderPass::fit(Stream& stream, Slab& slab, KeptSlab& kept) {
-  const int64_t tokens = slab.tokens, hidden = weights_.config().hidden;
+  const int64_t tokens = rows_of(slab), hidden = weights_.config().hidden;
   const auto place = [&](Layout& layout) {
     kept.embedded = layout.rows(tokens, hidden);
     kept.embedding_mean = layout.array<float>(tokens);
@@ -93,14 +96,14 @@ void EncoderPass::fit(Stream& stream, Slab& slab, KeptSlab& kept) {
 
 void EncoderPass::fit_scratch(Stream& stream, const Slab& slab, const KeptSlab& kept) {
   const ModelConfig& config = weights_.config();
-  const int64_t tokens = slab.tokens;
+  const int64_t tokens = rows_of(slab);
   const auto place = [&](Layout& layout) {
     scratch_ = place_scratch(layout, config, parts_, tokens, {.dtype = dtype_, .backward = kept.keeping.backward});
     fused_ = dfused_ = View{};
     if (!plan_.forward.only_last) fused_ = layout.rows(tokens, width_);
     if (kept.keeping.backward) dfused_ = layout.rows(tokens, width_);
     shared_ = KeptLayer{};
-    if (kept.keeping.all_of(0)) return;
+    if (config.layers.empty() || kept.keeping.all_of(0)) return;
     if (!kept.keeping.backward) shared_ = place_sum(layout, config.hidden, tokens);
     place_rest(layout, config.layers.front(), parts_.ranks, config.hidden, tokens, dtype_, shared_);
   };
@@ -132,7 +135,7 @@ void EncoderPass::forward(Stream& stream, Slab& slab, KeptSlab& kept, const View
   kept.keeping = keeping;
   // Nothing is made again below the lowest layer that is trained, because no gradient goes there.
   kept.keeping.recomputed = std::max(keeping.recomputed, weights_.first_trained_layer());
-  if (weights_.first_trained_layer() >= layers()) kept.keeping = Keeping{};
+  if (!has_backward()) kept.keeping = Keeping{};
   kept.dropout = dropout;
   fit(stream, slab, kept);
   fit_scratch(stream, slab, kept);

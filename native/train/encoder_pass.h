@@ -76,6 +76,8 @@ class EncoderPass {
             float* rstd) const;
   void fuse_state(const GroupRun& run, int64_t state, const View& rows) const;
   void pool(const GroupRun& run, const View& rows, const View& pooled) const;
+  // Whether anything is trained that the gradient of the pooled rows goes to.
+  bool has_backward() const { return weights_.first_trained_layer() < layers() || weights_.trains_embeddings(); }
   void begin_backward(const GroupRun& run, const View& dpooled) const;
   void unpool(const GroupRun& run, const View& dpooled) const;
   void add_state_gradient(const GroupRun& run, int64_t state, const View& to, bool first) const;

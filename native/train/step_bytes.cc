@@ -61,6 +61,11 @@ StepBytes step_bytes(const ModelConfig& config, DType dtype, const std::vector<L
     place_scratch(layout, config, parts, kTokens, {.dtype = dtype, .backward = true});
     layout.rows(kTokens, config.hidden);  // the gradient of what is pooled
   });
+  if (config.layers.empty()) {
+    bytes.forward = each_token(
+        [&](Layout& layout) { place_scratch(layout, config, parts, kTokens, {.dtype = dtype, .backward = false}); });
+    return bytes;
+  }
   bytes.shared = each_token([&](Layout& layout) {
     KeptLayer kept;
     place_rest(layout, config.layers.front(), parts.ranks, config.hidden, kTokens, dtype, kept);

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/mapped_file.h"
 #include "model/quantised.h"
+#include "model/static_table.h"
 #include "ops/dropout.h"
 #include "ops/fuse.h"
 
@@ -68,7 +69,11 @@ TrainedWeights::TrainedWeights(const std::string& directory, DevicePointer devic
       device_(std::move(device)),
       dtype_(options.dtype),
       lora_(options.lora),
-      config_(read_config(directory)) {
+      config_(options.is_static ? trained_static_config(directory) : read_config(directory)) {
+  if (options.is_static) {
+    read_static(keep_loading);
+    return;
+  }
   const auto files = WeightFiles::open(directory);
   refuse_quantised_weights(*files);
   const TensorReader reader(device_, files, directory, config_.names.prefixes, config_.input.tables.front().name,
@@ -111,6 +116,31 @@ TrainedWeights::TrainedWeights(const std::string& directory, DevicePointer devic
   trains_embeddings_ = embedding_norm_gradients_.trained() || relative_bias_gradient_ != nullptr ||
                        std::any_of(table_gradients_.begin(), table_gradients_.end(), [](float* at) { return at; });
   if (trains_embeddings_) first_trained_layer_ = 0;
+  reader.check_intact();
+}
+
+void TrainedWeights::read_static(const KeepLoading& keep_loading) {
+  constexpr int64_t kRowsAtOnce = 4096;
+  const auto files = WeightFiles::open(directory_);
+  const StaticLayout layout = StaticLayout::of(*files, directory_);
+  const TensorReader reader(device_, files, directory_, {""}, layout.table, keep_loading);
+  const StaticRows rows(reader, layout);
+  const auto list = ParameterList::of(config_);
+  values_ = std::make_unique<Parameters>(list, device_);
+  gradients_ = std::make_unique<Parameters>(list, device_);
+  OpenStream stream(device_);
+  std::vector<float> piece(static_cast<size_t>(std::min(kRowsAtOnce, layout.vocab) * layout.width));
+  for (int64_t first = 0; first < layout.vocab; first += kRowsAtOnce) {
+    if (keep_loading) keep_loading();
+    const int64_t count = std::min(kRowsAtOnce, layout.vocab - first);
+    rows.read(first, count, piece.data());
+    check_status(device_->backend().upload(stream, values_->data() + first * layout.width, piece.data(),
+                                           static_cast<size_t>(count * layout.width) * sizeof(float)),
+                 stream, "an upload");
+    stream.wait();
+  }
+  read_outside(reader);
+  trains_embeddings_ = true;
   reader.check_intact();
 }
 

@@ -1,4 +1,4 @@
-// The weights of a transformer in training: what is trained is float32 in one block of parameters (masters), with a
+// The weights of an encoder in training: what is trained is float32 in one block of parameters (masters), with a
 // block of gradients of the same list; matrices are packed from it again after each step. Frozen weights are loaded as
 // for inference.
 #pragma once
@@ -58,6 +58,7 @@ struct TrainedLayer {
 constexpr int64_t kMostLayerParts = 8;
 
 struct WeightOptions {
+  bool is_static = false;        // a static model: its whole table is trained (model/static_table.h)
   DType dtype = DType::kF32;     // of the matrix products: kF32 or kBF16
   ParameterList::Filter trains;  // whether the parameter of this name is trained; empty = all of them
   std::vector<LoraSpec> lora;
@@ -106,6 +107,7 @@ class TrainedWeights {
   void follow_values(Stream& stream);
 
  private:
+  void read_static(const KeepLoading& keep_loading);
   void read_layer(const TensorReader& reader, size_t index, const WeightOptions& options);
   // The values of the token row, or of a table that grows; read from the file's rows.
   void read_token_row(const TensorReader& reader, int64_t file_rows, const WeightOptions& options);

@@ -50,7 +50,7 @@ export const TRAIN_COMMAND_FLAGS = {
   'gradient-cache': { type: 'boolean', help: 'large batches in little memory' },
   recompute: { type: 'boolean', help: 'less memory for about a third more time' },
   'memory-limit': { type: 'string', value: 'SIZE', help: 'such as 4GB: recomputes as few layers as this needs' },
-  'learning-rate': { type: 'string', value: 'X', help: 'default 5e-5; lora 2e-4' },
+  'learning-rate': { type: 'string', value: 'X', help: 'default 5e-5; lora 2e-4; static models 1e-2' },
   schedule: { type: 'string', value: 'NAME', help: `${SCHEDULES.join(', ')} (default linear)` },
   warmup: { type: 'string', value: 'X', help: 'share of the run, or a number of updates (default 0.1)' },
   sampler: { type: 'string', value: 'NAME', help: SAMPLERS.join(', ') },

@@ -1,8 +1,8 @@
 /** The types of the raw addon for training (native/binding/trainer.cc). */
 import type { RawAdapterSource, RawDone, RawModule, RawPlanOptions, RawTask } from './binding.js'
-import type { DeviceId } from './names.js'
+import type { DeviceId, ModelKind } from './names.js'
 
-/** Names and shapes of the parameters of a transformer, in the order of the forward pass. */
+/** Names and shapes of the parameters of a model, in the order of the forward pass. */
 export interface RawParameter {
   name: string
   shape: number[]
@@ -13,7 +13,10 @@ export interface RawTrainedParameter extends RawParameter {
   offset: number
 }
 
-/** `encoder`: the transformer, its LoRA parts, and the row of a token (`embed_tokens.trainable_tokens`). `head`: `<number of the module>.linear.weight` and so on. */
+/**
+ * `encoder`: the transformer, its LoRA parts, and the row of a token (`embed_tokens.trainable_tokens`), or the table
+ * `embedding.weight`. `head`: `<number of the module>.linear.weight` and so on.
+ */
 export type RawBlockName = 'encoder' | 'head'
 
 /** A low-rank update of one matrix; trained as `<module>.lora_A.weight` and `<module>.lora_B.weight`. */
@@ -95,7 +98,8 @@ export interface RawTokenRow {
 }
 
 export interface RawTrainerOptions {
-  /** Of config.json and the weights. */
+  kind: ModelKind
+  /** Of the weights and, of a transformer, config.json. */
   directory: string
   /** `directory` empty = a new module with random weights. */
   modules: (RawModule & { trained: boolean })[]
@@ -247,9 +251,9 @@ export interface RawStepBytes {
 }
 
 export interface RawTraining {
-  /** Of the transformer in a directory, without reading weights. */
-  parameters(directory: string): RawParameter[]
+  /** Of the model in a directory, without reading weights; a transformer, unless `kind` says otherwise. */
+  parameters(directory: string, kind?: ModelKind): RawParameter[]
   /** `host`: on a device whose memory is that of the host. */
-  stepBytes(options: Pick<RawTrainerOptions, 'directory' | 'dtype' | 'lora'> & { host: boolean }): RawStepBytes
+  stepBytes(options: Pick<RawTrainerOptions, 'directory' | 'kind' | 'dtype' | 'lora'> & { host: boolean }): RawStepBytes
   trainer(options: RawTrainerOptions, done: (error: Error | null, trainer?: RawTrainer) => void): RawTask
 }

@@ -23,6 +23,7 @@ import { reason } from '../core/show.js'
 import type { ModelAttention } from '../model/own-layout.js'
 import { type CheckedEvaluator, checkEvaluators } from '../evaluate/options.js'
 import { type Layout, LAYOUTS } from './attention.js'
+import { Model } from '../model/model.js'
 import { BAD_ROW_POLICIES } from './data/bad-rows.js'
 import { checkPrompts, checkSources, type Prompts, type TrainingSources } from './data/sources.js'
 import { bytesOf } from './memory.js'
@@ -44,8 +45,10 @@ const warmup = only<number>(
   (value) => typeof value === 'number' && value >= 0 && (value < 1 || Number.isInteger(value)),
 )
 
+const loadedModel = only<Model>('a model of load', (value) => value instanceof Model)
+
 export const TRAIN_RULES = {
-  model: filledText,
+  model: either(filledText, loadedModel),
   data: any,
   output: filledText,
   overwrite: flag,
@@ -121,8 +124,8 @@ export interface ResolvedTrain {
   losses: CheckedLoss[] | null
   matryoshka: unknown
   method: CheckedMethod
-  /** Whether the caller gave a method and a learning rate. */
-  own: { method: boolean; learningRate: boolean }
+  /** Whether the caller gave a method, a learning rate, and dropout. */
+  own: { method: boolean; learningRate: boolean; dropout: boolean }
   freeze: Required<FreezeOptions>
   projection: CheckedProjection | null
   normalize: boolean | null
@@ -174,6 +177,13 @@ export interface ResolvedTrain {
   onProgress: ((progress: TrainProgress) => void) | null
 }
 
+/** Of a loaded model; a run reads its weights from there again. */
+function directoryOf({ info }: Model): string {
+  if (info.adapter !== null)
+    throw invalidOption('model', 'a model without an adapter, or the path of one,', info.adapter)
+  return info.path
+}
+
 /** @throws ERR_EMBEDCORE_INVALID_OPTION, _UNKNOWN_OPTION */
 export function resolveTrainOptions(options: TrainOptions): ResolvedTrain {
   try {
@@ -189,7 +199,7 @@ export function resolveTrainOptions(options: TrainOptions): ResolvedTrain {
 function resolve(options: TrainOptions): ResolvedTrain {
   const given = checkOptions(options, TRAIN_RULES)
   for (const [name, what] of [
-    ['model', 'the directory or hub id of a model'],
+    ['model', 'the directory or hub id of a model, or a loaded one'],
     ['data', 'rows or files'],
     ['output', 'the path of a directory'],
   ] as const)
@@ -223,7 +233,7 @@ function resolve(options: TrainOptions): ResolvedTrain {
   sampler.seed ??= 42
   resolveSampler({ ...sampler }) // Refuses what does not fit together.
   return {
-    model: given.model!,
+    model: typeof given.model === 'string' ? given.model : directoryOf(given.model!),
     hub: {
       revision: given.revision ?? 'main',
       ...(cacheDir === undefined ? {} : { cacheDir }),
@@ -236,7 +246,11 @@ function resolve(options: TrainOptions): ResolvedTrain {
     losses: given.loss === undefined ? null : checkLosses(given.loss, given.matryoshka),
     matryoshka: given.matryoshka,
     method,
-    own: { method: given.method !== undefined, learningRate: given.learningRate !== undefined },
+    own: {
+      method: given.method !== undefined,
+      learningRate: given.learningRate !== undefined,
+      dropout: given.dropout !== undefined,
+    },
     freeze: checkFreeze(given.freeze, method),
     projection: checkProjection(given.projection),
     normalize: given.normalize ?? null,

@@ -25,6 +25,7 @@ import { layerCount, type TrainedParts, trainedParts } from './method.js'
 import type { ResolvedTrain } from './options.js'
 import { samplerNeeds, type SamplerOptions } from './samplers/options.js'
 import { BatchSampler } from './samplers/sampler.js'
+import { refuseTextsAlone, staticOptions } from './static-model.js'
 import { warmupSteps } from './schedule.js'
 import { planStack, type Stack, stackParameters } from './stack.js'
 import type { TrainingPlan } from './types.js'
@@ -69,10 +70,11 @@ export async function prepare(given: ResolvedTrain, training: RawTraining): Prom
   const directory = await resolveModel(given.model, hub)
   const description = await withBaseModel(await readModelDirectory(directory), hub)
   await refuseOwnOutput(given.output, description)
-  if (description.kind === 'static') planStack(description, 1, { ...given, trainsOwn: false }) // Refuses it.
-  const parameters = training.parameters(description.weights)
-  const adapter = await adapterOf(given, description, parameters)
-  const options = withAdapter(given, adapter)
+  const isStatic = description.kind === 'static'
+  const wanted = isStatic ? staticOptions(given) : given
+  const parameters = training.parameters(description.weights, description.kind)
+  const adapter = await adapterOf(wanted, description, parameters)
+  const options = withAdapter(wanted, adapter)
   const attention = await planAttention(options, description, layerCount(parameters))
   const cls = await planClsToken(options, description, attention)
   const stackOf = (hidden: number): Stack =>
@@ -90,6 +92,7 @@ export async function prepare(given: ResolvedTrain, training: RawTraining): Prom
   const tokenizer = await tokenizerWith(description, cls, options.tmpDir)
   const { data, sampler, losses, order } = await openSources(options)
   try {
+    if (isStatic) refuseTextsAlone(losses, data.sources)
     const maxTokens = options.maxTokens ?? tokenizer.maxTokens
     const tokens = await countTokens(data, tokenizer, maxTokens)
     const steps = stepsOf(options, sampler.batchesPerEpoch)
@@ -103,6 +106,7 @@ export async function prepare(given: ResolvedTrain, training: RawTraining): Prom
       options,
       bytes: training.stepBytes({
         directory: description.weights,
+        kind: description.kind,
         dtype: options.dtype,
         lora: parts.lora,
         host: device.id === 'cpu',

@@ -13,7 +13,15 @@ import { syncFolder, writeFailure, writeWhole } from './checkpoint.js'
 import { loraTargets } from './method.js'
 import { type CardFacts, modelCard } from './model-card.js'
 import type { Prepared } from './prepare.js'
-import { moduleConfig, moduleFile, moduleList, moduleTensors, poolingConfig } from './stack.js'
+import {
+  moduleConfig,
+  moduleFile,
+  moduleList,
+  moduleTensors,
+  poolingConfig,
+  type Stack,
+  STATIC_FOLDER,
+} from './stack.js'
 import type { Trainer } from './trainer.js'
 
 /** Files of the tokenizer and of the settings of the Transformer module. */
@@ -38,12 +46,16 @@ export async function saveModel(
       await rm(path.join(output, name), { force: true })
     for (const name of await readdir(output))
       // Modules of another model that was here.
-      if (/^\d+_(Dense|LayerNorm|Normalize|Pooling)$/.test(name))
+      if (/^\d+_(Dense|LayerNorm|Normalize|Pooling|StaticEmbedding)$/.test(name))
         await rm(path.join(output, name), { recursive: true, force: true })
-    if (adapter) await saveAdapter(prepared, trainer, output)
-    else await saveTransformer(prepared, trainer, output)
-    await saveStack(prepared, trainer, output)
-    await copyFiles(prepared, output)
+    if (stack.kind === 'static') await saveStatic(prepared, trainer, path.join(output, STATIC_FOLDER))
+    else {
+      if (adapter) await saveAdapter(prepared, trainer, output)
+      else await saveTransformer(prepared, trainer, output)
+      await savePooling(stack, path.join(output, '1_Pooling'))
+      await copyFiles(prepared, output)
+    }
+    await saveModules(prepared, trainer, output)
     await writeJson(path.join(output, 'config_sentence_transformers.json'), await generalConfig(prepared))
     await replaceFile(
       path.join(output, 'README.md'),
@@ -55,6 +67,20 @@ export async function saveModel(
   } catch (error) {
     throw writeFailure(error, `the model to ${output}`)
   }
+}
+
+/** As StaticEmbedding saves itself: the table in float32, whatever the base had, and the tokenizer. */
+async function saveStatic({ description, options }: Prepared, trainer: Trainer, folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true })
+  await trainer.save({
+    path: path.join(folder, 'model.safetensors'),
+    tensors: [{ block: 'encoder', name: 'embedding.weight', as: 'embedding.weight' }],
+    withRest: false,
+    merged: false,
+    average: options.averageDecay > 0,
+    metadata: { format: 'pt' },
+  })
+  await copyWhole(path.join(description.directory, 'tokenizer.json'), path.join(folder, 'tokenizer.json'))
 }
 
 async function saveTransformer(
@@ -136,10 +162,13 @@ async function saveAdapter(prepared: Prepared, trainer: Trainer, output: string)
   })
 }
 
-/** The Pooling and the modules after it. */
-async function saveStack({ options, stack }: Prepared, trainer: Trainer, output: string): Promise<void> {
-  await mkdir(path.join(output, '1_Pooling'), { recursive: true })
-  await writeJson(path.join(output, '1_Pooling', 'config.json'), poolingConfig(stack))
+async function savePooling(stack: Stack, folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true })
+  await writeJson(path.join(folder, 'config.json'), poolingConfig(stack))
+}
+
+/** The modules after the pooling. */
+async function saveModules({ options, stack }: Prepared, trainer: Trainer, output: string): Promise<void> {
   for (const [number, module] of stack.modules.entries()) {
     const folder = path.join(output, module.folder)
     const config = moduleConfig(module)

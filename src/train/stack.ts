@@ -2,7 +2,7 @@
 import path from 'node:path'
 import type { RawModule } from '../core/binding.js'
 import { EmbedCoreError } from '../core/errors.js'
-import { type Activation, ACTIVATIONS, POOLINGS, type PoolingMode } from '../core/names.js'
+import { type Activation, ACTIVATIONS, type ModelKind, POOLINGS, type PoolingMode } from '../core/names.js'
 import { checkOptions, flag, integer, invalidOption, oneOf } from '../core/options.js'
 import type { ModelDescription } from '../model/directory.js'
 import { OWN_TRANSFORMER } from '../core/module-list.js'
@@ -41,6 +41,7 @@ export interface StackModule {
 }
 
 export interface Stack {
+  kind: ModelKind
   pooling: PoolingMode[]
   includePrompt: boolean
   /** Width of the pooled rows, and of the result. */
@@ -58,22 +59,22 @@ export interface StackChoice {
   trainsOwn: boolean
 }
 
+/** A static model takes the mean of all rows, those of a prompt too. */
+const STATIC_POOLING: NonNullable<ModelDescription['pooling']> = { modes: ['mean'], includePrompt: true }
+/** The number of the first module after the pooling; a static model pools itself. */
+const FIRST_AFTER: Readonly<Record<ModelKind, number>> = { transformer: 2, static: 1 }
+
 const CLASSES = { dense: 'Dense', layernorm: 'LayerNorm', normalize: 'Normalize' } as const
 
-/** @throws ERR_EMBEDCORE_UNSUPPORTED_MODEL, _UNSUPPORTED_MODULE for a model that cannot be trained */
+/** @throws ERR_EMBEDCORE_UNSUPPORTED_MODULE for a model that cannot be trained */
 export function planStack(description: ModelDescription, hidden: number, choice: StackChoice): Stack {
-  if (description.kind === 'static')
-    throw new EmbedCoreError(
-      'ERR_EMBEDCORE_UNSUPPORTED_MODEL',
-      `Expected a transformer for training but ${description.root} is a static model (a table of embeddings), which ` +
-        "cannot be trained here yet: name a transformer, such as 'sentence-transformers/all-MiniLM-L6-v2'",
-    )
   if (description.layerWeights !== null)
     throw new EmbedCoreError(
       'ERR_EMBEDCORE_UNSUPPORTED_MODULE',
       `The module WeightedLayerPooling of ${description.root} cannot be trained here yet`,
     )
-  const own = description.pooling!
+  const { kind } = description
+  const own = description.pooling ?? STATIC_POOLING
   const pooling = choice.pooling ?? own.modes
   const pooledWidth = hidden * pooling.length
   const list: Omit<StackModule, 'folder'>[] = description.modules.map((raw) => ({
@@ -95,11 +96,12 @@ export function planStack(description: ModelDescription, hidden: number, choice:
       pooling.join(', '),
     )
   return {
+    kind,
     pooling,
     includePrompt: own.includePrompt,
     pooledWidth,
     dimension: widthOf(before, pooledWidth),
-    modules: before.map((module, i) => ({ ...module, folder: `${i + 2}_${CLASSES[module.raw.type]}` })),
+    modules: before.map((module, i) => ({ ...module, folder: `${i + FIRST_AFTER[kind]}_${CLASSES[module.raw.type]}` })),
     normalized,
   }
 }
@@ -130,7 +132,11 @@ function projectionModule({ dimensions, activation, bias }: CheckedProjection, w
   }
 }
 
+/** The folder of a static model's table. */
+export const STATIC_FOLDER = '0_StaticEmbedding'
+
 const TYPES = {
+  static: 'sentence_transformers.models.StaticEmbedding',
   transformer: 'sentence_transformers.models.Transformer',
   pooling: 'sentence_transformers.models.Pooling',
   dense: 'sentence_transformers.models.Dense',
@@ -143,19 +149,18 @@ const TYPES = {
  * of our own layout, which it must not read.
  */
 export function moduleList(
-  { modules }: Stack,
+  { kind, modules }: Stack,
   layout: Layout,
 ): { idx: number; name: string; path: string; type: string }[] {
-  return [
-    { idx: 0, name: '0', path: '', type: layout === 'embedcore' ? OWN_TRANSFORMER : TYPES.transformer },
-    { idx: 1, name: '1', path: '1_Pooling', type: TYPES.pooling },
-    ...modules.map(({ raw, folder }, i) => ({
-      idx: i + 2,
-      name: String(i + 2),
-      path: folder,
-      type: TYPES[raw.type],
-    })),
-  ]
+  const encoder =
+    kind === 'static'
+      ? [{ path: STATIC_FOLDER, type: TYPES.static }]
+      : [
+          { path: '', type: layout === 'embedcore' ? OWN_TRANSFORMER : TYPES.transformer },
+          { path: '1_Pooling', type: TYPES.pooling },
+        ]
+  const list = [...encoder, ...modules.map(({ raw, folder }) => ({ path: folder, type: TYPES[raw.type] }))]
+  return list.map((module, idx) => ({ idx, name: String(idx), ...module }))
 }
 
 const POOLING_KEYS: Readonly<Record<PoolingMode, string>> = {

@@ -176,6 +176,7 @@ export function trainerOptions({
   recompute,
 }: Prepared): RawTrainerOptions {
   return {
+    kind: description.kind,
     directory: description.weights,
     modules: stack.modules.map(({ raw }) => raw),
     dtype: options.dtype,

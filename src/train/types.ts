@@ -4,6 +4,7 @@ import type { Evaluation, Evaluator } from '../evaluate/types.js'
 import type { HubOptions } from '../hub/types.js'
 import type { ModelAttention } from '../model/own-layout.js'
 import type { Layout } from './attention.js'
+import type { Model } from '../model/model.js'
 import type { BadRowPolicy } from './data/bad-rows.js'
 import type { DataProgress } from './data/open.js'
 import type { Prompts, TrainingSources } from './data/sources.js'
@@ -26,8 +27,11 @@ export interface EarlyStoppingOptions {
 
 /** Options of train. Only `model`, `data` and `output` are needed. */
 export interface TrainOptions extends Pick<HubOptions, 'revision' | 'cacheDir' | 'token' | 'offline'> {
-  /** The directory or hub id of the model that the run begins with. */
-  model: string
+  /**
+   * The model that the run begins with: a directory, a hub id, or a model of `load`, whose files are read again. A
+   * transformer, or a static model (StaticEmbedding, model2vec, the built-in one).
+   */
+  model: string | Model
   /** Rows, an iterable of them, or files; one source, or several by name. See `TrainingSource`. */
   data: TrainingSources
   /** The directory that the model is saved in, with checkpoints, `log.jsonl` and `report.html`. It is made. */
@@ -105,7 +109,7 @@ export interface TrainOptions extends Pick<HubOptions, 'revision' | 'cacheDir' |
    * tokenizer and the data come on top. Default: no limit.
    */
   memoryLimit?: string | number
-  /** Default 5e-5; 2e-4 for LoRA. */
+  /** Default 5e-5; 2e-4 for LoRA, 1e-2 for static models. */
   learningRate?: number
   /** Default `'linear'`. */
   schedule?: Schedule

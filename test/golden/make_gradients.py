@@ -1,5 +1,5 @@
-"""Write gradients/<name>.json and .safetensors: gradients of every parameter of the models in models/, by PyTorch in
-float64.
+"""Write gradients/<name>.json and .safetensors: gradients of every parameter of the models in models/, and of the table
+in stack/static, by PyTorch in float64.
 
 python test/golden/make_gradients.py [name ...]. The loss is the sum of embeddings * weights, with random weights, so
 that every number of an embedding counts. The layout is described in README.md beside this file.
@@ -13,6 +13,7 @@ from common import HERE, generator, write_json, write_tensors
 
 import torch
 import transformers
+from safetensors.torch import load_file
 from make_models import hidden_states_of, visible
 from transformers import AutoModel
 
@@ -120,6 +121,28 @@ def make(name: str) -> None:
     print(name, json.dumps([case["name"] for case in cases]))
 
 
+def make_static() -> None:
+    """The mean of a table's rows, as StaticEmbedding computes it; texts share tokens, and one has none."""
+    random = generator("gradients of static")
+    table = load_file(HERE / "stack/static/model.safetensors")["embedding.weight"].double()
+    bag = torch.nn.EmbeddingBag.from_pretrained(table, freeze=False, mode="mean")
+    ids = [torch.randint(0, len(table), (length,), generator=random).tolist() for length in [*LENGTHS, 0, 25]]
+    ids[1][3] = ids[1][0]
+    offsets = torch.tensor([sum(len(text) for text in ids[:i]) for i in range(len(ids))])
+    rows = bag(torch.tensor(sum(ids, [])), offsets)
+    weights = torch.randn(rows.shape, generator=random, dtype=torch.float64).float()
+    (rows * weights).sum().backward()
+    tensors = {
+        "mean/weights": weights,
+        "mean/embeddings": rows.detach().float(),
+        "mean/gradient/embedding.weight": bag.weight.grad.float(),
+    }
+    case = dict(name="mean", pooling=["mean"], states=None, concat=False, attention="default")
+    write_json(HERE / "gradients/static.json", dict(ids=ids, cases=[case]), indent=None)
+    write_tensors(HERE / "gradients/static.safetensors", tensors)
+    print("static", json.dumps([case["name"]]))
+
+
 if __name__ == "__main__":
-    for name in sys.argv[1:] or CASES:
-        make(name)
+    for name in sys.argv[1:] or [*CASES, "static"]:
+        make_static() if name == "static" else make(name)

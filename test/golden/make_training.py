@@ -15,7 +15,7 @@ from transformers import get_scheduler
 
 HERE = Path(__file__).parent
 WORDS = ["quick", "brown", "fox", "lazy", "dog", "captain", "harbour", "phone"]
-STEPS, BATCH, RATE = 10, 8, 2e-3
+STEPS, BATCH, RATE, STATIC_RATE = 10, 8, 2e-3, 2e-2
 
 
 def word(i):
@@ -38,7 +38,16 @@ def freeze_but_biases_and_row(model, token):
     table.register_hook(lambda gradient: gradient * chosen)
 
 
-def run(make_loss, labelled, schedule="linear", decay=0.0, accumulation=1, stack="mean-normalize", token=None):
+def run(
+    make_loss,
+    labelled,
+    schedule="linear",
+    decay=0.0,
+    accumulation=1,
+    stack="mean-normalize",
+    token=None,
+    rate=RATE,
+):
     model = SentenceTransformer(str(HERE / "stack" / stack), device="cpu")
     if token is not None:
         freeze_but_biases_and_row(model, token)
@@ -52,7 +61,7 @@ def run(make_loss, labelled, schedule="linear", decay=0.0, accumulation=1, stack
         {"params": [p for _, p in parameters if p.ndim > 1], "weight_decay": decay},
         {"params": [p for _, p in parameters if p.ndim == 1], "weight_decay": 0.0},
     ]
-    optimizer = torch.optim.AdamW(groups, lr=RATE)
+    optimizer = torch.optim.AdamW(groups, lr=rate)
     updates = STEPS // accumulation
     scheduler = get_scheduler(schedule, optimizer, math.ceil(0.1 * updates), updates)
     values, norms = [], []
@@ -73,6 +82,10 @@ def run(make_loss, labelled, schedule="linear", decay=0.0, accumulation=1, stack
     return {"losses": values, "norms": norms}
 
 
+def matryoshka(model):
+    return losses.MatryoshkaLoss(model, losses.MultipleNegativesRankingLoss(model), [16, 8, 4])
+
+
 if __name__ == "__main__":
     torch.manual_seed(0)
     torch.set_num_threads(1)
@@ -81,12 +94,11 @@ if __name__ == "__main__":
         "ranking-decay-cosine": run(losses.MultipleNegativesRankingLoss, False, "cosine", 0.1),
         "ranking-accumulated": run(losses.MultipleNegativesRankingLoss, False, "constant_with_warmup", 0.0, 2),
         "cosent": run(losses.CoSENTLoss, True),
-        "matryoshka": run(
-            lambda model: losses.MatryoshkaLoss(
-                model, losses.MultipleNegativesRankingLoss(model), [16, 8, 4]
-            ),
-            False,
+        "matryoshka": run(matryoshka, False),
+        "static-ranking-decay": run(
+            losses.MultipleNegativesRankingLoss, False, decay=0.1, stack="static", rate=STATIC_RATE
         ),
+        "static-matryoshka": run(matryoshka, False, stack="static", rate=STATIC_RATE),
         "cls-last": run(losses.MultipleNegativesRankingLoss, False, stack="decoder-cls-last", token="[CLS]"),
         "cls-first": run(losses.MultipleNegativesRankingLoss, False, stack="decoder-cls-first", token="[CLS]"),
     }

@@ -1,6 +1,6 @@
-// train/encoder_pass.h on the golden models of every family: the gradient of every parameter, by its name, against
-// PyTorch's in float64 (test/golden/make_gradients.py), and the same bits for every number of threads, cut and way of
-// keeping activations.
+// train/encoder_pass.h on the golden models of every family and a static one: the gradient of every parameter, by its
+// name, against PyTorch's in float64 (test/golden/make_gradients.py), and the same bits for every number of threads,
+// cut and way of keeping activations.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -78,6 +78,8 @@ struct Golden {
     const auto* data = reinterpret_cast<const float*>(view->data);
     return {data, data + view->elements()};
   }
+  bool is_static() const { return model == "static"; }
+  std::string directory() const { return kGolden + (is_static() ? "stack/" : "models/") + model; }
   StepTexts texts(const GradientCase& one) const {
     StepTexts texts;
     for (const auto& list : ids) texts.add(list, 0, static_cast<int32_t>(one.prefix));
@@ -106,15 +108,16 @@ struct Result {
   std::shared_ptr<const ParameterList> list;
 };
 
-WeightOptions options_of(const RunOptions& run) {
+WeightOptions options_of(const Golden& golden, const RunOptions& run) {
   WeightOptions options = run.weights;
+  options.is_static = golden.is_static();
   options.dtype = run.dtype;
   return options;
 }
 
 Result run(const Backend& backend, const Golden& golden, const GradientCase& one, const RunOptions& options) {
   const DevicePointer device = OpenDevice::open(backend);
-  const TrainedWeights weights(kGolden + "models/" + golden.model, device, options_of(options), {});
+  const TrainedWeights weights(golden.directory(), device, options_of(golden, options), {});
   EncodePlan plan;
   plan.forward = forward_plan(weights.config(), one.options);
   plan.pooling = one.options.pooling;

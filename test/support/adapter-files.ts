@@ -4,14 +4,17 @@ import path from 'node:path'
 
 export interface FileTensor {
   shape: number[]
-  data: Float32Array
+  data: Float32Array | Int8Array | BigInt64Array
 }
+
+const dtypeOf = (data: FileTensor['data']): string =>
+  data instanceof Float32Array ? 'F32' : data instanceof Int8Array ? 'I8' : 'I64'
 
 export function writeSafetensors(file: string, tensors: Readonly<Record<string, FileTensor>>): void {
   const header: Record<string, unknown> = {}
   let at = 0
   for (const [name, { shape, data }] of Object.entries(tensors)) {
-    header[name] = { dtype: 'F32', shape, data_offsets: [at, at + data.byteLength] }
+    header[name] = { dtype: dtypeOf(data), shape, data_offsets: [at, at + data.byteLength] }
     at += data.byteLength
   }
   const text = Buffer.from(JSON.stringify(header).padEnd(Math.ceil(JSON.stringify(header).length / 8) * 8))

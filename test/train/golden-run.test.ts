@@ -15,6 +15,12 @@ const { rows, cases } = readJson<Golden>(path.join(GOLDEN, 'training/golden.json
 const pairs = rows.map(([anchor, positive]) => ({ anchor, positive }))
 const scored = rows.map(([sentence1, sentence2, score]) => ({ sentence1, sentence2, score }))
 
+const STATIC: Partial<TrainOptions> = {
+  model: path.join(GOLDEN, 'stack/static'),
+  learningRate: 2e-2,
+  dropout: undefined,
+}
+
 const OPTIONS: Record<string, Partial<TrainOptions>> = {
   ranking: {},
   'ranking-decay-cosine': { schedule: 'cosine', weightDecay: 0.1 },
@@ -23,6 +29,8 @@ const OPTIONS: Record<string, Partial<TrainOptions>> = {
   matryoshka: { matryoshka: [16, 8, 4] },
   'cls-last': { model: path.join(GOLDEN, 'stack/decoder-cls-last'), method: 'bitfit', clsToken: true },
   'cls-first': { model: path.join(GOLDEN, 'stack/decoder-cls-first'), method: 'bitfit', clsToken: true },
+  'static-ranking-decay': { ...STATIC, weightDecay: 0.1 },
+  'static-matryoshka': { ...STATIC, matryoshka: [16, 8, 4] },
 }
 
 const root = mkdtempSync(path.join(tmpdir(), 'embedcore-golden-run-'))

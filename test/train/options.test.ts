@@ -12,7 +12,6 @@ import { checkProjection, planStack } from '../../src/train/stack.js'
 import { startTraining } from '../../src/train/train.js'
 import type { TrainOptions } from '../../src/train/types.js'
 import { readModelDirectory } from '../../src/model/directory.js'
-import { DEFAULT_MODEL } from '../../src/package-files.js'
 import { GOLDEN } from '../support/golden.js'
 import { fakeTraining } from './fake-training.js'
 
@@ -126,13 +125,6 @@ describe('losses and data', () => {
     })
     expect(await run({ a: BASE.data, b: scored })).toMatchObject({
       message: expect.stringContaining('Expected the option loss for sources of different kinds') as string,
-    })
-  })
-
-  test('a static model is refused by name', async () => {
-    expect(await run(BASE.data, { model: DEFAULT_MODEL })).toMatchObject({
-      code: 'ERR_EMBEDCORE_UNSUPPORTED_MODEL',
-      message: expect.stringContaining('is a static model') as string,
     })
   })
 
