@@ -108,12 +108,13 @@ Napi::Value orthogonal_map_call(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     const int64_t rows = info[1].ToNumber().Int64Value(), columns = info[2].ToNumber().Int64Value();
     double* matrix = to_doubles(info[0], "matrix", rows * columns);
-    double* values = to_doubles(info[3], "values", std::min(rows, columns));
+    double* values = to_doubles(info[4], "values", std::min(rows, columns));
+    const double least = info[3].ToNumber().DoubleValue();
     const DoubleKernels& kernels = chosen_double_kernels();
-    return start_team_call(info.Env(), info[5], kept_arrays(info.Env(), {info[0], info[3]}), to_threads(info[4]),
-                           [matrix, values, rows, columns, &kernels](
+    return start_team_call(info.Env(), info[6], kept_arrays(info.Env(), {info[0], info[4]}), to_threads(info[5]),
+                           [matrix, values, rows, columns, least, &kernels](
                                const Stream& team, const std::function<void()>& keep_going) -> MakeResult {
-                             orthogonal_map(matrix, values, rows, columns, team, kernels, keep_going);
+                             orthogonal_map(matrix, values, rows, columns, least, team, kernels, keep_going);
                              return {};
                            });
   });

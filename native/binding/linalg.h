@@ -35,7 +35,7 @@ class MomentsHandle : public Napi::ObjectWrap<MomentsHandle> {
 
 // addon.symmetricEigen(matrix, values, threads, done)
 Napi::Value symmetric_eigen_call(const Napi::CallbackInfo& info);
-// addon.orthogonalMap(matrix, rows, columns, values, threads, done)
+// addon.orthogonalMap(matrix, rows, columns, least, values, threads, done)
 Napi::Value orthogonal_map_call(const Napi::CallbackInfo& info);
 
 }  // namespace embedcore

@@ -91,7 +91,7 @@ class Orthogonalizer {
 
 }  // namespace
 
-void orthogonal_map(double* matrix, double* values, int64_t rows, int64_t columns, const Stream& team,
+void orthogonal_map(double* matrix, double* values, int64_t rows, int64_t columns, double least, const Stream& team,
                     const DoubleKernels& kernels, const std::function<void()>& keep_going) {
   double largest = 0;
   for (int64_t i = 0; i < rows * columns; ++i) largest = std::max(largest, std::fabs(matrix[i]));
@@ -111,13 +111,17 @@ void orthogonal_map(double* matrix, double* values, int64_t rows, int64_t column
   std::vector<double> b = product_of(v_columns.data(), flat.data(), count, length, count, team, kernels);
   Orthogonalizer(b.data(), length, v.data(), count, kernels).run(team, keep_going);
 
-  // R = sum_k u_k v_k^T, in the order of the singular values.
   std::vector<double> lengths(static_cast<size_t>(count));
   for (int64_t k = 0; k < count; ++k) {
+    const double* row = b.data() + k * length;
+    lengths[static_cast<size_t>(k)] = std::sqrt(kernels.dot(row, row, length));
+  }
+  // R = sum_k u_k v_k^T
+  const double bound = least * *std::max_element(lengths.begin(), lengths.end());
+  for (int64_t k = 0; k < count; ++k) {
+    const double size = lengths[static_cast<size_t>(k)];
     double* row = b.data() + k * length;
-    const double size = std::sqrt(kernels.dot(row, row, length));
-    lengths[static_cast<size_t>(k)] = size;
-    for (int64_t d = 0; d < length; ++d) row[d] = size == 0 ? 0 : row[d] / size;
+    for (int64_t d = 0; d < length; ++d) row[d] = size > bound ? row[d] / size : 0;
   }
   const std::vector<double> found = wide ? product_of(v.data(), b.data(), count, length, count, team, kernels)
                                          : product_of(b.data(), v.data(), length, count, count, team, kernels);

@@ -14,9 +14,9 @@
 
 namespace embedcore {
 
-// matrix: M [rows, columns], overwritten with R. values: the min(rows, columns) singular values, the greatest first. Of
-// singular values that are 0, R leaves the vectors out.
-void orthogonal_map(double* matrix, double* values, int64_t rows, int64_t columns, const Stream& team,
+// matrix: M [rows, columns], overwritten with R. values: the min(rows, columns) singular values, the greatest first.
+// R leaves out the vectors of singular values that are 0, or at most `least` of the greatest.
+void orthogonal_map(double* matrix, double* values, int64_t rows, int64_t columns, double least, const Stream& team,
                     const DoubleKernels& kernels, const std::function<void()>& keep_going);
 
 }  // namespace embedcore

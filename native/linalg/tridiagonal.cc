@@ -145,15 +145,17 @@ void diagonalize(Tridiagonal& reduced, Strips& strips, double* values, const Str
   std::vector<double>& d = reduced.diagonal;
   std::vector<double>& e = reduced.beside;
   const auto at = [](std::vector<double>& list, int64_t i) -> double& { return list[static_cast<size_t>(i)]; };
+  double norm = 0;
+  for (int64_t i = 0; i < size; ++i) norm = std::max(norm, std::fabs(at(d, i)) + std::fabs(at(e, i)));
+  const double least = std::numeric_limits<double>::epsilon() * norm;
   KeptRotations kept(strips, team, kernels);
   std::vector<double> cosines(static_cast<size_t>(size)), sines(static_cast<size_t>(size));
   for (int64_t low = 0; low < size; ++low) {
     for (int step = 0;; ++step) {
-      // The block low .. high that no zero divides.
+      // The block low .. high that no zero divides. What the reduction has rounded away counts as zero: beside values
+      // of that size a smaller bound would never be reached.
       int64_t high = low;
-      while (high + 1 < size && std::fabs(at(e, high)) > std::numeric_limits<double>::epsilon() *
-                                                             (std::fabs(at(d, high)) + std::fabs(at(d, high + 1))))
-        ++high;
+      while (high + 1 < size && std::fabs(at(e, high)) > least) ++high;
       if (high == low) break;
       if (step == kMostSteps)
         fail(Code::kInternal, "the eigenvalues do not converge after %d steps for one of them", kMostSteps);

@@ -7,6 +7,7 @@ import path from 'node:path'
 import { readFields } from '../core/json-file.js'
 import type { RawSavedTensor } from '../core/training-binding.js'
 import { packageVersion } from '../core/version.js'
+import type { ModelDescription } from '../model/directory.js'
 import { exists } from '../model/modules.js'
 import { syncFolder, writeFailure, writeWhole } from './checkpoint.js'
 import { loraTargets } from './method.js'
@@ -42,7 +43,7 @@ export async function saveModel(
     if (adapter) await saveAdapter(prepared, trainer, output)
     else await saveTransformer(prepared, trainer, output)
     await saveStack(prepared, trainer, output)
-    await copyFiles(prepared, output)
+    await copySettings(prepared, output)
     await writeJson(path.join(output, 'config_sentence_transformers.json'), await generalConfig(prepared))
     await replaceFile(path.join(output, 'README.md'), modelCard(prepared, { ...facts, adapter }))
     await syncFolder(output)
@@ -153,7 +154,11 @@ async function saveStack({ options, stack }: Prepared, trainer: Trainer, output:
   }
 }
 
-async function copyFiles({ description, maxTokens }: Prepared, output: string): Promise<void> {
+/** The files of the tokenizer, and the settings of the Transformer module. */
+export async function copySettings(
+  { description, maxTokens }: { description: ModelDescription; maxTokens: number | null },
+  output: string,
+): Promise<void> {
   const own = path.resolve(description.directory)
   const names = (await readdir(own)).filter((name) => TOKENIZER.test(name) || SETTINGS.test(name))
   if (own !== path.resolve(output))
@@ -166,7 +171,11 @@ async function copyFiles({ description, maxTokens }: Prepared, output: string): 
 }
 
 /** config_sentence_transformers.json: that of the model, or a new one. */
-async function generalConfig({ description }: Prepared): Promise<Record<string, unknown>> {
+export async function generalConfig({
+  description,
+}: {
+  description: ModelDescription
+}): Promise<Record<string, unknown>> {
   const file = path.join(description.root, 'config_sentence_transformers.json')
   const given = (await exists(file)) ? (await readFields(file))!.all : {}
   return {
@@ -179,7 +188,7 @@ async function generalConfig({ description }: Prepared): Promise<Record<string, 
   }
 }
 
-const writeJson = (file: string, value: unknown): Promise<void> =>
+export const writeJson = (file: string, value: unknown): Promise<void> =>
   replaceFile(file, `${JSON.stringify(value, null, 2)}\n`)
 
 export async function replaceFile(file: string, text: string): Promise<void> {
@@ -187,7 +196,7 @@ export async function replaceFile(file: string, text: string): Promise<void> {
   await rename(`${file}.unfinished`, file)
 }
 
-async function copyWhole(from: string, to: string): Promise<void> {
+export async function copyWhole(from: string, to: string): Promise<void> {
   await copyFile(from, `${to}.unfinished`)
   await chmod(`${to}.unfinished`, 0o644) // The original may be read-only.
   await rename(`${to}.unfinished`, to)

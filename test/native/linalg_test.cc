@@ -92,7 +92,9 @@ TEST(DoubleKernels, RotationsAndUpdates) {
 void expect_eigen(const Matrix& original, const Matrix& vectors, const Matrix& values, double scale) {
   const auto size = static_cast<int64_t>(values.size());
   for (int64_t k = 0; k < size; ++k) {
-    if (k > 0) EXPECT_GE(values[static_cast<size_t>(k - 1)], values[static_cast<size_t>(k)]);
+    if (k > 0) {
+      EXPECT_GE(values[static_cast<size_t>(k - 1)], values[static_cast<size_t>(k)]);
+    }
     double largest = 0;
     for (int64_t i = 0; i < size; ++i) {
       double product = 0;
@@ -172,7 +174,7 @@ TEST(OrthogonalMap, IsThePolarFactor) {
       const int64_t count = std::min(rows, columns);
       const Matrix matrix = random_matrix(rows, columns, 9);
       Matrix map = matrix, values(static_cast<size_t>(count));
-      orthogonal_map(map.data(), values.data(), rows, columns, kAlone, kernels, kGoOn);
+      orthogonal_map(map.data(), values.data(), rows, columns, 0, kAlone, kernels, kGoOn);
       // Of the shorter side R R^T or R^T R is 1, and M R^T or R^T M is symmetric with the singular values as its trace.
       double trace = 0;
       for (int64_t i = 0; i < count; ++i)
@@ -192,7 +194,9 @@ TEST(OrthogonalMap, IsThePolarFactor) {
         }
       double sum = 0;
       for (size_t k = 0; k < values.size(); ++k) {
-        if (k > 0) EXPECT_GE(values[k - 1], values[k]);
+        if (k > 0) {
+          EXPECT_GE(values[k - 1], values[k]);
+        }
         sum += values[k];
       }
       EXPECT_NEAR(trace, sum, bound(count * count, 16));
@@ -204,8 +208,8 @@ TEST(OrthogonalMap, SmallSingularValuesStayExact) {
   // M = A diag(1, 1e-6, 1e-12) B^T with orthogonal A, B: M^T M alone would lose the last one.
   const int64_t size = 3;
   Matrix a = random_matrix(size, size, 10), b = random_matrix(size, size, 11), ignored(3);
-  orthogonal_map(a.data(), ignored.data(), size, size, kAlone, kReferenceDoubleKernels, kGoOn);
-  orthogonal_map(b.data(), ignored.data(), size, size, kAlone, kReferenceDoubleKernels, kGoOn);
+  orthogonal_map(a.data(), ignored.data(), size, size, 0, kAlone, kReferenceDoubleKernels, kGoOn);
+  orthogonal_map(b.data(), ignored.data(), size, size, 0, kAlone, kReferenceDoubleKernels, kGoOn);
   const double scale[] = {1, 1e-6, 1e-12};
   Matrix matrix(9), expected(9), values(3);
   for (int64_t i = 0; i < size; ++i)
@@ -214,7 +218,7 @@ TEST(OrthogonalMap, SmallSingularValuesStayExact) {
         matrix[static_cast<size_t>(i * size + j)] += at(a, size, i, k) * scale[k] * at(b, size, j, k);
         expected[static_cast<size_t>(i * size + j)] += at(a, size, i, k) * at(b, size, j, k);
       }
-  orthogonal_map(matrix.data(), values.data(), size, size, kAlone, kReferenceDoubleKernels, kGoOn);
+  orthogonal_map(matrix.data(), values.data(), size, size, 0, kAlone, kReferenceDoubleKernels, kGoOn);
   // Elements of M are rounded by 1e-16, which is 1e-4 of the smallest value.
   for (size_t k = 0; k < 3; ++k) EXPECT_NEAR(values[k] / scale[k], 1, 1e-3);
   for (size_t i = 0; i < 9; ++i) EXPECT_NEAR(matrix[i], expected[i], 1e-3);
