@@ -9,6 +9,7 @@ const external = [
   'hyparquet',
   'hyparquet-compressors',
   'tokenizers',
+  'umap-js',
   'node-gyp-build',
   '@huggingface/hub',
   '../native/binding/open.cjs',
@@ -30,6 +31,8 @@ export default defineConfig([
       writeFileSync('dist/index.d.ts', "export * from './index.cjs'\n")
     },
   },
+  // A worker thread runs it, by its file.
+  { entry: ['src/map/umap-worker.cjs'], format: ['cjs'], target: 'node20', external },
   {
     entry: { cli: 'src/cli/main.ts' },
     format: ['esm'],

@@ -12,7 +12,8 @@ const mayInclude = {
   train: ['base', 'ops', 'model'],
   engine: ['base', 'ops', 'model'],
   static: ['base', 'ops'],
-  binding: ['base', 'ops', 'reference', 'cpu', 'model', 'train', 'engine', 'static'],
+  linalg: ['base', 'ops'],
+  binding: ['base', 'ops', 'reference', 'cpu', 'model', 'train', 'engine', 'static', 'linalg'],
 }
 const longest = 450
 const widest = 120

@@ -14,6 +14,13 @@ import { mtebResult, writeMtebResult } from './evaluate/results/mteb.js'
 import { compareEvaluations } from './evaluate/statistics/compare.js'
 import { evaluateRun } from './evaluate/trec/evaluate-run.js'
 import { writeRun } from './evaluate/trec/write-run.js'
+import { fitAllButTheTop } from './linear/all-but-the-top.js'
+import { fitPca } from './linear/pca.js'
+import { fitProcrustes } from './linear/procrustes.js'
+import { LinearTransform } from './linear/transform.js'
+import { fitWhitening } from './linear/whitening.js'
+import { mapTexts } from './map/map-texts.js'
+import { mapReport } from './map/report.js'
 import { sharedLoad } from './model/default-model.js'
 import type { LoadOptions } from './model/load-options.js'
 import { loadModel } from './model/load.js'
@@ -74,7 +81,14 @@ export {
   evaluate,
   evaluateRun,
   evaluationReport,
+  fitAllButTheTop,
+  fitPca,
+  fitProcrustes,
+  fitWhitening,
+  LinearTransform,
   loadStatic,
+  mapReport,
+  mapTexts,
   mineHardNegatives,
   Model,
   mtebResult,
@@ -114,6 +128,12 @@ export const embedCore = Object.freeze({
   writeRun,
   loadStatic,
   trainStatic,
+  fitWhitening,
+  fitPca,
+  fitAllButTheTop,
+  fitProcrustes,
+  mapTexts,
+  mapReport,
   devices,
 })
 
@@ -127,6 +147,7 @@ export type {
   Dtype,
   EvaluationTask,
   LayerFusion,
+  MapMethod,
   ModelKind,
   OutputMode,
   PoolingMode,
@@ -152,6 +173,9 @@ export type { Compared, CompareOptions } from './evaluate/statistics/compare.js'
 export type * from './evaluate/statistics/types.js'
 export type * from './evaluate/tasks/types.js'
 export type * from './evaluate/types.js'
+export type { MappedVectors } from './linear/transform.js'
+export type * from './linear/types.js'
+export type * from './map/types.js'
 export type { DownloadProgress, HubOptions } from './hub/types.js'
 export type { DtypeChoice, DtypeMeasurement, ModelInfo } from './model/info.js'
 export type { LoadOptions } from './model/load-options.js'

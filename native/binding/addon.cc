@@ -6,6 +6,7 @@
 #include "binding/call.h"
 #include "binding/devices.h"
 #include "binding/environment.h"
+#include "binding/linalg.h"
 #include "binding/model.h"
 #include "binding/static_trainer.h"
 #include "binding/static_vectors.h"
@@ -53,6 +54,10 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
     environment->static_trainer_class = Napi::Persistent(StaticTrainerHandle::define(env));
     exports.Set("staticTrainer", Napi::Function::New(env, StaticTrainerHandle::open));
     exports.Set("commonComponent", Napi::Function::New(env, common_component));
+    environment->moments_class = Napi::Persistent(MomentsHandle::define(env));
+    exports.Set("moments", Napi::Function::New(env, MomentsHandle::open));
+    exports.Set("symmetricEigen", Napi::Function::New(env, symmetric_eigen_call));
+    exports.Set("orthogonalMap", Napi::Function::New(env, orthogonal_map_call));
     return exports;
   });
 }

@@ -59,4 +59,11 @@ const WordKernels& chosen_word_kernels() {
   return kReferenceWordKernels;
 }
 
+const DoubleKernels& chosen_double_kernels() {
+  const Backend& backend = chosen_backend();
+  for (const CpuIsa& isa : cpu_isas())
+    if (isa.table == &backend) return *isa.doubles;
+  return kReferenceDoubleKernels;
+}
+
 }  // namespace embedcore

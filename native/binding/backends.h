@@ -5,6 +5,7 @@
 
 #include "engine/registry.h"
 #include "ops/backend.h"
+#include "ops/double_kernels.h"
 #include "ops/word_kernels.h"
 
 namespace embedcore {
@@ -24,5 +25,7 @@ std::string device_id(const OpenDevice& device);
 const Backend& host_backend();
 // The kernels of Word2Vec of the same choice; those of the reference for "reference-device" too.
 const WordKernels& chosen_word_kernels();
+// And those of linear algebra.
+const DoubleKernels& chosen_double_kernels();
 
 }  // namespace embedcore

@@ -94,6 +94,9 @@ void Environment::clean_up(void* data) {
   for (CallHandle* call : self->calls) call->detach(error);
   for (const auto& held : self->jobs_)
     if (const auto job = held.lock()) job->cancel_and_wait(error);
+  for (const auto& [held, stop] : self->team_jobs_) *stop = true;
+  for (const auto& [held, stop] : self->team_jobs_)
+    if (const auto job = held.lock()) job->end(error);
   for (ModelHandle* model : self->models) model->detach();
   for (TrainerHandle* trainer : self->trainers) trainer->detach();
   for (StaticTrainerHandle* trainer : self->static_trainers) trainer->detach();
@@ -192,6 +195,12 @@ std::shared_ptr<SliceJob> Environment::start_slices(std::shared_ptr<OpenCall> ca
 std::shared_ptr<TeamJob> Environment::start_team(int threads, TeamJob::Run run, Completion done) {
   if (!pool_) pool_ = WorkerPool::shared();
   return TeamJob::start(pool_, threads, std::move(run), std::move(done));
+}
+
+void Environment::end_with_environment(const std::shared_ptr<TeamJob>& job,
+                                       const std::shared_ptr<std::atomic<bool>>& stop) {
+  std::erase_if(team_jobs_, [](const auto& held) { return held.first.expired(); });
+  team_jobs_.emplace_back(job, stop);
 }
 
 void Environment::account(Napi::Env env, const Model& model) {

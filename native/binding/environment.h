@@ -98,13 +98,15 @@ class Environment {
 
   // Runs long work on a worker and its helpers. Throws Error(kThreadLimit), std::bad_alloc.
   std::shared_ptr<TeamJob> start_team(int threads, TeamJob::Run run, Completion done);
+  // When the environment ends, sets `stop` and waits until the work has ended.
+  void end_with_environment(const std::shared_ptr<TeamJob>& job, const std::shared_ptr<std::atomic<bool>>& stop);
 
   // Reports a model's memory to V8, once for all its handles.
   void account(Napi::Env env, const Model& model);
   void unaccount(Napi::Env env, const Model& model);
 
   Napi::FunctionReference model_class, plan_class, call_class, adapter_class, trainer_class;
-  Napi::FunctionReference static_vectors_class, static_trainer_class;
+  Napi::FunctionReference static_vectors_class, static_trainer_class, moments_class;
   std::set<ModelHandle*> models;
   std::set<CallHandle*> calls;
   std::set<AdapterHandle*> adapters;
@@ -128,6 +130,7 @@ class Environment {
   std::list<Load> loads_;
   std::shared_ptr<WorkerPool> pool_;  // from the first slices on
   std::vector<std::weak_ptr<SliceJob>> jobs_;
+  std::vector<std::pair<std::weak_ptr<TeamJob>, std::shared_ptr<std::atomic<bool>>>> team_jobs_;
   std::unordered_map<const Model*, int> accounted_;  // handles of each model
   bool closed_ = false;
 };

@@ -57,5 +57,7 @@ const Backend kBackend = {.name = "cpu-" EMBEDCORE_TEXT(EMBEDCORE_ISA),
 #undef EMBEDCORE_OWN_SLOT
 extern const WordKernels* const kWords;
 const WordKernels* const kWords = &EMBEDCORE_FLOAT_ISA::kWordKernels;
+extern const DoubleKernels* const kDoubles;
+const DoubleKernels* const kDoubles = &EMBEDCORE_FLOAT_ISA::kDoubleKernels;
 
 }  // namespace embedcore::cpu::EMBEDCORE_ISA

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "ops/backend.h"
+#include "ops/double_kernels.h"
 #include "ops/word_kernels.h"
 
 // With a product of matrices of every dtype.
@@ -51,6 +52,7 @@ namespace embedcore::cpu {
 namespace EMBEDCORE_FLOAT_ISA {
 EMBEDCORE_FLOAT_OPS(EMBEDCORE_DECLARE_OP)
 extern const WordKernels kWordKernels;
+extern const DoubleKernels kDoubleKernels;
 }  // namespace EMBEDCORE_FLOAT_ISA
 namespace EMBEDCORE_HALF_ISA {
 EMBEDCORE_HALF_OPS(EMBEDCORE_DECLARE_OP)

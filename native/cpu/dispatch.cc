@@ -15,27 +15,33 @@ namespace embedcore {
 namespace cpu::avx512bf16 {
 extern const Backend kBackend;
 extern const WordKernels* const kWords;
+extern const DoubleKernels* const kDoubles;
 }  // namespace cpu::avx512bf16
 namespace cpu::avx512vnni {
 extern const Backend kBackend;
 extern const WordKernels* const kWords;
+extern const DoubleKernels* const kDoubles;
 }  // namespace cpu::avx512vnni
 namespace cpu::avx512 {
 extern const Backend kBackend;
 extern const WordKernels* const kWords;
+extern const DoubleKernels* const kDoubles;
 }  // namespace cpu::avx512
 namespace cpu::avx2vnni {
 extern const Backend kBackend;
 extern const WordKernels* const kWords;
+extern const DoubleKernels* const kDoubles;
 }  // namespace cpu::avx2vnni
 namespace cpu::avx2 {
 extern const Backend kBackend;
 extern const WordKernels* const kWords;
+extern const DoubleKernels* const kDoubles;
 }  // namespace cpu::avx2
 #endif
 namespace cpu::plain {
 extern const Backend kBackend;
 extern const WordKernels* const kWords;
+extern const DoubleKernels* const kDoubles;
 }  // namespace cpu::plain
 
 namespace {
@@ -59,10 +65,10 @@ std::vector<CpuIsa> find_isas() {
 // A set that was left out of the build (EMBEDCORE_ISAS) is not referred to.
 #define EMBEDCORE_ADD(name, lacks)                                                                                 \
   if constexpr (EMBEDCORE_HAS_##name)                                                                              \
-    isas.push_back({#name, lacks.empty() ? "" : "the processor lacks" + lacks,                                     \
-                    lacks.empty() ? &cpu::name::kBackend : nullptr, lacks.empty() ? cpu::name::kWords : nullptr}); \
+    isas.push_back(lacks.empty() ? CpuIsa{#name, "", &cpu::name::kBackend, cpu::name::kWords, cpu::name::kDoubles} \
+                                 : CpuIsa{#name, "the processor lacks" + lacks, nullptr, nullptr, nullptr});       \
   else                                                                                                             \
-    isas.push_back({#name, "not in this build", nullptr, nullptr})
+    isas.push_back({#name, "not in this build", nullptr, nullptr, nullptr})
   const std::string avx2 = std::string() + EMBEDCORE_LACKS("avx2") + EMBEDCORE_LACKS("fma") + EMBEDCORE_LACKS("f16c");
   const std::string avx2vnni = avx2 + (has_avxvnni() ? "" : " avxvnni");
   const std::string avx512 = avx2 + EMBEDCORE_LACKS("avx512f") + EMBEDCORE_LACKS("avx512bw") +
@@ -77,9 +83,9 @@ std::vector<CpuIsa> find_isas() {
 #undef EMBEDCORE_ADD
 #else
   for (const char* name : {"avx512bf16", "avx512vnni", "avx512", "avx2vnni", "avx2"})
-    isas.push_back({name, "not an x86-64 processor", nullptr, nullptr});
+    isas.push_back({name, "not an x86-64 processor", nullptr, nullptr, nullptr});
 #endif
-  isas.push_back({"plain", "", &cpu::plain::kBackend, cpu::plain::kWords});
+  isas.push_back({"plain", "", &cpu::plain::kBackend, cpu::plain::kWords, cpu::plain::kDoubles});
   return isas;
 }
 

@@ -5,15 +5,17 @@
 #include <vector>
 
 #include "ops/backend.h"
+#include "ops/double_kernels.h"
 #include "ops/word_kernels.h"
 
 namespace embedcore {
 
 struct CpuIsa {
-  const char* name;          // "avx512bf16", "avx2", "plain", ...
-  std::string reason;        // why it cannot run here; empty = it can
-  const Backend* table;      // null when it cannot, or was not compiled in
-  const WordKernels* words;  // the same
+  const char* name;              // "avx512bf16", "avx2", "plain", ...
+  std::string reason;            // why it cannot run here; empty = it can
+  const Backend* table;          // null when it cannot, or was not compiled in
+  const WordKernels* words;      // the same
+  const DoubleKernels* doubles;  // the same
 };
 
 // The best one first; "plain" is last and always runs.

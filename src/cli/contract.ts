@@ -10,6 +10,7 @@ import type { ModelInfo } from '../model/info.js'
 import type { LoadOptions } from '../model/load-options.js'
 import type { Vectors } from '../core/vectors.js'
 import type { EncodeOptions } from '../model/types.js'
+import type { MapOptions, MapReportOptions, MapSource, TextMap } from '../map/types.js'
 import type { StaticTrainingEvent, StaticTrainingResult, TrainStaticOptions } from '../static/train-types.js'
 import type { LoadStaticOptions } from '../static/types.js'
 import type { StaticVectors } from '../static/vectors.js'
@@ -48,6 +49,8 @@ export interface Core {
     options: MtebOptions,
   ): Promise<string>
   evaluationReport(results: readonly ReportedResult[]): Promise<string>
+  mapTexts(model: Encoder, texts: MapSource, options: MapOptions): Promise<TextMap>
+  mapReport(map: TextMap, options: MapReportOptions): string
   train(options: TrainOptions): PromiseLike<TrainResult> & AsyncIterable<TrainingEvent>
   planTraining(options: TrainOptions): Promise<TrainingPlan>
   trainStatic(options: TrainStaticOptions): PromiseLike<StaticTrainingResult> & AsyncIterable<StaticTrainingEvent>

@@ -4,11 +4,22 @@ import { DOCTOR_COMMAND_FLAGS } from './doctor.js'
 import { ENCODE_COMMAND_FLAGS } from './encode.js'
 import { EVALUATE_COMMAND_FLAGS } from './evaluate-flags.js'
 import { INFO_COMMAND_FLAGS } from './info.js'
+import { MAP_COMMAND_FLAGS } from './map.js'
 import { SIMILARITY_COMMAND_FLAGS } from './similarity.js'
 import { STATIC_COMMAND_FLAGS } from './static.js'
 import { TRAIN_COMMAND_FLAGS } from './train.js'
 
-export const COMMANDS = ['encode', 'similarity', 'evaluate', 'train', 'static', 'info', 'doctor', 'help'] as const
+export const COMMANDS = [
+  'encode',
+  'similarity',
+  'map',
+  'evaluate',
+  'train',
+  'static',
+  'info',
+  'doctor',
+  'help',
+] as const
 export type Command = (typeof COMMANDS)[number]
 
 const EXIT_CODES = `Exit codes
@@ -26,6 +37,7 @@ const GENERAL = `embedcore: text embeddings inside Node, on this machine
 Usage
   embedcore encode [TEXT ...]       vectors of texts
   embedcore similarity A B [C ...]  how near texts are to each other
+  embedcore map --out FILE          texts as points on a page
   embedcore evaluate --task TASK    how good a model is on data with judgments; --run judges any search
   embedcore train --config FILE     a better model from your own data
   embedcore static ACTION           vectors of words: train, nearest, analogy
@@ -101,6 +113,23 @@ Examples
   cut -f2,5 log.tsv | embedcore similarity --file - --input-format tsv
 
 Pairs come out as score, tab, first text, tab, second text; with --json as {"index","a","b","score"} lines.
+`
+
+const MAP = `embedcore map: texts as points on a page
+
+Usage
+  embedcore map --out FILE [flags] --file TEXTS
+  embedcore map --json [flags] TEXT ...
+
+Examples
+  embedcore map --file titles.txt --out titles.html
+  embedcore map --file shop.csv --column title --label category --method umap -o shop.html
+  embedcore map -m ./all-MiniLM-L6-v2 --file docs.jsonl --field body --label topic --json > points.jsonl
+  cat titles.txt | embedcore map --max-points 2000 --out sample.html
+
+pca keeps distances as they are, as far as two directions can; umap keeps neighbours together, and its distances between
+groups say little. The page needs nothing else: the text under the pointer, a switch for each label, zoom by the wheel.
+Of more than --max-points texts a random sample is drawn, and the page says so. The same --seed gives the same map.
 `
 
 const EVALUATE = `embedcore evaluate: how good a model is on data with judgments
@@ -216,6 +245,7 @@ function flagList(flags: Flags): string {
 const PAGES: Readonly<Record<Command, readonly [string, Flags | null]>> = {
   encode: [ENCODE, ENCODE_COMMAND_FLAGS],
   similarity: [SIMILARITY, SIMILARITY_COMMAND_FLAGS],
+  map: [MAP, MAP_COMMAND_FLAGS],
   evaluate: [EVALUATE, EVALUATE_COMMAND_FLAGS],
   train: [TRAIN, TRAIN_COMMAND_FLAGS],
   static: [STATIC, STATIC_COMMAND_FLAGS],

@@ -9,6 +9,7 @@ import { evaluateCommand } from './evaluate.js'
 import { EXIT, toFailure, UsageError, withCode } from './failures.js'
 import { COMMANDS, helpText, type Command } from './help.js'
 import { infoCommand } from './info.js'
+import { mapCommand } from './map.js'
 import { didYouMean } from './did-you-mean.js'
 import { StreamSink } from './output/sink.js'
 import { similarityCommand } from './similarity.js'
@@ -19,6 +20,7 @@ import { packageVersion } from '../core/version.js'
 const RUNNERS: Readonly<Record<Exclude<Command, 'help'>, (argv: readonly string[], io: CliIO) => Promise<number>>> = {
   encode: encodeCommand,
   similarity: similarityCommand,
+  map: mapCommand,
   evaluate: evaluateCommand,
   train: trainCommand,
   static: staticCommand,

@@ -11,6 +11,7 @@ import type {
   Precision,
   SimilarityName,
 } from './names.js'
+import type { RawLinalg } from './linalg-binding.js'
 import type { RawStatic } from './static-binding.js'
 import type { RawTraining } from './training-binding.js'
 
@@ -216,7 +217,7 @@ export interface RawTokenizerFile {
   release(): void
 }
 
-export interface RawAddon extends RawTraining, RawStatic {
+export interface RawAddon extends RawLinalg, RawTraining, RawStatic {
   /** What the CPU backend would run and why the others would not. */
   cpu(): {
     isa: string

@@ -106,6 +106,10 @@ export type ModelKind = 'transformer' | 'static'
 export const STATIC_FORMATS = ['word2vec', 'word2vec-binary', 'glove', 'fasttext'] as const
 export type StaticFormat = (typeof STATIC_FORMATS)[number]
 
+/** How a map of texts gets its two dimensions. */
+export const MAP_METHODS = ['pca', 'umap'] as const
+export type MapMethod = (typeof MAP_METHODS)[number]
+
 /** What becomes of words that are not UTF-8. */
 export const INVALID_UTF8 = ['error', 'replace', 'skip'] as const
 export type InvalidUtf8 = (typeof INVALID_UTF8)[number]

@@ -19,6 +19,8 @@ export const SITES = {
   clusters: 9,
   examples: 10,
   pairs: 11,
+  heldOut: 12,
+  points: 13,
 } as const
 export type Site = keyof typeof SITES
 

@@ -2,11 +2,11 @@
 import { abortError } from '../core/abort.js'
 import { EmbedCoreError, withOwnStack } from '../core/errors.js'
 import { reason, show } from '../core/show.js'
-import { Model } from '../model/model.js'
+import type { Model } from '../model/model.js'
 import { evaluateBitext } from './bitext.js'
 import { detailsOf } from './details.js'
 import { type Counts, Encoding } from './encoding.js'
-import { encoderOf } from './model-encoder.js'
+import { checkEncoder } from './model-encoder.js'
 import { type CheckedEvaluator, type CheckedOptions, checkEvaluateOptions, checkEvaluators } from './options.js'
 import { evaluateRetrieval } from './retrieval.js'
 import { type Measured, type Run, similarityOf } from './run.js'
@@ -214,21 +214,4 @@ function mainScore(evaluations: readonly Evaluation[], mainScoreFunction: Checke
 
 function secondsSince(begin: number): number {
   return Math.round((performance.now() - begin) * 1e3) / 1e6
-}
-
-function checkEncoder(model: unknown): Encoder {
-  if (model instanceof Model) return encoderOf(model)
-  let encode: unknown
-  try {
-    encode = (model as Partial<Encoder> | null | undefined)?.encode
-  } catch (error) {
-    throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_OPTION', `Reading the model failed: ${reason(error)}`, {
-      cause: error,
-    })
-  }
-  if (typeof encode === 'function') return model as Encoder
-  throw new EmbedCoreError(
-    'ERR_EMBEDCORE_INVALID_OPTION',
-    `Expected a model of load(), or an object with an encode function, but received ${show(model)}`,
-  )
 }

@@ -1,5 +1,7 @@
 /** A loaded model as the encoder of one evaluation, which warns of unknown texts once and not in every batch. */
-import { encodeQuietly, type Model } from '../model/model.js'
+import { EmbedCoreError } from '../core/errors.js'
+import { reason, show } from '../core/show.js'
+import { encodeQuietly, Model } from '../model/model.js'
 import { DOCUMENT_PROMPT, QUERY_PROMPT } from '../model/prompts.js'
 import type { Encoder, EncoderOptions } from './types.js'
 
@@ -23,3 +25,21 @@ export function encoderOf(model: Model): Encoder {
 }
 
 type Prompt = Parameters<typeof encodeQuietly>[3]
+
+/** The encoder of what a caller gave as the model. @throws ERR_EMBEDCORE_INVALID_OPTION */
+export function checkEncoder(model: unknown): Encoder {
+  if (model instanceof Model) return encoderOf(model)
+  let encode: unknown
+  try {
+    encode = (model as Partial<Encoder> | null | undefined)?.encode
+  } catch (error) {
+    throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_OPTION', `Reading the model failed: ${reason(error)}`, {
+      cause: error,
+    })
+  }
+  if (typeof encode === 'function') return model as Encoder
+  throw new EmbedCoreError(
+    'ERR_EMBEDCORE_INVALID_OPTION',
+    `Expected a model of load(), or an object with an encode function, but received ${show(model)}`,
+  )
+}

@@ -9,6 +9,7 @@ import type { Precision } from '../core/names.js'
 import type { SentenceEmbeddings, TokenEmbeddings, TokenizedTexts } from '../core/types.js'
 import type { Similarities } from '../core/vectors.js'
 import { Adapters } from './adapters.js'
+import type { ModelDescription } from './directory.js'
 import type { MeasurableModel } from './dtype-measure.js'
 import { describe, type ModelFacts, type ModelInfo } from './info.js'
 import type {
@@ -53,6 +54,10 @@ let encode: Encode
 /** `encode`, or with a prompt `encodeQuery` or `encodeDocument`; unknown texts are told to `seen`, not warned of. */
 export const encodeQuietly: Encode = (...call) => encode(...call)
 
+let description: (model: Model) => ModelDescription
+/** What the files of a model say. @throws ERR_EMBEDCORE_DISPOSED */
+export const descriptionOf = (model: Model): ModelDescription => description(model)
+
 /** The model for measuring: it gives no warnings of unknown texts, because its texts are not the caller's. */
 export const measurable = (model: Model): MeasurableModel => ({
   encode: (texts, options) => encodeQuietly(model, texts, options, null, () => undefined),
@@ -78,6 +83,7 @@ export class Model implements AsyncDisposable, Disposable {
 
   static {
     create = (parts) => new Model(parts, KEY)
+    description = (model) => model.alive().description
     encode = (model, texts, options, prompt, seen) =>
       model.run(texts, options, prompt, seen) as Promise<SentenceEmbeddings>
     // Only where the symbols exist: on Node 20 and 22 the vm contexts of test runners have none, and a method named by

@@ -7,7 +7,7 @@ import path from 'node:path'
 import { EmbedCoreError } from '../core/errors.js'
 import { type Fields, readFields } from '../core/json-file.js'
 import { OWN_TRANSFORMER } from '../core/module-list.js'
-import type { AttentionMode } from '../core/names.js'
+import { type AttentionMode, ATTENTIONS } from '../core/names.js'
 import { show } from '../core/show.js'
 
 export const OWN_LAYOUT_FILE = 'embedcore.json'
@@ -15,7 +15,7 @@ const FORMAT = 1
 
 /** Masks that a model may have in itself. */
 export type ModelAttention = Exclude<AttentionMode, 'prefix'>
-const MODEL_ATTENTIONS: readonly unknown[] = ['causal', 'bidirectional'] satisfies ModelAttention[]
+const MODEL_ATTENTIONS: readonly unknown[] = ATTENTIONS.filter((mode) => mode !== 'prefix')
 
 export interface OwnLayout {
   /** One for all layers, or one for each. */

@@ -53,7 +53,7 @@ export async function saveModel(
       if (adapter) await saveAdapter(prepared, trainer, output)
       else await saveTransformer(prepared, trainer, output)
       await savePooling(stack, path.join(output, '1_Pooling'))
-      await copyFiles(prepared, output)
+      await copySettings(prepared, output)
     }
     await saveModules(prepared, trainer, output)
     await writeJson(path.join(output, 'config_sentence_transformers.json'), await generalConfig(prepared))
@@ -193,7 +193,11 @@ async function saveModules({ options, stack }: Prepared, trainer: Trainer, outpu
   }
 }
 
-async function copyFiles({ description, maxTokens, cls }: Prepared, output: string): Promise<void> {
+/** The files of the tokenizer, and the settings of the Transformer module. */
+export async function copySettings(
+  { description, maxTokens, cls = null }: Pick<Prepared, 'description' | 'maxTokens'> & { cls?: Prepared['cls'] },
+  output: string,
+): Promise<void> {
   const own = path.resolve(description.directory)
   const names = (await readdir(own)).filter((name) => TOKENIZER.test(name) || SETTINGS.test(name))
   const made = cls?.files ?? new Map<string, string>()
@@ -208,7 +212,11 @@ async function copyFiles({ description, maxTokens, cls }: Prepared, output: stri
 }
 
 /** config_sentence_transformers.json: that of the model, or a new one. */
-async function generalConfig({ description }: Prepared): Promise<Record<string, unknown>> {
+export async function generalConfig({
+  description,
+}: {
+  description: ModelDescription
+}): Promise<Record<string, unknown>> {
   const file = path.join(description.root, 'config_sentence_transformers.json')
   const given = (await exists(file)) ? (await readFields(file))!.all : {}
   return {
@@ -221,7 +229,7 @@ async function generalConfig({ description }: Prepared): Promise<Record<string, 
   }
 }
 
-const writeJson = (file: string, value: unknown): Promise<void> =>
+export const writeJson = (file: string, value: unknown): Promise<void> =>
   replaceFile(file, `${JSON.stringify(value, null, 2)}\n`)
 
 export async function replaceFile(file: string, text: string): Promise<void> {
@@ -229,7 +237,7 @@ export async function replaceFile(file: string, text: string): Promise<void> {
   await rename(`${file}.unfinished`, file)
 }
 
-async function copyWhole(from: string, to: string): Promise<void> {
+export async function copyWhole(from: string, to: string): Promise<void> {
   await copyFile(from, `${to}.unfinished`)
   await chmod(`${to}.unfinished`, 0o644) // The original may be read-only.
   await rename(`${to}.unfinished`, to)

@@ -42,6 +42,7 @@ describe('ES module and CommonJS in one process', () => {
   test('export the same names', async () => {
     const names = [
       'EmbedCoreError',
+      'LinearTransform',
       'Model',
       'StaticVectors',
       'TrainingRun',
@@ -53,8 +54,14 @@ describe('ES module and CommonJS in one process', () => {
       'evaluate',
       'evaluateRun',
       'evaluationReport',
+      'fitAllButTheTop',
+      'fitPca',
+      'fitProcrustes',
+      'fitWhitening',
       'load',
       'loadStatic',
+      'mapReport',
+      'mapTexts',
       'mineHardNegatives',
       'mtebResult',
       'planTraining',

@@ -5,7 +5,7 @@ import { fakeCore, run } from '../support/fake-core.js'
 
 describe('usage errors', () => {
   test.each([
-    [[], 'no command: one of encode, similarity, evaluate, train, static, info, doctor, help'],
+    [[], 'no command: one of encode, similarity, map, evaluate, train, static, info, doctor, help'],
     [['encdoe'], 'unknown command "encdoe"; did you mean encode?'],
     [['frobnicate'], 'unknown command "frobnicate"; commands are encode'],
     [['--model', 'x', 'encode'], 'the command comes first, but --model was given'],

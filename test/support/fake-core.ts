@@ -12,6 +12,8 @@ import { checkBaseline, readBaseline, writeBaseline, writeItems } from '../../sr
 import { evaluationReport } from '../../src/evaluate/results/html.js'
 import { writeMtebResult } from '../../src/evaluate/results/mteb.js'
 import { evaluateRun } from '../../src/evaluate/trec/evaluate-run.js'
+import { mapTexts } from '../../src/map/map-texts.js'
+import { mapReport } from '../../src/map/report.js'
 import { loadStatic } from '../../src/static/load.js'
 import { trainStatic } from '../../src/static/train.js'
 import { resolveTrainOptions } from '../../src/train/options.js'
@@ -136,6 +138,8 @@ export function fakeCore({
     writeItems,
     writeMtebResult,
     evaluationReport,
+    mapTexts,
+    mapReport,
     train: (options) => startTraining(options, fakeTraining().training),
     trainStatic,
     loadStatic,
