@@ -58,6 +58,7 @@ export function mappedStack(description: ModelDescription, hidden: number, choic
   // A static model is one module, a transformer two, with its pooling.
   const first = description.kind === 'static' ? 1 : 2
   const stack = {
+    kind: description.kind,
     pooling,
     includePrompt: description.pooling?.includePrompt ?? true,
     pooledWidth,
@@ -70,9 +71,6 @@ export function mappedStack(description: ModelDescription, hidden: number, choic
 
 /** modules.json of a static model, whose first module has the class `type`. */
 export function staticModuleList(stack: Stack, type: string): ReturnType<typeof moduleList> {
-  const after = moduleList(stack).slice(2)
-  return [
-    { idx: 0, name: '0', path: '', type },
-    ...after.map((module, i) => ({ ...module, idx: i + 1, name: String(i + 1) })),
-  ]
+  const [, ...after] = moduleList(stack, 'sentence-transformers')
+  return [{ idx: 0, name: '0', path: '', type }, ...after]
 }

@@ -31,6 +31,11 @@ export async function saveTransformedModel(
     throw unsupported(
       `a model without an adapter but ${model.info.name} has that of ${description.adapter.directory}: merge it first`,
     )
+  if (description.attention.length > 0)
+    throw unsupported(
+      `a model with one mask for all layers but those of ${model.info.name} differ, which the layout of ` +
+        'sentence-transformers cannot say; apply() maps its vectors',
+    )
   if (path.resolve(output) === path.resolve(description.root))
     throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_OPTION', `Expected another directory than the model's, ${output}`)
   const kept = encode === null ? null : checkSavable(encode, model)
@@ -120,7 +125,7 @@ async function clear(output: string): Promise<void> {
   for (const name of ['modules.json', 'config.json', 'model.safetensors', 'model.safetensors.index.json'])
     await rm(path.join(output, name), { force: true })
   for (const name of await readdir(output))
-    if (/^\d+_(Dense|LayerNorm|Normalize|Pooling)$/.test(name) || /^model-\d+-of-\d+\.safetensors$/.test(name))
+    if (/^\d+_(Dense|LayerNorm|Normalize|Pooling|StaticEmbedding)$/.test(name) || /^model-\d+-of-\d+\.safetensors$/.test(name))
       await rm(path.join(output, name), { recursive: true, force: true })
 }
 
@@ -170,5 +175,5 @@ function layerOf(name: string): number | null {
 async function writePooling(stack: Stack, output: string): Promise<ReturnType<typeof moduleList>> {
   await mkdir(path.join(output, '1_Pooling'), { recursive: true })
   await writeJson(path.join(output, '1_Pooling', 'config.json'), poolingConfig(stack))
-  return moduleList(stack)
+  return moduleList(stack, 'sentence-transformers')
 }

@@ -212,11 +212,7 @@ export async function copySettings(
 }
 
 /** config_sentence_transformers.json: that of the model, or a new one. */
-export async function generalConfig({
-  description,
-}: {
-  description: ModelDescription
-}): Promise<Record<string, unknown>> {
+export async function generalConfig({ description }: Pick<Prepared, 'description'>): Promise<Record<string, unknown>> {
   const file = path.join(description.root, 'config_sentence_transformers.json')
   const given = (await exists(file)) ? (await readFields(file))!.all : {}
   return {
