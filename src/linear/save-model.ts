@@ -33,8 +33,8 @@ export async function saveTransformedModel(
     )
   if (description.attention.length > 0)
     throw unsupported(
-      `a model with one mask for all layers but those of ${model.info.name} differ, which the layout of ` +
-        'sentence-transformers cannot say; apply() maps its vectors',
+      `a model in the layout of sentence-transformers but ${model.info.name} has masks that only embedcore.json ` +
+        'names; apply() maps its vectors',
     )
   if (path.resolve(output) === path.resolve(description.root))
     throw new EmbedCoreError('ERR_EMBEDCORE_INVALID_OPTION', `Expected another directory than the model's, ${output}`)
@@ -125,7 +125,10 @@ async function clear(output: string): Promise<void> {
   for (const name of ['modules.json', 'config.json', 'model.safetensors', 'model.safetensors.index.json'])
     await rm(path.join(output, name), { force: true })
   for (const name of await readdir(output))
-    if (/^\d+_(Dense|LayerNorm|Normalize|Pooling|StaticEmbedding)$/.test(name) || /^model-\d+-of-\d+\.safetensors$/.test(name))
+    if (
+      /^\d+_(Dense|LayerNorm|Normalize|Pooling|StaticEmbedding)$/.test(name) ||
+      /^model-\d+-of-\d+\.safetensors$/.test(name)
+    )
       await rm(path.join(output, name), { recursive: true, force: true })
 }
 

@@ -51,13 +51,14 @@ export function modelCard(prepared: Prepared, { metrics, steps, adapter, layout 
     ['seed', options.seed],
     ...(attention.mixed ? [['attention', attention.layers.join(', ')] as [string, unknown]] : []),
   ]
+  const kind = `${own ? 'An embedding' : 'A sentence-transformers'} model${adapter ? ' with a PEFT adapter' : ''}`
   return `---
 ${metadata.join('\n')}
 ---
 
 # ${own ? 'Embedding model' : 'SentenceTransformer'}${hubId === null ? '' : ` based on ${hubId}`}
 
-${own ? 'An embedding' : 'A sentence-transformers'} model${adapter ? ' with a PEFT adapter' : ''}, trained with embedcore. It maps texts to
+${kind}, trained with embedcore. It maps texts to
 vectors of ${stack.dimension} dimensions, for semantic search, similarity, clustering and classification.
 
 ## Model Details

@@ -57,20 +57,21 @@ export interface TrainOptions extends Pick<HubOptions, 'revision' | 'cacheDir' |
   /** How tokens become a vector, also when the model is saved. Default: as the model says. */
   pooling?: PoolingMode | readonly PoolingMode[]
   /**
-   * Which tokens a token of a decoder sees, also when the model is saved; a list has one mode for each layer, which only
-   * this package's own layout can hold. Default: as the model says.
+   * Which tokens a token of a decoder sees, also when the model is saved; a list has one mode for each layer, which
+   * only this package's own layout can hold. Default: as the model says.
    */
   attention?: ModelAttention | readonly ModelAttention[]
   /**
-   * The layout that is saved. `'sentence-transformers'` refuses a run whose model it cannot hold, `'embedcore'` is read by
-   * this package alone. Default: the former where it can hold the model.
+   * The layout that is saved. `'sentence-transformers'` refuses a run whose model it cannot hold, `'embedcore'` is read
+   * by this package alone. Default: the former where it can hold the model.
    */
   layout?: Layout
   /**
    * A [CLS] token for a decoder, or its text: a special token whose row is trained, also where all else is frozen. The
    * tokenizer puts it first where attention is bidirectional and last under a causal mask, and the pooling reads it
    * there, unless `pooling` says otherwise. A new one begins with normal numbers of the mean and the deviation of each
-   * column of the table; one that the model has already is trained further. LoRA needs `merge` beside it. Default false.
+   * column of the table; one that the model has already is trained further. LoRA needs `merge` beside it. Default
+   * false.
    */
   clsToken?: boolean | string
   /** Whether a LoRA run saves a whole model, with the updates added, in place of an adapter. Default false. */

@@ -1,4 +1,6 @@
-/** Decoders with a mask for each layer, against PyTorch (test/golden/make_gradients.py), which sets them layer by layer. */
+/**
+ * Decoders with a mask for each layer, against PyTorch, which sets them layer by layer (test/golden/make_gradients.py).
+ */
 import path from 'node:path'
 import { expect, test } from 'vitest'
 import type { AttentionMode, PoolingMode } from '../../src/core/names.js'
