@@ -22,7 +22,19 @@ const failures = []
 const files = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], { encoding: 'utf8' })
   .split('\n')
   .filter(Boolean)
+/** Numbers of the lines of a document that are wider; tables, code and headings have no line breaks. */
+function wideProse(text) {
+  let code = false
+  return text.split('\n').flatMap((line, i) => {
+    if (line.trimStart().startsWith('```')) code = !code
+    return !code && !/^(\||#| {4}|<)/.test(line) && line.length > widest ? [i + 1] : []
+  })
+}
+
 for (const file of files) {
+  if (/^(docs|bench|cuda|examples)\/.*\.md$|^README\.md$|^test\/golden\/README\.md$/.test(file))
+    for (const line of wideProse(readFileSync(file, 'utf8')))
+      failures.push(`${file}:${line}: wider than ${widest} columns`)
   if (!/^(src|native|cuda|bench|test|scripts)\/.*\.(ts|mjs|cjs|cc|h|cu|cuh|py|sh)$/.test(file)) continue
   let text
   try {
