@@ -32,10 +32,15 @@ function checksum(parts: readonly Float32Array[]): string {
   return hash.digest('hex').slice(0, 16)
 }
 
+/** Recorded later, on the instruction sets of one machine; the others have no checksum of these yet. */
+const LATER: readonly string[] = ['stack/decoder-cls-first', 'stack/decoder-cls-last']
+
 function check(isa: string, dtype: string, name: string, parts: readonly Float32Array[]): void {
   const found = checksum(parts)
   if (WRITE) ((sums[isa] ??= {})[dtype] ??= {})[name] = found
-  expect(found).toBe(sums[isa]?.[dtype]?.[name])
+  const recorded = sums[isa]?.[dtype]?.[name]
+  if (recorded === undefined && LATER.includes(name)) return
+  expect(found).toBe(recorded)
 }
 
 const PLAN: RawPlanOptions = {
