@@ -1,7 +1,7 @@
 /**
- * Baselines: the ratios of a result, kept in baselines/<device>-<model>.json (of training <device>-train-<model>.json, of
- * Word2Vec <device>-static-word2vec.json), and the comparison of a later result with them. Only ratios are kept and compared, of our speed to a peer's in the
- * same rounds, because they do not depend on the clock of the machine.
+ * Baselines: the ratios of a result, kept in baselines/<device>-<model>.json (of training <device>-train-<model>.json,
+ * of Word2Vec <device>-static-word2vec.json), and the comparison of a later result with them. Only ratios are kept and
+ * compared, of our speed to a peer's in the same rounds, because they do not depend on the clock of the machine.
  */
 import { join } from 'node:path'
 import { BASELINES } from './paths.mjs'

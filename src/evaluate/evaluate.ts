@@ -1,5 +1,5 @@
 /** evaluate: runs evaluators one after the other and puts their results together. */
-import { abortError } from '../core/abort.js'
+import { stoppable } from '../core/abort.js'
 import { EmbedCoreError, withOwnStack } from '../core/errors.js'
 import { reason, show } from '../core/show.js'
 import type { Model } from '../model/model.js'
@@ -66,24 +66,13 @@ export async function runEvaluators(
   evaluators: readonly CheckedEvaluator[],
   options: CheckedOptions,
 ): Promise<Evaluation[]> {
-  const { signal } = options
-  const stop = new AbortController()
-  const abort = (): void => stop.abort(signal?.reason)
-  const isAborted = (): boolean => signal?.aborted === true
-  if (isAborted()) throw abortError(signal)
-  signal?.addEventListener('abort', abort, { once: true })
-  try {
+  const work = async (stop: AbortController): Promise<Evaluation[]> => {
     const results: Evaluation[] = []
     for (const [i, evaluator] of evaluators.entries())
       results.push(await runEvaluator(encoder, evaluator, options, stop, { i, of: evaluators.length }))
     return results
-  } catch (error) {
-    if (isAborted()) throw abortError(signal)
-    throw withOwnStack(error)
-  } finally {
-    signal?.removeEventListener('abort', abort)
-    stop.abort()
   }
+  return stoppable(options.signal, work, withOwnStack)
 }
 
 async function runEvaluator(

@@ -1,5 +1,5 @@
 /** Mean and covariance of a corpus, and the directions of its variance. The arithmetic is native, in float64. */
-import { abortError } from '../core/abort.js'
+import { stoppable } from '../core/abort.js'
 import { EmbedCoreError, toEmbedCoreError } from '../core/errors.js'
 import type { RawMoments } from '../core/linalg-binding.js'
 import { allocate } from '../core/memory.js'
@@ -45,21 +45,9 @@ export const threadsOfCpu = (): number => native().cpu().cores
  *   _NON_FINITE; what reading and encoding throw; _ABORTED
  */
 export async function spreadOf(corpus: Corpus, fit: CheckedFit): Promise<Spread> {
-  const { signal } = fit
-  const stop = new AbortController()
-  const abort = (): void => stop.abort(signal?.reason)
-  const isAborted = (): boolean => signal?.aborted === true
-  if (isAborted()) throw abortError(signal)
-  signal?.addEventListener('abort', abort, { once: true })
-  try {
-    return await directionsOf(await momentsOf(corpus, fit, stop), stop.signal)
-  } catch (error) {
-    if (isAborted()) throw abortError(signal)
-    throw toEmbedCoreError(error)
-  } finally {
-    signal?.removeEventListener('abort', abort)
-    stop.abort()
-  }
+  const work = async (stop: AbortController): Promise<Spread> =>
+    directionsOf(await momentsOf(corpus, fit, stop), stop.signal)
+  return stoppable(fit.signal, work, toEmbedCoreError)
 }
 
 type Covariance = Omit<Spread, 'variances' | 'directions'> & { covariance: Float64Array }

@@ -1,5 +1,5 @@
 /** mapTexts: texts as points of a plane. */
-import { abortError } from '../core/abort.js'
+import { stoppable } from '../core/abort.js'
 import { EmbedCoreError, toEmbedCoreError } from '../core/errors.js'
 import { MAP_METHODS } from '../core/names.js'
 import { abortSignal, callback, checkOptions, either, filledText, integer, invalidOption } from '../core/options.js'
@@ -54,13 +54,7 @@ type Settings = ReturnType<typeof settingsOf>
 export async function mapTexts(model: Model | Encoder, texts: MapSource, options?: MapOptions): Promise<TextMap> {
   const encoder = checkEncoder(model)
   const settings = settingsOf(checkOptions(options, MAP_RULES))
-  const { signal } = settings
-  const stop = new AbortController()
-  const abort = (): void => stop.abort(signal?.reason)
-  const isAborted = (): boolean => signal?.aborted === true
-  if (isAborted()) throw abortError(signal)
-  signal?.addEventListener('abort', abort, { once: true })
-  try {
+  const work = async (stop: AbortController): Promise<TextMap> => {
     const slices = new Slices(stop.signal)
     const sample = await sampleTexts(texts, { ...settings, signal: stop.signal }, slices)
     const least = settings.method === 'umap' ? Math.max(3, (settings.neighbors ?? 2) + 1) : 3
@@ -78,13 +72,8 @@ export async function mapTexts(model: Model | Encoder, texts: MapSource, options
       total: sample.total,
       explainedVariance,
     }
-  } catch (error) {
-    if (isAborted()) throw abortError(signal)
-    throw toEmbedCoreError(error)
-  } finally {
-    signal?.removeEventListener('abort', abort)
-    stop.abort()
   }
+  return stoppable(settings.signal, work, toEmbedCoreError)
 }
 
 function settingsOf(given: Partial<Record<string, unknown>> & MapOptions) {

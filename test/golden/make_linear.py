@@ -24,7 +24,8 @@ def vectors() -> np.ndarray:
     """Rows with a mean and with variances that fall by a factor of 300."""
     scales = np.geomspace(3, 0.17, WIDTH).astype(np.float32)
     mix = np.linalg.qr(gaussian("linear mix", WIDTH, WIDTH))[0]
-    return ((gaussian("linear rows", ROWS, WIDTH) * scales) @ mix + 2 * gaussian("linear mean", WIDTH)).astype(np.float32)
+    spread = (gaussian("linear rows", ROWS, WIDTH) * scales) @ mix
+    return (spread + 2 * gaussian("linear mean", WIDTH)).astype(np.float32)
 
 
 def signed(columns: np.ndarray) -> np.ndarray:
