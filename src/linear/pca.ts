@@ -19,7 +19,7 @@ export function fitPca(vectors: VectorSource, options?: PcaOptions): Promise<Lin
  * (1.5 and later). y gets length 1 unless `normalize` is false.
  *
  * `eigenvalues` of the result are the variances of all directions; their sum is the whole variance.
- * @throws As `fitWhitening`. A covariance of lower rank is no error: further dimensions are 0.
+ * @throws As `fitWhitening`. A covariance of lower rank is not an error: further dimensions are 0.
  * @example
  * const pca = await fitPca(model, texts, { dimensions: 128 })
  * const { data } = await pca.apply(await model.encode('a text', { normalize: false }))
